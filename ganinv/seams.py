@@ -1,0 +1,99 @@
+"""The edges of the training loop: four small protocols, and their single-process members.
+
+The same loop runs in one process (`LocalEngine`, `no_reduction`) and on a cluster
+(`cluster.engine`, `cluster.collectives`): it sees nothing but these verbs.
+
+Shapes: B samples of the part at hand, C channels, H × W pixels.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+# Sums float64 tensors over all workers, in place of the argument's value on every one of them.
+SumReduce = Callable[[Tensor], Tensor]
+
+
+def no_reduction(total: Tensor) -> Tensor:
+    """The reduction of a single process."""
+    return total
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Position:
+    """Where in the data a run stands: the batches of `epoch` that were trained, times their size.
+
+    `images` counts within the epoch. Equal on all ranks, and all that a loader needs to go on.
+    """
+
+    epoch: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One rank's share of a global batch.
+
+    `images_BCHW`: uint8. `slots`: the place of each sample in the global batch, ascending.
+    `after`: the position once this batch has been trained.
+    """
+
+    images_BCHW: Tensor
+    slots: tuple[int, ...]
+    keys: tuple[str, ...]
+    after: Position
+
+
+class BatchSource(Protocol):
+    """An endless stream of batches that can start anywhere."""
+
+    def batches(self, start: Position) -> Iterator[Batch]: ...
+
+
+class Engine(Protocol):
+    """One network under training: owns gradients, their reduction over ranks and the optimizer."""
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of forward passes."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate gradients of a part's loss; the mean over all parts is what counts."""
+        ...
+
+    def step(self) -> None:
+        """After every part. On the last part of a global batch the optimizer steps."""
+        ...
+
+
+@dataclass
+class LocalEngine:
+    """Trains one network in this process: the plain PyTorch member of the family.
+
+    `parts` is the number of parts (`backward` calls) that make up one global batch.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    parts: int = 1
+    _done: int = 0
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        (loss / self.parts).backward(inputs=parameters)
+
+    def step(self) -> None:
+        self._done += 1
+        if self._done % self.parts == 0:
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
