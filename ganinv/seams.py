@@ -1,4 +1,4 @@
-"""The edges of the training loop: four small protocols, and their single-process members.
+"""The edges of the training loop: five small protocols, and their single-process members.
 
 The same loop runs in one process (`LocalEngine`, `no_reduction`) and on a cluster
 (`cluster.engine`, `cluster.collectives`): it sees nothing but these verbs.
@@ -6,10 +6,11 @@ The same loop runs in one process (`LocalEngine`, `no_reduction`) and on a clust
 Shapes: B samples of the part at hand, C channels, H × W pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,55 @@ class BatchSource(Protocol):
     """An endless stream of batches that can start anywhere."""
 
     def batches(self, start: Position) -> Iterator[Batch]: ...
+
+
+class Entry(NamedTuple):
+    """One stored object: its name below the store's root, with forward slashes, and its size."""
+
+    name: str
+    size_bytes: int
+
+
+class Range(NamedTuple):
+    """Bytes `start` up to, not including, `end` of the object `name`."""
+
+    name: str
+    start: int
+    end: int
+
+
+class Store(Protocol):
+    """A folder of objects: a directory on disk or a prefix in a bucket.
+
+    Every verb raises `StorageMissingError` for a name that is not there and `StorageError` for
+    anything else that goes wrong, always with the URL, the reason and the remedy. A write is
+    visible as a whole or not at all.
+    """
+
+    @property
+    def url(self) -> str: ...
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """All objects whose name starts with `prefix`, sorted by name; empty if there are none."""
+        ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """The bytes of each range, in order, fetched concurrently; a short answer is an error."""
+        ...
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        """Create or replace an object from memory or from a file on disk."""
+        ...
+
+    def write_if_absent(self, name: str, data: bytes) -> None:
+        """Create an object, atomically; raises `StorageExistsError` if the name is taken."""
+        ...
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; a name that is not there is no error."""
+        ...
 
 
 class Engine(Protocol):
