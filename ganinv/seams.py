@@ -70,6 +70,11 @@ class Range(NamedTuple):
     end: int
 
 
+# Named outside of the class, where its verb `list` hides the built-in type.
+Entries = list[Entry]
+Blobs = list[bytes]
+
+
 class Store(Protocol):
     """A folder of objects: a directory on disk or a prefix in a bucket.
 
@@ -81,13 +86,13 @@ class Store(Protocol):
     @property
     def url(self) -> str: ...
 
-    def list(self, prefix: str = "") -> list[Entry]:
+    def list(self, prefix: str = "") -> Entries:
         """All objects whose name starts with `prefix`, sorted by name; empty if there are none."""
         ...
 
     def read(self, name: str) -> bytes: ...
 
-    def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+    def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
         """The bytes of each range, in order, fetched concurrently; a short answer is an error."""
         ...
 
@@ -105,7 +110,10 @@ class Store(Protocol):
 
 
 class Engine(Protocol):
-    """One network under training: owns gradients, their reduction over ranks and the optimizer."""
+    """One network under training: owns gradients, their mean over ranks and the optimizer.
+
+    A global batch is `backward` for every part, `finite`, `finish`.
+    """
 
     @property
     def network(self) -> nn.Module: ...
@@ -114,12 +122,20 @@ class Engine(Protocol):
         """The precision of forward passes."""
         ...
 
-    def backward(self, loss: Tensor) -> None:
-        """Accumulate gradients of a part's loss; the mean over all parts is what counts."""
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Accumulate the gradients of a part's loss; `last` marks this rank's last part."""
         ...
 
-    def step(self) -> None:
-        """After every part. On the last part of a global batch the optimizer steps."""
+    def finite(self) -> Tensor:
+        """1.0 if all gradients that this rank holds are finite, else 0.0; float64 on the CPU."""
+        ...
+
+    def finish(self, *, apply: bool) -> None:
+        """Let the optimizer step with the mean gradient, or forget the gradients."""
+        ...
+
+    def gradient_norm(self) -> float:
+        """‖mean gradient‖₂ over all parameters at the last step."""
         ...
 
 
@@ -133,17 +149,27 @@ class LocalEngine:
     network: nn.Module
     optimizer: torch.optim.Optimizer
     parts: int = 1
-    _done: int = 0
+    _norm: float = float("nan")
 
     def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def backward(self, loss: Tensor) -> None:
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        (loss / self.parts).backward(inputs=parameters)
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        del last  # nothing is sent anywhere
+        (loss / self.parts).backward(inputs=list(self.network.parameters()))
 
-    def step(self) -> None:
-        self._done += 1
-        if self._done % self.parts == 0:
+    def finite(self) -> Tensor:
+        return torch.tensor(float(torch.isfinite(self._total_norm())), dtype=torch.float64)
+
+    def finish(self, *, apply: bool) -> None:
+        if apply:
+            self._norm = float(self._total_norm())
             self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def gradient_norm(self) -> float:
+        return self._norm
+
+    def _total_norm(self) -> Tensor:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return nn.utils.get_total_norm(gradients)

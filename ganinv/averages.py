@@ -1,0 +1,24 @@
+"""Exponential average of a network's weights: what samples, codes and figures are made with.
+
+PVDGAN §3: "trainable weights ema decay rate = 0.999", for G and D alike. As in the author's code
+the average starts at the initial weights and is not bias corrected.
+"""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """A copy of a network that follows it: w̄ ← decay · w̄ + (1 − decay) · w after every step."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.decay = decay
+        self._averaged = list(self.network.parameters())
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        current = [parameter.detach() for parameter in network.parameters()]
+        torch._foreach_lerp_(self._averaged, current, 1 - self.decay)

@@ -1,0 +1,97 @@
+"""Latent statistics: the variance trace v, the latent scale s and the entropy of z ∘ s.
+
+Paper: J. Cho, "Dynamic Latent Scale GAN" (DLSGAN), Algorithm 1 l. 2 and l. 8; "Efficient
+Integration of Perceptual VAE Into Dynamic Latent Scale GAN" (PVDGAN), eq. 1.
+
+    v   variance of each element of the predicted latent code   `variance_L`, float64
+    s   latent scale, mean(s²) = 1                              `scale_L`
+    k   samples in the moving window                            `window_samples`
+
+A trace is a plain tensor plus pure functions, so that it can be saved, compared over ranks and
+tested without anything around it. Shapes: L latent elements, K steps in the window.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ganinv.errors import ConfigError
+
+ACTIVE_VARIANCE = 0.1  # elements above it are "active"; released traces leave 0.1–0.5 empty
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraceConfig:
+    """How v follows the predicted codes (DLSGAN Alg. 1 l. 8, `update`).
+
+    `ema`: v ← decay · v + (1 − decay) · mean(z′²), the PVDGAN paper's.
+    `window`: the plain mean over the last `window_samples` samples, the DLSGAN paper's (512 × 16).
+    """
+
+    kind: Literal["ema", "window"] = "ema"
+    decay: float = 0.999
+    window_samples: int = 8192
+    # v before the first step: 1 in the author's 2021 code, 0.5 in 2023, 1e-4 in 2024.
+    initial: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.decay < 1:
+            raise ConfigError(f"decay = {self.decay}: must lie between 0 and 1, for example 0.999")
+        if self.initial <= 0:
+            raise ConfigError(f"initial = {self.initial}: a variance must be above 0, e.g. 1.0")
+        if self.window_samples < 1:
+            raise ConfigError(f"window_samples = {self.window_samples}: must be at least 1")
+
+
+def new_trace(config: TraceConfig, latent_size: int, global_batch: int) -> Tensor:
+    """The trace before the first step: L for `ema`, K × L (a full window) for `window`."""
+    if config.kind == "ema":
+        shape: tuple[int, ...] = (latent_size,)
+    else:
+        if config.window_samples % global_batch:
+            raise ConfigError(
+                f"window_samples = {config.window_samples}: not a multiple of the global batch "
+                f"{global_batch}; choose one, for example {512 * global_batch}"
+            )
+        shape = (config.window_samples // global_batch, latent_size)
+    return torch.full(shape, config.initial, dtype=torch.float64)
+
+
+def trace_variance(trace: Tensor) -> Tensor:
+    """v_L of a trace of either kind."""
+    return trace if trace.ndim == 1 else trace.mean(0)
+
+
+def update_trace(config: TraceConfig, trace: Tensor, mean_square_L: Tensor) -> Tensor:
+    """The trace after a step whose global batch had the mean square `mean_square_L`.  # l. 8"""
+    if config.kind == "ema":
+        return config.decay * trace + (1 - config.decay) * mean_square_L
+    return torch.cat([trace[1:], mean_square_L[None]])
+
+
+def latent_scale(variance_L: Tensor) -> Tensor:
+    """s = √d · √v / ‖√v‖₂  (PVDGAN eq. 1; the ‖v‖₂ of DLSGAN Alg. 1 l. 2 is a slip of the type).
+
+    Returns float64; mean(s²) = 1 always.
+    """
+    deviation_L = variance_L.double().sqrt()
+    return math.sqrt(variance_L.numel()) * deviation_L / deviation_L.norm()
+
+
+def latent_entropy_nats(scale_L: Tensor) -> float:
+    """Differential entropy of z ∘ s for z ~ N(0, I): Σ ln(s_i √(2πe)). Largest where all s are 1."""
+    return float((scale_L.double().log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
+
+
+def active_elements(variance_L: Tensor) -> int:
+    """Number of elements that carry information: v_i > 0.1."""
+    return int((variance_L > ACTIVE_VARIANCE).sum())
+
+
+def effective_elements(variance_L: Tensor) -> float:
+    """Participation ratio (Σv)² / Σv²: the number of equal elements with the same spread."""
+    v_L = variance_L.double()
+    return float(v_L.sum().square() / v_L.square().sum())
