@@ -1,0 +1,61 @@
+"""Decoding the images of shards."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganinv.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+
+# What Pillow's decoders raise on damaged or hostile bytes.
+DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def image_size(data: bytes, what: str) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone; `what` names the image in messages."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.size
+    except DECODE_ERRORS as problem:
+        raise _unreadable(what, problem) from problem
+
+
+def decode_image(data: bytes, resolution: int, what: str) -> NDArray[np.uint8]:
+    """RGB uint8, H × W × 3 with H = W = resolution.
+
+    Raises `DataError` for a damaged image and for one of another size, the latter before it is
+    unpacked.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.size != (resolution, resolution):
+                raise DataError(
+                    f"{what} has {image.width} × {image.height} pixels, the index says"
+                    f" {resolution} × {resolution}; run `data index` or `data build` again"
+                )
+            return np.asarray(image.convert("RGB"))
+    except DECODE_ERRORS as problem:
+        raise _unreadable(what, problem) from problem
+
+
+def _unreadable(what: str, problem: Exception) -> DataError:
+    return DataError(
+        f"{what} cannot be decoded ({type(problem).__name__}: {problem}); run `data verify` to"
+        " find all such images, then build or upload these shards again"
+    )
