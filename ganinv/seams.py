@@ -6,7 +6,7 @@ The same loop runs in one process (`LocalEngine`, `no_reduction`) and on a clust
 Shapes: B samples of the part at hand, C channels, H × W pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,15 @@ class Store(Protocol):
         ...
 
 
+class Fragment(NamedTuple):
+    """A run of one optimizer moment of one parameter: flat elements from `start` on, as a view."""
+
+    parameter: str
+    moment: str
+    start: int
+    values: Tensor
+
+
 class Engine(Protocol):
     """One network under training: owns gradients, their mean over ranks and the optimizer.
 
@@ -136,6 +145,14 @@ class Engine(Protocol):
 
     def gradient_norm(self) -> float:
         """‖mean gradient‖₂ over all parameters at the last step."""
+        ...
+
+    def optimizer_fragments(self) -> tuple[list[Fragment], int]:
+        """The optimizer moments that this rank is to save, and the number of steps taken."""
+        ...
+
+    def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Take whole moments (moment → parameter → tensor), after the network's weights."""
         ...
 
 
@@ -169,6 +186,24 @@ class LocalEngine:
 
     def gradient_norm(self) -> float:
         return self._norm
+
+    def optimizer_fragments(self) -> tuple[list[Fragment], int]:
+        steps = 0
+        fragments = []
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if key == "step":
+                    steps = int(value)
+                else:
+                    fragments.append(Fragment(name, key, 0, value.view(-1)))
+        return fragments, steps
+
+    def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        for name, parameter in self.network.named_parameters():
+            state: dict[str, Tensor] = {"step": torch.tensor(float(steps))}
+            state |= {moment: tensors[name].clone() for moment, tensors in moments.items()}
+            if steps:
+                self.optimizer.state[parameter] = state
 
     def _total_norm(self) -> Tensor:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]

@@ -85,7 +85,14 @@ class Objective(Protocol):
     config: Any
 
     @property
-    def noise_names(self) -> tuple[str, ...]: ...
+    def noise_names(self) -> tuple[str, ...]:
+        """The standard normal draws of a step, each as long as the code."""
+        ...
+
+    @property
+    def statistic_names(self) -> tuple[str, ...]:
+        """What its rounds report, all declared in `ganinv.statistics`."""
+        ...
 
     @property
     def rounds(self) -> tuple[Round, ...]: ...

@@ -70,6 +70,10 @@ class Objective:
         return ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
 
     @property
+    def statistic_names(self) -> tuple[str, ...]:
+        return ("loss/d", "loss/g", "loss/enc", "loss/r1", "d/real", "d/fake")
+
+    @property
     def rounds(self) -> tuple[Round, ...]:
         if self.config.schedule == "simultaneous":
             return (self.both,)

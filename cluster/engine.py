@@ -1,0 +1,213 @@
+"""DeepSpeed as the engine of one network: optimizer steps, ZeRO 0/1/2, gradient reduction.
+
+Forward passes go through `network` itself, never through DeepSpeed's wrapper: the wrapper hangs
+hooks on its outputs, which the inner gradients of GAN losses (R1, ∂L_g/∂image) would set off. Only
+`engine.backward(scalar)` and `engine.step()` are DeepSpeed's. ZeRO-3 is refused: with inner
+gradients and accumulation it gives wrong results without a word.
+
+DeepSpeed's fragment mapping (`_hp_mapping`) and `averaged_gradients` are not public; the version is
+pinned and `tests/cluster/test_engine.py` holds both to equality with plain PyTorch.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import deepspeed
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ganinv.errors import ConfigError
+from ganinv.seams import Fragment
+from ganinv.training import Split
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's running means of the gradient and of its square
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """How DeepSpeed runs the optimizers."""
+
+    zero_stage: int = 1  # 0: all on every rank; 1: optimizer state split; 2: gradients split too
+    bucket_elements: int = 5_000_000  # gradients sent at once; a buffer of this size is kept
+    overlap_communication: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_stage not in (0, 1, 2):
+            raise ConfigError(
+                f"zero_stage = {self.zero_stage}: choose 0, 1 or 2 (3 splits the weights, which "
+                "does not give right gradients for GAN losses)"
+            )
+        if self.bucket_elements < 1:
+            raise ConfigError(f"bucket_elements = {self.bucket_elements}: must be at least 1")
+
+
+class DeepSpeedEngine:
+    """Member of `ganinv.seams.Engine`; needs an initialised process group."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        config: EngineConfig,
+        split: Split,
+        precision: Literal["fp32", "bf16"],
+    ) -> None:
+        _leave_out_shared_memory_kernels()
+        self.network = network
+        self._stage = config.zero_stage
+        self._precision = precision
+        self._norm = float("nan")
+        self._engine, *_ = deepspeed.initialize(
+            model=network,
+            optimizer=optimizer,
+            config=_deepspeed_config(config, split),
+            dist_init_required=False,
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        if self._precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self._engine.device.type, dtype=torch.bfloat16)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        self._engine.backward(loss)
+        if not last:
+            self._engine.step()  # counts the part; updates nothing before the last one
+
+    def finite(self) -> Tensor:
+        gradients = list(self._held_gradients())
+        finite = all(bool(torch.isfinite(g).all()) for g in gradients)
+        return torch.tensor(float(finite), dtype=torch.float64)
+
+    def finish(self, *, apply: bool) -> None:
+        if not apply:
+            self._spoil_gradients()
+        elif self._stage == 0:
+            self._norm = float(nn.utils.get_total_norm(list(self._held_gradients())))
+        self._engine.step()
+        if apply and self._stage > 0:
+            self._norm = float(self._engine.get_global_grad_norm())
+
+    def gradient_norm(self) -> float:
+        return self._norm
+
+    def optimizer_fragments(self) -> tuple[list[Fragment], int]:
+        """Adam's moments held by this rank, and the number of steps taken.
+
+        At ZeRO 0 all ranks hold the same, so that rank 0 alone gives them.
+        """
+        steps = self._optimizer_steps()
+        if steps == 0 or (self._stage == 0 and dist.get_rank() != 0):
+            return [], steps
+        return list(self._fragments()), steps
+
+    def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Take full moments (`moment → parameter → tensor`), whoever saved them on how many ranks.
+
+        The network's weights must have been loaded before: ZeRO's own copy follows them here.
+        """
+        if self._stage > 0:
+            self._follow_weights()
+        if steps == 0:
+            return
+        self._create_state(steps)
+        for fragment in self._fragments():
+            source = moments[fragment.moment][fragment.parameter].flatten()
+            piece = source[fragment.start : fragment.start + fragment.values.numel()]
+            fragment.values.copy_(piece.to(fragment.values.device))
+
+    def _fragments(self) -> Iterator[Fragment]:
+        """Views of the moments, so that writing to them changes the optimizer."""
+        for name, parameter in self.network.named_parameters():
+            for moment in MOMENTS:
+                if self._stage == 0:
+                    values = self._engine.optimizer.state[parameter][moment].view(-1)
+                    yield Fragment(parameter=name, moment=moment, start=0, values=values)
+                    continue
+                mapping = parameter._hp_mapping  # type: ignore[attr-defined]  # DeepSpeed's
+                if mapping is not None:
+                    start = mapping.lp_fragment_address.start
+                    values = mapping.get_hp_fragment(moment)
+                    yield Fragment(parameter=name, moment=moment, start=start, values=values)
+
+    def _flat_parameters(self) -> list[Tensor]:
+        """What the optimizer steps: parameters at stage 0, flat partitions above."""
+        groups = self._torch_optimizer().param_groups
+        return [parameter for group in groups for parameter in group["params"]]
+
+    def _torch_optimizer(self) -> torch.optim.Optimizer:
+        optimizer = self._engine.optimizer
+        inner: torch.optim.Optimizer = optimizer if self._stage == 0 else optimizer.optimizer
+        return inner
+
+    def _optimizer_steps(self) -> int:
+        state = self._torch_optimizer().state
+        steps = {int(state[p]["step"]) for p in self._flat_parameters() if p in state}
+        assert len(steps) <= 1, f"parameters disagree on the number of steps: {steps}"
+        return steps.pop() if steps else 0
+
+    def _create_state(self, steps: int) -> None:
+        state = self._torch_optimizer().state
+        for parameter in self._flat_parameters():
+            state[parameter] = {"step": torch.tensor(float(steps))}
+            for moment in MOMENTS:
+                state[parameter][moment] = torch.zeros_like(parameter)
+        if self._stage > 0:
+            self._engine.optimizer._lazy_init_hp_params_optimizer_state()
+
+    def _follow_weights(self) -> None:
+        for parameter in self.network.parameters():
+            mapping = parameter._hp_mapping  # type: ignore[attr-defined]  # DeepSpeed's
+            if mapping is not None:
+                start, count = mapping.lp_fragment_address.start, mapping.lp_fragment_address.numel
+                weights = parameter.detach().flatten()[start : start + count]
+                mapping.hp_fragment.data.copy_(weights)
+
+    def _held_gradients(self) -> Iterator[Tensor]:
+        if self._stage == 0:
+            yield from (p.grad for p in self.network.parameters() if p.grad is not None)
+            return
+        for gradients in self._engine.optimizer.averaged_gradients.values():
+            yield from (g for g in gradients or () if g is not None)
+
+    def _spoil_gradients(self) -> None:
+        """Make DeepSpeed leave this step out on this rank as on all others.
+
+        ZeRO drops a step whose gradients are not finite, but looks at one network alone; plain
+        Adam steps only where there is a gradient.
+        """
+        if self._stage == 0:
+            self.network.zero_grad(set_to_none=True)
+            return
+        for gradient in self._held_gradients():
+            gradient.fill_(float("inf"))
+
+
+def _deepspeed_config(config: EngineConfig, split: Split) -> dict[str, Any]:
+    """Batch sizes are counted in parts: DeepSpeed needs their ratio alone."""
+    return {
+        "train_batch_size": split.parts,
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": split.micro_batches,
+        "steps_per_print": 2**62,
+        "gradient_clipping": 0.0,  # the papers do not clip; DeepSpeed would, at 1.0
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {
+            "stage": config.zero_stage,
+            "reduce_bucket_size": config.bucket_elements,
+            "allgather_bucket_size": config.bucket_elements,
+            "overlap_comm": config.overlap_communication,
+        },
+    }
+
+
+def _leave_out_shared_memory_kernels() -> None:
+    """DeepSpeed compiles a C++ extension at its first start on a CPU; training never calls it.
+
+    It serves inference only, takes minutes, and fails where there is no compiler.
+    """
+    sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]

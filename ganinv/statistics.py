@@ -1,0 +1,86 @@
+"""The table of training statistics, and their means over samples, steps and ranks.
+
+A statistic is declared here once: its name in `metrics.jsonl`, its unit and what it says. Exporter
+and pages read this table, so a new statistic is one row. Means are kept as sum and count in
+float64; a mean of means is never formed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganinv.seams import SumReduce
+
+
+class Statistic(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    unit: str
+    help: str
+
+
+TRAINING = (
+    Statistic("loss/d", "", "Loss of the discriminator, all terms"),
+    Statistic("loss/g", "", "Loss of the generator, all terms"),
+    Statistic("loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"),
+    Statistic("loss/rec", "", "Perceptual reconstruction loss of the VAE half (PVDGAN)"),
+    Statistic("loss/r1", "", "Squared gradient norm of D at real images, without its weight"),
+    Statistic("d/real", "", "Mean adversarial value of real images"),
+    Statistic("d/fake", "", "Mean adversarial value of generated images"),
+)
+DERIVED = (
+    Statistic("grad_norm/g", "", "Norm of the generator's mean gradient at the last step"),
+    Statistic("grad_norm/d", "", "Norm of the discriminator's mean gradient at the last step"),
+    Statistic("latent/entropy_nats", "nats", "Differential entropy of the scaled latent code"),
+    Statistic("latent/active", "elements", "Latent elements whose traced variance is above 0.1"),
+    Statistic("latent/effective", "elements", "Participation ratio of the traced variances"),
+    Statistic("throughput/images_per_second", "images/s", "Images trained per second, all workers"),
+    Statistic("eval/psnr_db_test", "dB", "PSNR of reconstructions of held-out images"),
+    Statistic("eval/psnr_db_generated", "dB", "PSNR of reconstructions of generated images"),
+    Statistic("eval/enc", "", "Encoder loss of the averaged weights on generated images"),
+)
+_DECLARED = {row.name for row in TRAINING}
+
+
+class Means:
+    """Means of the training statistics since the last `flush`, over all ranks.
+
+    Between flushes each rank holds its own sums. `fold` merges them (one reduction) without ending
+    the interval, so that a checkpoint can hold the interval's sums so far.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = sorted(names)
+        unknown = set(self.names) - _DECLARED
+        assert not unknown, f"undeclared statistics {sorted(unknown)}: add rows to the table"
+        self._folded = torch.zeros(len(self.names) + 1, dtype=torch.float64)  # last: count
+        self._local = torch.zeros_like(self._folded)
+
+    def add(self, sums: Mapping[str, Tensor], parts: int) -> None:
+        """`sums`: per name the sum over `parts` parts."""
+        assert sorted(sums) == self.names, f"expected {self.names}, got {sorted(sums)}"
+        values = torch.stack([sums[name].double() for name in self.names]).cpu()
+        self._local[:-1] += values
+        self._local[-1] += parts
+
+    def fold(self, reduce: SumReduce) -> Tensor:
+        self._folded = self._folded + reduce(self._local)
+        self._local = torch.zeros_like(self._folded)
+        return self._folded
+
+    def load(self, folded: Tensor) -> None:
+        assert folded.shape == self._folded.shape, "statistics of another objective"
+        self._folded = folded.clone()
+        self._local = torch.zeros_like(folded)
+
+    def flush(self, reduce: SumReduce) -> dict[str, float]:
+        """The means, and a new interval. Empty if nothing was added."""
+        total = self.fold(reduce)
+        self._folded = torch.zeros_like(total)
+        if total[-1] == 0:
+            return {}
+        means = (total[:-1] / total[-1]).tolist()
+        return dict(zip(self.names, means, strict=True))

@@ -1,0 +1,120 @@
+"""DeepSpeed's engines against plain PyTorch in one process, at every ZeRO stage and split."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ganinv.seams import Position
+from ganinv.training import Session, TrainConfig, new_session, split_batch
+from tests.support.gloo import run_ranks
+from tests.support.runs import (
+    NETWORK,
+    TRAIN,
+    build_networks,
+    make_objective,
+    snapshot,
+    train,
+    train_locally,
+)
+
+pytestmark = pytest.mark.integration
+IMAGES = 64
+STAGES = (0, 1, 2)
+OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
+    # A penalty so large that gradient norms are far above 1, where DeepSpeed clips by default.
+    ("dlsgan", {"lambda_r1": 2000.0}),
+    ("pvdgan", {}),
+    ("pvdgan", {"schedule": "sequential", "share_trace": True, "vae_half": "first"}),
+]
+
+
+def distributed_session(
+    objective: tuple[str, dict[str, Any]], stage: int, config: TrainConfig = TRAIN
+) -> Session:
+    from cluster.engine import DeepSpeedEngine, EngineConfig
+
+    split = split_batch(config, dist.get_world_size())
+    engine_config = EngineConfig(zero_stage=stage, bucket_elements=1000)
+    name, options = objective
+    return new_session(
+        make_objective(name, **options),
+        build_networks(config.seed),
+        lambda network: DeepSpeedEngine(
+            network, config.optimizer(network), engine_config, split, "fp32"
+        ),
+        config=config,
+        latent_size=NETWORK.latent_size,
+        device=torch.device("cpu"),
+    )
+
+
+def train_distributed(config: TrainConfig) -> dict[str, dict[str, Tensor]]:
+    from cluster.collectives import all_reduce_sum
+
+    results = {}
+    for objective in OBJECTIVES:
+        for stage in STAGES:
+            session = distributed_session(objective, stage, config)
+            split = split_batch(config, dist.get_world_size())
+            train(session, config, split, IMAGES, rank=dist.get_rank(), reduce=all_reduce_sum)
+            norms = [session.engines.g.gradient_norm(), session.engines.d.gradient_norm()]
+            results[f"{objective}/{stage}"] = snapshot(session) | {"norms": torch.tensor(norms)}
+    return results
+
+
+@pytest.mark.parametrize(("world", "micro_batch"), [(1, 16), (2, 8), (2, 4), (4, 4)])
+def test_any_split_and_stage_equals_one_process(world: int, micro_batch: int) -> None:
+    config = replace(TRAIN, micro_batch=micro_batch)
+    ranks = run_ranks(train_distributed, world, config)
+    for objective in OBJECTIVES:
+        name, options = objective
+        reference = train_locally(name, IMAGES, **options)
+        expected = snapshot(reference)
+        norms = [reference.engines.g.gradient_norm(), reference.engines.d.gradient_norm()]
+        for stage in STAGES:
+            results = [rank[f"{objective}/{stage}"] for rank in ranks]
+            for key, value in expected.items():
+                torch.testing.assert_close(results[0][key], value, rtol=2e-5, atol=2e-6)
+            torch.testing.assert_close(results[0]["norms"], torch.tensor(norms), rtol=1e-4, atol=0)
+            for other in results[1:]:  # equal on all ranks, bit for bit
+                for key, value in results[0].items():
+                    assert torch.equal(other[key], value), key
+
+
+def spoil_one_step(stage: int) -> tuple[list[bool], bool, dict[str, Tensor], dict[str, Tensor]]:
+    """One rank meets a NaN in the second step, at first only in D's gradients."""
+    from cluster.collectives import all_reduce_sum
+    from ganinv.training import train_batch
+    from tests.support.runs import RandomImages
+
+    session = distributed_session(("pvdgan", {}), stage)
+    split = split_batch(TRAIN, dist.get_world_size())
+    source = RandomImages(TRAIN.global_batch, dist.get_rank(), split.world)
+    batches = source.batches(Position(epoch=0, images=0))
+    applied = [train_batch(session, next(batches), TRAIN, split, all_reduce_sum)]
+    before = snapshot(session)
+    if dist.get_rank() == 1:
+        parameter = session.engines.d.network.adversarial.bias
+        handle = parameter.register_hook(lambda gradient: gradient * float("nan"))
+    applied.append(train_batch(session, next(batches), TRAIN, split, all_reduce_sum))
+    after = snapshot(session)
+    if dist.get_rank() == 1:
+        handle.remove()
+    applied.append(train_batch(session, next(batches), TRAIN, split, all_reduce_sum))
+    moved = not torch.equal(
+        after["g/weights/to_image.weight"], snapshot(session)["g/weights/to_image.weight"]
+    )
+    return applied, moved, before, after
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_nan_on_one_rank_voids_the_step_of_both_networks_on_all(stage: int) -> None:
+    for applied, moved, before, after in run_ranks(spoil_one_step, 2, stage):
+        assert applied == [True, False, True]
+        assert moved
+        for key, value in before.items():
+            assert torch.equal(after[key], value), key

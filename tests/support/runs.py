@@ -1,0 +1,111 @@
+"""Tiny runs for tests: a data set of random images, small networks, any engine, any split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganinv import objectives
+from ganinv.networks import conv
+from ganinv.objectives.base import Objective
+from ganinv.seams import Batch, LocalEngine, Position, SumReduce, no_reduction
+from ganinv.training import Session, Split, TrainConfig, new_session, split_batch, train_batch
+
+NETWORK = conv.ConvConfig(latent_size=6, width=4, max_width=8)
+# Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
+# steps, which says nothing about whether gradients agree.
+TRAIN = TrainConfig(images=64, global_batch=16, learning_rate=0.01, epsilon=1e-3)
+
+
+@dataclass(frozen=True)
+class RandomImages:
+    """A batch source: image number n of the run is random, and a function of n alone."""
+
+    global_batch: int
+    rank: int = 0
+    world: int = 1
+    resolution: int = 16
+
+    def batches(self, start: Position) -> Iterator[Batch]:
+        position = start
+        while True:
+            slots = tuple(range(self.rank, self.global_batch, self.world))
+            images = [self.image(position.images + slot) for slot in slots]
+            position = replace(position, images=position.images + self.global_batch)
+            yield Batch(
+                images_BCHW=torch.stack(images),
+                slots=slots,
+                keys=tuple(map(str, slots)),
+                after=position,
+            )
+
+    def image(self, number: int) -> Tensor:
+        generator = torch.Generator().manual_seed(number)
+        shape = (3, self.resolution, self.resolution)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def make_objective(name: str, **options: Any) -> Objective:
+    module = objectives.find(name)
+    objective: Objective = module.Objective(module.Config(**options))
+    return objective
+
+
+def build_networks(seed: int = 0) -> list[nn.Module]:
+    pair = conv.build(NETWORK, resolution=16, image_channels=3, seed=seed)
+    return [pair.generator, pair.discriminator]
+
+
+def local_session(
+    objective: Objective, config: TrainConfig = TRAIN, parts: int = 1, *, double: bool = False
+) -> Session:
+    networks = [n.double() if double else n for n in build_networks(config.seed)]
+    return new_session(
+        objective,
+        networks,
+        lambda network: LocalEngine(network, config.optimizer(network), parts),
+        config=config,
+        latent_size=NETWORK.latent_size,
+        device=torch.device("cpu"),
+    )
+
+
+def train(
+    session: Session,
+    config: TrainConfig,
+    split: Split,
+    images: int,
+    *,
+    rank: int = 0,
+    reduce: SumReduce = no_reduction,
+) -> None:
+    """Train until `images` were seen."""
+    source = RandomImages(config.global_batch, rank, split.world)
+    for batch in source.batches(session.position):
+        train_batch(session, batch, config, split, reduce)
+        if session.images_seen >= images:
+            return
+
+
+def train_locally(name: str, images: int, config: TrainConfig = TRAIN, **options: Any) -> Session:
+    split = split_batch(config, 1)
+    session = local_session(make_objective(name, **options), config, split.micro_batches)
+    train(session, config, split, images)
+    return session
+
+
+def snapshot(session: Session) -> dict[str, Tensor]:
+    """All tensors of a session that do not depend on who holds them."""
+    tensors: dict[str, Tensor] = {}
+    for letter in "gd":
+        engine = getattr(session.engines, letter)
+        average = getattr(session.averages, letter)
+        for name, value in engine.network.state_dict().items():
+            tensors[f"{letter}/weights/{name}"] = value.detach().clone()
+        for name, value in average.network.state_dict().items():
+            tensors[f"{letter}/average/{name}"] = value.clone()
+    for name, value in session.state.items():
+        tensors[f"state/{name}"] = value.clone()
+    return tensors
