@@ -12,37 +12,17 @@ pinned and `tests/cluster/test_engine.py` holds both to equality with plain PyTo
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Literal
 
-import deepspeed
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ganinv.errors import ConfigError
+from cluster.config import EngineConfig
 from ganinv.seams import Fragment
 from ganinv.training import Split
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's running means of the gradient and of its square
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EngineConfig:
-    """How DeepSpeed runs the optimizers."""
-
-    zero_stage: int = 1  # 0: all on every rank; 1: optimizer state split; 2: gradients split too
-    bucket_elements: int = 5_000_000  # gradients sent at once; a buffer of this size is kept
-    overlap_communication: bool = False
-
-    def __post_init__(self) -> None:
-        if self.zero_stage not in (0, 1, 2):
-            raise ConfigError(
-                f"zero_stage = {self.zero_stage}: choose 0, 1 or 2 (3 splits the weights, which "
-                "does not give right gradients for GAN losses)"
-            )
-        if self.bucket_elements < 1:
-            raise ConfigError(f"bucket_elements = {self.bucket_elements}: must be at least 1")
 
 
 class DeepSpeedEngine:
@@ -56,6 +36,9 @@ class DeepSpeedEngine:
         split: Split,
         precision: Literal["fp32", "bf16"],
     ) -> None:
+        # Imported here: it takes seconds, which nobody who only names this class should wait for.
+        import deepspeed
+
         _leave_out_shared_memory_kernels()
         self.network = network
         self._stage = config.zero_stage

@@ -1,1 +1,1 @@
-"""GANs that can invert themselves: networks, objectives, latent statistics and the training loop."""
+"""GANs that can invert themselves: networks, objectives, latent statistics, the training loop."""

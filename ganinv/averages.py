@@ -7,7 +7,7 @@ the average starts at the initial weights and is not bias corrected.
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -16,7 +16,7 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
         self.decay = decay
-        self._averaged = list(self.network.parameters())
+        self._averaged: list[Tensor] = list(self.network.parameters())
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -30,9 +30,7 @@ def stream(seed: int, purpose: str, image_number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(counter=counter, key=key))
 
 
-def standard_normal(
-    seed: int, purpose: str, image_numbers: Sequence[int], length: int
-) -> Tensor:
+def standard_normal(seed: int, purpose: str, image_numbers: Sequence[int], length: int) -> Tensor:
     """N(0, I) per image, float32, B × L."""
     rows = [
         stream(seed, purpose, number).standard_normal(length, dtype=np.float32)

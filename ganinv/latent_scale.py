@@ -78,11 +78,12 @@ def latent_scale(variance_L: Tensor) -> Tensor:
     Returns float64; mean(s²) = 1 always.
     """
     deviation_L = variance_L.double().sqrt()
-    return math.sqrt(variance_L.numel()) * deviation_L / deviation_L.norm()
+    norm = torch.linalg.vector_norm(deviation_L)
+    return deviation_L * (math.sqrt(variance_L.numel()) / norm)
 
 
 def latent_entropy_nats(scale_L: Tensor) -> float:
-    """Differential entropy of z ∘ s for z ~ N(0, I): Σ ln(s_i √(2πe)). Largest where all s are 1."""
+    """Differential entropy of z ∘ s, z ~ N(0, I): Σ ln(s_i √(2πe)). Largest where all s are 1."""
     return float((scale_L.double().log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
 
 

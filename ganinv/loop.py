@@ -1,7 +1,7 @@
 """The training loop: batch → step → report → checkpoint. It knows no cluster and no storage."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from typing import Literal, Protocol
 
@@ -95,8 +95,9 @@ def describe(session: Session, reduce: SumReduce) -> Row:
     }
 
 
-def _batches(source: BatchSource, session: Session) -> Iterator[Batch]:
-    return source.batches(session.position)
+def _batches(source: BatchSource, session: Session) -> Generator[Batch, None, None]:
+    """The batches to come; closing it closes the source's iterator, if that is one to be closed."""
+    yield from source.batches(session.position)
 
 
 def _due(session: Session, every: int, global_batch: int) -> bool:

@@ -58,8 +58,8 @@ def train_step(
 ) -> StepResult:
     """Train both networks on one global batch, of which `parts` are this rank's share.
 
-    If any rank meets a non-finite loss or gradient, the round's update and all later ones are left
-    out on every rank, and the state stays as it was.
+    If any rank meets a non-finite loss, gradient or moment, the round's update and all later ones
+    are left out on every rank, and the state stays as it was.
     """
     statistics: Statistics = {}
     moments: Moments = {}
@@ -99,8 +99,10 @@ def _accumulate(
             statistics[name] = statistics.get(name, 0.0) + value.detach()
         for name, moment in output.moments.items():
             moments[name] = moments[name] + moment if name in moments else moment
-    finite = torch.stack([engine.finite() for engine in stepping]).min()
-    return finite, stepping
+    # A loss may overflow, and a code enter a trace, without any gradient that shows it.
+    reported = [value.isfinite().all() for value in (*statistics.values(), *moments.values())]
+    finite = [torch.stack(reported).all().double().cpu(), *(e.finite() for e in stepping)]
+    return torch.stack(finite).min(), stepping
 
 
 def _backward(engines: Engines, output: RoundOutput, *, last: bool) -> list[Engine]:

@@ -43,6 +43,8 @@ class TrainConfig:
         for key in ("images", "global_batch", "log_every", "checkpoint_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise ConfigError(f"micro_batch = {self.micro_batch}: must be at least 1, or null")
         for key in ("beta1", "beta2", "weight_average"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must lie in [0, 1)")
@@ -169,9 +171,7 @@ def train_batch(
     return result.applied
 
 
-def cut_into_parts(
-    session: Session, batch: Batch, config: TrainConfig, split: Split
-) -> list[Part]:
+def cut_into_parts(session: Session, batch: Batch, config: TrainConfig, split: Split) -> list[Part]:
     """Real images in [−1, 1], mirrored by chance, and every draw of the step."""
     numbers = [session.images_seen + slot for slot in batch.slots]
     real_BCHW = to_signed(batch.images_BCHW.to(session.device, non_blocking=True))

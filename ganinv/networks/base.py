@@ -1,12 +1,20 @@
-"""What every network family offers. Shapes: B samples, L latent elements, F features."""
+"""What every network family offers. Shapes: B samples, L latent elements, F features.
+
+A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
+`build(config, *, resolution, image_channels, seed) -> GanPair`.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganinv.draws import torch_seed
+from ganinv.errors import ConfigError
+
+COARSEST = 4  # pixels a side of the generator's first image and of the discriminator's last
 
 
 class Judgement(NamedTuple):
@@ -28,8 +36,70 @@ class GanPair(NamedTuple):
     discriminator: nn.Module
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """Sizes that all families have; channels double from fine to coarse, up to a limit."""
+
+    name: str  # the family's module
+    latent_size: int
+    width: int = 64  # channels at the full resolution
+    max_width: int = 512  # channels at coarse resolutions
+    # Discriminator block whose output is the feature encoder, counted from the last: −2 is the
+    # second last (PVDGAN paper).
+    feature_block: int = -2
+
+    def __post_init__(self) -> None:
+        for key in ("latent_size", "width", "max_width"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+        if self.feature_block >= 0:
+            raise ConfigError(
+                f"feature_block = {self.feature_block}: blocks are counted from the last, "
+                "so give a negative number: -1 (last) or -2 (second last)"
+            )
+
+    def widths(self, resolution: int) -> list[int]:
+        """Channels at `resolution` pixels a side, at half of it, and so on down to 4.
+
+        Raises `ConfigError` where the resolution cannot be halved down to 4, or where the
+        discriminator, which has one block for each halving, lacks the feature block.
+        """
+        levels = resolution.bit_length() - COARSEST.bit_length()
+        if levels < 1 or resolution != COARSEST << levels:
+            raise ConfigError(
+                f"resolution = {resolution}: must be a power of two of at least {2 * COARSEST}"
+            )
+        if -self.feature_block > levels:
+            raise ConfigError(
+                f"feature_block = {self.feature_block}: a discriminator for {resolution} pixels "
+                f"has {levels} block(s); choose one of {', '.join(map(str, range(-levels, 0)))}"
+            )
+        return [min(self.width << level, self.max_width) for level in range(levels + 1)]
+
+
+def seeded_pair(
+    generator: Callable[[], nn.Module], discriminator: Callable[[], nn.Module], seed: int
+) -> GanPair:
+    """Both networks at their initial weights, a function of `seed`."""
+    return GanPair(
+        generator=seeded(generator, seed, "weights/generator"),
+        discriminator=seeded(discriminator, seed, "weights/discriminator"),
+    )
+
+
 def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module:
     """A network whose initial weights are a function of (seed, purpose), whatever ran before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, purpose))
         return build()
+
+
+def through_blocks(
+    blocks: nn.ModuleList, x_BCHW: Tensor, feature_block: int
+) -> tuple[Tensor, Tensor]:
+    """A discriminator's blocks in a row: the last output, and `feature_block`'s, flattened."""
+    outputs: list[Tensor] = []
+    for block in blocks:
+        x_BCHW = block(x_BCHW)
+        outputs.append(x_BCHW)
+    return x_BCHW, outputs[feature_block].flatten(1)

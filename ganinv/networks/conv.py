@@ -15,44 +15,27 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ganinv.errors import ConfigError
-from ganinv.networks.base import GanPair, Judgement, seeded
+from ganinv.networks.base import (
+    COARSEST,
+    GanPair,
+    Judgement,
+    NetworkConfig,
+    seeded_pair,
+    through_blocks,
+)
 from ganinv.networks.layers import BlurDown, BlurUp, EqualisedConv, EqualisedLinear, leaky_relu
-
-COARSEST = 4  # pixels a side of the generator's first image and of the discriminator's last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ConvConfig:
-    """Widths of the convolutional family; channels double from fine to coarse, up to a limit."""
+class Config(NetworkConfig):
+    """Sizes of the convolutional family.
+
+    `feature_block` = −1 is the input of the heads, which the author's 2024 code takes.
+    """
 
     name: str = "conv"
     latent_size: int = 1024
-    width: int = 64  # channels at the full resolution
-    max_width: int = 512  # channels at coarse resolutions
     stem_width: int | None = None  # channels of the generator's 4 × 4 image; None = max_width
-    # Discriminator block whose output is the feature encoder, counted from the last: −2 is the
-    # second last (PVDGAN paper), −1 the heads' input (author's 2024 code).
-    feature_block: int = -2
-
-    def __post_init__(self) -> None:
-        for key in ("latent_size", "width", "max_width"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
-        if self.feature_block >= 0:
-            raise ConfigError(
-                f"feature_block = {self.feature_block}: blocks are counted from the last, "
-                "so give a negative number: -1 (last) or -2 (second last)"
-            )
-
-    def widths(self, resolution: int) -> list[int]:
-        """Channels per block from fine to coarse, one block for each halving down to 4 × 4."""
-        levels = math.log2(resolution / COARSEST)
-        if levels < 1 or levels != int(levels):
-            raise ConfigError(
-                f"resolution = {resolution}: must be a power of two of at least {2 * COARSEST}"
-            )
-        return [min(self.width << level, self.max_width) for level in range(int(levels))]
 
 
 class ResidualPair(nn.Module):
@@ -66,15 +49,16 @@ class ResidualPair(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         inner_BCHW = leaky_relu(self.second(leaky_relu(self.first(x_BCHW))))
-        return (self.skip(x_BCHW) + inner_BCHW) / math.sqrt(2)
+        skip_BCHW: Tensor = self.skip(x_BCHW)
+        return (skip_BCHW + inner_BCHW) / math.sqrt(2)
 
 
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
-    def __init__(self, config: ConvConfig, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
         super().__init__()
-        widths = config.widths(resolution)[::-1]
+        widths = config.widths(resolution)[-2::-1]  # the stem stands for the last, 4 × 4
         stem_width = config.stem_width or config.max_width
         self.stem = EqualisedStem(config.latent_size, stem_width)
         self.blocks = nn.ModuleList()
@@ -107,7 +91,7 @@ class EqualisedStem(EqualisedConv):
         # Pixel (i, j) sees the tap (3 − i, 3 − j).
         kernel_LP = self.weight.flip(2, 3).permute(1, 0, 2, 3).flatten(1)
         flat_BP = scaled_BL @ (kernel_LP * self.rate)
-        x_BCHW = flat_BP.unflatten(1, (-1, COARSEST, COARSEST))
+        x_BCHW = flat_BP.reshape(-1, self.weight.shape[0], COARSEST, COARSEST)
         assert self.bias is not None
         return x_BCHW + self.bias[:, None, None]
 
@@ -115,14 +99,9 @@ class EqualisedStem(EqualisedConv):
 class Discriminator(nn.Module):
     """Image → `Judgement`. One image, one code: nothing couples the samples of a batch."""
 
-    def __init__(self, config: ConvConfig, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
         super().__init__()
-        widths = config.widths(resolution)
-        if -config.feature_block > len(widths):
-            raise ConfigError(
-                f"feature_block = {config.feature_block}: a discriminator for {resolution} pixels "
-                f"has only {len(widths)} blocks; choose {-len(widths)} … -1"
-            )
+        widths = config.widths(resolution)[:-1]
         self.feature_block = config.feature_block
         self.from_image = EqualisedConv(image_channels, widths[0], 1)
         self.blocks = nn.ModuleList()
@@ -136,25 +115,22 @@ class Discriminator(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Judgement:
         x_BCHW = leaky_relu(self.from_image(image_BCHW))
-        outputs: list[Tensor] = []
-        for block in self.blocks:
-            x_BCHW = block(x_BCHW)
-            outputs.append(x_BCHW)
+        x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
         flat_BF = x_BCHW.flatten(1)
         return Judgement(
             adversarial_B=self.adversarial(flat_BF).squeeze(1),
             latent_BL=self.latent(flat_BF),
-            feature_BF=outputs[self.feature_block].flatten(1),
+            feature_BF=feature_BF,
         )
 
 
-def build(config: ConvConfig, *, resolution: int, image_channels: int, seed: int) -> GanPair:
-    """Both networks at their initial weights, a function of `seed`."""
-    return GanPair(
-        generator=seeded(
-            lambda: Generator(config, resolution, image_channels), seed, "weights/generator"
-        ),
-        discriminator=seeded(
-            lambda: Discriminator(config, resolution, image_channels), seed, "weights/discriminator"
-        ),
+def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> GanPair:
+    """Both networks at their initial weights, a function of `seed`.
+
+    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    """
+    return seeded_pair(
+        lambda: Generator(config, resolution, image_channels),
+        lambda: Discriminator(config, resolution, image_channels),
+        seed,
     )

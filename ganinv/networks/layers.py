@@ -21,12 +21,18 @@ class EqualisedConv(nn.Module):
     """Convolution with equalised learning rate; odd kernels keep H × W."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, *, bias: bool = True
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        *,
+        bias: bool = True,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
-        self.rate = 1 / math.sqrt(channels_in * kernel * kernel)
+        self.rate = gain / math.sqrt(channels_in * kernel * kernel)
         self.padding = kernel // 2
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -34,20 +40,33 @@ class EqualisedConv(nn.Module):
 
 
 class EqualisedLinear(nn.Module):
-    """Fully connected layer with equalised learning rate."""
+    """Fully connected layer with equalised learning rate.
 
-    def __init__(self, size_in: int, size_out: int) -> None:
+    `speed` slows the layer down under optimizers that move all parameters alike (StyleGAN's
+    `lr_mul`): parameters are stored divided by it and used multiplied with it.
+    """
+
+    def __init__(
+        self,
+        size_in: int,
+        size_out: int,
+        *,
+        gain: float = 1.0,
+        speed: float = 1.0,
+        bias_start: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(size_out, size_in))
-        self.bias = nn.Parameter(torch.zeros(size_out))
-        self.rate = 1 / math.sqrt(size_in)
+        self.weight = nn.Parameter(torch.randn(size_out, size_in) / speed)
+        self.bias = nn.Parameter(torch.full((size_out,), bias_start / speed))
+        self.rate = gain * speed / math.sqrt(size_in)
+        self.speed = speed
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.rate, self.bias)
+        return F.linear(x, self.weight * self.rate, self.bias * self.speed)
 
 
 class Blur(nn.Module):
-    """Binomial [1, 3, 3, 1] filter with a change of resolution by 2, zero beyond the border.
+    """Binomial [1, 3, 3, 1] filter for changes of resolution by 2, zero beyond the border.
 
     Aliasing-free up- and downsampling of StyleGAN2 and SWAGAN (R. Zhang, 2019). The kernel is a
     buffer that is not saved: it is a constant.
@@ -77,3 +96,32 @@ class BlurDown(Blur):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return F.conv2d(x_BCHW, self.kernel, stride=2, padding=1, groups=self.channels)
+
+
+class BlurredUpConv(EqualisedConv):
+    """Twice the resolution by a transposed 3 × 3 convolution without bias, then 4 times the blur.
+
+    StyleGAN2's order: away from the border it is `BlurUp` and a convolution, for a quarter of the
+    multiplications.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, gain: float = 1.0) -> None:
+        super().__init__(channels_in, channels_out, 3, bias=False, gain=gain)
+        self.blur = Blur(channels_out)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        kernel_IOHW = (self.weight * self.rate).transpose(0, 1)
+        wide_BCHW = F.conv_transpose2d(x_BCHW, kernel_IOHW, stride=2)  # 2H + 1 pixels
+        return F.conv2d(wide_BCHW, 4 * self.blur.kernel, padding=1, groups=self.blur.channels)
+
+
+class BlurredDownConv(EqualisedConv):
+    """Half the resolution by the blur and a 3 × 3 convolution at every other pixel (StyleGAN2)."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, gain: float = 1.0) -> None:
+        super().__init__(channels_in, channels_out, 3, gain=gain)
+        self.blur = Blur(channels_in)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        soft_BCHW = F.conv2d(x_BCHW, self.blur.kernel, padding=2, groups=self.blur.channels)
+        return F.conv2d(soft_BCHW, self.weight * self.rate, self.bias, stride=2)  # H + 1 to H / 2

@@ -1,8 +1,8 @@
 """The adversarial loss of all the papers: NSGAN with R1.
 
 Non-saturating loss: Goodfellow et al. 2014. R1: Mescheder et al., "Which training methods for GANs
-do actually converge?" (2018), eq. 9 — here **without its ½** and on every step, as the author's code
-has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
+do actually converge?" (2018), eq. 9 — here **without its ½** and on every step, as the author's
+code has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
 """
 
 import torch

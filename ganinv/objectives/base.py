@@ -80,7 +80,7 @@ Round = Callable[[Nets, Part, State], RoundOutput]
 
 
 class Objective(Protocol):
-    """A GAN method. `rounds` follow one another; after each, the networks it has losses for step."""
+    """A GAN method. `rounds` follow one another; after each, the networks with losses step."""
 
     config: Any
 

@@ -88,7 +88,9 @@ class Objective:
 
     def scale(self, state: State) -> Tensor:
         variance_L = trace_variance(state["fake"])
-        return torch.ones_like(variance_L) if self.config.scale == "mse" else latent_scale(variance_L)
+        return (
+            torch.ones_like(variance_L) if self.config.scale == "mse" else latent_scale(variance_L)
+        )
 
     def variances(self, state: State) -> dict[str, Tensor]:
         return {"fake": trace_variance(state["fake"])}

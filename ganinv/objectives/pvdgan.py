@@ -7,7 +7,7 @@
     v_r v_f   state["real"], ["fake"]   L      traced variances of z_r and z′
     a_r z_r y_r   real              adversarial value, code and feature of real images
     a_f z′ y′_r   fake              the same of generated images
-    d_f       feature_BF.shape[1]   l. 7 of the paper prints d_z here; eq. 6 has d_f, which we follow
+    d_f       feature_BF.shape[1]   l. 7 of the paper prints d_z; eq. 6 has d_f, which we follow
 
 Line 4 lost its first half in print; the text restores it: the codes of the last b/2 samples are
 nograd(z_r[b/2:]) + N(0, I) ∘ √max(1 − v_r, 0).

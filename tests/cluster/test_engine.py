@@ -35,7 +35,8 @@ OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
 def distributed_session(
     objective: tuple[str, dict[str, Any]], stage: int, config: TrainConfig = TRAIN
 ) -> Session:
-    from cluster.engine import DeepSpeedEngine, EngineConfig
+    from cluster.config import EngineConfig
+    from cluster.engine import DeepSpeedEngine
 
     split = split_batch(config, dist.get_world_size())
     engine_config = EngineConfig(zero_stage=stage, bucket_elements=1000)

@@ -75,9 +75,7 @@ def stage(numbers: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
 
 @pytest.fixture
 def networks(numbers: dict[str, np.ndarray]) -> tuple[nn.Module, nn.Module]:
-    config = conv.ConvConfig(
-        latent_size=16, width=8, max_width=16, stem_width=512, feature_block=-1
-    )
+    config = conv.Config(latent_size=16, width=8, max_width=16, stem_width=512, feature_block=-1)
     pair = conv.build(config, resolution=16, image_channels=3, seed=0)
     pair.generator.load_state_dict(generator_weights(stage(numbers, "G_init")))
     pair.discriminator.load_state_dict(discriminator_weights(stage(numbers, "D_init")))
@@ -163,4 +161,6 @@ def keras_adam(network: nn.Module) -> LocalEngine:
 
 def compare(network: nn.Module, expected: dict[str, Tensor]) -> None:
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(value, expected[name], **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            value, expected[name], **CLOSE, msg=lambda m, n=name: f"{n}: {m}"
+        )

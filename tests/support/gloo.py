@@ -1,4 +1,4 @@
-"""Runs a function on several ranks joined by gloo, each a process of its own, and collects results."""
+"""Runs a function on several ranks, processes joined by gloo, and collects what they return."""
 
 import os
 import tempfile

@@ -13,7 +13,7 @@ from ganinv.objectives.base import Objective
 from ganinv.seams import Batch, LocalEngine, Position, SumReduce, no_reduction
 from ganinv.training import Session, Split, TrainConfig, new_session, split_batch, train_batch
 
-NETWORK = conv.ConvConfig(latent_size=6, width=4, max_width=8)
+NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
 # steps, which says nothing about whether gradients agree.
 TRAIN = TrainConfig(images=64, global_batch=16, learning_rate=0.01, epsilon=1e-3)

@@ -1,0 +1,42 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is python -m launch.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo demo-clean test test-unit check format
+
+help:
+	@echo "make demo        train on drawn faces for about ten minutes and make a page of results"
+	@echo "make demo-clean  remove everything that the demo made"
+	@echo "make test        linters, type checker and all tests"
+	@echo "make test-unit   the fast tests alone"
+	@echo "make check       linters and type checker alone"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python -m launch demo
+
+demo-clean: setup
+	$(BIN)/python -m launch demo clean
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/python -m pytest
+
+test-unit: setup
+	$(BIN)/python -m pytest -m "not integration and not gpu"
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

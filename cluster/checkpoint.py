@@ -1,0 +1,242 @@
+"""Checkpoints: every rank writes its part, rank 0 commits; any number of workers loads them.
+
+A part is a safetensors file. Tensors that all ranks hold alike (weights, averages, traces) are
+dealt out over the ranks; optimizer moments are written by the rank that holds them, as flat runs
+named NETWORK/optimizer/MOMENT/PARAMETER@START. Nothing in a name or shape depends on the number of
+workers or the ZeRO stage.
+
+Order of a save (contract): payload, then barrier, then `manifest.json` if absent, then retention.
+"""
+
+import hashlib
+import importlib.metadata
+import logging
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from cluster.collectives import all_reduce_sum, broadcast_object, gather_objects, rank, world_size
+from cluster.config import CheckpointConfig
+from cluster.manifest import (
+    Manifest,
+    StoredObject,
+    committed_names,
+    folder,
+    manifests_newest_first,
+)
+from ganinv.errors import GanInvError, StorageError
+from ganinv.seams import Store
+from ganinv.training import Session
+
+log = logging.getLogger(__name__)
+_VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
+_MOMENT = re.compile(r"([gd])/optimizer/(\w+)/(.+)@(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunIdentity:
+    """What a checkpoint records of its run, and what the resuming run is compared with."""
+
+    seed: int
+    data_fingerprint: str
+    config: Mapping[str, Any]
+
+
+def save(session: Session, store: Store, identity: RunIdentity, config: CheckpointConfig) -> str:
+    """Commit the session's state; all ranks call this together. Returns the checkpoint's name."""
+    _check_ranks_agree(session)
+    name = broadcast_object(f"{session.images_seen:012d}-{secrets.token_hex(4)}")
+    payload = safetensors.torch.save(dict(_part(session)))
+    stored = StoredObject(
+        name=f"part-{rank():05d}-of-{world_size():05d}.safetensors",
+        size_bytes=len(payload),
+        sha256=hashlib.sha256(payload).hexdigest(),
+    )
+    store.write(folder(name) + stored.name, payload)
+    objects = gather_objects(stored)  # also the barrier: all parts are written
+    steps = {letter: engine.optimizer_fragments()[1] for letter, engine in _engines(session)}
+    if rank() == 0:
+        manifest = Manifest(
+            name=name,
+            images_seen=session.images_seen,
+            position=session.position,
+            seed=identity.seed,
+            data_fingerprint=identity.data_fingerprint,
+            objects=tuple(objects),
+            optimizer_steps=steps,
+            nonfinite_in_a_row=session.nonfinite_in_a_row,
+            world_size=world_size(),
+            created=time.time(),
+            config=identity.config,
+            versions={p: importlib.metadata.version(p) for p in _VERSIONED},
+        )
+        store.write_if_absent(folder(name) + "manifest.json", manifest.to_json())
+        prune(store, config)
+    broadcast_object(name)  # nobody trains on before the checkpoint is committed
+    return name
+
+
+def choose(store: Store) -> tuple[Manifest, dict[str, Tensor]] | None:
+    """The newest committed checkpoint whose objects are all there and intact, with its tensors.
+
+    Falls back to older ones, saying so. None if there is no checkpoint at all. Raises
+    `StorageError` if there are checkpoints but none can be loaded.
+    """
+    candidates = manifests_newest_first(store)
+    for manifest in candidates:
+        try:
+            return manifest, read_tensors(store, manifest)
+        except StorageError as error:
+            log.warning("checkpoint %s cannot be used, trying the next: %s", manifest.name, error)
+    if candidates:
+        raise StorageError(
+            f"none of the {len(candidates)} checkpoints in {store.url} can be loaded; restore one "
+            "from a backup, or start a new run at another storage.run"
+        )
+    return None
+
+
+def restore(session: Session, store: Store) -> Manifest | None:
+    """Bring the session to the newest good checkpoint; all ranks call this together.
+
+    Rank 0 chooses; the others load what it chose. None if the run has no checkpoint yet.
+    """
+    chosen: tuple[Manifest, dict[str, Tensor]] | None = None
+    failure: GanInvError | None = None
+    if rank() == 0:
+        try:
+            chosen = choose(store)
+        except GanInvError as error:
+            failure = error
+    manifest, failure = broadcast_object((chosen[0] if chosen else None, failure))
+    if failure is not None:
+        raise failure
+    if manifest is None:
+        return None
+    tensors = chosen[1] if chosen else read_tensors(store, manifest)
+    _load(session, manifest, tensors)
+    return manifest
+
+
+def read_tensors(store: Store, manifest: Manifest) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, after comparing every object with its hash."""
+    tensors: dict[str, Tensor] = {}
+    for stored in manifest.objects:
+        name = folder(manifest.name) + stored.name
+        payload = store.read(name)
+        if hashlib.sha256(payload).hexdigest() != stored.sha256:
+            raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
+        try:
+            tensors |= safetensors.torch.load(payload)
+        except safetensors.SafetensorError as error:
+            raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
+    return tensors
+
+
+def prune(store: Store, config: CheckpointConfig) -> None:
+    """Delete all but the last k and every n-th checkpoint, the manifest of each first."""
+    names = committed_names(store)
+    kept = set(names[-config.keep_last :])
+    if config.keep_every_images:
+        by_period: dict[int, str] = {}
+        for name in names:
+            by_period.setdefault(int(name[:12]) // config.keep_every_images, name)
+        kept |= set(by_period.values())
+    for name in names:
+        if name not in kept:
+            store.delete([folder(name) + "manifest.json"])
+            store.delete([entry.name for entry in store.list(folder(name))])
+
+
+def _engines(session: Session) -> list[tuple[str, Any]]:
+    return [("g", session.engines.g), ("d", session.engines.d)]
+
+
+def _replicated(session: Session) -> Iterator[tuple[str, Tensor]]:
+    """Tensors that are equal on all ranks, under their names in the file."""
+    averages = {"g": session.averages.g, "d": session.averages.d}
+    for letter, engine in _engines(session):
+        for name, tensor in engine.network.state_dict().items():
+            yield f"{letter}/weights/{name}", tensor
+        for name, tensor in averages[letter].network.state_dict().items():
+            yield f"{letter}/average/{name}", tensor
+    for name, tensor in session.state.items():
+        yield f"state/{name}", tensor
+
+
+def _part(session: Session) -> Iterator[tuple[str, Tensor]]:
+    """What this rank writes, as contiguous CPU copies."""
+    folded = session.means.fold(all_reduce_sum)
+    replicated = [*_replicated(session), ("means", folded)]
+    for index, (name, tensor) in enumerate(replicated):
+        if index % world_size() == rank():
+            yield name, tensor.detach().to("cpu", copy=True).contiguous()
+    for letter, engine in _engines(session):
+        for fragment in engine.optimizer_fragments()[0]:
+            name = f"{letter}/optimizer/{fragment.moment}/{fragment.parameter}@{fragment.start}"
+            yield name, fragment.values.detach().to("cpu", copy=True).contiguous()
+
+
+def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
+    averages = {"g": session.averages.g, "d": session.averages.d}
+    try:
+        for letter, engine in _engines(session):
+            engine.network.load_state_dict(_below(tensors, f"{letter}/weights/"))
+            averages[letter].network.load_state_dict(_below(tensors, f"{letter}/average/"))
+            moments = _assemble(tensors, letter, engine.network)
+            engine.load_optimizer(moments, manifest.optimizer_steps[letter])
+        session.state = {name: tensors[f"state/{name}"] for name in session.state}
+        session.means.load(tensors["means"])
+    except (KeyError, RuntimeError) as error:
+        raise StorageError(
+            f"checkpoint {manifest.name} does not fit the networks and objective of this run "
+            f"({error}); use the configuration it was made with, or another storage.run"
+        ) from error
+    session.images_seen = manifest.images_seen
+    session.position = manifest.position
+    session.nonfinite_in_a_row = manifest.nonfinite_in_a_row
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _assemble(
+    tensors: Mapping[str, Tensor], letter: str, network: torch.nn.Module
+) -> dict[str, dict[str, Tensor]]:
+    """Whole moments (moment → parameter → tensor) from the runs that the ranks wrote."""
+    shapes = {name: p.shape for name, p in network.named_parameters()}
+    flat: dict[str, dict[str, Tensor]] = {}
+    filled: dict[tuple[str, str], int] = {}
+    for name, values in tensors.items():
+        match = _MOMENT.fullmatch(name)
+        if match is None or match[1] != letter:
+            continue
+        moment, parameter, start = match[2], match[3], int(match[4])
+        whole = flat.setdefault(moment, {}).setdefault(
+            parameter, torch.zeros(shapes[parameter].numel(), dtype=values.dtype)
+        )
+        whole[start : start + values.numel()] = values
+        key = (moment, parameter)
+        filled[key] = filled.get(key, 0) + values.numel()
+    for (moment, parameter), count in filled.items():
+        if count != shapes[parameter].numel():
+            raise KeyError(f"{letter}/optimizer/{moment}/{parameter} has {count} elements")
+    return {m: {p: t.view(shapes[p]) for p, t in ts.items()} for m, ts in flat.items()}
+
+
+def _check_ranks_agree(session: Session) -> None:
+    """Traces must be equal on all ranks, bit for bit; a checkpoint of anything else is refused."""
+    digest = hashlib.sha256()
+    for name in sorted(session.state):
+        digest.update(session.state[name].cpu().numpy().tobytes())
+    digests = gather_objects((session.images_seen, session.position, digest.hexdigest()))
+    assert len(set(digests)) == 1, f"ranks disagree on the state to save: {digests}"

@@ -1,0 +1,91 @@
+"""How a run uses its workers; light to import, for everyone who only reads configuration."""
+
+from dataclasses import dataclass
+
+from ganinv.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineConfig:
+    """How DeepSpeed runs the optimizers."""
+
+    zero_stage: int = 1  # 0: all on every rank; 1: optimizer state split; 2: gradients split too
+    bucket_elements: int = 5_000_000  # gradients sent at once; a buffer of this size is kept
+    overlap_communication: bool = False
+
+    def __post_init__(self) -> None:
+        if self.zero_stage not in (0, 1, 2):
+            raise ConfigError(
+                f"zero_stage = {self.zero_stage}: choose 0, 1 or 2 (3 splits the weights, which "
+                "does not give right gradients for GAN losses)"
+            )
+        if self.bucket_elements < 1:
+            raise ConfigError(f"bucket_elements = {self.bucket_elements}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointConfig:
+    """Which checkpoints stay: the last `keep_last`, and every `keep_every_images` images one."""
+
+    keep_last: int = 3
+    keep_every_images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep_last < 2:
+            raise ConfigError(
+                f"keep_last = {self.keep_last}: must be at least 2, so that a damaged newest "
+                "checkpoint leaves one to fall back to"
+            )
+        if self.keep_every_images is not None and self.keep_every_images < 1:
+            raise ConfigError(f"keep_every_images = {self.keep_every_images}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterConfig:
+    """The group of workers. Either `workers`, or `min_workers` and `max_workers`."""
+
+    workers: int | None = None  # exactly so many; None and no range: 1
+    min_workers: int | None = None
+    max_workers: int | None = None
+    use_gpu: bool = False  # one GPU per worker, NCCL; else CPU, gloo
+    cpus_per_worker: float = 1
+    max_failures: int = 3  # restarts of the group before the run counts as failed
+    start_timeout_s: float = 120  # for all workers to come up
+    collective_timeout_s: float = 300  # longest wait for another worker; then the group restarts
+
+    def __post_init__(self) -> None:
+        for key in ("workers", "min_workers", "max_workers"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"{key} = {value}: must be at least 1")
+        for key in ("cpus_per_worker", "start_timeout_s", "collective_timeout_s"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
+        if (self.min_workers is None) != (self.max_workers is None):
+            raise ConfigError("min_workers and max_workers belong together; give both or neither")
+        if self.min_workers is not None and self.max_workers is not None:
+            if self.workers is not None:
+                raise ConfigError(
+                    f"workers = {self.workers}: excludes min_workers and max_workers; give the "
+                    "number or the range"
+                )
+            if self.min_workers > self.max_workers:
+                raise ConfigError(
+                    f"min_workers = {self.min_workers}: above max_workers = {self.max_workers}"
+                )
+
+    @property
+    def sizes(self) -> range:
+        """All numbers of workers that the group may have."""
+        if self.min_workers is not None and self.max_workers is not None:
+            return range(self.min_workers, self.max_workers + 1)
+        count = self.workers or 1
+        return range(count, count + 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricsConfig:
+    """Where Prometheus finds the run. Everything listens on loopback unless told otherwise."""
+
+    host: str = "127.0.0.1"  # address that exporters and discovery listen on
+    discovery_port: int = 0  # HTTP service discovery; 0 picks a free port and prints it

@@ -1,0 +1,172 @@
+"""What one worker tells Prometheus: the table of metrics (DESIGN §8) and the watcher that fills it.
+
+Counters are per rank and sum to the run's total. Gauges that are equal on all ranks are exported by
+rank 0 alone, so that a query sees each once.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from ganinv.loop import Row, TimeState
+from ganinv.statistics import DERIVED, TRAINING
+from ganinv.training import Session
+
+SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+TIME_STATES: tuple[TimeState, ...] = (
+    "compute", "data", "communicate", "checkpoint", "restart", "evaluate",
+)  # fmt: skip
+# Row of `metrics.jsonl` → gauge. Losses share a gauge, told apart by the label `term`.
+GAUGES = {
+    "d/real": "discriminator_real",
+    "d/fake": "discriminator_fake",
+    "grad_norm/g": "generator_gradient_norm",
+    "grad_norm/d": "discriminator_gradient_norm",
+    "latent/entropy_nats": "latent_entropy_nats",
+    "latent/active": "latent_active_elements",
+    "latent/effective": "latent_effective_elements",
+    "throughput/images_per_second": "images_per_second",
+    "eval/psnr_db_test": "evaluation_test_psnr_db",
+    "eval/psnr_db_generated": "evaluation_generated_psnr_db",
+    "eval/enc": "evaluation_encoder_loss",
+}
+
+
+@dataclass
+class Meters:
+    """Every metric of a worker, in a registry of its own."""
+
+    run: str
+    rank: int
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        self.images = self._counter("images", "Images trained by this worker")
+        self.steps = self._counter("steps", "Optimizer steps, void ones included")
+        self.nonfinite = self._counter("nonfinite_steps", "Steps left out: not finite")
+        self.time = self._counter("time_seconds", "Time of this worker by what it did", "state")
+        self.requests = self._counter(
+            "storage_requests", "Verbs on object storage", "op", "outcome"
+        )
+        self.bytes = self._counter("storage_bytes", "Bytes moved to and from storage", "op")
+        self.step_seconds = self._histogram("step_seconds", "One global batch, data wait left out")
+        self.wait_seconds = self._histogram("data_wait_seconds", "Wait for the next batch")
+        self.reduce_seconds = self._histogram("all_reduce_seconds", "Sums over workers, our own")
+        self.stall_seconds = self._histogram("checkpoint_stall_seconds", "Training stood still")
+        self.gauges: dict[str, Gauge] = {}
+        for state in TIME_STATES:
+            self.time.labels(self.run, self.rank, state)
+
+    def add_run_wide(self) -> None:
+        """Metrics that rank 0 exports for the whole run."""
+        self.restarts = self._counter("restarts", "Restarts of the worker group", "reason")
+        self.lost = self._counter("lost_images", "Images trained again after a restart")
+        self.loss = self._gauge("loss", "Mean loss since the last row", "term")
+        helps = {row.name: row.help for row in (*TRAINING, *DERIVED)}
+        self.gauges = {key: self._gauge(name, helps[key]) for key, name in GAUGES.items()}
+        self.variance = self._gauge(
+            "latent_variance", "Quantiles of the traced variance v", "trace", "quantile"
+        )
+        self.seen = self._gauge("images_seen", "The clock of the run")
+        self.world = self._gauge("world_size", "Workers")
+        self.checkpoint_images = self._gauge("checkpoint_images", "images_seen of the newest")
+        self.checkpoint_time = self._gauge(
+            "checkpoint_timestamp_seconds", "Unix time of the newest; its age is time() minus this"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        counter = Counter(f"ganinv_{name}", text, ("run", "rank", *labels), registry=self.registry)
+        if not labels:
+            counter.labels(self.run, self.rank)
+        return counter
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"ganinv_{name}", text, ("run", *labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return Histogram(
+            f"ganinv_{name}", text, ("run", "rank"), registry=self.registry, buckets=SECONDS
+        )
+
+
+class Exporter:
+    """Member of `ganinv.loop.Observer`'s metrics half; serves them over HTTP until `close`."""
+
+    def __init__(self, run: str, rank: int, world: int, host: str) -> None:
+        self.meters = Meters(run=run, rank=rank)
+        self._labels = (run, rank)
+        self._run = run
+        if rank == 0:
+            self.meters.add_run_wide()
+            self.meters.world.labels(run).set(world)
+        self._is_first = rank == 0
+        self._server, self._thread = start_http_server(0, addr=host, registry=self.meters.registry)
+        self.address = f"{host}:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @contextmanager
+    def timed(self, state: TimeState) -> Iterator[None]:
+        histogram = {
+            "compute": self.meters.step_seconds,
+            "data": self.meters.wait_seconds,
+            "communicate": self.meters.reduce_seconds,
+            "checkpoint": self.meters.stall_seconds,
+        }.get(state)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self.meters.time.labels(*self._labels, state).inc(seconds)
+            if histogram is not None:
+                histogram.labels(*self._labels).observe(seconds)
+
+    def stepped(self, share: int, *, applied: bool) -> None:
+        """`share`: images of the global batch that this worker trained."""
+        self.meters.images.labels(*self._labels).inc(share)
+        self.meters.steps.labels(*self._labels).inc()
+        if not applied:
+            self.meters.nonfinite.labels(*self._labels).inc()
+
+    def logged(self, row: Row, session: Session) -> None:
+        if not self._is_first:
+            return
+        meters = self.meters
+        meters.seen.labels(self._run).set(row["images_seen"])
+        for key, value in row.items():
+            if key.startswith("loss/"):
+                meters.loss.labels(self._run, key.removeprefix("loss/")).set(value)
+            elif key in meters.gauges:
+                meters.gauges[key].labels(self._run).set(value)
+        for trace, variance_L in session.objective.variances(session.state).items():
+            points = torch.tensor(QUANTILES, dtype=variance_L.dtype)
+            values = torch.quantile(variance_L, points).tolist()
+            for quantile, value in zip(QUANTILES, values, strict=True):
+                meters.variance.labels(self._run, trace, quantile).set(value)
+
+    def committed(self, images_seen: int) -> None:
+        if self._is_first:
+            self.meters.checkpoint_images.labels(self._run).set(images_seen)
+            self.meters.checkpoint_time.labels(self._run).set(time.time())
+
+    def restarted(self, reasons: Mapping[str, int], lost_images: int) -> None:
+        """What the run has been through before this group of workers."""
+        if not self._is_first:
+            return
+        for reason, count in reasons.items():
+            self.meters.restarts.labels(*self._labels, reason).inc(count)
+        self.meters.lost.labels(*self._labels).inc(lost_images)
+
+    def requested(self, op: str, outcome: str, size_bytes: int) -> None:
+        """One verb on storage; `outcome` is ok or the class of the error."""
+        self.meters.requests.labels(*self._labels, op, outcome).inc()
+        self.meters.bytes.labels(*self._labels, op).inc(size_bytes)

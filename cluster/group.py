@@ -1,0 +1,180 @@
+"""The worker group of a run: Ray Train starts it, restarts it after failures, and ends it.
+
+`WorkerGroup` is the driver's side. The training function runs on every worker with its process
+group initialised; how it reports and why it ended goes through the run's `Directory`.
+"""
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import ray
+
+from cluster.config import ClusterConfig, MetricsConfig
+from cluster.directory import start_directory
+from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
+
+CHECKOUT = Path(__file__).parents[1]
+# What a node does not need; .gitignore is honoured by Ray as well.
+EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
+Payload = dict[str, Any]
+TrainFunction = Callable[[Payload], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How the group ended: `error` is None after success."""
+
+    error: GanInvError | None = None
+
+
+def start_ray(config: ClusterConfig) -> None:
+    """Join the cluster named by RAY_ADDRESS, or start Ray on this machine, reachable by no other.
+
+    A local Ray ends with this process, however that ends. Who may talk to it is settled by
+    `cluster.ray_environment` before.
+    """
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(config.start_timeout_s))
+    if os.environ.get("RAY_ADDRESS"):
+        inside_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # a job ships the checkout itself
+        environment = {} if inside_job else {"working_dir": str(CHECKOUT), "excludes": EXCLUDED}
+        ray.init(runtime_env=environment or None, logging_level="warning", log_to_driver=False)
+        return
+    if not config.use_gpu:
+        os.environ["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for others, and warns
+    with _children_deaf_to_sigterm():
+        _start_local(config)
+
+
+def _start_local(config: ClusterConfig) -> None:
+    ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, int(config.sizes[-1] * config.cpus_per_worker) + 1),
+        include_dashboard=False,
+        logging_level="warning",
+        log_to_driver=False,  # what people should read comes through the directory
+        object_store_memory=100 * 2**20,  # no tensor travels through it
+        _node_ip_address="127.0.0.1",
+    )
+
+
+@contextmanager
+def _children_deaf_to_sigterm() -> Iterator[None]:
+    """Whoever stops this process often signals its whole process group (`timeout`, systemd).
+
+    Ray's own processes would then be gone before the workers have saved. They inherit the mask,
+    and end when this process ends them, or dies.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+class WorkerGroup:
+    """A run under way. Use as a context: leaving it ends workers and what was started here."""
+
+    def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
+        self._cluster = cluster
+        start_ray(cluster)
+        self.directory = start_directory(run, metrics.host, metrics.discovery_port)
+        self.discovery_url: str = ray.get(self.directory.discovery_url.remote())
+        self._fit: Any = None
+
+    def __enter__(self) -> "WorkerGroup":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        ray.shutdown()
+
+    def start(self, function: TrainFunction, payload: Payload) -> None:
+        """Let `function({**payload, "directory": …})` run on all workers."""
+        fit = ray.remote(_fit).options(num_cpus=0, max_retries=0)
+        self._fit = fit.remote(function, {**payload, "directory": self.directory}, self._cluster)
+
+    def wait(self, timeout_s: float) -> Outcome | None:
+        """The outcome, or None if the group still runs after `timeout_s`."""
+        ready, _ = ray.wait([self._fit], timeout=timeout_s)
+        if not ready:
+            return None
+        try:
+            failure: GanInvError | None = ray.get(self._fit)
+        except ray.exceptions.RayError as error:
+            failure = ClusterError(f"the group's controller was lost ({error}); start again")
+        # What a worker said of itself is closer to the cause than what Ray saw of it.
+        return Outcome(error=ray.get(self.directory.error.remote()) or failure)
+
+    def progress(self) -> dict[str, Any]:
+        progress: dict[str, Any] = ray.get(self.directory.progress.remote())
+        return progress
+
+    def heard(self) -> list[str]:
+        """What the workers said since the last call."""
+        lines: list[str] = ray.get(self.directory.heard.remote())
+        return lines
+
+    def request_stop(self) -> None:
+        """Ask the workers to save and end."""
+        ray.get(self.directory.request_stop.remote())
+
+
+def _fit(function: TrainFunction, payload: Payload, config: ClusterConfig) -> GanInvError | None:
+    """Run Ray Train to its end. A process of its own, for Ray Train takes over its signals."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    sizes = config.sizes
+    with tempfile.TemporaryDirectory(prefix="ganinv-train-") as private:
+        trainer = TorchTrainer(
+            function,
+            train_loop_config=payload,
+            torch_config=TorchConfig(
+                backend="cpu:gloo,cuda:nccl" if config.use_gpu else "gloo",
+                timeout_s=int(config.collective_timeout_s),
+            ),
+            scaling_config=ScalingConfig(
+                num_workers=sizes[0] if len(sizes) == 1 else (sizes[0], sizes[-1]),
+                use_gpu=config.use_gpu,
+                resources_per_worker={"CPU": config.cpus_per_worker}
+                | ({"GPU": 1} if config.use_gpu else {}),
+            ),
+            run_config=RunConfig(
+                name="run",
+                storage_path=private,  # of Ray's own bookkeeping; our checkpoints go elsewhere
+                failure_config=FailureConfig(max_failures=config.max_failures),
+            ),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            ray.get(payload["directory"].say.remote(str(error)))
+            return _explain(error, config)
+    return None
+
+
+def _explain(error: Exception, config: ClusterConfig) -> GanInvError:
+    """The cause of a group that failed beyond its budget, as an error of ours."""
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    for _, failure in sorted(failures.items()):
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, StorageError | DataError):
+            return cause
+    last = str(error).strip().splitlines()[-1]
+    return ClusterError(
+        f"the workers failed {config.max_failures + 1} times, which is more than "
+        f"cluster.max_failures = {config.max_failures} allows (last: {last}); see above, "
+        "then start again: training goes on from the last checkpoint"
+    )

@@ -1,0 +1,100 @@
+"""The manifest of a checkpoint: what it holds, written last, and only if absent.
+
+Contract: the payload of a checkpoint lies under `checkpoints/IMAGES_SEEN-ATTEMPT/`, and
+`manifest.json` in that folder commits it. A folder without a manifest does not exist for anyone.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ganinv.errors import StorageError, StorageMissingError
+from ganinv.seams import Position, Store
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+FOLDER = "checkpoints/"
+_NAME = re.compile(r"checkpoints/(\d{12}-[0-9a-f]{8})/manifest\.json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredObject:
+    """One payload object: its name below the checkpoint's folder, its size and its SHA-256."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """Everything about a checkpoint that is not a tensor."""
+
+    name: str  # IMAGES_SEEN-ATTEMPT
+    images_seen: int
+    position: Position
+    seed: int
+    data_fingerprint: str
+    objects: tuple[StoredObject, ...]
+    optimizer_steps: Mapping[str, int]  # per network
+    nonfinite_in_a_row: int
+    world_size: int  # that wrote it; any other number can load it
+    created: float  # Unix time, seconds
+    config: Mapping[str, Any]  # the resolved configuration
+    versions: Mapping[str, str]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(o.size_bytes for o in self.objects)
+
+    def to_json(self) -> bytes:
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes, url: str) -> "Manifest":
+        """Raises `StorageError` where the text is no manifest of this format."""
+        try:
+            fields = json.loads(text)
+            version = fields.pop("format")
+            if version != FORMAT:
+                raise StorageError(
+                    f"{url} has format {version}, this program reads {FORMAT}; use the version of "
+                    "ganinv that wrote it"
+                )
+            fields["position"] = Position(**fields["position"])
+            fields["objects"] = tuple(StoredObject(**o) for o in fields["objects"])
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(f"{url} is damaged ({error!r}); delete its folder") from error
+
+
+def folder(name: str) -> str:
+    return f"{FOLDER}{name}/"
+
+
+def committed_names(store: Store) -> list[str]:
+    """Names of all committed checkpoints, oldest first."""
+    matches = (_NAME.fullmatch(entry.name) for entry in store.list(FOLDER))
+    return sorted(match[1] for match in matches if match)
+
+
+def manifests_newest_first(store: Store) -> list[Manifest]:
+    """All readable manifests; of attempts at the same images the one committed last comes first.
+
+    A damaged manifest is named in the log and left out: its checkpoint cannot be loaded anyway.
+    """
+    readable = []
+    for name in committed_names(store):
+        at = folder(name) + "manifest.json"
+        try:
+            text = store.read(at)
+        except StorageMissingError:
+            continue  # deleted by retention since it was listed
+        try:
+            readable.append(Manifest.from_json(text, f"{store.url}/{at}"))
+        except StorageError as error:
+            log.warning("%s", error)
+    return sorted(readable, key=lambda m: (m.images_seen, m.created), reverse=True)

@@ -1,0 +1,62 @@
+"""Opening object storage, and proving before a run that it keeps its promises."""
+
+from uuid import uuid4
+
+from cluster.storage_local import LocalStore
+from cluster.storage_names import check_endpoint, parse_url
+from ganinv.errors import StorageError, StorageExistsError
+from ganinv.seams import Range, Store
+
+
+def open_store(url: str, *, endpoint_url: str | None = None) -> Store:
+    """The store at a directory, `file:///DIRECTORY` or `s3://BUCKET/PREFIX`.
+
+    Nothing is contacted or created yet. S3 credentials come from the environment or the cloud's
+    own chain; without `endpoint_url` the endpoint is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or
+    AWS's own. Stores pickle, survive a fork and may be used from several threads. Raises
+    ConfigError for a URL or an endpoint that cannot be right.
+    """
+    address = parse_url(url)
+    if address.scheme == "file":
+        return LocalStore(address.root)
+    # Imported here because s3fs costs most of a second, which runs on directories need not pay.
+    from cluster.storage_s3 import S3Store
+
+    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url))
+
+
+def probe(store: Store) -> None:
+    """Prove that `store` is usable for a run: write, write if absent, ranged read, list, delete.
+
+    Leaves nothing behind. Raises StorageError if a verb fails or does not do what it promises.
+    """
+    folder = f"probe-{uuid4().hex}"
+    written, once = f"{folder}/written", f"{folder}/once"
+    data = bytes(range(256))
+    store.write(written, data)
+    try:
+        store.write_if_absent(once, data)
+        _demand_refusal(store, once)
+        found = store.read_ranges([Range(written, 0, 3), Range(once, 250, 256)])
+        _demand(found == [data[:3], data[250:]], store, "ranged reads return other bytes")
+        listed = [(entry.name, entry.size_bytes) for entry in store.list(folder + "/")]
+        _demand(listed == [(once, 256), (written, 256)], store, "listings miss fresh objects")
+    finally:
+        store.delete([written, once])
+    _demand(not store.list(folder + "/"), store, "deleted objects are still listed")
+
+
+def _demand_refusal(store: Store, taken: str) -> None:
+    try:
+        store.write_if_absent(taken, b"second")
+    except StorageExistsError:
+        return
+    _demand(False, store, "conditional writes (If-None-Match: *) overwrite what is there")
+
+
+def _demand(kept: bool, store: Store, otherwise: str) -> None:
+    if not kept:
+        raise StorageError(
+            f"{store.url} cannot hold a run because {otherwise}; use a server that keeps S3's "
+            "consistency and conditional writes, such as AWS S3, Ceph RGW or SeaweedFS"
+        )

@@ -1,0 +1,187 @@
+"""A directory on disk as a store: whole objects or none, durable once a write has returned."""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from uuid import uuid4
+
+from cluster.storage_names import TEMPORARY_PREFIX, check_name
+from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
+from ganinv.seams import Blobs, Entries, Entry, Range
+
+# How often a write makes its directory anew when a concurrent `delete` keeps pruning it.
+_DIRECTORY_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """The directory `url` (an absolute path, created by the first write). See `seams.Store`."""
+
+    url: str
+
+    def list(self, prefix: str = "") -> Entries:
+        folder = prefix.rpartition("/")[0]
+        found = []
+        with self._errors("list", prefix):
+            if folder:
+                check_name(self.url, folder)
+            for directory, _, files in os.walk(Path(self.url, folder), onerror=_raise_unless_gone):
+                for file in files:
+                    path = Path(directory, file)
+                    name = path.relative_to(self.url).as_posix()
+                    if not name.startswith(prefix) or file.startswith(TEMPORARY_PREFIX):
+                        continue
+                    try:
+                        found.append(Entry(name, path.stat().st_size))
+                    except FileNotFoundError:
+                        continue  # deleted since its directory was read
+        return sorted(found)
+
+    def read(self, name: str) -> bytes:
+        with self._errors("read", name):
+            return self._path(name).read_bytes()
+
+    def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
+        blobs: Blobs = []
+        for name, of_one_object in groupby(ranges, key=lambda wanted: wanted.name):
+            with self._errors("read", name), self._path(name).open("rb", buffering=0) as file:
+                blobs.extend(self._read_range(file.fileno(), wanted) for wanted in of_one_object)
+        return blobs
+
+    def _read_range(self, descriptor: int, wanted: Range) -> bytes:
+        chunks = []
+        position = wanted.start
+        while position < wanted.end:
+            chunk = os.pread(descriptor, wanted.end - position, position)
+            if not chunk:
+                raise StorageError(
+                    f"{self.url}: {wanted.name!r} ends at byte {position}, but bytes "
+                    f"{wanted.start} to {wanted.end} were expected; restore or rebuild the object"
+                )
+            chunks.append(chunk)
+            position += len(chunk)
+        return b"".join(chunks)
+
+    def write(self, name: str, data: bytes | Path) -> None:
+        with self._errors("write", name):
+            self._commit(name, data, os.replace)
+
+    def write_if_absent(self, name: str, data: bytes) -> None:
+        def link(temporary: Path, target: Path) -> None:
+            try:
+                os.link(temporary, target)
+            except FileExistsError as error:
+                raise StorageExistsError(
+                    f"{self.url}: {name!r} exists already; somebody else was first"
+                ) from error
+
+        with self._errors("write", name):
+            self._commit(name, data, link)
+
+    def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            with self._errors("delete", name):
+                path = self._path(name)
+                try:
+                    path.unlink(missing_ok=True)
+                except NotADirectoryError:
+                    continue  # a parent is an object itself, so the name cannot exist
+                self._prune(path.parent)
+
+    def _prune(self, directory: Path) -> None:
+        """Remove directories that became empty, as a prefix without objects vanishes on S3."""
+        while directory != Path(self.url):
+            try:
+                directory.rmdir()
+            except FileNotFoundError:
+                pass  # another deletion was faster
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return
+                raise
+            directory = directory.parent
+
+    def _commit(self, name: str, data: bytes | Path, publish: Callable[[Path, Path], None]) -> None:
+        target = self._path(name)
+        temporary = self._fill_temporary(target.parent, data)
+        try:
+            publish(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        # The names on the way to the object must survive a power failure just as its bytes.
+        for directory in [target.parent, *target.parent.parents]:
+            _sync_directory(directory)
+            if directory == Path(self.url):
+                break
+
+    def _fill_temporary(self, directory: Path, data: bytes | Path) -> Path:
+        temporary = directory / f"{TEMPORARY_PREFIX}{uuid4().hex}"
+        descriptor = _create(temporary)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor has no path)
+                if isinstance(data, Path):
+                    with data.open("rb") as source:
+                        shutil.copyfileobj(source, file, 1 << 20)
+                else:
+                    file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
+
+    def _path(self, name: str) -> Path:
+        check_name(self.url, name)
+        return Path(self.url, name)
+
+    @contextmanager
+    def _errors(self, verb: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = f"{self.url}: cannot {verb} {name!r}"
+            own = Path(self.url, name)
+            gone = isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError))
+            if verb == "read" and gone:
+                raise StorageMissingError(
+                    f"{reason}: there is no such object; check storage.run and data.url"
+                ) from error
+            about = "" if error.filename in (None, str(own)) else f" ({error.filename})"
+            raise StorageError(
+                f"{reason}: {error.strerror or error}{about}; "
+                "make the directory writable, free space on its disk, or choose another one"
+            ) from error
+
+
+def _create(path: Path) -> int:
+    """Open a new file for writing, its directory made if need be; returns the descriptor."""
+    for attempt in range(_DIRECTORY_ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except (FileNotFoundError, FileExistsError):  # mkdir says either when it is overtaken
+            if attempt == _DIRECTORY_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _sync_directory(directory: Path) -> None:
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # somebody has deleted the object already, and pruned its directory
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error

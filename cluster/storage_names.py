@@ -1,0 +1,131 @@
+"""How stores are addressed: what a URL, an endpoint and an object's name may look like."""
+
+import os
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ganinv.errors import ConfigError, StorageError
+
+SCHEMES = ("file", "s3")
+# Files that a local store has not finished; reserved, so that no object can be mistaken for one.
+TEMPORARY_PREFIX = ".unfinished-"
+# S3 allows 3 to 63 of these; capitals and underscores are left over from its early years.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """A store's URL, taken apart."""
+
+    scheme: str
+    """One of `SCHEMES`."""
+    bucket: str
+    """The bucket of an s3 URL; empty for a directory."""
+    root: str
+    """An absolute path for a directory; for s3 the keys' common prefix, without outer slashes."""
+
+
+def parse_url(url: str) -> Address:
+    """Take a store's URL apart; raises ConfigError for one that cannot be right."""
+    if not url:
+        raise ConfigError("the storage URL is empty; give a directory or s3://BUCKET/PREFIX")
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _parse_path(url)
+    if scheme == "file":
+        return _parse_file(url, rest)
+    if scheme == "s3":
+        return _parse_s3(url, rest)
+    nearest = get_close_matches(scheme.lower(), SCHEMES, n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]}://?" if nearest else ""
+    raise ConfigError(
+        f"storage scheme {scheme}:// is not supported; "
+        f"use a directory, file:///DIRECTORY or s3://BUCKET/PREFIX{hint}"
+    )
+
+
+def _parse_path(path: str) -> Address:
+    if re.match(r"(s3|file):", path):
+        scheme = path.partition(":")[0]
+        raise ConfigError(
+            f"the storage URL starts with '{scheme}:' but not with '{scheme}://'; "
+            "write two slashes, or ./ in front if a directory of that name is meant"
+        )
+    root = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (resolve() follows links)
+    return Address(scheme="file", bucket="", root=root)
+
+
+def _parse_file(url: str, rest: str) -> Address:
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise ConfigError(f"{url} names the host {host!r}; write file:///DIRECTORY (three slashes)")
+    return _parse_path("/" + unquote(path))
+
+
+def _parse_s3(url: str, rest: str) -> Address:
+    bucket, _, prefix = rest.partition("/")
+    # Neither is legal in a bucket's name; what stands there may be a secret, so it is not echoed.
+    if "@" in bucket or ":" in bucket:
+        raise ConfigError(
+            "an s3:// storage URL must not carry credentials before the bucket's name; remove "
+            "them and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+        )
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(
+            f"{url} names the bucket {bucket!r}, which S3 does not allow; "
+            "write s3://BUCKET/PREFIX with a bucket of 3 to 63 letters, digits, dots and hyphens"
+        )
+    root = prefix.strip("/")
+    if root and (problem := _problem(root)):
+        raise ConfigError(f"{url} cannot be a store because its prefix {problem}; correct it")
+    return Address(scheme="s3", bucket=bucket, root=root)
+
+
+def check_endpoint(endpoint_url: str | None) -> str | None:
+    """The S3 endpoint in force, None for AWS's own; raises ConfigError if it is no http(s) URL."""
+    candidates = {
+        "storage.endpoint_url": endpoint_url,
+        "AWS_ENDPOINT_URL_S3": os.environ.get("AWS_ENDPOINT_URL_S3"),
+        "AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL"),
+    }
+    for key, value in candidates.items():
+        if not value:
+            continue
+        parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ConfigError(
+                f"{key} must not carry credentials; remove the part before the @ and set "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"{key}={value!r} is no endpoint; write http://HOST:PORT or https://HOST"
+            )
+        return value
+    return None
+
+
+def check_name(url: str, name: str) -> None:
+    """Raise StorageError for a name that could leave the store or that not every store can hold."""
+    if problem := _problem(name):
+        raise StorageError(
+            f"{url}: {name!r} cannot name an object because it {problem}; "
+            "use a relative name with forward slashes, such as shards/00000.tar"
+        )
+
+
+def _problem(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    # s3fs takes the last for a version to cut off; SeaweedFS reads a backslash as a slash.
+    if found := [text for text in ("\0", "\\", "?versionId=") if text in name]:
+        return f"contains {found[0]!r}"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return f"has the part {part!r}"
+        if part.startswith(TEMPORARY_PREFIX):
+            return f"has a part that starts with the reserved {TEMPORARY_PREFIX!r}"
+    return None

@@ -1,0 +1,56 @@
+"""The "partially reduced StyleGAN2" of the DLSGAN paper (§4), in numbers of the author's 2021 code.
+
+Against StyleGAN2: no noise, no minibatch standard deviation, no normalisation of the code (so that
+its length counts), equalised learning rate with gain 2 in every layer, whether a leaky ReLU follows
+or not, and in place of demodulation a division by the output's own spatial standard deviation,
+images included. His networks for 128² are the defaults.
+
+He lets the mapper learn 0.01 times as fast by an optimizer of its own; here that is `mapper_rate`
+(`styled.py` has the difference). Where his framework pads unevenly around strided convolutions, we
+pad evenly, as StyleGAN2 does.
+
+Shapes: B samples, I channels in, O channels out, H × W pixels.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ganinv.networks.base import GanPair
+from ganinv.networks.styled import StyledConfig, Traits, build_styled
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(StyledConfig):
+    """Sizes of the reduced StyleGAN2."""
+
+    name: str = "reduced_stylegan2"
+
+
+def unit_spread(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
+    """Divide each sample's channels by their standard deviation over the pixels, keeping the mean.
+
+    The small constant is ours: a channel without any contrast stays finite.
+    """
+    del modulation_BI, kernel_OIHW
+    variance_BO11 = y_BOHW.var((2, 3), correction=0, keepdim=True)
+    return y_BOHW * (variance_BO11 + 1e-8).rsqrt()
+
+
+TRAITS = Traits(
+    gain=2.0,
+    linear_gain=2.0,
+    normalise_code=False,
+    normalise=unit_spread,
+    normalise_image=unit_spread,
+)
+
+
+def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> GanPair:
+    """Both networks at their initial weights, a function of `seed`.
+
+    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    """
+    return build_styled(
+        config, TRAITS, resolution=resolution, image_channels=image_channels, seed=seed
+    )

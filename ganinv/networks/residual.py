@@ -1,0 +1,84 @@
+"""The residual discriminator of StyleGAN2, with heads for the adversarial value and for the code.
+
+Karras et al. (2020), arXiv 1912.04958, Fig. 7c; without minibatch standard deviation, which couples
+the samples of a batch. Convolutions and leaky ReLUs alone: piecewise linear in the image.
+
+Shapes: B samples, C channels, H × W pixels, L latent elements, F features.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from ganinv.networks.base import COARSEST, Judgement, through_blocks
+from ganinv.networks.layers import (
+    BlurDown,
+    BlurredDownConv,
+    EqualisedConv,
+    EqualisedLinear,
+    leaky_relu,
+)
+
+
+class ResidualDown(nn.Module):
+    """(shortcut + two 3 × 3 convolutions with leaky ReLU) / √2, at half the resolution."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, gain: float, linear_gain: float
+    ) -> None:
+        super().__init__()
+        self.shortcut = nn.Sequential(
+            BlurDown(channels_in),
+            EqualisedConv(channels_in, channels_out, 1, bias=False, gain=linear_gain),
+        )
+        self.first = EqualisedConv(channels_in, channels_in, 3, gain=gain)
+        self.second = BlurredDownConv(channels_in, channels_out, gain=gain)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        inner_BCHW = leaky_relu(self.second(leaky_relu(self.first(x_BCHW))))
+        shortcut_BCHW: Tensor = self.shortcut(x_BCHW)
+        return (shortcut_BCHW + inner_BCHW) / math.sqrt(2)
+
+
+class ResidualDiscriminator(nn.Module):
+    """Image → `Judgement`. One image, one code: nothing couples the samples of a batch.
+
+    `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
+    ReLU; `linear_gain`: of the others. `feature_block`: counted from the last block, negative.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        image_channels: int,
+        latent_size: int,
+        *,
+        feature_block: int,
+        gain: float,
+        linear_gain: float,
+    ) -> None:
+        super().__init__()
+        coarse = widths[-1]
+        self.feature_block = feature_block
+        self.from_image = EqualisedConv(image_channels, widths[0], 1, gain=gain)
+        self.blocks = nn.ModuleList(
+            ResidualDown(channels_in, channels_out, gain=gain, linear_gain=linear_gain)
+            for channels_in, channels_out in pairwise(widths)
+        )
+        self.last = EqualisedConv(coarse, coarse, 3, gain=gain)
+        self.dense = EqualisedLinear(coarse * COARSEST * COARSEST, coarse, gain=gain)
+        self.adversarial = EqualisedLinear(coarse, 1, gain=linear_gain)
+        self.latent = EqualisedLinear(coarse, latent_size, gain=linear_gain)
+
+    def forward(self, image_BCHW: Tensor) -> Judgement:
+        x_BCHW = leaky_relu(self.from_image(image_BCHW))
+        x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
+        x_BCHW = leaky_relu(self.last(x_BCHW))
+        dense_BF = leaky_relu(self.dense(x_BCHW.flatten(1)))
+        return Judgement(
+            adversarial_B=self.adversarial(dense_BF).squeeze(1),
+            latent_BL=self.latent(dense_BF),
+            feature_BF=feature_BF,
+        )

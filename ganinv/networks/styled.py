@@ -1,0 +1,199 @@
+"""What the style-based families share: all but their normalisation and their gains.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958:
+a mapping network from code to style, a generator of modulated convolutions around a learned 4 × 4
+constant whose image is a sum over the resolutions ("skip", Fig. 7b), and a residual discriminator
+(`residual.py`, Fig. 7c). Left out, as an invertible GAN needs it:
+
+- per-pixel noise: an image would hold information beyond its code, which no encoder could recover;
+- minibatch standard deviation: one image has one code, whatever else is in the batch.
+
+Style mixing and path length regularisation belong to training and are left out, too.
+
+Where StyleGAN2 multiplies activations with √2, here the weights have that gain (as in Progressive
+GAN): the same function at the start, where biases are 0, without another pass over the activations.
+
+Shapes: B samples, L latent elements, S style elements, C channels, I in, O out, H × W pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ganinv.errors import ConfigError
+from ganinv.networks.base import COARSEST, GanPair, NetworkConfig, seeded_pair
+from ganinv.networks.layers import (
+    BlurredUpConv,
+    BlurUp,
+    EqualisedConv,
+    EqualisedLinear,
+    leaky_relu,
+)
+from ganinv.networks.residual import ResidualDiscriminator
+
+MAPPER_LAYERS = 8
+
+# (output B × O × H × W, modulation B × I, kernel O × I × h × w) → normalised output
+Normalise = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StyledConfig(NetworkConfig):
+    """Sizes of a style-based family."""
+
+    latent_size: int = 512
+    style_size: int = 512  # elements of the mapper's output and of its hidden layers
+    # The mapper learns this many times slower (1 = like the rest). Its parameters are stored
+    # divided by the rate and used multiplied with it, so that any optimizer will do. Under Adam
+    # this is a learning rate of its own, except that ε weighs 1/rate times more and that gradient
+    # norms are reported of the stored parameters; under SGD it slows by the square of the rate.
+    mapper_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        NetworkConfig.__post_init__(self)
+        if self.style_size < 1:
+            raise ConfigError(f"style_size = {self.style_size}: must be at least 1")
+        if not 0 < self.mapper_rate <= 1:
+            raise ConfigError(
+                f"mapper_rate = {self.mapper_rate}: must lie in (0, 1]; 1 lets the mapper learn as "
+                "fast as the other layers"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What tells the style-based families apart."""
+
+    gain: float  # of weights before a leaky ReLU
+    linear_gain: float  # of weights without one: heads, modulations, shortcuts, images
+    normalise_code: bool  # whether the mapper sees the code at unit root mean square
+    normalise: Normalise  # of feature layers
+    normalise_image: Normalise  # of the layers that give images
+
+
+class Mapper(nn.Module):
+    """Scaled code B × L → style B × S."""
+
+    def __init__(self, config: StyledConfig, traits: Traits) -> None:
+        super().__init__()
+        self.normalise_code = traits.normalise_code
+        sizes = [config.latent_size, *[config.style_size] * MAPPER_LAYERS]
+        self.layers = nn.ModuleList(
+            EqualisedLinear(size_in, size_out, gain=traits.gain, speed=config.mapper_rate)
+            for size_in, size_out in pairwise(sizes)
+        )
+
+    def forward(self, scaled_BL: Tensor) -> Tensor:
+        x_BS = scaled_BL
+        if self.normalise_code:
+            x_BS = x_BS * (x_BS.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            x_BS = leaky_relu(layer(x_BS))
+        return x_BS
+
+
+class ModulatedConv(nn.Module):
+    """Convolution of channels that a style weighs; normalised, then biased.
+
+    The weights are the samples', the kernel is everybody's: one ordinary convolution, instead of
+    one with a kernel per sample (Fig. 2d), which is the same sum in another order.
+    """
+
+    def __init__(
+        self, conv: EqualisedConv, style_size: int, modulation_gain: float, normalise: Normalise
+    ) -> None:
+        super().__init__()
+        channels_out, channels_in = conv.weight.shape[:2]
+        self.modulation = EqualisedLinear(
+            style_size, channels_in, gain=modulation_gain, bias_start=1.0
+        )
+        self.conv = conv
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+        self.normalise = normalise
+
+    def forward(self, x_BIHW: Tensor, style_BS: Tensor) -> Tensor:
+        modulation_BI: Tensor = self.modulation(style_BS)
+        y_BOHW = self.conv(x_BIHW * modulation_BI[:, :, None, None])
+        y_BOHW = self.normalise(y_BOHW, modulation_BI, self.conv.weight * self.conv.rate)
+        return y_BOHW + self.bias[:, None, None]
+
+
+class SynthesisBlock(nn.Module):
+    """Features and image at one resolution → both at twice that."""
+
+    def __init__(
+        self, channels_in: int, width: int, image_channels: int, style_size: int, traits: Traits
+    ) -> None:
+        super().__init__()
+        conv = BlurredUpConv(channels_in, width, gain=traits.gain)
+        self.up = ModulatedConv(conv, style_size, traits.linear_gain, traits.normalise)
+        self.same = same_size(width, style_size, traits)
+        self.image_up = BlurUp(image_channels)
+        self.to_image = to_image(width, image_channels, style_size, traits)
+
+    def forward(
+        self, x_BCHW: Tensor, image_BCHW: Tensor, style_BS: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x_BCHW = leaky_relu(self.up(x_BCHW, style_BS))
+        x_BCHW = leaky_relu(self.same(x_BCHW, style_BS))
+        return x_BCHW, self.image_up(image_BCHW) + self.to_image(x_BCHW, style_BS)
+
+
+def same_size(width: int, style_size: int, traits: Traits) -> ModulatedConv:
+    """A feature layer that keeps the resolution."""
+    conv = EqualisedConv(width, width, 3, bias=False, gain=traits.gain)
+    return ModulatedConv(conv, style_size, traits.linear_gain, traits.normalise)
+
+
+def to_image(width: int, image_channels: int, style_size: int, traits: Traits) -> ModulatedConv:
+    """A layer that turns features into their contribution to the image."""
+    conv = EqualisedConv(width, image_channels, 1, bias=False, gain=traits.linear_gain)
+    return ModulatedConv(conv, style_size, traits.linear_gain, traits.normalise_image)
+
+
+class Generator(nn.Module):
+    """Scaled code B × L → image B × C × H × W."""
+
+    def __init__(
+        self, config: StyledConfig, traits: Traits, resolution: int, image_channels: int
+    ) -> None:
+        super().__init__()
+        widths = config.widths(resolution)[::-1]
+        self.mapper = Mapper(config, traits)
+        self.start_CHW = nn.Parameter(torch.randn(widths[0], COARSEST, COARSEST))
+        self.first = same_size(widths[0], config.style_size, traits)
+        self.to_image = to_image(widths[0], image_channels, config.style_size, traits)
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(channels_in, width, image_channels, config.style_size, traits)
+            for channels_in, width in pairwise(widths)
+        )
+
+    def forward(self, scaled_BL: Tensor) -> Tensor:
+        style_BS = self.mapper(scaled_BL)
+        x_BCHW = leaky_relu(self.first(self.start_CHW[None], style_BS))
+        image_BCHW: Tensor = self.to_image(x_BCHW, style_BS)
+        for block in self.blocks:
+            x_BCHW, image_BCHW = block(x_BCHW, image_BCHW, style_BS)
+        return image_BCHW
+
+
+def build_styled(
+    config: StyledConfig, traits: Traits, *, resolution: int, image_channels: int, seed: int
+) -> GanPair:
+    """Both networks of a style-based family at their initial weights, a function of `seed`."""
+    widths = config.widths(resolution)
+    return seeded_pair(
+        lambda: Generator(config, traits, resolution, image_channels),
+        lambda: ResidualDiscriminator(
+            widths,
+            image_channels,
+            config.latent_size,
+            feature_block=config.feature_block,
+            gain=traits.gain,
+            linear_gain=traits.linear_gain,
+        ),
+        seed,
+    )

@@ -1,0 +1,64 @@
+"""StyleGAN2: style-based generator with demodulated weights, residual discriminator.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958.
+Default widths are those of its configuration E at 256²; `width: 128` is F. What both style-based
+families share, and what an invertible GAN leaves out (noise, minibatch standard deviation), stands
+in `styled.py`.
+
+The mapper sees the code at unit length, so that the length of z ∘ s is lost on the image: of a
+code, only the direction can be recovered. `reduced_stylegan2` keeps the length.
+
+Shapes: B samples, I channels in, O channels out, H × W pixels.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ganinv.networks.base import GanPair
+from ganinv.networks.styled import StyledConfig, Traits, build_styled
+
+GAIN = math.sqrt(2)  # a leaky ReLU about halves the mean square
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(StyledConfig):
+    """Sizes of StyleGAN2."""
+
+    name: str = "stylegan2"
+
+
+def demodulate(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
+    """Divide by the expected standard deviation (eq. 3), applied to the output (it is linear).
+
+    ‖modulation ∘ kernel‖² sums over I and the taps, and the modulation is one for all taps. The
+    gain of the leaky ReLU that follows goes with it, as normalisation cancels the kernel's own.
+    """
+    variance_BO = modulation_BI.square() @ kernel_OIHW.square().sum((2, 3)).T
+    return y_BOHW * (GAIN * (variance_BO + 1e-8).rsqrt())[:, :, None, None]
+
+
+def unchanged(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
+    """Images are not demodulated."""
+    del modulation_BI, kernel_OIHW
+    return y_BOHW
+
+
+TRAITS = Traits(
+    gain=GAIN,
+    linear_gain=1.0,
+    normalise_code=True,
+    normalise=demodulate,
+    normalise_image=unchanged,
+)
+
+
+def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> GanPair:
+    """Both networks at their initial weights, a function of `seed`.
+
+    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    """
+    return build_styled(
+        config, TRAITS, resolution=resolution, image_channels=image_channels, seed=seed
+    )

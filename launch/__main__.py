@@ -1,0 +1,53 @@
+"""`python -m launch VERB …`: every command of the project."""
+
+import importlib
+import sys
+
+from cluster import ray_environment
+from ganinv.errors import ConfigError, GanInvError
+
+VERBS = {
+    "data": "build, index, verify and list data sets",
+    "train": "train a model here, or on the cluster named by RAY_ADDRESS",
+    "checkpoints": "list the checkpoints of a run",
+    "report": "one HTML page with pictures and curves of a run",
+    "store": "an S3 server on this machine, for development",
+    "demo": "store, data, training and report in one go",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run a verb; print errors of ours as one sentence, and return the exit status."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    verb, *rest = argv
+    try:
+        if verb not in VERBS:
+            raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
+        ray_environment.prepare()
+        status: int = importlib.import_module(f"launch.{verb}").main(rest)
+    except GanInvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {text}" for verb, text in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: python -m launch VERB [RECIPE] [key=value …]",
+            "",
+            *lines,
+            "",
+            "python -m launch VERB --help tells more, with examples.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

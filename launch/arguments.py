@@ -1,0 +1,44 @@
+"""The form that all verbs share: `VERB [NAMES] [key=value …] [--json]`, and its --help."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ganinv.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arguments:
+    """What was typed: leading words without `=`, then options, then whether JSON is wanted."""
+
+    names: tuple[str, ...]
+    options: tuple[str, ...]
+    as_json: bool
+
+
+def parse(
+    argv: Sequence[str], verb: str, description: str, examples: str, names: str = ""
+) -> Arguments:
+    """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
+
+    Raises `ConfigError` if there are fewer or more.
+    """
+    usage = " ".join(["python -m launch", verb, *([names] if names else []), "[key=value …]"])
+    parser = argparse.ArgumentParser(
+        prog=f"python -m launch {verb}",
+        usage=f"{usage} [--json]",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    found = parser.parse_args(argv)
+    names_found = tuple(word for word in found.words if "=" not in word)
+    options = tuple(word for word in found.words if "=" in word)
+    if len(names_found) != len(names.split()):
+        raise ConfigError(
+            f"python -m launch {verb} takes {names or 'no name'} and options key=value, not "
+            f"{' '.join(names_found) or 'options alone'}; see python -m launch {verb} --help"
+        )
+    return Arguments(names=names_found, options=options, as_json=found.json)

@@ -1,0 +1,283 @@
+"""Options: typed dataclasses, below a recipe, below `key=value` words; all problems at once.
+
+Every section's dataclass lives beside its owner. The objective and the network are chosen by name
+first, so that a knob of another method is an unknown key.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError
+from ganinv.training import TrainConfig, split_batch
+
+RECIPES = Path(__file__).parent / "recipes"
+LOCATIONS = ("storage.run", "data.url")
+CHOICES = {"objective": objectives, "network": networks}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StorageConfig:
+    """Where a run lives: checkpoints, metrics and configuration."""
+
+    run: str  # directory, file:// or s3://BUCKET/PREFIX
+    endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """The data set. `source` and below are used only where the run builds it itself."""
+
+    url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
+    build: bool = True  # build it first if nothing is there and the recipe names a source
+    source: str | None = None  # built-in source, for example avatars
+    images: int | None = None  # to build; None: as many as the source has by default
+    resolution: int = 32  # pixels a side, to build
+    seed: int = 0  # of a procedural source
+    prefetch_batches: int = 4  # decoded batches kept ready per worker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig:
+    """Inversion figures during training, on the averaged weights."""
+
+    every: int = 100_000  # images; taken with the first row after each multiple
+    test_images: int = 512  # held-out images, at most
+    generated_images: int = 512
+    seed: int = 0  # of the generated images
+
+    def __post_init__(self) -> None:
+        for key in ("every", "test_images", "generated_images"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+
+
+SECTIONS: dict[str, type] = {
+    "storage": StorageConfig,
+    "data": DataConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "engine": EngineConfig,
+    "checkpoint": CheckpointConfig,
+    "cluster": ClusterConfig,
+    "metrics": MetricsConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """All options of a run. `resolved` is the same as plain values, fit for YAML and JSON."""
+
+    storage: StorageConfig
+    data: DataConfig
+    train: TrainConfig
+    objective: Any
+    network: Any
+    evaluate: EvaluateConfig
+    engine: EngineConfig
+    checkpoint: CheckpointConfig
+    cluster: ClusterConfig
+    metrics: MetricsConfig
+    resolved: Mapping[str, Any]
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str) -> dict[str, Any]:
+    """A shipped recipe by name, or a YAML file by path. Raises `ConfigError` if there is none."""
+    path = RECIPES / f"{name}.yaml"
+    if not path.exists():
+        path = Path(name)
+        if path.suffix not in (".yaml", ".yml") or not path.exists():
+            known = recipe_names()
+            raise ConfigError(
+                f"recipe {name!r}: there is no such recipe or YAML file{_nearest(name, known)}; "
+                f"choose one of {', '.join(known)}"
+            )
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path))
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{path}: not a readable recipe: {_reason(error)}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: a recipe holds sections, for example 'train:'")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
+    """Recipe below `key=value` words. Raises one `ConfigError` that lists all problems."""
+    problems: list[str] = []
+    given = dict(_leaves(recipe)) | _parse_words(words, problems)
+    schema = _schema(given, problems)
+    for key, value in given.items():
+        _assign(schema, key, value, problems)
+    for key in LOCATIONS:
+        _make_absolute(schema, key)
+    sections = _sections(schema, problems)
+    if not problems:
+        problems += _combinations(sections)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    resolved = OmegaConf.to_container(schema, resolve=True)
+    return RunConfig(**sections, resolved=resolved)  # type: ignore[arg-type]  # keys are strings
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _parse_words(words: Sequence[str], problems: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals or not key:
+            problems.append(f"{word!r}: options are written key=value, for example train.seed=1")
+            continue
+        try:
+            parsed = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        except (OmegaConfBaseException, ValueError) as error:
+            problems.append(f"{word!r}: cannot be read: {_reason(error)}")
+            continue
+        assert isinstance(parsed, dict)
+        given |= dict(_leaves({str(k): v for k, v in parsed.items()}))
+    return given
+
+
+def _schema(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
+    sections: dict[str, Any] = {name: OmegaConf.structured(cls) for name, cls in SECTIONS.items()}
+    defaults = {"objective": "pvdgan", "network": "conv"}
+    for section, family in CHOICES.items():
+        name = str(given.get(f"{section}.name", defaults[section]))
+        known = family.names()
+        if name not in known:
+            problems.append(
+                f"{section}.name = {name!r}: there is none of that name{_nearest(name, known)}; "
+                f"choose {', '.join(known)}"
+            )
+            name = defaults[section]
+        module: ModuleType = family.find(name)
+        sections[section] = OmegaConf.structured(module.Config)
+    schema = OmegaConf.create(sections)
+    _thaw(schema)
+    OmegaConf.set_struct(schema, True)
+    return schema
+
+
+def _thaw(tree: DictConfig) -> None:
+    """Let values be assigned although the dataclasses are frozen."""
+    OmegaConf.set_readonly(tree, None)
+    for key in map(str, tree):
+        node = tree._get_node(key)
+        if isinstance(node, DictConfig):
+            _thaw(node)
+
+
+def _assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> None:
+    known = _known_keys(schema)
+    if key not in known:
+        problems.append(f"{key} = {value!r}: unknown key{_nearest(key, known)}")
+        return
+    if key in ("objective.name", "network.name"):
+        return  # chosen already; a wrong name is reported there
+    try:
+        OmegaConf.update(schema, key, value)
+    except (OmegaConfBaseException, ValueError) as error:
+        problems.append(f"{key} = {value!r}: {_reason(error)}")
+
+
+def _make_absolute(schema: DictConfig, key: str) -> None:
+    """A relative path means the folder where the command was typed, on every worker."""
+    path = OmegaConf.select(schema, key, default=None)
+    if path and "://" not in path:
+        OmegaConf.update(schema, key, str(Path(path).absolute()))
+
+
+def _known_keys(tree: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in map(str, tree):
+        node = tree._get_node(key)
+        if isinstance(node, DictConfig):
+            keys += _known_keys(node, f"{prefix}{key}.")
+        else:
+            keys.append(f"{prefix}{key}")
+    return keys
+
+
+def _sections(schema: DictConfig, problems: list[str]) -> dict[str, Any]:
+    sections: dict[str, Any] = {}
+    for section in map(str, schema):
+        missing = sorted(OmegaConf.missing_keys(schema[section]))
+        if missing:
+            problems += [f"{key}: missing; give {key}=…" for key in missing]
+            continue
+        try:
+            sections[section] = OmegaConf.to_object(schema[section])
+        except ConfigError as error:
+            problems.append(f"{section}.{error}")
+        except (OmegaConfBaseException, ValueError) as error:
+            problems.append(f"{section}: {_reason(error)}")
+    return sections
+
+
+def _combinations(sections: Mapping[str, Any]) -> list[str]:
+    """Problems that no section can see by itself."""
+    problems = []
+    for workers in sections["cluster"].sizes:
+        try:
+            split_batch(sections["train"], workers)
+        except ConfigError as error:
+            problems.append(str(error))
+            break
+    train, cluster = sections["train"], sections["cluster"]
+    if train.precision == "bf16" and not cluster.use_gpu:
+        problems.append(
+            "train.precision = 'bf16': needs cluster.use_gpu=true; on a CPU choose fp32"
+        )
+    objective = objectives.find(sections["objective"].name).Objective(sections["objective"])
+    try:
+        objective.new_state(sections["network"].latent_size, train.global_batch)
+    except ConfigError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not matches:
+        last = name.rpartition(".")[2]
+        matches = [key for key in known if key.rpartition(".")[2] == last][:1]
+    return f", did you mean {matches[0]!r}?" if matches else ""
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error of OmegaConf, which appends the key that we name anyway."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def read_sections(options: Sequence[str], sections: Mapping[str, type]) -> dict[str, Any]:
+    """A few sections for a verb that needs no recipe. Raises `ConfigError` as `load_config`."""
+    problems: list[str] = []
+    given = _parse_words(options, problems)
+    schema = OmegaConf.create({name: OmegaConf.structured(cls) for name, cls in sections.items()})
+    _thaw(schema)
+    for key, value in given.items():
+        _assign(schema, key, value, problems)
+    for key in LOCATIONS:
+        _make_absolute(schema, key)
+    found = _sections(schema, problems)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return found

@@ -1,0 +1,58 @@
+"""`python -m launch demo`: object store, data set, training and result page in one go."""
+
+import os
+import shutil
+from pathlib import Path
+
+from cluster import seaweed
+from ganinv.errors import ConfigError
+from launch.arguments import parse
+from launch.config import StorageConfig, load_config, load_recipe
+from launch.progress import console
+from launch.report import ReportConfig, write_report
+from launch.train import train
+
+DIRECTORY = Path(".demo")
+BUCKET = "ganinv"
+RECIPE = "avatars32-pvdgan"
+LOCATIONS = (f"storage.run=s3://{BUCKET}/runs/demo", f"data.url=s3://{BUCKET}/avatars32")
+EXAMPLES = """\
+examples:
+  python -m launch demo                       about ten minutes on two cores
+  python -m launch demo train.images=20000    shorter
+  python -m launch demo clean                 remove all of it
+
+Everything lies in ./.demo. Typed again, it goes on from its last checkpoint.
+"""
+
+
+def main(argv: list[str]) -> int:
+    if argv == ["clean"]:
+        return clean()
+    arguments = parse(argv, "demo", "Train on drawn faces and make a page of results.", EXAMPLES)
+    words = (*LOCATIONS, *arguments.options)
+    config = load_config(load_recipe(RECIPE), words)
+    if config.storage.endpoint_url is not None:
+        raise ConfigError("storage.endpoint_url: the demo starts a store of its own; leave it out")
+    out = console(arguments.as_json)
+    store = seaweed.start(DIRECTORY / "store", [BUCKET])
+    os.environ |= store.environment()
+    out.print(f"object store at {store.endpoint_url}, its files in {DIRECTORY.absolute()}")
+    try:
+        status = train(config, out)
+        page = write_report(
+            StorageConfig(run=config.storage.run), ReportConfig(file=str(DIRECTORY / "report.html"))
+        )
+    finally:
+        seaweed.stop(DIRECTORY / "store")
+    out.print(f"open this page in a browser: {page.as_uri()}", soft_wrap=True)
+    return status
+
+
+def clean() -> int:
+    """Stop the store and remove everything that the demo made."""
+    if DIRECTORY.exists():
+        seaweed.stop(DIRECTORY / "store")
+        shutil.rmtree(DIRECTORY)
+    print(f"{DIRECTORY} is gone")
+    return 0

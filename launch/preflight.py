@@ -1,0 +1,127 @@
+"""Everything that can be known to fail before a worker starts, said in one sentence each."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import datasets
+from cluster.storage import open_store, probe
+from datasets.build import build
+from datasets.index import Index, check_sizes
+from datasets.plan import Plan
+from datasets.shards import INDEX_NAME
+from datasets.source import BuildOptions, Progress, find_source
+from ganinv import networks
+from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.seams import Store
+from launch.config import RunConfig
+
+CHECKOUT = Path(__file__).parents[1]
+# What makes a run this run; everything else may change when it goes on.
+IDENTITY = ("objective", "network", "train.global_batch", "train.seed", "train.flip")
+
+
+def check_packages() -> None:
+    """Raises `ConfigError` if another package named `datasets` hides ours."""
+    found = Path(datasets.__file__ or "").resolve()
+    if not found.is_relative_to(CHECKOUT):
+        raise ConfigError(
+            f"the package 'datasets' was imported from {found}, not from this checkout; type "
+            f"python -m launch … in {CHECKOUT}"
+        )
+
+
+def check_storage(config: RunConfig) -> Store:
+    """The run's store, after a real write, conditional write, ranged read and delete."""
+    store = open_store(config.storage.run, endpoint_url=config.storage.endpoint_url)
+    probe(store)
+    return store
+
+
+def prepare_data(
+    config: RunConfig, watching: Callable[[str], Progress], announce: Callable[[str], None]
+) -> Index:
+    """The index of the data set at `data.url`, built before if the recipe says how.
+
+    Raises `DataError` where shards are missing, empty or truncated, or hold too few images.
+    """
+    store = open_store(config.data.url, endpoint_url=config.storage.endpoint_url)
+    index = _load_or_build(config, store, watching, announce)
+    check_sizes(index, store)
+    shards = [shard.samples for shard in index.splits.get("train", ())]
+    Plan(  # raises if there is less than one batch
+        shard_samples=shards,
+        seed=config.train.seed,
+        global_batch=config.train.global_batch,
+        window_samples=1,
+    )
+    with torch.device("meta"):  # raises if the network cannot have this resolution
+        networks.find(config.network.name).build(
+            config.network, resolution=index.resolution, image_channels=3, seed=0
+        )
+    return index
+
+
+def _load_or_build(
+    config: RunConfig,
+    store: Store,
+    watching: Callable[[str], Progress],
+    announce: Callable[[str], None],
+) -> Index:
+    data = config.data
+    there = any(entry.name == INDEX_NAME for entry in store.list(INDEX_NAME))
+    if there or not data.build or data.source is None:
+        return Index.load(store)
+    options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
+    announce(f"building the data set '{data.source}' at {data.url}")
+    source = find_source(data.source, options)
+    return build(source, store, options, watching(f"{data.source} images"))
+
+
+def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
+    """Compare with the configuration that the run began with; returns what changed otherwise.
+
+    Raises `ConfigError` where the run would go on as another one.
+    """
+    try:
+        before = yaml.safe_load(store.read("config.yaml"))
+    except StorageMissingError:
+        return []
+    then, now = dict(_leaves(before)), dict(_leaves(record(config, index)))
+    changed = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
+    forbidden = sorted(
+        key
+        for key in changed
+        if key == "data_fingerprint" or any(key == i or key.startswith(f"{i}.") for i in IDENTITY)
+    )
+    if forbidden:
+        lines = [
+            f"{key} = {now.get(key)!r}: the run began with {then.get(key)!r}" for key in forbidden
+        ]
+        raise ConfigError(
+            "\n".join(lines) + f"\nkeep what the run at {store.url} began with, or choose another "
+            "storage.run"
+        )
+    return [f"{key}: {then.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
+
+
+def record(config: RunConfig, index: Index) -> dict[str, Any]:
+    """What `config.yaml` beside a run holds. The schema has no place for credentials."""
+    return {
+        **config.resolved,
+        "image_resolution": index.resolution,
+        "data_fingerprint": index.fingerprint,
+    }
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found += _leaves(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", value))
+    return found

@@ -1,0 +1,104 @@
+"""Progress bars for people; a line now and then where nobody looks at a terminal."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 15.0  # without a terminal
+
+
+@contextmanager
+def counting(console: Console) -> Iterator[Callable[[str], Callable[[int, int, int], None]]]:
+    """Bars for work that counts items and bytes: `watching(title)(done, total, size_bytes)`."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[megabytes]:.1f} MB, {task.fields[rate]:.1f} MB/s"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bars:
+
+        def watching(title: str) -> Callable[[int, int, int], None]:
+            task = bars.add_task(title, total=None, megabytes=0.0, rate=0.0)
+            started = time.monotonic()
+
+            def advance(done: int, total: int, size_bytes: int) -> None:
+                megabytes = size_bytes / 1e6
+                rate = megabytes / max(time.monotonic() - started, 1e-3)
+                bars.update(
+                    task, completed=done, total=total or None, megabytes=megabytes, rate=rate
+                )
+
+            return advance
+
+        yield watching
+
+
+class TrainingBar:
+    """Images, images/s, losses, latent entropy and time left of a run."""
+
+    def __init__(self, console: Console, images: int) -> None:
+        self._console = console
+        self._images = images
+        self._lined = time.monotonic()
+        self._started: tuple[float, int] | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("images", total=images, figures="starting workers …")
+
+    def __enter__(self) -> "TrainingBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, progress: Mapping[str, Any]) -> None:
+        """`progress`: the newest row of metrics, with images_seen up to the second."""
+        if "images_seen" not in progress:
+            return
+        seen = int(progress["images_seen"])
+        figures = self._figures(progress, seen)
+        self._bar.update(self._task, completed=seen, figures=figures)
+        if not self._console.is_terminal and time.monotonic() - self._lined >= LINE_EVERY_S:
+            self._lined = time.monotonic()
+            self._console.print(f"{seen}/{self._images} images  {figures}", soft_wrap=True)
+
+    def _figures(self, progress: Mapping[str, Any], seen: int) -> str:
+        now = time.monotonic()
+        if self._started is None:
+            self._started = (now, seen)
+        since, first = self._started
+        parts = []
+        if now - since > 1:
+            parts.append(f"{(seen - first) / (now - since):.0f} images/s")
+        for key, text in (
+            ("loss/d", "D {:.2f}"),
+            ("loss/g", "G {:.2f}"),
+            ("loss/enc", "L_enc {:.3f}"),
+            ("latent/entropy_nats", "entropy {:.1f} nats"),
+            ("eval/psnr_db_test", "PSNR {:.1f} dB"),
+        ):
+            if key in progress:
+                parts.append(text.format(progress[key]))
+        if progress.get("restarts"):
+            parts.append(f"{progress['restarts']} restarts")
+        return "  ".join(parts)
+
+
+def console(as_json: bool = False) -> Console:
+    """Where people are told things: standard error if standard output is for a program."""
+    return Console(file=sys.stderr if as_json else sys.stdout, highlight=False)

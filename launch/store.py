@@ -1,0 +1,101 @@
+"""`python -m launch store`: the object store for development and tests on this machine."""
+
+import argparse
+import json
+import shlex
+from pathlib import Path
+
+from cluster import seaweed
+from ganinv.errors import StorageError
+
+_EXAMPLES = """\
+examples:
+  python -m launch store start                     a store in ./.store with the bucket 'ganinv'
+  eval "$(python -m launch store env)"             let this shell's commands find it
+  python -m launch train RECIPE storage.run=s3://ganinv/runs/first
+  python -m launch store start --bucket shards --bucket runs
+  python -m launch store status --json
+  python -m launch store stop                      its buckets and objects stay in ./.store
+"""
+
+_VERBS = {
+    "start": "start the store, unless it runs, and create the buckets it lacks",
+    "stop": "stop the store; its objects stay",
+    "status": "say whether the store runs, and where",
+    "env": "print the shell commands that let S3 clients find the store (they hold its secret)",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run one verb and return the exit status; errors of `ganinv.errors` pass through."""
+    options = _parser().parse_args(argv)
+    directory: Path = options.directory
+    if options.verb == "start":
+        _report(seaweed.start(directory, options.bucket or ["ganinv"]), directory, options.json)
+    elif options.verb == "stop":
+        stopped = seaweed.stop(directory)
+        what = "stopped" if stopped else "was not running"
+        print(json.dumps({"stopped": stopped}) if options.json else f"object store {what}")
+    elif options.verb == "status":
+        _report(seaweed.status(directory), directory, options.json)
+    else:
+        _print_environment(directory, options.json)
+    return 0
+
+
+def _report(store: seaweed.ObjectStore | None, directory: Path, as_json: bool) -> None:
+    facts: dict[str, str | int | bool] = {
+        "running": store is not None,
+        "directory": str(directory.absolute()),
+    }
+    if store is not None:
+        facts |= {"endpoint": store.endpoint_url, "pid": store.process.pid}
+    if as_json:
+        print(json.dumps(facts))
+    elif store is None:
+        print(f"no object store runs in {facts['directory']}")
+    else:
+        print(f"object store at {facts['endpoint']} (pid {facts['pid']}, {facts['directory']})")
+
+
+def _print_environment(directory: Path, as_json: bool) -> None:
+    store = seaweed.status(directory)
+    if store is None:
+        raise StorageError(
+            f"no object store runs in {directory.absolute()}; "
+            "start it with: python -m launch store start"
+        )
+    variables = store.environment()
+    if as_json:
+        print(json.dumps(variables))
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m launch store",
+        description="A real S3 server (SeaweedFS) on this machine, for development and tests.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, does in _VERBS.items():
+        own = verbs.add_parser(verb, help=does, description=does[0].upper() + does[1:] + ".")
+        own.add_argument(
+            "--directory",
+            type=Path,
+            default=Path(".store"),
+            metavar="DIR",
+            help="where the store's data, credentials and log lie (default: %(default)s)",
+        )
+        own.add_argument("--json", action="store_true", help="print one JSON object")
+        if verb == "start":
+            own.add_argument(
+                "--bucket",
+                action="append",
+                metavar="NAME",
+                help="a bucket to create; may be repeated (default: ganinv)",
+            )
+    return parser

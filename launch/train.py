@@ -1,0 +1,136 @@
+"""`python -m launch train`: train where it is typed, or on the cluster named by RAY_ADDRESS."""
+
+import json
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from cluster.group import WorkerGroup
+from cluster.manifest import manifests_newest_first
+from datasets.index import Index
+from ganinv.seams import Store
+from launch.arguments import parse
+from launch.config import RunConfig, load_config, load_recipe, recipe_names
+from launch.preflight import (
+    check_packages,
+    check_same_run,
+    check_storage,
+    prepare_data,
+    record,
+)
+from launch.progress import TrainingBar, console, counting
+from launch.worker import train_worker
+
+POLL_S = 0.3
+EXAMPLES = """\
+recipes: {recipes}
+
+examples:
+  python -m launch train tiny-pvdgan storage.run=runs/tiny data.url=runs/data16
+  python -m launch train avatars32-pvdgan \\
+      storage.run=s3://ganinv/runs/a data.url=s3://ganinv/avatars32
+  python -m launch train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
+
+It goes on by itself if storage.run holds a checkpoint. Ctrl-C saves before it ends (status 130).
+"""
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv,
+        "train",
+        "Train a model. Options are key=value, over those of the recipe.",
+        EXAMPLES.format(recipes=", ".join(recipe_names())),
+        "RECIPE",
+    )
+    config = load_config(load_recipe(arguments.names[0]), arguments.options)
+    status = train(config, console(arguments.as_json))
+    if arguments.as_json:
+        print(json.dumps({"storage.run": config.storage.run, "status": status}))
+    return status
+
+
+def train(config: RunConfig, out: Console) -> int:
+    """Train to the end. 0, or 130 if it was stopped (after saving); errors of ours pass through."""
+    check_packages()
+    store = check_storage(config)
+    with counting(out) as watching:
+        index = prepare_data(config, watching, out.print)
+    _announce(config, index, store, out)
+    store.write("config.yaml", yaml.safe_dump(record(config, index), sort_keys=False).encode())
+    # Ray takes over the signals as it starts, so they are taken back after.
+    with (
+        WorkerGroup(config.storage.run, config.cluster, config.metrics) as group,
+        _stop_signals() as asked,
+    ):
+        out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
+        group.start(train_worker, {"config": config})
+        stopped = _watch(group, config, out, asked)
+    if stopped:
+        out.print("stopped after saving; the same command goes on from here")
+        return 130
+    newest = manifests_newest_first(store)
+    out.print(f"trained {newest[0].images_seen} images; checkpoint {newest[0].name} in {store.url}")
+    return 0
+
+
+def _watch(group: WorkerGroup, config: RunConfig, out: Console, asked: list[int]) -> bool:
+    """Show progress until the group ends. True if it was stopped before its end."""
+    forwarded = False
+    with TrainingBar(out, config.train.images) as bar:
+        while (outcome := group.wait(POLL_S)) is None:
+            _show(group, bar, out)
+            if asked and not forwarded:
+                out.print("saving, then stopping (a second Ctrl-C stops without saving)")
+                group.request_stop()
+                forwarded = True
+        progress = _show(group, bar, out)
+    if outcome.error is not None:
+        raise outcome.error
+    return forwarded and int(progress.get("images_seen", 0)) < config.train.images
+
+
+def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:
+    for line in group.heard():
+        out.print(line, markup=False)
+    progress = group.progress()
+    bar.update(progress)
+    return progress
+
+
+def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> None:
+    for change in check_same_run(store, config, index):
+        out.print(f"changed since this run began: {change}")
+    sizes = config.cluster.sizes
+    workers = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+    out.print(
+        f"{config.objective.name} on {index.samples('train')} images of {index.resolution} px, "
+        f"{workers} workers, {config.train.images} images to see, run in {store.url}"
+    )
+    manifests = manifests_newest_first(store)
+    if manifests:
+        out.print(f"going on from {manifests[0].images_seen} images")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

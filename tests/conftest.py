@@ -1,0 +1,48 @@
+"""Object stores for tests: a directory, and a SeaweedFS that is started once per session."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cluster import seaweed
+from cluster.storage import open_store
+from ganinv.seams import Store
+
+BUCKET = "tests"
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[seaweed.ObjectStore]:
+    """A running object store with the bucket `tests`."""
+    directory = tmp_path_factory.mktemp("object-store")
+    try:
+        yield seaweed.start(directory, [BUCKET])
+    finally:
+        seaweed.stop(directory)
+
+
+@pytest.fixture
+def s3_environment(
+    object_store: seaweed.ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The variables that lead S3 clients to the object store, set for this test."""
+    environment = object_store.environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def s3_store_url(s3_environment: dict[str, str]) -> str:
+    """An s3:// URL under which nothing is stored yet, with the environment set."""
+    return f"s3://{BUCKET}/{uuid4().hex}"
+
+
+@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.integration)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store, once on a directory and once on S3."""
+    if request.param == "local":
+        return open_store(str(tmp_path / "store"))
+    return open_store(request.getfixturevalue("s3_store_url"))

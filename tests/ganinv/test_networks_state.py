@@ -1,0 +1,85 @@
+"""Names, options and weights of every network family; a new file is collected by itself."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ganinv import networks
+from ganinv.errors import ConfigError
+from ganinv.networks.base import GanPair
+from tests.support.families import LATENT_SIZE, build, families, normal, outputs
+
+
+@families
+def test_a_family_is_found_by_its_name(name: str) -> None:
+    assert networks.find(name).Config().name == name
+
+
+def test_the_papers_families_are_there() -> None:
+    assert {"conv", "reduced_stylegan2", "stylegan2"} <= set(networks.names())
+
+
+def test_an_unknown_family_is_named_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"network\.name = 'base'.*choose conv, "):
+        networks.find("base")
+
+
+def weights(pair: GanPair) -> dict[str, Tensor]:
+    named = zip("gd", pair, strict=True)
+    return {f"{at}.{k}": v for at, network in named for k, v in network.state_dict().items()}
+
+
+@families
+def test_initial_weights_are_a_function_of_the_seed(name: str) -> None:
+    torch.manual_seed(1)
+    first = weights(build(name))
+    drawn = torch.rand(3)
+    second = weights(build(name))  # the global generator has moved on
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), drawn)  # and building has not moved it
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    other = weights(build(name, seed=1))
+    assert any(not torch.equal(first[key], other[key]) for key in first if key[0] == "g")
+    assert any(not torch.equal(first[key], other[key]) for key in first if key[0] == "d")
+
+
+@families
+def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
+    """No shared tensors (which it refuses), and no constants among them."""
+    code_BL, image_BCHW = normal(2, LATENT_SIZE), normal(2, 3, 16, 16)
+    for network, other, argument in zip(
+        build(name), build(name, seed=1), (code_BL, image_BCHW), strict=True
+    ):
+        assert network.state_dict().keys() == {key for key, _ in network.named_parameters()}
+        save_file(network.state_dict(), tmp_path / "weights.safetensors")
+        other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(outputs(network, argument), outputs(other, argument), strict=True)
+        )
+
+
+@pytest.mark.parametrize("resolution", [0, 4, 12, 100])
+@families
+def test_impossible_resolutions(name: str, resolution: int) -> None:
+    with pytest.raises(ConfigError, match=rf"resolution = {resolution}: must be a power of two"):
+        build(name, resolution=resolution)
+
+
+@families
+def test_impossible_feature_blocks(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"feature_block = -3: .*choose one of -2, -1"):
+        build(name, resolution=16, feature_block=-3)
+    with pytest.raises(ConfigError, match=r"feature_block = 0: .*negative"):
+        build(name, feature_block=0)
+
+
+@pytest.mark.parametrize("key", ["latent_size", "width", "max_width"])
+@families
+def test_impossible_sizes(name: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} = 0: must be at least 1"):
+        build(name, **{key: 0})

@@ -1,0 +1,36 @@
+"""Tiny networks of every family, for the tests that all families go through."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganinv import networks
+from ganinv.networks.base import GanPair, Judgement
+
+LATENT_SIZE = 6
+families = pytest.mark.parametrize("name", networks.names())
+
+
+def build(
+    name: str, *, resolution: int = 16, channels: int = 3, seed: int = 0, **options: Any
+) -> GanPair:
+    """A tiny pair of the family."""
+    module = networks.find(name)
+    config = module.Config(**{"latent_size": LATENT_SIZE, "width": 2, "max_width": 4, **options})
+    pair: GanPair = module.build(config, resolution=resolution, image_channels=channels, seed=seed)
+    return pair
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    """Standard normal numbers, a function of shape and seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def outputs(network: nn.Module, argument: Tensor) -> Iterator[Tensor]:
+    """The image, or each of the discriminator's outputs."""
+    with torch.no_grad():
+        result = network(argument)
+    yield from (result if isinstance(result, Judgement) else (result,))

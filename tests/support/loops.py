@@ -1,0 +1,149 @@
+"""Runs of the training loop in one process, watched, stopped and handed over."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganinv.loop import Row, TimeState, run
+from ganinv.seams import Batch, BatchSource, Engine, Position, no_reduction
+from ganinv.training import Session, TrainConfig, split_batch
+from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
+
+BATCH = 4
+CONFIG = replace(TRAIN, images=40, global_batch=BATCH, log_every=10, checkpoint_every=16)
+
+
+@dataclass
+class Recorder:
+    """Watches a run of `session`, and asks it to stop once `stop_at` images were seen."""
+
+    session: Session
+    stop_at: int | None = None
+    events: list[tuple[str, int]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    applied: list[bool] = field(default_factory=list)
+    tensors: list[dict[str, Tensor]] = field(default_factory=list)  # after every step
+    inside: TimeState | None = None
+
+    def timed(self, state: TimeState) -> AbstractContextManager[object]:
+        return self._timed(state)
+
+    @contextmanager
+    def _timed(self, state: TimeState) -> Iterator[None]:
+        assert self.inside is None, "states do not nest"
+        self.inside = state
+        yield
+        self.inside = None
+
+    def stepped(self, images: int, *, applied: bool) -> None:
+        assert images == BATCH
+        self.applied.append(applied)
+        self.tensors.append(snapshot(self.session) | optimizer_tensors(self.session))
+
+    def logged(self, row: Row, session: Session) -> None:
+        assert row["images_seen"] == session.images_seen
+        self.rows.append(row)
+        self.events.append(("row", session.images_seen))
+
+    def stop_requested(self) -> bool:
+        return self.stop_at is not None and self.session.images_seen >= self.stop_at
+
+    def save(self) -> None:
+        assert self.inside == "checkpoint"
+        self.events.append(("saved", self.session.images_seen))
+
+    def at(self, event: str) -> list[int]:
+        return [images for name, images in self.events if name == event]
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """Random images, but for the batches (counted from 0) that are not numbers."""
+
+    bad: frozenset[int]
+
+    def batches(self, start: Position) -> Iterator[Batch]:
+        for batch in RandomImages(BATCH).batches(start):
+            if batch.after.images // BATCH - 1 in self.bad:
+                images_BCHW = torch.full(batch.images_BCHW.shape, float("nan"))
+                yield replace(batch, images_BCHW=images_BCHW)
+            else:
+                yield batch
+
+
+def new_session(config: TrainConfig = CONFIG, **variant: Any) -> Session:
+    return local_session(make_objective(**(variant or {"name": "dlsgan"})), config)
+
+
+def go(
+    session: Session,
+    config: TrainConfig = CONFIG,
+    *,
+    source: BatchSource | None = None,
+    stop_at: int | None = None,
+) -> tuple[bool, Recorder]:
+    """A run to its end, and who watched it."""
+    recorder = Recorder(session, stop_at)
+    return watched(recorder, config, source=source or RandomImages(BATCH)), recorder
+
+
+def watched(recorder: Recorder, config: TrainConfig, *, source: BatchSource) -> bool:
+    return run(
+        recorder.session,
+        config,
+        split_batch(config, 1),
+        source=source,
+        reduce=no_reduction,
+        observer=recorder,
+        save=recorder.save,
+        evaluate=lambda: {"eval/enc": 0.25},
+    )
+
+
+def whole_moments(engine: Engine) -> tuple[dict[str, dict[str, Tensor]], int]:
+    """An engine's optimizer state as `load_optimizer` takes it."""
+    fragments, steps = engine.optimizer_fragments()
+    shapes = {name: p.shape for name, p in engine.network.named_parameters()}
+    moments: dict[str, dict[str, Tensor]] = {}
+    for parameter, moment, start, values in fragments:
+        assert start == 0
+        moments.setdefault(moment, {})[parameter] = values.clone().view(shapes[parameter])
+    return moments, steps
+
+
+def optimizer_tensors(session: Session) -> dict[str, Tensor]:
+    tensors = {}
+    for letter, engine in (("g", session.engines.g), ("d", session.engines.d)):
+        moments, steps = whole_moments(engine)
+        tensors[f"{letter}/steps"] = torch.tensor(steps)
+        for moment, values in moments.items():
+            tensors |= {f"{letter}/{moment}/{name}": value for name, value in values.items()}
+    return tensors
+
+
+def handed_over(old: Session, **variant: Any) -> Session:
+    """A session with other initial weights that was given all of `old`'s state, as from a file."""
+    new = local_session(make_objective(**variant), replace(CONFIG, seed=CONFIG.seed + 1))
+
+    def hand(source: nn.Module, target: nn.Module) -> None:
+        target.load_state_dict(source.state_dict())
+
+    hand(old.averages.g.network, new.averages.g.network)
+    hand(old.averages.d.network, new.averages.d.network)
+    for source, target in ((old.engines.g, new.engines.g), (old.engines.d, new.engines.d)):
+        hand(source.network, target.network)
+        target.load_optimizer(*whole_moments(source))
+    new.state = {name: value.clone() for name, value in old.state.items()}
+    new.means.load(old.means.fold(no_reduction))
+    new.images_seen, new.position = old.images_seen, old.position
+    new.nonfinite_in_a_row = old.nonfinite_in_a_row
+    return new
+
+
+def equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    assert found.keys() == expected.keys()
+    return all(torch.equal(found[name], value) for name, value in expected.items())
