@@ -105,6 +105,8 @@ class Exporter:
             self.meters.add_run_wide()
             self.meters.world.labels(run).set(world)
         self._is_first = rank == 0
+        self._state: TimeState = "restart"  # until training begins: networks, checkpoint, engines
+        self._since = time.perf_counter()
         self._server, self._thread = start_http_server(0, addr=host, registry=self.meters.registry)
         self.address = f"{host}:{self._server.server_port}"
 
@@ -122,13 +124,25 @@ class Exporter:
             "checkpoint": self.meters.stall_seconds,
         }.get(state)
         started = time.perf_counter()
+        outer = self.enter(state)
         try:
             yield
         finally:
-            seconds = time.perf_counter() - started
-            self.meters.time.labels(*self._labels, state).inc(seconds)
+            self.enter(outer)
             if histogram is not None:
-                histogram.labels(*self._labels).observe(seconds)
+                histogram.labels(*self._labels).observe(time.perf_counter() - started)
+
+    def enter(self, state: TimeState) -> TimeState:
+        """Count time toward `state` from now on; returns the state that was left.
+
+        Time inside a nested state is not counted toward the outer one, so that the states sum to
+        the wall time.
+        """
+        now = time.perf_counter()
+        left = self._state
+        self.meters.time.labels(*self._labels, left).inc(now - self._since)
+        self._state, self._since = state, now
+        return left
 
     def stepped(self, share: int, *, applied: bool) -> None:
         """`share`: images of the global batch that this worker trained."""

@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 import s3fs
-from aiobotocore.session import get_session  # type: ignore[import-untyped] # it has no types
+from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
 
 # An endpoint that never answers costs ATTEMPTS waits and a pause of at most 1 s between them.

@@ -78,8 +78,8 @@ def latent_scale(variance_L: Tensor) -> Tensor:
     Returns float64; mean(s²) = 1 always.
     """
     deviation_L = variance_L.double().sqrt()
-    norm = torch.linalg.vector_norm(deviation_L)
-    return deviation_L * (math.sqrt(variance_L.numel()) / norm)
+    norm = deviation_L.square().sum().sqrt()
+    return deviation_L * math.sqrt(variance_L.numel()) / norm
 
 
 def latent_entropy_nats(scale_L: Tensor) -> float:

@@ -20,7 +20,7 @@ class Observer(Protocol):
     """Whoever watches a run. Called on every rank; none of it may change the course of training."""
 
     def timed(self, state: TimeState) -> AbstractContextManager[object]:
-        """Count the time spent inside toward a state; states do not nest."""
+        """Count the time spent inside toward a state, and not toward one that it is nested in."""
         ...
 
     def stepped(self, images: int, *, applied: bool) -> None:

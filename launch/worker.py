@@ -100,6 +100,11 @@ def _train(config: RunConfig, directory: Any) -> None:
             checkpoint.save(session, storage, identity, config.checkpoint)
             exporter.committed(session.images_seen)
 
+        def reduce(total: Tensor) -> Tensor:
+            with exporter.timed("communicate"):
+                return all_reduce_sum(total)
+
+        exporter.enter("compute")
         run(
             session,
             config.train,
@@ -114,7 +119,7 @@ def _train(config: RunConfig, directory: Any) -> None:
                 world=world_size(),
                 prefetch_batches=config.data.prefetch_batches,
             ),
-            reduce=all_reduce_sum,
+            reduce=reduce,
             observer=watcher,
             save=save,
             evaluate=evaluation,

@@ -31,9 +31,15 @@ Gradients = dict[str, Tensor]
 
 @dataclass
 class KeepingEngine(LocalEngine):
-    """Keeps the gradients of its last step."""
+    """Keeps the gradients of its last step. Unlike `LocalEngine` it lets a backward pass reach all
+    that the graph holds, so that nothing but the step itself keeps the two losses apart.
+    """
 
     kept: Gradients = field(default_factory=dict)
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        del last
+        loss.backward()
 
     def finish(self, *, apply: bool) -> None:
         self.kept = gradients_of(self.network)

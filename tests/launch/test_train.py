@@ -1,0 +1,240 @@
+"""The main job as a person runs it: shards on S3 → Ray → DeepSpeed → checkpoints on S3."""
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cluster.checkpoint import choose
+from cluster.metrics_log import read_rows
+from cluster.storage import open_store
+from tests.support.commands import alive, descendants, launch, start, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+IMAGES = 3200
+SHORT = (
+    f"train.images={IMAGES}",
+    "train.checkpoint_every=800",
+    "train.log_every=400",
+    "evaluate.every=1600",
+    "data.images=512",
+)
+
+
+@pytest.fixture(scope="module")
+def s3(object_store: Any) -> Iterator[str]:
+    """A prefix of this module's own, with the environment set for all of its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in object_store.environment().items():
+            patch.setenv(name, value)
+        yield "s3://tests/main-job"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(s3: str) -> str:
+    """The URL of a run that was left in peace."""
+    done = train(s3, "peaceful")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return f"{s3}/peaceful"
+
+
+def words(s3: str, run: str, *more: str) -> tuple[str, ...]:
+    places = (f"storage.run={s3}/{run}", f"data.url={s3}/data16")
+    return ("train", "tiny-pvdgan", *places, *SHORT, *more)
+
+
+def train(s3: str, run: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return launch(*words(s3, run, *more))
+
+
+@contextmanager
+def training(s3: str, run: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A training under way and the file with its output; ended by force if need be."""
+    with tempfile.NamedTemporaryFile("w+", suffix=".log") as output:
+        process = start(*words(s3, run, *more), output=output)
+        try:
+            yield process, Path(output.name)
+        finally:
+            process.kill()
+            process.wait(30)
+
+
+def tensors_of(run_url: str) -> dict[str, Tensor]:
+    chosen = choose(open_store(run_url))
+    assert chosen is not None
+    manifest, tensors = chosen
+    assert manifest.images_seen == IMAGES
+    return tensors
+
+
+def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterrupted: str) -> None:
+    run_url = f"{s3}/killed"
+    with training(s3, "killed") as (process, _):
+        wait_until(lambda: len(committed(run_url)) >= 2, 180, "two checkpoints")
+        children = descendants(process.pid)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        working = {pid for pid in children if "Agent" not in command_of(pid)}
+        wait_until(lambda: not alive(working), 20, "Ray and its workers end with the driver")
+    assert max(committed(run_url)) < IMAGES
+    continued = train(s3, "killed")
+    assert continued.returncode == 0, continued.stdout + continued.stderr
+    assert "going on from" in continued.stdout
+
+    expected, found = tensors_of(uninterrupted), tensors_of(run_url)
+    assert sorted(found) == sorted(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    timeless = [strip_times(row) for row in read_rows(open_store(run_url))]
+    assert timeless == [strip_times(row) for row in read_rows(open_store(uninterrupted))]
+    assert [row["images_seen"] for row in timeless] == list(range(400, IMAGES + 1, 400))
+    # Two small agents of Ray's try for up to a minute to tell its dead head of the death.
+    wait_until(lambda: not alive(children), 90, "nothing of the killed run is left")
+
+
+def committed(run_url: str) -> list[int]:
+    from cluster.manifest import committed_names
+
+    return [int(name[:12]) for name in committed_names(open_store(run_url))]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""  # ended meanwhile
+
+
+def strip_times(row: dict[str, float]) -> dict[str, float]:
+    return {k: v for k, v in row.items() if k not in ("wall_time", "throughput/images_per_second")}
+
+
+def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> None:
+    more = IMAGES + 320
+    done = train(s3, "peaceful", "cluster.workers=1", f"train.images={more}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cluster.workers: 2 → 1" in done.stdout
+    assert max(committed(uninterrupted)) == more
+
+
+def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
+    refused = train(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3")
+    assert refused.returncode == 2
+    assert "objective.lambda_r1 = 7.0: the run began with 5.0" in refused.stderr
+    assert "train.seed = 3: the run began with 0" in refused.stderr
+
+
+def test_prometheus_finds_the_workers_and_ctrl_c_saves(s3: str) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("no prometheus on this machine (Debian package: prometheus)")
+    images = ("train.images=1000000", "train.checkpoint_every=1600")
+    with training(s3, "watched", *images) as (process, output):
+        url = wait_until(lambda: discovery_url(output.read_text()), 120, "the discovery URL")
+        wait_until(lambda: committed(f"{s3}/watched"), 180, "a checkpoint")
+        with prometheus(url) as ask:
+            wait_until(lambda: len(ask("up == 1")) == 2, 60, "both workers scraped")
+            for expression in EXPRESSIONS:
+                wait_until(lambda e=expression: ask(e), 30, expression)
+        before = max(committed(f"{s3}/watched"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 130, output.read_text()
+    assert max(committed(f"{s3}/watched")) > before
+
+
+EXPRESSIONS = [
+    "sum(ganinv_images_total) > 0",
+    "count(ganinv_steps_total) == 2",
+    'ganinv_loss{term="enc"} > 0',
+    'ganinv_loss{term="rec"}',
+    "ganinv_discriminator_real",
+    "ganinv_discriminator_fake",
+    "ganinv_generator_gradient_norm > 0",
+    "ganinv_discriminator_gradient_norm > 0",
+    "ganinv_latent_entropy_nats",
+    "ganinv_latent_active_elements",
+    'ganinv_latent_variance{trace="real", quantile="0.5"}',
+    "ganinv_images_per_second > 0",
+    "ganinv_evaluation_test_psnr_db",
+    "ganinv_world_size == 2",
+    "ganinv_images_seen > 0",
+    "ganinv_nonfinite_steps_total == 0",
+    "ganinv_lost_images_total == 0",
+    'ganinv_restarts_total{reason="failure"} == 0',
+    "time() - ganinv_checkpoint_timestamp_seconds < 600",
+    "ganinv_checkpoint_images >= 1600",
+    "ganinv_step_seconds_count > 0",
+    "ganinv_data_wait_seconds_count > 0",
+    "ganinv_all_reduce_seconds_count > 0",
+    "ganinv_checkpoint_stall_seconds_count > 0",
+    'ganinv_storage_requests_total{op="write", outcome="ok"} > 0',
+    'ganinv_storage_bytes_total{op="read"} > 0',
+    *(
+        f'ganinv_time_seconds_total{{state="{state}"}} > 0'
+        for state in ("compute", "data", "communicate", "checkpoint", "evaluate")
+    ),
+]
+
+
+def discovery_url(output: str) -> str | None:
+    marker = "(http_sd_configs): "
+    return output.partition(marker)[2].split()[0] if marker in output else None
+
+
+@contextmanager
+def prometheus(discovery: str) -> Iterator[Any]:
+    """A Prometheus that discovers its targets, as a function from queries to results."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "prometheus.yml"
+        config.write_text(
+            "global: {scrape_interval: 1s}\n"
+            "scrape_configs:\n"
+            "  - job_name: ganinv\n"
+            f"    http_sd_configs: [{{url: '{discovery}', refresh_interval: 1s}}]\n"
+        )
+        port = free_port()
+        server = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def ask(query: str) -> list[dict[str, Any]]:
+            words = urllib.parse.urlencode({"query": query})
+            address = f"http://127.0.0.1:{port}/api/v1/query?{words}"
+            try:
+                with urllib.request.urlopen(address, timeout=5) as answer:
+                    results: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+            except OSError:
+                return []  # still starting
+            return results
+
+        try:
+            yield ask
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
