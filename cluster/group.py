@@ -40,6 +40,7 @@ def start_ray(config: ClusterConfig) -> None:
     A local Ray ends with this process, however that ends. Who may talk to it is settled by
     `cluster.ray_environment` before.
     """
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")  # notice failures soon
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(config.start_timeout_s))
     if os.environ.get("RAY_ADDRESS"):
         inside_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # a job ships the checkout itself

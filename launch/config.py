@@ -116,7 +116,7 @@ def load_recipe(name: str) -> dict[str, Any]:
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     """Recipe below `key=value` words. Raises one `ConfigError` that lists all problems."""
     problems: list[str] = []
-    given = dict(_leaves(recipe)) | _parse_words(words, problems)
+    given = _override(dict(_leaves(recipe)), _parse_words(words, problems))
     schema = _schema(given, problems)
     for key, value in given.items():
         _assign(schema, key, value, problems)
@@ -129,6 +129,15 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
         raise ConfigError("\n".join(problems))
     resolved = OmegaConf.to_container(schema, resolve=True)
     return RunConfig(**sections, resolved=resolved)  # type: ignore[arg-type]  # keys are strings
+
+
+def _override(recipe: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
+    """Words replace the recipe's values; a number of workers also replaces a range, and back."""
+    size, limits = {"cluster.workers"}, {"cluster.min_workers", "cluster.max_workers"}
+    for typed, replaced in ((size, limits), (limits, size)):
+        if typed & words.keys() and not replaced & words.keys():
+            recipe = {key: value for key, value in recipe.items() if key not in replaced}
+    return recipe | words
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -223,13 +232,28 @@ def _sections(schema: DictConfig, problems: list[str]) -> dict[str, Any]:
         if missing:
             problems += [f"{key}: missing; give {key}=…" for key in missing]
             continue
-        try:
-            sections[section] = OmegaConf.to_object(schema[section])
-        except ConfigError as error:
-            problems.append(f"{section}.{error}")
-        except (OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{section}: {_reason(error)}")
+        built = _build(schema[section], section, problems)
+        if built is not None:
+            sections[section] = built
     return sections
+
+
+def _build(node: DictConfig, path: str, problems: list[str]) -> Any:
+    """The dataclass of a section; innermost first, so that a problem is named by its own path."""
+    before = len(problems)
+    for key in map(str, node):
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _build(child, f"{path}.{key}", problems)
+    if len(problems) > before:
+        return None
+    try:
+        return OmegaConf.to_object(node)
+    except ConfigError as error:
+        problems.append(f"{path}.{error}")
+    except (OmegaConfBaseException, ValueError) as error:
+        problems.append(f"{path}: {_reason(error)}")
+    return None
 
 
 def _combinations(sections: Mapping[str, Any]) -> list[str]:

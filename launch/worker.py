@@ -214,8 +214,9 @@ class Evaluation:
     def _due(self) -> bool:
         seen, step = self.session.images_seen, self.config.train.global_batch
         first = seen - step < self.config.train.log_every <= seen
-        every = self.config.evaluate.every
-        return first or seen >= self.config.train.images or seen // every > (seen - step) // every
+        every, row = self.config.evaluate.every, self.config.train.log_every
+        last_row = max(0, (seen // row - 1) * row)  # as far as it can be told without memory
+        return first or seen >= self.config.train.images or seen // every > last_row // every
 
     def _share_of_held_out(self) -> Tensor:
         if self._held_out is None:

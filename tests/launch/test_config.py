@@ -1,0 +1,113 @@
+"""Options: layers, types, nearest names, combinations, and all problems at once."""
+
+import dataclasses
+
+import pytest
+
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError
+from launch.config import SECTIONS, load_config, load_recipe, recipe_names
+
+PLACES = ("storage.run=/tmp/run", "data.url=s3://bucket/data")
+
+
+def problems(*words: str, recipe: str = "tiny-pvdgan") -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(load_recipe(recipe), [*PLACES, *words])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid(name: str) -> None:
+    config = load_config(load_recipe(name), PLACES)
+    assert config.resolved["objective"]["name"] == config.objective.name == name.split("-")[1]
+
+
+def test_words_win_over_the_recipe_and_the_recipe_over_defaults() -> None:
+    config = load_config(
+        load_recipe("tiny-dlsgan"), [*PLACES, "train.images=7", "train.flip=false"]
+    )
+    assert (config.train.images, config.train.flip, config.train.global_batch) == (7, False, 16)
+    assert config.train.beta2 == 0.99
+
+
+def test_resolved_values_read_back_to_the_same_configuration() -> None:
+    config = load_config(load_recipe("celeba128-dlsgan"), PLACES)
+    again = load_config(config.resolved, [])
+    assert again == config
+
+
+def test_relative_places_are_where_the_command_was_typed(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    config = load_config(load_recipe("tiny-dlsgan"), ["storage.run=runs/a", "data.url=file:///d"])
+    assert config.storage.run == f"{tmp_path}/runs/a"
+    assert config.data.url == "file:///d"
+
+
+def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> None:
+    text = problems(
+        "train.imagse=5", "train.seed=red", "objective.scale=mse", "train.precision=fp16", "loose"
+    )
+    lines = text.splitlines()
+    assert len(lines) == 5
+    assert "train.imagse = 5: unknown key, did you mean 'train.images'?" in lines
+    assert any(line.startswith("train.seed = 'red': ") and "Integer" in line for line in lines)
+    assert any(line.startswith("objective.scale = 'mse': unknown key") for line in lines)
+    assert any("'fp32', 'bf16'" in line for line in lines)
+    assert any("key=value" in line for line in lines)
+
+
+def test_knobs_of_another_method_are_unknown() -> None:
+    assert "lambda_rec" in problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    config = load_config(
+        load_recipe("tiny-dlsgan"), [*PLACES, "objective.name=pvdgan", "objective.lambda_rec=2"]
+    )
+    assert config.objective.lambda_rec == 2.0
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("objective.name=pvdgam", "did you mean 'pvdgan'?"),
+        ("network.name=conf", "did you mean 'conv'?"),
+        ("engine.zero_stage=3", "engine.zero_stage = 3: choose 0, 1 or 2"),
+        ("train.images=0", "train.images = 0: must be at least 1"),
+        ("train.global_batch=15", "does not divide over 2 workers"),
+        ("train.micro_batch=3", "choose a divisor of 8"),
+        ("train.precision=bf16", "needs cluster.use_gpu=true"),
+        ("cluster.min_workers=2", "belong together"),
+        ("objective.trace.decay=2", "objective.trace.decay = 2.0: must lie between 0 and 1"),
+        ("checkpoint.keep_last=1", "must be at least 2"),
+    ],
+)
+def test_impossible_values_say_why(word: str, said: str) -> None:
+    assert said in problems(word)
+
+
+def test_an_odd_batch_is_refused_where_half_of_it_is_reconstructed() -> None:
+    assert "choose 16" in problems("train.global_batch=15", "cluster.workers=1")
+
+
+def test_a_range_of_workers_replaces_the_recipe_s_number() -> None:
+    words = [*PLACES, "cluster.min_workers=1", "cluster.max_workers=4", "train.global_batch=12"]
+    assert list(load_config(load_recipe("tiny-pvdgan"), words).cluster.sizes) == [1, 2, 3, 4]
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.run: missing; give storage\.run="):
+        load_config(load_recipe("tiny-pvdgan"), ["data.url=x"])
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tiny-pvdgan'"):
+        load_recipe("tiny-pvdgna")
+
+
+def test_no_option_can_hold_a_credential() -> None:
+    classes = [*SECTIONS.values()]
+    classes += [objectives.find(name).Config for name in objectives.names()]
+    classes += [networks.find(name).Config for name in networks.names()]
+    names = {field.name for cls in classes for field in dataclasses.fields(cls)}
+    assert not [n for n in names if any(w in n for w in ("secret", "password", "token", "key"))]

@@ -1,0 +1,96 @@
+"""Commands that cannot work end at once: the status of their kind, and one clear sentence."""
+
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commands import launch
+
+pytestmark = pytest.mark.integration
+LIMIT_S = 30
+
+
+@pytest.fixture(scope="module")
+def data_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("data")
+    options = (f"data.url={folder}", "data.images=128", "data.resolution=16")
+    assert launch("data", "build", "avatars", *options).returncode == 0
+    return str(folder)
+
+
+def refused(status: int, *words: str, environment: dict[str, str] | None = None) -> str:
+    started = time.monotonic()
+    done = launch(*words, environment=environment)
+    assert time.monotonic() - started < LIMIT_S
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def train(run: str, data: str, *more: str) -> tuple[str, ...]:
+    return ("train", "tiny-pvdgan", f"storage.run={run}", f"data.url={data}", *more)
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    said = refused(2, *train(str(tmp_path), str(tmp_path), "train.imagse=3", "train.seed=x"))
+    assert "did you mean 'train.images'" in said
+    assert "train.seed = 'x'" in said
+    assert "choose data, train" in refused(2, "trian")
+    assert "avatars32-pvdgan" in refused(2, "train", "avatars32", "storage.run=a", "data.url=b")
+
+
+def test_a_network_that_cannot_have_this_resolution(tmp_path: Path, data_url: str) -> None:
+    said = refused(2, *train(str(tmp_path), data_url, "network.feature_block=-9"))
+    assert "feature_block = -9" in said
+
+
+@pytest.mark.parametrize("place", ["run", "data"])
+def test_wrong_credentials(
+    object_store: Any, s3_environment: dict[str, str], tmp_path: Path, data_url: str, place: str
+) -> None:
+    environment = {**s3_environment, "AWS_SECRET_ACCESS_KEY": "planted-wrong-secret"}
+    places = {"run": str(tmp_path), "data": data_url, place: "s3://tests/refused"}
+    words = train(places["run"], places["data"])
+    said = refused(3, *words, environment=environment)
+    assert "s3://tests/refused" in said
+    assert "credentials" in said
+    assert "planted-wrong-secret" not in said
+
+
+def test_a_missing_bucket(s3_environment: dict[str, str], data_url: str) -> None:
+    said = refused(3, *train("s3://no-such-bucket/run", data_url), environment=s3_environment)
+    assert "no-such-bucket" in said
+
+
+def test_an_unreachable_endpoint(s3_environment: dict[str, str], data_url: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    words = train("s3://tests/run", data_url, f"storage.endpoint_url={endpoint}")
+    assert endpoint in refused(3, *words, environment=s3_environment)
+
+
+def test_no_data_set_and_none_wanted(tmp_path: Path) -> None:
+    words = train(str(tmp_path / "run"), str(tmp_path / "none"), "data.build=false")
+    assert "holds no data set" in refused(3, *words)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
+def test_a_damaged_data_set(tmp_path: Path, data_url: str, damage: str) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data_url, copy)
+    shard = sorted(copy.rglob("*.tar"))[0]
+    if damage == "missing":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:1000] if damage == "truncated" else b"")
+    assert shard.name in refused(3, *train(str(tmp_path / "run"), str(copy)))
+
+
+def test_fewer_images_than_a_batch(tmp_path: Path, data_url: str) -> None:
+    said = refused(2, *train(str(tmp_path / "run"), data_url, "train.global_batch=512"))
+    assert "512" in said
