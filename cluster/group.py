@@ -35,7 +35,7 @@ class Outcome:
 
 
 def start_ray(config: ClusterConfig) -> None:
-    """Join the cluster named by RAY_ADDRESS, or start Ray on this machine, reachable by no other.
+    """Join the cluster named by RAY_ADDRESS, or start Ray on this machine.
 
     A local Ray ends with this process, however that ends. Who may talk to it is settled by
     `cluster.ray_environment` before.
@@ -61,7 +61,6 @@ def _start_local(config: ClusterConfig) -> None:
         logging_level="warning",
         log_to_driver=False,  # what people should read comes through the directory
         object_store_memory=100 * 2**20,  # no tensor travels through it
-        _node_ip_address="127.0.0.1",
     )
 
 

@@ -59,12 +59,15 @@ class Means:
         self._folded = torch.zeros(len(self.names) + 1, dtype=torch.float64)  # last: count
         self._local = torch.zeros_like(self._folded)
 
-    def add(self, sums: Mapping[str, Tensor], parts: int) -> None:
-        """`sums`: per name the sum over `parts` parts."""
+    def add(self, sums: Mapping[str, Tensor], parts: int, all_parts: int) -> None:
+        """`sums`: per name the sum over the `parts` of this rank, of `all_parts` of the batch.
+
+        Every global batch weighs 1, so that what is kept does not depend on how it was cut.
+        """
         assert sorted(sums) == self.names, f"expected {self.names}, got {sorted(sums)}"
         values = torch.stack([sums[name].double() for name in self.names]).cpu()
-        self._local[:-1] += values
-        self._local[-1] += parts
+        self._local[:-1] += values / all_parts
+        self._local[-1] += parts / all_parts
 
     def fold(self, reduce: SumReduce) -> Tensor:
         self._folded = self._folded + reduce(self._local)

@@ -164,7 +164,7 @@ def train_batch(
         session.state = result.state
         session.averages.g.update(session.engines.g.network)
         session.averages.d.update(session.engines.d.network)
-        session.means.add(result.statistics, result.parts)
+        session.means.add(result.statistics, result.parts, split.parts)
     session.nonfinite_in_a_row = 0 if result.applied else session.nonfinite_in_a_row + 1
     session.images_seen += config.global_batch
     session.position = batch.after

@@ -9,13 +9,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganinv.seams import Position
-from ganinv.training import Session, TrainConfig, new_session, split_batch
+from ganinv.training import TrainConfig, split_batch
+from tests.support.engines import distributed_session
 from tests.support.gloo import run_ranks
 from tests.support.runs import (
-    NETWORK,
     TRAIN,
-    build_networks,
-    make_objective,
     snapshot,
     train,
     train_locally,
@@ -30,27 +28,6 @@ OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
     ("pvdgan", {}),
     ("pvdgan", {"schedule": "sequential", "share_trace": True, "vae_half": "first"}),
 ]
-
-
-def distributed_session(
-    objective: tuple[str, dict[str, Any]], stage: int, config: TrainConfig = TRAIN
-) -> Session:
-    from cluster.config import EngineConfig
-    from cluster.engine import DeepSpeedEngine
-
-    split = split_batch(config, dist.get_world_size())
-    engine_config = EngineConfig(zero_stage=stage, bucket_elements=1000)
-    name, options = objective
-    return new_session(
-        make_objective(name, **options),
-        build_networks(config.seed),
-        lambda network: DeepSpeedEngine(
-            network, config.optimizer(network), engine_config, split, "fp32"
-        ),
-        config=config,
-        latent_size=NETWORK.latent_size,
-        device=torch.device("cpu"),
-    )
 
 
 def train_distributed(config: TrainConfig) -> dict[str, dict[str, Tensor]]:

@@ -24,7 +24,7 @@ def filled(values: list[float]) -> Means:
     steps = [[value] for value in values[:half]] + [values[half:]]
     for step in steps:
         total = double(sum(step))
-        means.add({"loss/d": total, "loss/g": -2 * total}, parts=len(step))
+        means.add({"loss/d": total, "loss/g": -2 * total}, parts=len(step), all_parts=1)
     return means
 
 
@@ -61,7 +61,7 @@ def test_folding_does_not_change_the_means(first: list[float], second: list[floa
     means.fold(no_reduction)
     means.fold(no_reduction)
     for value in second:
-        means.add({"loss/d": double(value), "loss/g": double(-2 * value)}, parts=1)
+        means.add({"loss/d": double(value), "loss/g": double(-2 * value)}, parts=1, all_parts=1)
     assert means.flush(no_reduction) == expected(first + second)
 
 
@@ -104,3 +104,11 @@ def test_the_table_names_each_statistic_once() -> None:
 def test_an_undeclared_statistic_is_a_defect() -> None:
     with pytest.raises(AssertionError, match="loss/new"):
         Means(["loss/d", "loss/new"])
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+def test_what_is_kept_does_not_depend_on_how_the_batch_was_cut(parts: int) -> None:
+    means = Means(NAMES)
+    total = double(5.0 * parts)  # every part contributes the batch's mean
+    means.add({"loss/d": total, "loss/g": total}, parts=parts, all_parts=parts)
+    assert means.fold(no_reduction).tolist() == pytest.approx([5.0, 5.0, 1.0], rel=1e-15)

@@ -1,0 +1,234 @@
+"""Checkpoints: the same bits on any number of workers and at any ZeRO stage, and never half."""
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from cluster import checkpoint
+from cluster.config import CheckpointConfig
+from cluster.manifest import Manifest, committed_names, folder, manifests_newest_first
+from cluster.storage import open_store
+from ganinv.errors import StorageError, StorageExistsError
+from ganinv.seams import Store
+from ganinv.training import Session
+from tests.support.gloo import run_ranks
+from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
+
+IDENTITY = checkpoint.RunIdentity(seed=0, data_fingerprint="f", config={"train": {"seed": 0}})
+KEEP = CheckpointConfig(keep_last=2)
+HALF, WHOLE = 32, 64
+
+
+def save(session: Session, store: Store, keep: CheckpointConfig = KEEP) -> str:
+    return checkpoint.save(session, store, IDENTITY, keep)
+
+
+def whole_state(store: Store) -> dict[str, Tensor]:
+    """Every tensor of the newest checkpoint, optimizer moments put together from their runs."""
+    chosen = checkpoint.choose(store)
+    assert chosen is not None
+    tensors = dict(chosen[1])
+    runs: dict[str, list[tuple[int, Tensor]]] = {}
+    for name in list(tensors):
+        if match := re.fullmatch(r"(.+)@(\d+)", name):
+            runs.setdefault(match[1], []).append((int(match[2]), tensors.pop(name)))
+    for name, pieces in runs.items():
+        tensors[name] = torch.cat([piece for _, piece in sorted(pieces, key=lambda p: p[0])])
+    return tensors
+
+
+def equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert sorted(found) == sorted(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+# --- on real engines, over ranks -------------------------------------------------------------
+
+
+def session_at(stage: int) -> Session:
+    from tests.support.engines import distributed_session
+
+    return distributed_session(("pvdgan", {}), stage)
+
+
+def go_on(session: Session, images: int) -> None:
+    from cluster.collectives import all_reduce_sum
+    from ganinv.training import split_batch
+
+    split = split_batch(TRAIN, dist.get_world_size())
+    train(session, TRAIN, split, images, rank=dist.get_rank(), reduce=all_reduce_sum)
+
+
+def train_and_save(root: str) -> None:
+    """At every stage: half a run, a checkpoint, the rest of the run, another one."""
+    for stage in (0, 1, 2):
+        session = session_at(stage)
+        go_on(session, HALF)
+        save(session, open_store(f"{root}/half-{stage}"))
+        go_on(session, WHOLE)
+        save(session, open_store(f"{root}/whole-{stage}"))
+
+
+def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> None:
+    """From one stage to another: load, save at once, go on to the end, save."""
+    for old, new in pairs:
+        session = session_at(new)
+        manifest = checkpoint.restore(session, open_store(f"{root}/half-{old}"))
+        assert manifest is not None
+        assert session.images_seen == manifest.images_seen == HALF
+        save(session, open_store(f"{root}/{name}-again-{old}-{new}"))
+        go_on(session, WHOLE)
+        save(session, open_store(f"{root}/{name}-whole-{old}-{new}"))
+
+
+@pytest.mark.integration
+def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    run_ranks(train_and_save, 2, root)
+    same, across = [(0, 0), (1, 1), (2, 2)], [(1, 0), (0, 1), (1, 2)]
+    run_ranks(restore_and_go_on, 2, root, "two", same + across)
+    run_ranks(restore_and_go_on, 1, root, "one", [(1, 1), (2, 0)])
+    run_ranks(restore_and_go_on, 4, root, "four", [(1, 1), (0, 2)])
+
+    for again in tmp_path.glob("*-again-*"):
+        old = again.name.split("-")[2]
+        equal(whole_state(open_store(str(again))), whole_state(open_store(f"{root}/half-{old}")))
+    for stage, _ in same:  # in new processes, and yet equal to never having stopped
+        found = whole_state(open_store(f"{root}/two-whole-{stage}-{stage}"))
+        equal(found, whole_state(open_store(f"{root}/whole-{stage}")))
+    for whole in tmp_path.glob("*-whole-*"):
+        expected = whole_state(open_store(f"{root}/whole-1"))
+        for name, tensor in whole_state(open_store(str(whole))).items():
+            torch.testing.assert_close(tensor, expected[name], rtol=2e-5, atol=2e-6)
+
+
+# --- in one process, on a directory and on S3 ------------------------------------------------
+
+
+def test_round_trip_into_a_new_session(store: Store) -> None:
+    session = train_locally("pvdgan", HALF)
+    name = save(session, store)
+    expected = whole_state(store)
+    restored = local_session(make_objective("pvdgan"), replace(TRAIN, seed=7))
+    manifest = checkpoint.restore(restored, store)
+    assert manifest is not None
+    assert (manifest.name, manifest.position) == (name, session.position)
+    assert manifest.name.startswith(f"{HALF:012d}-")
+    again = save(restored, store)
+    assert again != name
+    equal(whole_state(store), expected)
+
+
+def test_without_a_manifest_a_checkpoint_does_not_exist(store: Store) -> None:
+    session = train_locally("dlsgan", 16)
+    store.write(folder(f"{999:012d}-0123abcd") + "part-00000-of-00001.safetensors", b"half")
+    assert checkpoint.restore(session, store) is None
+    name = save(session, store)
+    assert committed_names(store) == [name]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
+def test_a_damaged_newest_falls_back_to_the_one_before(
+    store: Store, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = train_locally("dlsgan", 16)
+    older = save(session, store)
+    expected = whole_state(store)
+    train_more(session, 32)
+    newer = save(session, store)
+    harm(store, newer, damage)
+    restored = local_session(make_objective("dlsgan"))
+    manifest = checkpoint.restore(restored, store)
+    assert manifest is not None
+    assert manifest.name == older
+    assert newer in caplog.text
+    equal(whole_state(store), expected)
+
+
+def test_nothing_is_loaded_where_nothing_is_good(store: Store) -> None:
+    session = train_locally("dlsgan", 16)
+    harm(store, save(session, store), "flipped")
+    with pytest.raises(StorageError, match="none of the 1 checkpoints"):
+        checkpoint.restore(session, store)
+
+
+def train_more(session: Session, images: int) -> None:
+    from ganinv.training import split_batch
+
+    train(session, TRAIN, split_batch(TRAIN, 1), images)
+
+
+def harm(store: Store, name: str, damage: str) -> None:
+    part = folder(name) + "part-00000-of-00001.safetensors"
+    payload = bytearray(store.read(part))
+    payload[len(payload) // 2] ^= 1
+    if damage == "gone":
+        store.delete([part])
+    else:
+        store.write(part, bytes(payload) if damage == "flipped" else bytes(payload[:-9]))
+
+
+def test_a_damaged_manifest_counts_as_none(store: Store) -> None:
+    session = train_locally("dlsgan", 16)
+    older = save(session, store)
+    train_more(session, 32)
+    newer = save(session, store)
+    store.write(folder(newer) + "manifest.json", b'{"format": 1, "name": 3')
+    assert [m.name for m in manifests_newest_first(store)] == [older]
+
+
+def test_the_manifest_is_written_last_only_if_absent_and_says_what_there_is(store: Store) -> None:
+    written: list[str] = []
+
+    class Watched:
+        def __getattr__(self, verb: str) -> object:
+            return getattr(store, verb)
+
+        def write(self, name: str, data: bytes) -> None:
+            written.append(name)
+            store.write(name, data)
+
+        def write_if_absent(self, name: str, data: bytes) -> None:
+            written.append(name)
+            store.write_if_absent(name, data)
+
+    name = save(train_locally("dlsgan", 16), Watched())  # type: ignore[arg-type]  # by __getattr__
+    assert written[-1] == folder(name) + "manifest.json"
+    manifest = Manifest.from_json(store.read(written[-1]), "here")
+    assert [folder(name) + o.name for o in manifest.objects] == written[:-1]
+    for stored in manifest.objects:
+        payload = store.read(folder(name) + stored.name)
+        assert (len(payload), hashlib.sha256(payload).hexdigest()) == (
+            stored.size_bytes,
+            stored.sha256,
+        )
+        assert safetensors.torch.load(payload)
+    with pytest.raises(StorageExistsError):
+        store.write_if_absent(written[-1], b"a second writer")
+
+
+def test_retention_keeps_the_last_and_every_nth(store: Store) -> None:
+    session = train_locally("dlsgan", 16)
+    keep = CheckpointConfig(keep_last=2, keep_every_images=48)
+    for images in range(32, 129, 16):
+        train_more(session, images)
+        save(session, store, keep)
+    kept = [int(name[:12]) for name in committed_names(store)]
+    assert kept == [32, 48, 96, 112, 128]  # the first of every 48 images, and the last two
+    parts = [e.name for e in store.list("checkpoints/") if e.name.endswith(".safetensors")]
+    assert len(parts) == len(kept)
+
+
+def test_a_checkpoint_of_other_networks_is_refused(store: Store) -> None:
+    save(train_locally("dlsgan", 16), store)
+    other = local_session(make_objective("pvdgan"))
+    with pytest.raises(StorageError, match="does not fit"):
+        checkpoint.restore(other, store)
