@@ -44,9 +44,3 @@ def broadcast_object(value: T | None) -> T:
     if world_size() > 1:
         dist.broadcast_object_list(holder, src=0)
     return holder[0]  # type: ignore[return-value]  # rank 0 gave a value
-
-
-def synchronised_device(device: torch.device) -> None:
-    """Wait for the device, so that a clock reads the time of the work and not of its launch."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -43,8 +43,11 @@ def train_worker(payload: dict[str, Any]) -> None:
         logging.getLogger(room).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
     if ray.get(directory.error.remote()) is not None:
         return  # a group that Ray restarted although the run is over
+    config: RunConfig = payload["config"]
+    # Workers that share cores and each start a thread per core mostly wait for one another.
+    torch.set_num_threads(max(1, int(config.cluster.cpus_per_worker)))
     try:
-        _train(payload["config"], directory)
+        _train(config, directory)
     except StorageError:
         raise  # an outage may pass: Ray starts the group again, within its budget
     except GanInvError as error:

@@ -1,0 +1,74 @@
+"""What a worker exports: names that Prometheus accepts, and times that sum to the wall time."""
+
+import time
+import urllib.request
+from contextlib import closing
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.exporter import Exporter
+from tests.support.runs import train_locally
+
+
+def scraped(exporter: Exporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    with urllib.request.urlopen(f"http://{exporter.address}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith(("_created", "_bucket"))
+    }
+
+
+def test_states_sum_to_the_wall_time_although_they_nest() -> None:
+    began = time.perf_counter()
+    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+        exporter.enter("compute")
+        for _ in range(20):
+            with exporter.timed("data"):
+                time.sleep(0.002)
+            with exporter.timed("compute"):
+                time.sleep(0.002)
+                with exporter.timed("communicate"):
+                    time.sleep(0.004)
+        exporter.enter("compute")
+        wall = time.perf_counter() - began
+        samples = scraped(exporter)
+    states = {
+        dict(labels)["state"]: value
+        for (name, labels), value in samples.items()
+        if name == "ganinv_time_seconds_total"
+    }
+    assert sum(states.values()) == pytest.approx(wall, rel=0.05)
+    assert states["communicate"] >= 0.08
+    assert states["evaluate"] == 0
+
+
+def test_rank_0_alone_exports_what_all_ranks_share() -> None:
+    session = train_locally("pvdgan", 16)
+    row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
+    with (
+        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+    ):
+        for exporter in (first, second):
+            exporter.stepped(8, applied=True)
+            exporter.stepped(8, applied=False)
+            exporter.logged(row, session)
+            exporter.committed(16)
+            exporter.restarted({"failure": 2}, 100)
+            exporter.requested("read", "ok", 5)
+        one, two = scraped(first), scraped(second)
+    run, rank = ("run", "run"), ("rank", "0")
+    assert one["ganinv_images_total", frozenset([run, rank])] == 16
+    assert one["ganinv_nonfinite_steps_total", frozenset([run, rank])] == 1
+    assert one["ganinv_loss", frozenset([run, ("term", "enc")])] == 0.5
+    assert one["ganinv_world_size", frozenset([run])] == 2
+    assert one["ganinv_restarts_total", frozenset([run, rank, ("reason", "failure")])] == 2
+    names = {name for name, _ in two}
+    assert "ganinv_images_total" in names
+    assert not names & {"ganinv_loss", "ganinv_world_size", "ganinv_restarts_total"}
+    assert len(one) <= 300
+    assert len(two) <= 60
