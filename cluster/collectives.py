@@ -6,7 +6,6 @@ bits. Without a process group (one process) they are the identity.
 
 from typing import TypeVar
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 

@@ -3,15 +3,18 @@
 Each rank takes every W-th image and code; sums and counts are reduced in float64, so the figures
 do not depend on the number of workers beyond the last bits of a sum.
 
-PSNR = 10 · log10(2² / MSE) for images in [−1, 1], averaged over images (as the author evaluates).
-Shapes: B samples, C × H × W image.
+Shapes: B samples, L latent elements, C × H × W image in [−1, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ganinv.metrics import psnr
+from ganinv.metrics.base import PairMetric
+from ganinv.metrics.psnr import psnr_db as psnr_db  # a part of this module's interface
 from ganinv.model import InvertibleGan, to_signed
 from ganinv.seams import SumReduce
 
@@ -27,10 +30,47 @@ class Share:
         return range(self.rank, count, self.world)
 
 
-def psnr_db(image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-    """PSNR per image in dB, float64, for images in [−1, 1]; infinite where they are equal."""
-    error_B = (image_BCHW.double() - other_BCHW.double()).square().flatten(1).mean(1)
-    return 10 * torch.log10(4 / error_B)
+class InversionSums:
+    """Sums of pair metrics over reconstructions, and of L_enc, batch by batch."""
+
+    def __init__(self, model: InvertibleGan, metrics: Sequence[PairMetric]) -> None:
+        self._model = model
+        self._metrics = tuple(metrics)
+        # Per metric, then L_enc (generated images only), then the number of images.
+        self._test = torch.zeros(len(self._metrics) + 2, dtype=torch.float64)
+        self._generated = torch.zeros_like(self._test)
+
+    def add_held_out(self, real_BCHW: Tensor) -> None:
+        """Held-out images against their reconstructions G(E(x) ∘ s)."""
+        real = real_BCHW.to(self._model.device)
+        self._test[:-2] += self._pairs(real, self._model.reconstruct(real))
+        self._test[-1] += len(real)
+
+    def add_generated(self, code_BL: Tensor) -> Tensor:
+        """Images of these codes against their reconstructions; returns the images."""
+        image = self._model.decode(code_BL)
+        recovered = self._model.encode(image)
+        self._generated[:-2] += self._pairs(image, self._model.decode(recovered))
+        error = (code_BL.double() - recovered.double()) * self._model.scale_L.double()
+        self._generated[-2] += error.square().mean(1).sum().cpu()
+        self._generated[-1] += len(image)
+        return image
+
+    def figures(self, reduce: SumReduce) -> dict[str, float]:
+        """Means over all ranks, which call this together; none of a part without images."""
+        test, generated = reduce(torch.stack([self._test, self._generated])).tolist()
+        found = {}
+        for part, sums in (("test", test), ("generated", generated)):
+            for metric, total in zip(self._metrics, sums, strict=False):
+                if sums[-1]:
+                    found[f"eval/{metric.figure.name}_{part}"] = total / sums[-1]
+        if generated[-1]:
+            found["eval/enc"] = generated[-2] / generated[-1]
+        return found
+
+    def _pairs(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+        sums = [metric.measure(image_BCHW, other_BCHW).sum() for metric in self._metrics]
+        return torch.stack(sums).cpu()
 
 
 def inversion_figures(
@@ -47,24 +87,9 @@ def inversion_figures(
     `held_out_BCHW`: this rank's share, uint8. `generated`: number of generated images in all. All
     ranks call this together.
     """
-    real = to_signed(held_out_BCHW).to(model.device)
-    code = model.prior(list(share.of(generated)), seed) if share.of(generated) else None
-    sums = torch.zeros(5, dtype=torch.float64)
-    if len(real):
-        sums[0] = psnr_db(real, model.reconstruct(real)).sum()
-        sums[1] = len(real)
-    if code is not None:
-        image = model.decode(code)
-        recovered = model.encode(image)
-        sums[2] = psnr_db(image, model.decode(recovered)).sum()
-        error = (code.double() - recovered.double()) * model.scale_L.double()
-        sums[3] = error.square().mean(1).sum()
-        sums[4] = len(code)
-    test_sum, test_count, generated_sum, encoder_sum, generated_count = reduce(sums).tolist()
-    figures = {}
-    if test_count:
-        figures["eval/psnr_db_test"] = test_sum / test_count
-    if generated_count:
-        figures["eval/psnr_db_generated"] = generated_sum / generated_count
-        figures["eval/enc"] = encoder_sum / generated_count
-    return figures
+    sums = InversionSums(model, [psnr.METRIC])
+    if len(held_out_BCHW):
+        sums.add_held_out(to_signed(held_out_BCHW))
+    if share.of(generated):
+        sums.add_generated(model.prior(list(share.of(generated)), seed))
+    return sums.figures(reduce)
