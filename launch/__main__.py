@@ -10,6 +10,7 @@ VERBS = {
     "data": "build, index, verify and list data sets",
     "train": "train a model here, or on the cluster named by RAY_ADDRESS",
     "checkpoints": "list the checkpoints of a run",
+    "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
     "report": "one HTML page with pictures and curves of a run",
     "store": "an S3 server on this machine, for development",
     "demo": "store, data, training and report in one go",
