@@ -1,0 +1,109 @@
+"""What a metric is: one of two kinds of pure functions, and the figures that it gives.
+
+A *pair metric* compares each image with its reconstruction, so that sums and counts over any
+number of ranks are all that is kept. A *set metric* compares the features of real images with
+those of generated ones as two clouds of points; `features.FeatureRows` gathers them over ranks.
+
+Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated samples, F features.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from torch import Tensor
+
+from ganinv import metrics
+from ganinv.errors import ConfigError, DataError
+
+INCEPTION = "inception"  # FID's features, on which alone some figures carry their published names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """One number that a metric gives."""
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool
+    meaning: str  # a few words, for tables
+    on_inception: str | None = None  # the name that is reserved for FID's features
+
+    def on(self, features: str) -> str:
+        """The figure's name on the features of that name: `fd_own`, but `fid`."""
+        if features == INCEPTION and self.on_inception:
+            return self.on_inception
+        return f"{self.name}_{features}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairMetric:
+    """Compares images with images, one by one."""
+
+    figure: Figure
+    function: Callable[[Tensor, Tensor], Tensor]  # (B × C × H × W, the same) → B, float64
+    least_pixels: int = 1  # a side
+
+    def measure(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+        """The figure of each image, B, float64. Raises `ConfigError` if they are too small."""
+        if min(image_BCHW.shape[2:]) < self.least_pixels:
+            height, width = image_BCHW.shape[2:]
+            raise ConfigError(
+                f"{self.figure.name} of images with {height} × {width} pixels: it takes "
+                f"{self.least_pixels} a side; leave it out or use larger images"
+            )
+        return self.function(image_BCHW.double(), other_BCHW.double())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetMetric:
+    """Compares the features of real and of generated images.
+
+    `function(real_NF, fake_MF, seed)` gets float64 on one device and returns the figures in order.
+    """
+
+    figures: tuple[Figure, ...]
+    function: Callable[[Tensor, Tensor, int], Sequence[float]]
+    least_samples: int = 2  # of each set
+    equal_sizes: bool = False  # takes N = M only
+
+    def measure(self, real_NF: Tensor, fake_MF: Tensor, *, seed: int) -> dict[str, float]:
+        """Figures by name; `seed` decides what is drawn at random, if anything is.
+
+        Raises `ConfigError` for sets that are too small or do not fit, `DataError` for features
+        that are not finite.
+        """
+        n, m = len(real_NF), len(fake_MF)
+        names = ", ".join(figure.name for figure in self.figures)
+        if min(n, m) < self.least_samples or (self.equal_sizes and n != m):
+            kind = "equally many" if self.equal_sizes else "enough"
+            raise ConfigError(
+                f"{names} of {n} real and {m} generated samples: it takes {kind} of both, at "
+                f"least {self.least_samples}; change the numbers of samples"
+            )
+        if real_NF.shape[1:] != fake_MF.shape[1:]:
+            raise ConfigError(
+                f"{names} of {real_NF.shape[1]} and {fake_MF.shape[1]} features a sample: take "
+                "both from the same feature network"
+            )
+        if not (real_NF.isfinite().all() and fake_MF.isfinite().all()):
+            raise DataError(
+                f"{names}: there are features that are not finite; check the feature network, or "
+                "evaluate an earlier checkpoint"
+            )
+        values = self.function(real_NF.double(), fake_MF.double(), seed)
+        return {f.name: float(v) for f, v in zip(self.figures, values, strict=True)}
+
+
+def pair_metrics() -> list[PairMetric]:
+    """Every metric of the first kind."""
+    return [m.METRIC for m in _modules() if isinstance(m.METRIC, PairMetric)]
+
+
+def set_metrics() -> list[SetMetric]:
+    """Every metric of the second kind."""
+    return [m.METRIC for m in _modules() if isinstance(m.METRIC, SetMetric)]
+
+
+def _modules() -> list[ModuleType]:
+    return [metrics.find(name) for name in metrics.names()]

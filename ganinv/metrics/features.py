@@ -1,0 +1,160 @@
+"""Feature networks for set metrics, and the gathering of features over ranks.
+
+Every feature network sees images as they would lie on disk: uint8, generated ones clamped and
+rounded, so that real and generated images went the same way.
+
+Shapes: B images of a batch, N of a set, C × H × W pixels, F features.
+"""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ganinv.errors import ConfigError
+from ganinv.metrics.base import INCEPTION
+from ganinv.model import InvertibleGan, to_signed
+from ganinv.networks.base import COARSEST
+from ganinv.seams import SumReduce
+
+INCEPTION_PIXELS = 299  # a side
+INCEPTION_FEATURES = 2048
+PIXEL_GRID = 16  # a side, of the pixel features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """A feature network, and what must be printed beside every figure on its features."""
+
+    name: str  # at the end of the figures' names
+    network: str  # where it comes from
+    sha256: str | None  # of its weights' file, if they lie in one
+    resize: str  # how images come to its size
+    extract: Callable[[Tensor], Tensor]  # uint8 B × C × H × W → B × F, on the same device
+
+
+class FeatureRows:
+    """The features of a set of `count` images, put in batch by batch, by any rank, in any order."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._rows_NF: Tensor | None = None
+
+    def put(self, numbers: Sequence[int], feature_BF: Tensor) -> None:
+        """The features of the images with these numbers, each below `count`."""
+        if self._rows_NF is None:
+            self._rows_NF = torch.zeros(self._count, feature_BF.shape[1])
+        self._rows_NF[list(numbers)] = feature_BF.float().cpu()
+
+    def gathered(self, reduce: SumReduce) -> Tensor:
+        """All ranks' rows in order of the numbers, N × F, float64; all ranks call this together.
+
+        The same bits over any number of ranks: each row is one rank's, plus zeros.
+        """
+        own = 0 if self._rows_NF is None else self._rows_NF.shape[1]
+        holders = reduce(torch.tensor([own, own > 0], dtype=torch.float64))
+        size = int(holders[0] / holders[1])  # a rank that held no image does not know F
+        rows = torch.zeros(self._count, size) if self._rows_NF is None else self._rows_NF
+        return reduce(rows.double())
+
+
+def pixel_features() -> Features:
+    """The image itself, averaged down to at most 16 × 16 pixels in [−1, 1]; no network at all."""
+    return Features(
+        name="pixels",
+        network="none",
+        sha256=None,
+        resize=f"mean over boxes, to at most {PIXEL_GRID} × {PIXEL_GRID}",
+        extract=_pixels,
+    )
+
+
+def own_features(model: InvertibleGan, *, feature_block: int, origin: str) -> Features:
+    """The feature encoder of the run's own discriminator, averaged over pixels.
+
+    `feature_block` is the network's option, `origin` names the checkpoint. The network moves as
+    the run goes on, so the figures compare nothing beyond one checkpoint of one run.
+    """
+    pixels = (COARSEST << (-feature_block - 1)) ** 2
+
+    @torch.no_grad()
+    def extract(image_BCHW: Tensor) -> Tensor:
+        feature_BF: Tensor = model.discriminator(to_signed(image_BCHW)).feature_BF
+        feature_BCP: Tensor = feature_BF.unflatten(1, (-1, pixels))
+        return feature_BCP.mean(2)
+
+    return Features(
+        name="own",
+        network=f"discriminator of {origin}, block {feature_block}, mean over pixels",
+        sha256=None,
+        resize="none",
+        extract=extract,
+    )
+
+
+def inception_features(path: Path, device: torch.device) -> Features:
+    """FID's Inception (the TensorFlow graph of 2015), as a TorchScript file.
+
+    It is called with B × 3 × 299 × 299 in 0 … 255 and normalises by itself; if its `forward` takes
+    `return_features`, that is set. Resizing is that of the graph of 2015 (`resize_as_2015`).
+    Raises `ConfigError` for a file that cannot be loaded or gives other than 2048 features.
+    """
+    try:
+        script = torch.jit.load(str(path), map_location=device).eval()
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+        raise ConfigError(
+            f"evaluate.inception = {path}: not a TorchScript file that can be loaded "
+            f"({str(error).partition('. ')[0]}); give the Inception of 2015 as TorchScript"
+        ) from error
+    arguments = {argument.name for argument in script.forward.schema.arguments}
+    switches = {"return_features": True} if "return_features" in arguments else {}
+
+    @torch.no_grad()
+    def extract(image_BCHW: Tensor) -> Tensor:
+        feature_BF: Tensor = script(resize_as_2015(image_BCHW), **switches).flatten(1)
+        if feature_BF.shape[1] != INCEPTION_FEATURES:
+            raise ConfigError(
+                f"evaluate.inception = {path}: gives {feature_BF.shape[1]} features an image, FID "
+                f"is defined on {INCEPTION_FEATURES}; give the Inception of 2015 up to pool 3"
+            )
+        return feature_BF
+
+    return Features(
+        name=INCEPTION,
+        network=str(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        resize=f"bilinear as in TensorFlow 1, {INCEPTION_PIXELS} × {INCEPTION_PIXELS}",
+        extract=extract,
+    )
+
+
+def resize_as_2015(image_BCHW: Tensor) -> Tensor:
+    """Bilinear to 299 × 299 as TensorFlow 1 does it, float32 in the range of the input.
+
+    Pixel i of the result lies at i · H / 299 of the input: corners, not centres, are aligned, and
+    nothing is smoothed when shrinking.
+    """
+    rows, columns = (_weights(size).to(image_BCHW.device) for size in image_BCHW.shape[2:])
+    return rows @ image_BCHW.float() @ columns.T
+
+
+def _weights(size: int) -> Tensor:
+    """Linear interpolation of `size` pixels, 299 × `size`, float32."""
+    place = torch.arange(INCEPTION_PIXELS, dtype=torch.float64) * size / INCEPTION_PIXELS
+    left = place.long()
+    right = (left + 1).clamp(max=size - 1)
+    pixel = torch.arange(size)
+    share = (place - left)[:, None]
+    return ((pixel == left[:, None]) * (1 - share) + (pixel == right[:, None]) * share).float()
+
+
+def _pixels(image_BCHW: Tensor) -> Tensor:
+    image = to_signed(image_BCHW)
+    height, width = image.shape[2:]
+    grid = (min(height, PIXEL_GRID), min(width, PIXEL_GRID))
+    return functional.adaptive_avg_pool2d(image, grid).flatten(1)

