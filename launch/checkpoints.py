@@ -8,8 +8,9 @@ from rich.table import Table
 from cluster.manifest import manifests_newest_first
 from cluster.storage import open_store
 from launch.arguments import parse
-from launch.config import StorageConfig, read_sections
+from launch.config import read_sections
 from launch.progress import console
+from launch.schema import StorageConfig
 
 EXAMPLES = """\
 examples:

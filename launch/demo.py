@@ -7,9 +7,10 @@ from pathlib import Path
 from cluster import seaweed
 from ganinv.errors import ConfigError
 from launch.arguments import parse
-from launch.config import StorageConfig, load_config, load_recipe
+from launch.config import load_config, load_recipe
 from launch.progress import console
 from launch.report import ReportConfig, write_report
+from launch.schema import StorageConfig
 from launch.train import train
 
 DIRECTORY = Path(".demo")

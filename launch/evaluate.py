@@ -14,10 +14,11 @@ from datasets.index import Index
 from ganinv.errors import ConfigError, DataError
 from ganinv.metrics.base import pair_metrics, set_metrics
 from launch.arguments import parse
-from launch.config import StorageConfig, read_sections
+from launch.config import read_sections
 from launch.features import chosen_features
 from launch.figures import Row, Subject, latent_rows, measure
 from launch.progress import console
+from launch.schema import StorageConfig
 from launch.trained import Trained, load_trained
 
 LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())

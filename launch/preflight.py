@@ -17,7 +17,7 @@ from datasets.source import BuildOptions, Progress, find_source
 from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams import Store
-from launch.config import RunConfig
+from launch.schema import RunConfig
 
 CHECKOUT = Path(__file__).parents[1]
 # What makes a run this run; everything else may change when it goes on.

@@ -17,8 +17,9 @@ from ganinv.evaluation import psnr_db
 from ganinv.latent_scale import active_elements, latent_entropy_nats
 from ganinv.model import InvertibleGan, to_bytes, to_signed
 from launch.arguments import parse
-from launch.config import StorageConfig, read_sections
+from launch.config import read_sections
 from launch.page import Headline, Images, Page, Traversal, render
+from launch.schema import StorageConfig
 from launch.trained import Trained, load_trained
 
 SAMPLE_SEED = 0

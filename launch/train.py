@@ -15,7 +15,7 @@ from cluster.manifest import manifests_newest_first
 from datasets.index import Index
 from ganinv.seams import Store
 from launch.arguments import parse
-from launch.config import RunConfig, load_config, load_recipe, recipe_names
+from launch.config import load_config, load_recipe, recipe_names
 from launch.preflight import (
     check_packages,
     check_same_run,
@@ -24,6 +24,7 @@ from launch.preflight import (
     record,
 )
 from launch.progress import TrainingBar, console, counting
+from launch.schema import RunConfig
 from launch.worker import train_worker
 
 POLL_S = 0.3

@@ -14,7 +14,8 @@ from ganinv.errors import StorageError, StorageMissingError
 from ganinv.model import InvertibleGan
 from ganinv.objectives.base import Objective
 from ganinv.seams import Store
-from launch.config import RunConfig, load_config
+from launch.config import load_config
+from launch.schema import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

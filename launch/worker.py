@@ -1,10 +1,7 @@
 """What every worker of a run does: the one place where all rooms are wired together."""
 
 import logging
-import threading
-import time
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -17,21 +14,18 @@ from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.counting import CountingStore
 from cluster.engine import DeepSpeedEngine
 from cluster.exporter import Exporter
-from cluster.metrics_log import MetricsLog
 from cluster.storage import open_store
 from datasets.index import Index
-from datasets.loader import ShardBatches, read_samples
+from datasets.loader import ShardBatches
 from ganinv import networks, objectives
 from ganinv.errors import GanInvError, StorageError
-from ganinv.evaluation import Share, inversion_figures
-from ganinv.loop import Row, run
-from ganinv.seams import Store
+from ganinv.loop import run
 from ganinv.training import Session, new_session, split_batch
-from launch.config import RunConfig
+from launch.schema import RunConfig
+from launch.watching import Evaluation, SayHandler, Watcher
 
 log = logging.getLogger(__name__)
 ROOMS = ("ganinv", "datasets", "cluster", "launch")  # whose log lines a person should read
-REPORT_EVERY_S = 0.5  # to the driver's progress bar
 
 
 def train_worker(payload: dict[str, Any]) -> None:
@@ -128,102 +122,3 @@ def _train(config: RunConfig, directory: Any) -> None:
             evaluate=evaluation,
         )
         watcher.finish(session)
-
-
-class SayHandler(logging.Handler):
-    """Log lines go to the person who watches the driver."""
-
-    def __init__(self, directory: Any) -> None:
-        super().__init__()
-        self._directory = directory
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        self._directory.say.remote(f"rank {rank()}: {level}{record.getMessage()}")
-
-
-class Watcher:
-    """Member of `ganinv.loop.Observer`: Prometheus, `metrics.jsonl` and the progress bar."""
-
-    def __init__(self, exporter: Exporter, directory: Any, store: Store, images_seen: int) -> None:
-        self._exporter = exporter
-        self._directory = directory
-        self._images_seen = images_seen
-        self._reported = 0.0
-        self._stop = threading.Event()
-        self._log = MetricsLog(store, images_seen) if rank() == 0 else None
-        self.timed = exporter.timed
-        if rank() == 0:
-            restarts, lost = ray.get(directory.group_started.remote(images_seen))
-            exporter.restarted({"failure": restarts}, lost)
-        threading.Thread(target=self._wait_for_stop, daemon=True).start()
-
-    def stepped(self, images: int, *, applied: bool) -> None:
-        self._exporter.stepped(images // world_size(), applied=applied)
-        self._images_seen += images
-        if rank() == 0 and time.monotonic() - self._reported >= REPORT_EVERY_S:
-            self._directory.report.remote({"images_seen": self._images_seen})
-            self._reported = time.monotonic()
-
-    def logged(self, row: Row, session: Session) -> None:
-        self._exporter.logged(row, session)
-        if self._log is not None:
-            self._log.append(row)
-            self._directory.report.remote(row)
-
-    def stop_requested(self) -> bool:
-        return self._stop.is_set()
-
-    def flush(self) -> None:
-        if self._log is not None:
-            self._log.flush()
-
-    def finish(self, session: Session) -> None:
-        self.flush()
-        if rank() == 0:
-            ray.get(self._directory.report.remote({"images_seen": session.images_seen}))
-
-    def _wait_for_stop(self) -> None:
-        try:
-            ray.get(self._directory.wait_for_stop.remote())
-        except ray.exceptions.RayError:
-            return  # the driver has gone, and this worker is about to
-        self._stop.set()
-
-
-@dataclass
-class Evaluation:
-    """Inversion figures with the first row, every `evaluate.every` images, and the last."""
-
-    config: RunConfig
-    session: Session
-    data: Store
-    index: Index
-    _held_out: Tensor | None = None
-
-    def __call__(self) -> Row:
-        if not self._due():
-            return {}
-        options = self.config.evaluate
-        return inversion_figures(
-            self.session.model(),
-            self._share_of_held_out(),
-            generated=options.generated_images,
-            seed=options.seed,
-            share=Share(rank=rank(), world=world_size()),
-            reduce=all_reduce_sum,
-        )
-
-    def _due(self) -> bool:
-        seen, step = self.session.images_seen, self.config.train.global_batch
-        first = seen - step < self.config.train.log_every <= seen
-        every, row = self.config.evaluate.every, self.config.train.log_every
-        last_row = max(0, (seen // row - 1) * row)  # as far as it can be told without memory
-        return first or seen >= self.config.train.images or seen // every > last_row // every
-
-    def _share_of_held_out(self) -> Tensor:
-        if self._held_out is None:
-            count = min(self.config.evaluate.test_images, self.index.samples("test"))
-            images, _, _ = read_samples(self.data, self.index, "test", 0, count)
-            self._held_out = images[rank() :: world_size()]
-        return self._held_out

@@ -6,7 +6,8 @@ import pytest
 
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
-from launch.config import SECTIONS, load_config, load_recipe, recipe_names
+from launch.config import load_config, load_recipe, recipe_names
+from launch.schema import SECTIONS
 
 PLACES = ("storage.run=/tmp/run", "data.url=s3://bucket/data")
 

@@ -1,0 +1,80 @@
+"""The options there are: one dataclass per section, most of them beside their owners."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError
+from ganinv.training import TrainConfig
+
+# Sections whose dataclass depends on a name, and where that name is looked up.
+CHOICES = {"objective": objectives, "network": networks}
+# Keys that hold a place: a directory or a URL.
+LOCATIONS = ("storage.run", "data.url")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StorageConfig:
+    """Where a run lives: checkpoints, metrics and configuration."""
+
+    run: str  # directory, file:// or s3://BUCKET/PREFIX
+    endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """The data set. `source` and below are used only where the run builds it itself."""
+
+    url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
+    build: bool = True  # build it first if nothing is there and the recipe names a source
+    source: str | None = None  # built-in source, for example avatars
+    images: int | None = None  # to build; None: as many as the source has by default
+    resolution: int = 32  # pixels a side, to build
+    seed: int = 0  # of a procedural source
+    prefetch_batches: int = 4  # decoded batches kept ready per worker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig:
+    """Inversion figures during training, on the averaged weights."""
+
+    every: int = 100_000  # images; taken with the first row after each multiple
+    test_images: int = 512  # held-out images, at most
+    generated_images: int = 512
+    seed: int = 0  # of the generated images
+
+    def __post_init__(self) -> None:
+        for key in ("every", "test_images", "generated_images"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+
+
+SECTIONS: dict[str, type] = {
+    "storage": StorageConfig,
+    "data": DataConfig,
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "engine": EngineConfig,
+    "checkpoint": CheckpointConfig,
+    "cluster": ClusterConfig,
+    "metrics": MetricsConfig,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """All options of a run. `resolved` is the same as plain values, fit for YAML and JSON."""
+
+    storage: StorageConfig
+    data: DataConfig
+    train: TrainConfig
+    objective: Any
+    network: Any
+    evaluate: EvaluateConfig
+    engine: EngineConfig
+    checkpoint: CheckpointConfig
+    cluster: ClusterConfig
+    metrics: MetricsConfig
+    resolved: Mapping[str, Any]
