@@ -41,12 +41,12 @@ class Directory:
         if self._groups:
             self._lost_images += max(0, self._images_seen - resumed_from)
         self._groups += 1
-        self._targets = {}
         self._images_seen = resumed_from
         return self._groups - 1, self._lost_images
 
-    async def register(self, rank: int, address: str) -> None:
-        self._targets[rank] = address
+    async def register(self, rank: int, world: int, address: str) -> None:
+        """Where rank's exporter is; ranks of an earlier, larger group are forgotten."""
+        self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
 
     async def report(self, progress: dict[str, Any]) -> None:
         self._images_seen = int(progress["images_seen"])

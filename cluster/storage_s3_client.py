@@ -51,5 +51,5 @@ def _impatient_socket(address: tuple[Any, ...]) -> socket.socket:
     """
     family, kind, protocol = address[:3]
     opened = socket.socket(family=family, type=kind, proto=protocol)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_S * 1000)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_S * 1000))
     return opened

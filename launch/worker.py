@@ -73,7 +73,7 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
 def _train(config: RunConfig, directory: Any) -> None:
     exporter = Exporter(config.storage.run, rank(), world_size(), config.metrics.host)
     with closing(exporter):
-        ray.get(directory.register.remote(rank(), exporter.address))
+        ray.get(directory.register.remote(rank(), world_size(), exporter.address))
         endpoint = config.storage.endpoint_url
         storage = CountingStore(
             open_store(config.storage.run, endpoint_url=endpoint), exporter.requested

@@ -1,5 +1,6 @@
 """Object stores for tests: a directory, and a SeaweedFS that is started once per session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +12,9 @@ from cluster.storage import open_store
 from ganinv.seams import Store
 
 BUCKET = "tests"
+# Tensors in tests are tiny: more threads than one only get in each other's way. PyTorch reads it
+# once, and so do the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

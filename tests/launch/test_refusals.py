@@ -79,15 +79,12 @@ def test_no_data_set_and_none_wanted(tmp_path: Path) -> None:
     assert "holds no data set" in refused(3, *words)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
-def test_a_damaged_data_set(tmp_path: Path, data_url: str, damage: str) -> None:
+@pytest.mark.parametrize("size_bytes", [1000, 0])
+def test_a_truncated_or_empty_shard(tmp_path: Path, data_url: str, size_bytes: int) -> None:
     copy = tmp_path / "data"
     shutil.copytree(data_url, copy)
     shard = sorted(copy.rglob("*.tar"))[0]
-    if damage == "missing":
-        shard.unlink()
-    else:
-        shard.write_bytes(shard.read_bytes()[:1000] if damage == "truncated" else b"")
+    shard.write_bytes(shard.read_bytes()[:size_bytes])
     assert shard.name in refused(3, *train(str(tmp_path / "run"), str(copy)))
 
 
