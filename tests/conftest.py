@@ -6,15 +6,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import torch
 
 from cluster import seaweed
 from cluster.storage import open_store
 from ganinv.seams import Store
 
 BUCKET = "tests"
-# Tensors in tests are tiny: more threads than one only get in each other's way. PyTorch reads it
-# once, and so do the processes that tests start.
+# Tensors in tests are tiny: more threads than one only get in each other's way, here and in the
+# processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

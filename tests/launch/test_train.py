@@ -100,9 +100,8 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
         assert torch.equal(found[name], tensor), name
     timeless = [strip_times(row) for row in read_rows(open_store(run_url))]
     assert timeless == [strip_times(row) for row in read_rows(open_store(uninterrupted))]
-    assert [row["images_seen"] for row in timeless] == [
-        first_step_at(n) for n in range(200, IMAGES + 1, 200)
-    ]
+    logged = [first_step_at(images) for images in range(200, IMAGES + 1, 200)]
+    assert [row["images_seen"] for row in timeless] == logged
 
 
 def committed(run_url: str) -> list[int]:
