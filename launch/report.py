@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from torch import Tensor
 
 from cluster.metrics_log import read_rows
@@ -152,7 +153,7 @@ def _headlines(
             label="Latent entropy",
             value=f"{entropy:.1f}",
             unit="nats",
-            meaning=f"largest possible: {1.4189385 * variance_L.numel():.1f}",
+            meaning=f"largest possible: {latent_entropy_nats(torch.ones_like(variance_L)):.1f}",
         ),
         Headline(
             label="Active elements",
@@ -201,8 +202,6 @@ def _count(network: torch.nn.Module) -> str:
 
 
 def _yaml(trained: Trained) -> str:
-    import yaml
-
     return yaml.safe_dump(dict(trained.recorded), sort_keys=False)
 
 

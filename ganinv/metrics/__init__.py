@@ -1,21 +1,12 @@
-"""One file per metric. `find` loads it by its name, which is its module's name."""
+"""One file per metric, holding its `METRIC`, one of the two kinds in `base`."""
 
-import importlib
-import pkgutil
-from types import ModuleType
+from ganinv.families import Family
 
-from ganinv.errors import ConfigError
-
-_SHARED = {"base", "features"}
-
-
-def names() -> list[str]:
-    """All metrics there are."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
-
-
-def find(name: str) -> ModuleType:
-    """The module of a metric, holding its `METRIC`, one of the two kinds in `base`."""
-    if name not in names():
-        raise ConfigError(f"metric {name!r}: there is no such metric; choose {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+_FAMILY = Family(
+    package=__name__,
+    path=__path__,
+    shared=frozenset({"base", "features"}),
+    called="metric",
+)
+names = _FAMILY.names
+find = _FAMILY.find

@@ -1,21 +1,12 @@
-"""One file per method. `find` loads it by its name, which is its module's name."""
+"""One file per method, holding its `Config` and its `Objective`."""
 
-import importlib
-import pkgutil
-from types import ModuleType
+from ganinv.families import Family
 
-from ganinv.errors import ConfigError
-
-_SHARED = {"base", "adversarial"}
-
-
-def names() -> list[str]:
-    """All methods there are."""
-    return sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _SHARED)
-
-
-def find(name: str) -> ModuleType:
-    """The module of a method, holding its `Config` and its `Objective`."""
-    if name not in names():
-        raise ConfigError(f"objective.name = {name!r}: no such method; choose {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+_FAMILY = Family(
+    package=__name__,
+    path=__path__,
+    shared=frozenset({"base", "adversarial"}),
+    called="objective.name",
+)
+names = _FAMILY.names
+find = _FAMILY.find

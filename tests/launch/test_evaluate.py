@@ -10,29 +10,23 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
-from cluster import checkpoint
-from cluster.config import CheckpointConfig
 from cluster.storage import open_store
 from datasets.avatars import AvatarSource
 from datasets.build import build
 from datasets.index import Index
 from datasets.loader import read_samples
 from datasets.source import BuildOptions
-from ganinv import networks, objectives
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation import Share, inversion_figures
 from ganinv.metrics import frechet, psnr, ssim
 from ganinv.metrics.features import own_features
 from ganinv.model import to_bytes
-from ganinv.seams import LocalEngine, no_reduction
-from ganinv.training import new_session
+from ganinv.seams import no_reduction
 from launch import evaluate, figures
-from launch.config import load_config, load_recipe
-from launch.preflight import record
 from launch.trained import Trained, load_trained
+from tests.support.made_runs import make_run
 
 HELD_OUT = 20  # an eighth of the data set
 
@@ -40,29 +34,7 @@ HELD_OUT = 20  # an eighth of the data set
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a run that has just begun, with a checkpoint."""
-    folder = tmp_path_factory.mktemp("run")
-    places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
-    config = load_config(load_recipe("tiny-pvdgan"), places)
-    options = BuildOptions(images=8 * HELD_OUT, resolution=16)
-    index = build(AvatarSource(options, workers=1), open_store(config.data.url), options)
-    pair = networks.find("conv").build(
-        config.network, resolution=16, image_channels=3, seed=config.train.seed
-    )
-    session = new_session(
-        objectives.find("pvdgan").Objective(config.objective),
-        pair,
-        lambda network: LocalEngine(network, config.train.optimizer(network)),
-        config=config.train,
-        latent_size=config.network.latent_size,
-        device=torch.device("cpu"),
-    )
-    store = open_store(config.storage.run)
-    store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
-    identity = checkpoint.RunIdentity(
-        seed=0, data_fingerprint=index.fingerprint, config=config.resolved
-    )
-    checkpoint.save(session, store, identity, CheckpointConfig())
-    return config.storage.run
+    return make_run(tmp_path_factory.mktemp("run"), 8 * HELD_OUT).save()
 
 
 def answer(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:

@@ -8,64 +8,34 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from PIL import Image
 
-from cluster import checkpoint
-from cluster.config import CheckpointConfig
 from cluster.metrics_log import MetricsLog
 from cluster.storage import open_store
-from datasets.avatars import AvatarSource
-from datasets.build import build
 from datasets.loader import ShardBatches
-from datasets.source import BuildOptions
-from ganinv import networks, objectives
 from ganinv.errors import StorageError
 from ganinv.loop import describe
-from ganinv.seams import LocalEngine, no_reduction
-from ganinv.training import new_session, split_batch, train_batch
+from ganinv.seams import no_reduction
+from ganinv.training import split_batch, train_batch
 from launch import checkpoints, report
-from launch.config import load_config, load_recipe
-from launch.preflight import record
 from launch.trained import load_trained
+from tests.support.made_runs import make_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a run of a few steps, checkpointed and logged as training does."""
-    folder = tmp_path_factory.mktemp("run")
-    places = [f"storage.run={folder}/run", f"data.url={folder}/data", "train.images=96"]
-    config = load_config(load_recipe("tiny-pvdgan"), places)
-    options = BuildOptions(images=160, resolution=16)
-    data = open_store(config.data.url)
-    index = build(AvatarSource(options, workers=1), data, options)
-    pair = networks.find("conv").build(
-        config.network, resolution=16, image_channels=3, seed=config.train.seed
-    )
-    session = new_session(
-        objectives.find("pvdgan").Objective(config.objective),
-        pair,
-        lambda network: LocalEngine(network, config.train.optimizer(network)),
-        config=config.train,
-        latent_size=config.network.latent_size,
-        device=torch.device("cpu"),
-    )
-    store = open_store(config.storage.run)
-    store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
-    log = MetricsLog(store, 0)
-    source = ShardBatches(data, index, "train", seed=0, global_batch=16)
+    made = make_run(tmp_path_factory.mktemp("run"), 160, "train.images=96")
+    session, config = made.session, made.config.train
+    log = MetricsLog(made.store, 0)
+    source = ShardBatches(made.data, made.index, "train", seed=0, global_batch=16)
     for batch in source.batches(session.position):
-        train_batch(session, batch, config.train, split_batch(config.train, 1), no_reduction)
-        row = describe(session, no_reduction) | {"throughput/images_per_second": 100.0}
-        log.append(row)
-        if session.images_seen >= config.train.images:
+        train_batch(session, batch, config, split_batch(config, 1), no_reduction)
+        log.append(describe(session, no_reduction) | {"throughput/images_per_second": 100.0})
+        if session.images_seen >= config.images:
             break
     log.flush()
-    identity = checkpoint.RunIdentity(
-        seed=0, data_fingerprint=index.fingerprint, config=config.resolved
-    )
-    checkpoint.save(session, store, identity, CheckpointConfig())
-    return config.storage.run
+    return made.save()
 
 
 def test_the_page_shows_pictures_of_the_averaged_model(

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import urllib.parse
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cluster.checkpoint import choose
+from cluster.manifest import committed_names
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from tests.support.commands import alive, descendants, launch, start, wait_until
@@ -105,8 +107,6 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
 
 
 def committed(run_url: str) -> list[int]:
-    from cluster.manifest import committed_names
-
     return [int(name[:12]) for name in committed_names(open_store(run_url))]
 
 
@@ -244,8 +244,6 @@ def prometheus(discovery: str) -> Iterator[Any]:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

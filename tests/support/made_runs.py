@@ -1,0 +1,63 @@
+"""Runs made in this process, for verbs that look at one: a data set, networks and their storage."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+
+from cluster import checkpoint
+from cluster.config import CheckpointConfig
+from cluster.storage import open_store
+from datasets.avatars import AvatarSource
+from datasets.build import build
+from datasets.index import Index
+from datasets.source import BuildOptions
+from ganinv import networks, objectives
+from ganinv.seams import LocalEngine, Store
+from ganinv.training import Session, new_session
+from launch.config import load_config, load_recipe
+from launch.preflight import record
+from launch.schema import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeRun:
+    """A tiny PVDGAN run that has just begun, on 16-pixel avatars."""
+
+    config: RunConfig
+    data: Store
+    index: Index
+    store: Store
+    session: Session
+
+    def save(self) -> str:
+        """Commit a checkpoint, as training does; returns the run's URL."""
+        identity = checkpoint.RunIdentity(
+            seed=self.config.train.seed,
+            data_fingerprint=self.index.fingerprint,
+            config=self.config.resolved,
+        )
+        checkpoint.save(self.session, self.store, identity, CheckpointConfig())
+        return self.config.storage.run
+
+
+def make_run(folder: Path, images: int, *words: str) -> MadeRun:
+    """`images` in the data set, an eighth of them held out; `words` are options."""
+    places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
+    config = load_config(load_recipe("tiny-pvdgan"), [*places, *words])
+    options = BuildOptions(images=images, resolution=16)
+    data, store = open_store(config.data.url), open_store(config.storage.run)
+    index = build(AvatarSource(options, workers=1), data, options)
+    store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
+    session = new_session(
+        objectives.find("pvdgan").Objective(config.objective),
+        networks.find("conv").build(
+            config.network, resolution=16, image_channels=3, seed=config.train.seed
+        ),
+        lambda network: LocalEngine(network, config.train.optimizer(network)),
+        config=config.train,
+        latent_size=config.network.latent_size,
+        device=torch.device("cpu"),
+    )
+    return MadeRun(config=config, data=data, index=index, store=store, session=session)
