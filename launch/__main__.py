@@ -12,6 +12,7 @@ VERBS = {
     "checkpoints": "list the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
     "report": "one HTML page with pictures and curves of a run",
+    "compare": "curves of several runs in the same charts, as a page and as SVG files",
     "store": "an S3 server on this machine, for development",
     "demo": "store, data, training and report in one go",
 }

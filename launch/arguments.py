@@ -21,7 +21,8 @@ def parse(
 ) -> Arguments:
     """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
 
-    Raises `ConfigError` if there are fewer or more.
+    A last one with an ellipsis, `RUN…`, may be repeated. Raises `ConfigError` if there are fewer
+    or more.
     """
     usage = " ".join(["python -m launch", verb, *([names] if names else []), "[key=value …]"])
     parser = argparse.ArgumentParser(
@@ -36,7 +37,8 @@ def parse(
     found = parser.parse_args(argv)
     names_found = tuple(word for word in found.words if "=" not in word)
     options = tuple(word for word in found.words if "=" in word)
-    if len(names_found) != len(names.split()):
+    missing = len(names.split()) - len(names_found)
+    if missing > 0 or (missing < 0 and not names.endswith("…")):
         raise ConfigError(
             f"python -m launch {verb} takes {names or 'no name'} and options key=value, not "
             f"{' '.join(names_found) or 'options alone'}; see python -m launch {verb} --help"

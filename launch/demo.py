@@ -42,7 +42,9 @@ def main(argv: list[str]) -> int:
     try:
         status = train(config, out)
         page = write_report(
-            StorageConfig(run=config.storage.run), ReportConfig(file=str(DIRECTORY / "report.html"))
+            StorageConfig(run=config.storage.run),
+            ReportConfig(file=str(DIRECTORY / "report.html")),
+            out,
         )
     finally:
         seaweed.stop(DIRECTORY / "store")

@@ -1,10 +1,10 @@
-"""Which curves of a run the result page shows, in which charts and words, and how noise is tamed.
+"""Curves of a run: which of them share a chart and in what words, and how their noise is tamed.
 
 Pure functions from rows of `metrics.jsonl` to numbers; nothing here draws.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,72 +27,15 @@ class CurveGroup:
     unit: str = ""  # of the vertical axis; empty for a pure number
     series: Mapping[str, str]  # metric's key → label in the legend; empty where there is only one
     caption: str  # what one sees and what to look for
+    source: str = ""  # the figures of the papers that show the same
+    higher_is_better: bool | None = None  # None where no direction is good by itself
     from_zero: bool = False  # the distance from zero matters, so the axis starts there
 
-
-GROUPS = (
-    CurveGroup(
-        title="Losses of the two networks",
-        series={"loss/d": "discriminator", "loss/g": "generator"},
-        caption="The tug of war that trains both. Look for a balance that holds: if one line runs "
-        "away for good, that network has won and nobody learns.",
-    ),
-    CurveGroup(
-        title="Verdict of the discriminator",
-        series={"d/real": "real", "d/fake": "generated"},
-        caption="Its mean score for real and for generated images. The closer the lines, the "
-        "harder the two are to tell apart.",
-    ),
-    CurveGroup(
-        title="PSNR of reconstructions",
-        unit="dB",
-        series={"eval/psnr_db_test": "held out", "eval/psnr_db_generated": "generated"},
-        caption="How close an image comes back after encoding and decoding. Higher is better; "
-        "held-out images are the harder test.",
-    ),
-    CurveGroup(
-        title="Error of the code, L_enc",
-        series={"loss/enc": ""},
-        caption="How far the code read from a generated image is from the code that made it. "
-        "Lower is better; 1 would mean that nothing was read at all.",
-        from_zero=True,
-    ),
-    CurveGroup(
-        title="Error of features, L_rec",
-        series={"loss/rec": ""},
-        caption="How far a real image and its reconstruction are apart in the eyes of the "
-        "discriminator. Its eyes sharpen too, so this need not fall.",
-        from_zero=True,
-    ),
-    CurveGroup(
-        title="Gradient penalty, R1",
-        series={"loss/r1": ""},
-        caption="How steeply the discriminator's score changes around real images. Growing "
-        "spikes are an early sign of trouble.",
-        from_zero=True,
-    ),
-    CurveGroup(
-        title="Latent entropy",
-        unit="nats",
-        series={"latent/entropy_nats": ""},
-        caption="How much the scaled code can say. It falls while the model drops elements that "
-        "images do not need, then should level off.",
-    ),
-    CurveGroup(
-        title="Active latent elements",
-        series={"latent/active": ""},
-        caption="How many elements of the code have v above 0.1, so that images really use them.",
-        from_zero=True,
-    ),
-    CurveGroup(
-        title="Speed",
-        unit="images per second",
-        series={"throughput/images_per_second": ""},
-        caption="Images trained per second over all workers. Dips are checkpoints, evaluations "
-        "or restarts.",
-        from_zero=True,
-    ),
-)
+    @property
+    def direction(self) -> str:
+        if self.higher_is_better is None:
+            return ""
+        return "higher is better" if self.higher_is_better else "lower is better"
 
 
 class Envelope(NamedTuple):
@@ -104,21 +47,16 @@ class Envelope(NamedTuple):
     high: Floats
 
 
-def groups_of(rows: Rows) -> list[CurveGroup]:
-    """The groups for which there is something to draw, and one for each other loss and figure."""
-    known = {key for group in GROUPS for key in group.series}
-    named = {key for row in rows for key in row}
-    wanted = {key for key in named if key in known or key.startswith(("loss/", "eval/"))}
-    keys = {key for key in wanted if finite_curve(rows, key)[0].size}
-    return [group for group in GROUPS if any(key in keys for key in group.series)] + [
-        CurveGroup(
-            title=key,
-            series={key: ""},
-            caption=f"Further {'loss' if key.startswith('loss/') else 'evaluation'} of this run, "
-            "under its name in metrics.jsonl.",
-        )
-        for key in sorted(keys - known)
-    ]
+def drawn_keys(rows: Rows, prefix: str = "") -> set[str]:
+    """The keys with this prefix that have a finite value at a known place."""
+    named = {key for row in rows for key in row if key.startswith(prefix)}
+    return {key for key in named if finite_curve(rows, key)[0].size}
+
+
+def drawable(groups: Iterable[CurveGroup], rows: Rows) -> list[CurveGroup]:
+    """The groups for which there is something to draw."""
+    keys = drawn_keys(rows)
+    return [group for group in groups if keys & group.series.keys()]
 
 
 def finite_curve(rows: Rows, key: str) -> tuple[Floats, Floats]:
@@ -127,6 +65,13 @@ def finite_curve(rows: Rows, key: str) -> tuple[Floats, Floats]:
     points_N2 = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     points_N2 = points_N2[np.isfinite(points_N2).all(axis=1)]
     return points_N2[:, 0], points_N2[:, 1]
+
+
+def best_of(y: Floats, higher_is_better: bool | None) -> float | None:
+    """The best value of a curve; None where no direction is good by itself."""
+    if higher_is_better is None:
+        return None
+    return float(y.max() if higher_is_better else y.min())
 
 
 def envelope(x: Floats, y: Floats) -> Envelope:

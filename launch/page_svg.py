@@ -1,30 +1,27 @@
-"""Axes in the style of the result page, and their SVG for the inside of an HTML page.
+"""Axes in the style of the result page, and their SVG for the inside of an HTML page or a file.
 
-Colours become the page's custom properties and fonts are inherited, so that one drawing serves the
-light and the dark style.
+Colours become custom properties, so that one drawing serves the light and the dark style. Inside of
+a page they and the fonts are the page's; a file brings its own.
 """
 
 import io
 import re
 from collections.abc import Sequence
+from html import escape
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-# Matplotlib draws with these colours; the SVG then names the custom properties of the page's style.
-COLOURS = {
-    "--series-1": "#0072b2",
-    "--series-2": "#d55e00",
-    "--chart-grid": "#e3e2dd",
-    "--chart-text": "#5d6168",
-    "--chart-mark": "#1c1d1f",
-}
-SERIES = ("--series-1", "--series-2")
+from launch.page_style import FONT, LIGHT, themed
+
+# Matplotlib draws with stand-ins, one for each custom property, that the SVG then names instead.
+COLOURS = {name: f"#5ca1{i:02x}" for i, name in enumerate(LIGHT)}
 STYLE = {
     "svg.fonttype": "none",
     "font.size": 10,
+    "text.color": COLOURS["--ink"],
     "axes.labelcolor": COLOURS["--chart-text"],
     "axes.edgecolor": COLOURS["--chart-grid"],
     "axes.facecolor": "none",
@@ -43,15 +40,25 @@ STYLE = {
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
+INCH_PX = 72  # Matplotlib's inches in CSS pixels
+AIR_PX = (46.8, 38.9, 7.2, 7.2)  # left, bottom, right and top of the axes, for their labels
 
 
-def new_axes(label: str, end: float, *, wide: bool = False) -> tuple[Figure, Axes]:
-    """Axes from 0 to `end` named `label`; wide ones show their text as large in a wider place."""
+def new_axes(
+    label: str,
+    end: float,
+    *,
+    size_px: tuple[float, float] = (331.2, 187.2),
+    margin_px: tuple[float, float] = (0, 0),
+) -> tuple[Figure, Axes]:
+    """Axes from 0 to `end` named `label`; `margin_px` stays free at the right and at the top."""
+    width, height = size_px
+    left, bottom = AIR_PX[:2]
+    right, top = AIR_PX[2] + margin_px[0], AIR_PX[3] + margin_px[1]
     with mpl.rc_context(STYLE):
-        width, height = (6, 3.1) if wide else (4.6, 2.6)  # in units of 72 CSS pixels
-        figure = Figure(figsize=(width, height), dpi=72)
-        left, bottom, end_air, top_air = 0.65 / width, 0.54 / height, 0.1 / width, 0.1 / height
-        axes = figure.add_axes((left, bottom, 1 - left - end_air, 1 - bottom - top_air))
+        figure = Figure(figsize=(width / INCH_PX, height / INCH_PX), dpi=INCH_PX)
+        inside = (width - left - right) / width, (height - bottom - top) / height
+        axes = figure.add_axes((left / width, bottom / height, *inside))
         axes.set_xlabel(label)
         axes.set_xlim(0, 1.02 * end or 1)
         axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -69,6 +76,20 @@ def frame(axes: Axes, shown: Sequence[float]) -> None:
 
 def to_svg(name: str, figure: Figure) -> str:
     """The figure as an <svg> element for the inside of a page; equal figures give equal text."""
+    size = r' width="[^"]*" height="[^"]*"'
+    svg = re.sub(size, ' aria-hidden="true"', _drawn(name, figure), count=1)
+    return re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
+
+
+def to_svg_file(name: str, figure: Figure, alt: str) -> str:
+    """The figure as the text of an SVG file on a ground of its own; `alt` is its title."""
+    figure.set_facecolor(COLOURS["--card"])
+    style = f"<title>{escape(alt)}</title>\n<style>{themed('svg')}\nsvg {{ font-family: {FONT} }}"
+    opening, rest = _drawn(name, figure).split(">", 1)
+    return f"{opening}>\n{style}</style>{rest}"
+
+
+def _drawn(name: str, figure: Figure) -> str:
     file = io.StringIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name, "svg.id": name}):
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -77,8 +98,6 @@ def to_svg(name: str, figure: Figure) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
     svg = re.sub(r"font-family:[^;]*;", "", svg)
-    svg = re.sub(r' width="[^"]*" height="[^"]*"', ' aria-hidden="true"', svg, count=1)
-    svg = re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
     for custom_property, colour in COLOURS.items():
         svg = svg.replace(colour, f"var({custom_property})")
     return svg

@@ -1,33 +1,35 @@
 """`python -m launch report`: one HTML page with pictures and curves of a run."""
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
-from torch import Tensor
+from rich.console import Console
+from rich.progress import track
 
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
 from datasets.loader import read_samples
-from ganinv.errors import ConfigError
-from ganinv.evaluation import psnr_db
-from ganinv.latent_scale import active_elements, latent_entropy_nats
-from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv.errors import ConfigError, DataError
 from launch.arguments import parse
 from launch.config import read_sections
-from launch.page import Headline, Images, Page, Traversal, render
+from launch.page import Page, render
+from launch.page_facts import config_yaml, evaluated_on, facts, headlines
+from launch.page_pictures import Section
+from launch.pictures import HeldOut, Pictures
+from launch.progress import console
 from launch.schema import StorageConfig
 from launch.trained import Trained, load_trained
 
-SAMPLE_SEED = 0
-INTERPOLATION_STEPS = 9
-TRAVERSED = 3  # elements, the most important first (DLSGAN figs. 12–14)
-TRAVERSAL_STEPS = 9
 EXAMPLES = """\
+keys:
+  report.file=FILE     where the page is written (report.html)
+  report.samples=N     generated images (64)
+  report.pairs=N       reconstructions of generated and of held-out images, each (16)
+  report.rows=N        of interpolations, noise, and the traversal of each element (4)
+
 examples:
   python -m launch report storage.run=runs/tiny
   python -m launch report storage.run=s3://ganinv/runs/a report.file=pages/a.html
@@ -40,11 +42,11 @@ class ReportConfig:
 
     file: str = "report.html"
     samples: int = 64  # generated images
-    pairs: int = 16  # held-out images with their reconstructions
-    interpolations: int = 4  # pairs of held-out images
+    pairs: int = 16  # images with their reconstructions, generated and held-out ones
+    rows: int = 4  # of interpolations, noise, and the traversal of each element
 
     def __post_init__(self) -> None:
-        for key in ("samples", "pairs", "interpolations"):
+        for key in ("samples", "pairs", "rows"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
 
@@ -52,162 +54,77 @@ class ReportConfig:
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "report", "Make one self-contained HTML page of a run.", EXAMPLES)
     sections = read_sections(arguments.options, {"storage": StorageConfig, "report": ReportConfig})
-    path = write_report(sections["storage"], sections["report"])
-    print(json.dumps({"file": str(path)}) if arguments.as_json else f"report: {path}")
+    screen = console(arguments.as_json)
+    path = write_report(sections["storage"], sections["report"], screen)
+    if arguments.as_json:
+        print(json.dumps({"file": str(path)}))
+    else:
+        screen.print(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
     return 0
 
 
-def write_report(storage: StorageConfig, report: ReportConfig) -> Path:
-    """The page of the newest good checkpoint; returns where it lies."""
+def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) -> Path:
+    """The page of the newest good checkpoint; returns where it lies.
+
+    Raises `StorageError` if the run has no checkpoint that can be loaded.
+    """
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained = load_trained(store)
-    data = open_store(trained.config.data.url, endpoint_url=storage.endpoint_url)
-    index = Index.load(data)
-    wanted = max(report.pairs, 2 * report.interpolations, _evaluated(trained, index))
-    held_out, _, _ = read_samples(data, index, "test", 0, min(wanted, index.samples("test")))
-    page = make_page(trained, held_out, read_rows(store), storage.run, report)
+    trained, rows = load_trained(store), read_rows(store)
+    index, held_out = _held_out(trained, storage, max(report.pairs, 2 * report.rows))
+    if held_out.missing:
+        screen.print(held_out.missing, soft_wrap=True)
+    variances = trained.objective.variances(trained.state)
+    page = Page(
+        title=f"{trained.config.objective.name.upper()} after "
+        f"{trained.manifest.images_seen:,} images",
+        run_url=storage.run,
+        facts=facts(trained, rows),
+        evaluated_on=evaluated_on(trained, index),
+        headlines=headlines(trained, rows),
+        pictures=_pictures(trained, held_out, report, screen),
+        curves=rows,
+        variance_fake=variances["fake"].numpy(),
+        variance_real=variances["real"].numpy() if "real" in variances else None,
+        config_yaml=config_yaml(trained.recorded),
+    )
     path = Path(report.file).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render(page), encoding="utf-8")
     return path
 
 
-def make_page(
-    trained: Trained,
-    held_out_BCHW: Tensor,
-    rows: list[dict[str, float]],
-    run_url: str,
-    report: ReportConfig,
-) -> Page:
-    model = trained.model
-    real = to_signed(held_out_BCHW)
-    reconstructed = model.reconstruct(real)
-    quality_B = psnr_db(real, reconstructed)
-    variances = trained.objective.variances(trained.state)
-    pairs, ends = report.pairs, 2 * report.interpolations
-    images = trained.manifest.images_seen
-    return Page(
-        title=f"{trained.config.objective.name.upper()} after {images:,} images",
-        run_url=run_url,
-        facts=_facts(trained, rows),
-        headlines=_headlines(trained, quality_B, rows),
-        samples=_pixels(model.sample(report.samples, SAMPLE_SEED)),
-        held_out=_pixels(real[:pairs]),
-        reconstructions=_pixels(reconstructed[:pairs]),
-        reconstruction_psnr_db=quality_B[:pairs].numpy(),
-        interpolations=_rows_of(_interpolations(model, real[:ends]), INTERPOLATION_STEPS),
-        interpolation_ends=_rows_of(real[: ends - ends % 2], 2),
-        traversals=_traversals(trained, real[:1]),
-        curves=rows,
-        variance_fake=variances["fake"].numpy(),
-        variance_real=variances["real"].numpy() if "real" in variances else None,
-        config_yaml=_yaml(trained),
-    )
+def _pictures(
+    trained: Trained, held_out: HeldOut, report: ReportConfig, screen: Console
+) -> tuple[Section, ...]:
+    makers = Pictures(
+        model=trained.model,
+        variance_L=trained.objective.variances(trained.state)["fake"],
+        held_out=held_out,
+        samples=report.samples,
+        pairs=report.pairs,
+        rows=report.rows,
+    ).makers()
+    watched = track(makers, "pictures", console=screen, disable=not screen.is_terminal)
+    return tuple(make() for make in watched)
 
 
-def _interpolations(model: InvertibleGan, real_BCHW: Tensor) -> Tensor:
-    """Straight lines between the codes of neighbours, one pair after another."""
-    codes = model.encode(real_BCHW)
-    first, second = codes[0::2], codes[1::2]
-    first = first[: len(second)]
-    weights = torch.linspace(0, 1, INTERPOLATION_STEPS)[None, :, None]
-    between = first[:, None] * (1 - weights) + second[:, None] * weights
-    return model.decode(between.flatten(0, 1))
-
-
-def _traversals(trained: Trained, real_1CHW: Tensor) -> tuple[Traversal, ...]:
-    """One held-out image; its most important elements set from −2 to 2 (before scaling by s)."""
-    model = trained.model
-    code = model.encode(real_1CHW)
-    values = torch.linspace(-2, 2, TRAVERSAL_STEPS)
-    variance_L = trained.objective.variances(trained.state)["fake"]
-    found = []
-    for element in model.scale_L.argsort(descending=True)[:TRAVERSED].tolist():
-        varied = code.repeat(len(values), 1)
-        varied[:, element] = values
-        found.append(
-            Traversal(
-                images=_pixels(model.decode(varied)),
-                values=tuple(values.tolist()),
-                element=element,
-                scale=float(model.scale_L[element]),
-                variance=float(variance_L[element]),
-            )
+def _held_out(trained: Trained, storage: StorageConfig, count: int) -> tuple[Index | None, HeldOut]:
+    """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
+    url, size = trained.config.data.url, int(trained.recorded["image_resolution"])
+    none = torch.zeros(0, 3, size, size, dtype=torch.uint8)
+    data = open_store(url, endpoint_url=storage.endpoint_url)
+    try:
+        index = Index.load(data)
+    except DataError as error:
+        return None, HeldOut(images_BCHW=none, missing=f"No held-out images: {error}.")
+    if index.fingerprint != trained.manifest.data_fingerprint:
+        reason = (
+            f"No held-out images: {url} is not the data set that this run was trained on (its "
+            "fingerprint differs), so nothing in it is known to be held out."
         )
-    return tuple(found)
-
-
-def _headlines(
-    trained: Trained, quality_B: Tensor, rows: list[dict[str, float]]
-) -> tuple[Headline, ...]:
-    variance_L = trained.objective.variances(trained.state)["fake"]
-    entropy = latent_entropy_nats(trained.objective.scale(trained.state))
-    found = [
-        Headline(
-            label="PSNR of held-out images",
-            value=f"{float(quality_B.mean()):.2f}",
-            unit="dB",
-            meaning=f"mean over {len(quality_B)} images that were never trained on",
-        ),
-        Headline(
-            label="Latent entropy",
-            value=f"{entropy:.1f}",
-            unit="nats",
-            meaning=f"largest possible: {latent_entropy_nats(torch.ones_like(variance_L)):.1f}",
-        ),
-        Headline(
-            label="Active elements",
-            value=f"{active_elements(variance_L)} of {variance_L.numel()}",
-            meaning="traced variance above 0.1",
-        ),
-    ]
-    evaluated = [row["eval/enc"] for row in rows if "eval/enc" in row]
-    if evaluated:
-        found.insert(
-            1,
-            Headline(
-                label="Encoder loss",
-                value=f"{evaluated[-1]:.3f}",
-                meaning=f"L_enc of generated images; {evaluated[0]:.3f} at the first evaluation",
-            ),
-        )
-    return tuple(found)
-
-
-def _facts(trained: Trained, rows: list[dict[str, float]]) -> dict[str, str]:
-    manifest, config, model = trained.manifest, trained.config, trained.model
-    speeds = sorted(row["throughput/images_per_second"] for row in rows)
-    facts = {
-        "Method": config.objective.name,
-        "Network": f"{config.network.name}, {_count(model.generator)} parameters in G, "
-        f"{_count(model.discriminator)} in D with the encoder",
-        "Images seen": f"{manifest.images_seen:,} in batches of {config.train.global_batch}",
-        "Data set": f"{config.data.url} at {trained.recorded['image_resolution']} pixels",
-        "Workers": f"{manifest.world_size}, ZeRO stage {config.engine.zero_stage}",
-        "Checkpoint": manifest.name,
-        "Written": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created)),
-        "Versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
-    }
-    if speeds:
-        facts["Speed"] = f"{speeds[len(speeds) // 2]:.0f} images/s (median)"
-    return facts
-
-
-def _evaluated(trained: Trained, index: Index) -> int:
-    return min(trained.config.evaluate.test_images, index.samples("test"))
-
-
-def _count(network: torch.nn.Module) -> str:
-    return f"{sum(p.numel() for p in network.parameters()):,}"
-
-
-def _yaml(trained: Trained) -> str:
-    return yaml.safe_dump(dict(trained.recorded), sort_keys=False)
-
-
-def _pixels(image_BCHW: Tensor) -> Images:
-    return to_bytes(image_BCHW).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def _rows_of(image_BCHW: Tensor, columns: int) -> Images:
-    return _pixels(image_BCHW).reshape(-1, columns, *image_BCHW.shape[2:], image_BCHW.shape[1])
+        return None, HeldOut(images_BCHW=none, missing=reason)
+    available = min(count, index.samples("test"))
+    if not available:
+        reason = f"No held-out images: {url} has no split 'test'."
+        return index, HeldOut(images_BCHW=none, missing=reason)
+    return index, HeldOut(images_BCHW=read_samples(data, index, "test", 0, available)[0])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launch.page_curves import GROUPS, MOST_POINTS, envelope, groups_of, number, smoothed
+from launch.page_curves import MOST_POINTS, best_of, drawn_keys, envelope, number, smoothed
+from launch.page_training import GROUPS, training_groups
 
 curves_of_floats = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3 * MOST_POINTS)
 
@@ -37,13 +38,19 @@ def test_smoothing_stays_within_the_curve_and_keeps_constants(values: list[float
 def test_every_group_is_drawn_once_and_unknown_losses_follow() -> None:
     known = {key: 1.0 for group in GROUPS for key in group.series}
     rows = [{"images_seen": 1.0, "wall_time": 2.0, "epoch": 0.0, "loss/z": 1.0, "eval/swd": 1.0}]
-    titles = [group.title for group in groups_of([*rows, {"images_seen": 2.0, **known}])]
-    assert titles == [*(group.title for group in GROUPS), "eval/swd", "loss/z"]
+    titles = [group.title for group in training_groups([*rows, {"images_seen": 2.0, **known}])]
+    assert titles == [*(group.title for group in GROUPS), "loss/z"]
 
 
 def test_a_group_needs_one_finite_value_at_a_known_place() -> None:
-    assert groups_of([]) == []
-    assert groups_of([{"loss/d": 1.0}, {"images_seen": 1.0, "loss/d": float("nan")}]) == []
+    rows = [{"loss/d": 1.0}, {"images_seen": 1.0, "loss/d": float("nan")}]
+    assert training_groups([]) == training_groups(rows) == []
+    assert drawn_keys(rows) == {"images_seen"}
+
+
+def test_the_best_value_needs_a_direction() -> None:
+    y = np.array([2.0, 1.0, 3.0])
+    assert [best_of(y, direction) for direction in (True, False, None)] == [3.0, 1.0, None]
 
 
 @pytest.mark.parametrize(

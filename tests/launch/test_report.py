@@ -1,25 +1,27 @@
 """The verbs that look at a run, on a run that was made in this process."""
 
-import base64
-import io
 import json
-import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from PIL import Image
 
 from cluster.metrics_log import MetricsLog
 from cluster.storage import open_store
+from datasets.index import Index
 from datasets.loader import ShardBatches
-from ganinv.errors import StorageError
+from ganinv.errors import DataError, StorageError
 from ganinv.loop import describe
-from ganinv.seams import no_reduction
+from ganinv.model import to_bytes
+from ganinv.seams import Store, no_reduction
 from ganinv.training import split_batch, train_batch
 from launch import checkpoints, report
+from launch.page_facts import headlines
+from launch.page_pictures import Images
 from launch.trained import load_trained
 from tests.support.made_runs import make_run
+from tests.support.pages import Document
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +44,61 @@ def test_the_page_shows_pictures_of_the_averaged_model(
     run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "page.html"
-    options = [f"storage.run={run}", f"report.file={file}", "report.samples=8", "report.pairs=4"]
+    options = [f"storage.run={run}", f"report.file={file}"]
+    options += ["report.samples=8", "report.pairs=4", "report.rows=2"]
     assert report.main([*options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"file": str(file)}
-    html = file.read_text()
-    assert "PVDGAN after 96 images" in html
-    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)
-    sizes = {Image.open(io.BytesIO(base64.b64decode(p))).size for p in pictures}
-    assert (16, 16) in sizes
-    # 8 samples, 4 pairs, 4 interpolations of 9 with 2 ends, 3 traversals of 9
-    assert len(pictures) == 8 + 2 * 4 + 4 * (9 + 2) + 3 * 9
+    document = Document(file.read_text())
+    assert "PVDGAN after 96 images" in document.text
+    pictures = document.images()
+    assert {picture.shape for picture in pictures} == {(16, 16, 3)}
+    # samples, pairs of both kinds, interpolations with their ends, traversals, noise
+    assert len(pictures) == 8 + 2 * 2 * 4 + 2 * (9 + 2) + 3 * 2 * 9 + 2 * (2 + 6)
+    np.testing.assert_array_equal(np.stack(pictures[:8]), samples_of(run, 8))
+    assert "the first 20 of the 20 in the split test" in document.text
 
 
-def test_interpolations_begin_and_end_with_reconstructions(run: str) -> None:
+def samples_of(run: str, count: int) -> Images:
+    samples = load_trained(open_store(run)).model.sample(count, 0)
+    return to_bytes(samples).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ("no test", "has no split 'test'"),
+        ("other data", "is not the data set that this run was trained on"),
+        ("no data", "holds no data set"),
+    ],
+)
+def test_without_held_out_images_there_is_a_page_that_says_why(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, reason: str
+) -> None:
+    index = Index.load(open_store(load_trained(open_store(run)).config.data.url))
+
+    def load(store: Store) -> Index:
+        if damage == "no data":
+            raise DataError(f"{store.url} holds no data set")
+        without = replace(index, splits={**index.splits, "test": ()})
+        if damage == "no test":
+            without.__dict__["fingerprint"] = index.fingerprint
+        return without
+
+    monkeypatch.setattr(Index, "load", load)
+    file = tmp_path / "page.html"
+    options = [f"storage.run={run}", f"report.file={file}"]
+    assert report.main([*options, "report.samples=1", "report.pairs=1", "report.rows=1"]) == 0
+    document = Document(file.read_text())
+    assert document.text.count(reason) == 3
+    assert document.count("img") == 1 + 2 + 3 * 9
+
+
+def test_headlines_are_those_of_the_checkpoint(run: str) -> None:
     trained = load_trained(open_store(run))
-    real = torch.rand(4, 3, 16, 16) * 2 - 1
-    between = report._interpolations(trained.model, real).unflatten(0, (2, -1))
-    reconstructed = trained.model.reconstruct(real)
-    torch.testing.assert_close(between[:, 0], reconstructed[0::2])
-    torch.testing.assert_close(between[:, -1], reconstructed[1::2])
+    rows = [{"images_seen": 64.0, "eval/enc": 0.5}, {"images_seen": 128.0, "eval/enc": 0.25}]
+    (encoder_loss,) = (h for h in headlines(trained, rows) if h.label == "Encoder loss")
+    assert encoder_loss.value == "0.5"
+    assert "taken at 64 images" in encoder_loss.meaning
 
 
 def test_checkpoints_are_listed(run: str, capsys: pytest.CaptureFixture[str]) -> None:

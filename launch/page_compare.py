@@ -1,0 +1,182 @@
+"""Curves of several runs in one chart: SVG files for documents, and a page of all of them."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ganinv.errors import ConfigError
+from launch.page import fill
+from launch.page_charts import scale_of
+from launch.page_curves import (
+    FEW_POINTS,
+    CurveGroup,
+    Floats,
+    Rows,
+    best_of,
+    drawn_keys,
+    envelope,
+    finite_curve,
+    number,
+    smoothed,
+)
+from launch.page_evaluations import evaluation_groups
+from launch.page_style import SERIES
+from launch.page_svg import COLOURS, frame, new_axes, to_svg_file
+
+SIZE_PX = (500.0, 235.0)
+LEGEND_PX = 135.0  # to the right of the axes
+TITLE_PX = 36.0
+LONGEST_LABEL = 18  # characters that fit into the legend
+DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0, ()),
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """One figure of several runs."""
+
+    key: str  # in metrics.jsonl
+    title: str
+    group: CurveGroup  # the words that a single run's page has for it
+    last: Mapping[str, float]  # run's label → last value; without those that have none
+    best: frozenset[str]  # labels of the runs whose last value is the best
+
+    @property
+    def name(self) -> str:
+        """Fit for a file and an anchor: keys come from a file of the run."""
+        return re.sub(r"\W+", "_", self.key.removeprefix("eval/"))
+
+    @property
+    def alt(self) -> str:
+        ends = (f"{label} ends at {number(value)}" for label, value in self.last.items())
+        return f"{self.title}: {', '.join(ends)}"
+
+
+def comparisons(runs: Mapping[str, Rows]) -> list[Comparison]:
+    """Every figure of evaluations that at least one of the runs has, those of the papers first."""
+    every_row = [row for rows in runs.values() for row in rows]
+    keys = drawn_keys(every_row)
+    return [
+        _comparison(runs, key, group)
+        for group in evaluation_groups(every_row)
+        for key in group.series
+        if key in keys
+    ]
+
+
+def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
+    """One figure of evaluations over the images seen, a curve for each run, as text of an SVG file.
+
+    `runs`: label → rows of `metrics.jsonl`, at most eight; one without the figure has no curve.
+    `name`: the figure's key there, for example `eval/psnr_db_test` or `latent/entropy_nats`. Runs
+    keep their colours from figure to figure. Raises `ConfigError` if no run has the figure, or if
+    there are more runs than colours.
+    """
+    if len(runs) > len(SERIES):
+        raise ConfigError(
+            f"{len(runs)} runs in one chart: there are {len(SERIES)} colours that can be told "
+            "apart; compare fewer at a time"
+        )
+    found = {c.key: c for c in comparisons(runs)}
+    if name not in found:
+        raise ConfigError(
+            f"figure {name!r}: none of these runs has it; choose one of {', '.join(found) or '–'}"
+        )
+    return _svg(runs, found[name])
+
+
+def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, str]]) -> str:
+    """All figures (with their SVG) and a table of last values; `runs`: label → URL."""
+    return fill(
+        "compare.html.j2",
+        runs=runs,
+        figures=[
+            (figure, f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
+            for figure, svg in figures
+        ],
+    )
+
+
+def _comparison(runs: Mapping[str, Rows], key: str, group: CurveGroup) -> Comparison:
+    curves = {label: finite_curve(rows, key)[1] for label, rows in runs.items()}
+    last = {label: float(y[-1]) for label, y in curves.items() if y.size}
+    best = best_of(np.array([*last.values()]), group.higher_is_better)
+    part = group.series[key]
+    return Comparison(
+        key=key,
+        title=f"{group.title}, {part}" if part else group.title,
+        group=group,
+        last=last,
+        best=frozenset(label for label, value in last.items() if value == best),
+    )
+
+
+def _svg(runs: Mapping[str, Rows], figure: Comparison) -> str:
+    curves = {label: finite_curve(rows, figure.key) for label, rows in runs.items()}
+    end = max(float(x.max()) for x, _ in curves.values() if x.size)
+    scale, scale_name = scale_of(end)
+    drawing, axes = new_axes(
+        f"images seen{scale_name}", end / scale, size_px=SIZE_PX, margin_px=(LEGEND_PX, TITLE_PX)
+    )
+    shown = [0.0] if figure.group.from_zero else []
+    for i, (label, (x, y)) in enumerate(curves.items()):
+        if label in figure.last:
+            words = f"{_shortened(label)}  {number(figure.last[label])}"
+            shown += _draw_curve(axes, x / scale, y, i, words)
+    frame(axes, shown)
+    _write_words(axes, figure)
+    return to_svg_file(figure.name, drawing, figure.alt)
+
+
+def _draw_curve(axes: Axes, x: Floats, y: Floats, i: int, words: str) -> tuple[float, float]:
+    """The curve of run number `i`; returns its lowest and highest value."""
+    raw = envelope(x, y)
+    line = smoothed(raw.mean)
+    (drawn,) = axes.plot(
+        raw.x,
+        line,
+        color=COLOURS[SERIES[i]],
+        linestyle=DASHES[i % len(DASHES)],
+        linewidth=1.8,
+        marker="o" if y.size <= FEW_POINTS else "",
+        markersize=3.5,
+    )
+    drawn.set_label(words)
+    return float(line.min()), float(line.max())
+
+
+def _write_words(axes: Axes, figure: Comparison) -> None:
+    """Title and legend, as text that is not taken for formulas; the highest end stands first."""
+    remarks = [words for words in (figure.group.unit, figure.group.direction) if words]
+    for words, from_top_px, colour in (
+        (figure.title, 9, "--ink"),
+        (", ".join(remarks), 24, "--muted"),
+    ):
+        place = 9 / SIZE_PX[0], 1 - from_top_px / SIZE_PX[1]
+        text = axes.figure.text(*place, words, va="top", size=10, color=COLOURS[colour])
+        text.set_parse_math(False)
+    lines = sorted(axes.get_lines(), key=lambda line: -float(line.get_ydata()[-1]))
+    legend = axes.legend(
+        handles=lines,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.02),
+        frameon=False,
+        handlelength=2.6,
+        labelcolor=COLOURS["--ink"],
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _shortened(label: str) -> str:
+    """Its beginning and its end, which tell runs apart."""
+    half = LONGEST_LABEL // 2
+    return label if len(label) <= LONGEST_LABEL else f"{label[: half - 1]}…{label[-half:]}"

@@ -1,0 +1,101 @@
+"""The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
+
+import time
+from collections.abc import Mapping
+
+import yaml
+from torch import nn
+
+from datasets.index import Index
+from ganinv.latent_scale import active_elements, latent_entropy_nats, latent_scale
+from launch.page import Headline
+from launch.page_curves import Rows, finite_curve, number
+from launch.trained import Trained
+
+
+def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
+    """The few figures that say how good the checkpoint is, as its run has evaluated it."""
+    variance_L = trained.objective.variances(trained.state)["fake"]
+    scale_L = trained.objective.scale(trained.state)
+    most = latent_entropy_nats(latent_scale(variance_L.new_ones(variance_L.shape)))
+    found = (
+        _evaluated(
+            trained,
+            rows,
+            "eval/psnr_db_test",
+            "PSNR of held-out images",
+            "dB",
+            "of reconstructions of images never trained on",
+        ),
+        _evaluated(
+            trained, rows, "eval/enc", "Encoder loss", "", "L_enc of generated images, 0 is best"
+        ),
+        Headline(
+            label="Latent entropy",
+            value=f"{latent_entropy_nats(scale_L):.1f}",
+            unit="nats",
+            meaning=f"largest possible: {most:.1f}",
+        ),
+        Headline(
+            label="Active elements",
+            value=f"{active_elements(variance_L)} of {variance_L.numel()}",
+            meaning="traced variance above 0.1",
+        ),
+    )
+    return tuple(headline for headline in found if headline)
+
+
+def facts(trained: Trained, rows: Rows) -> dict[str, str]:
+    """How the run came to be, by name."""
+    manifest, config, model = trained.manifest, trained.config, trained.model
+    _, speeds = finite_curve(rows, "throughput/images_per_second")
+    found = {
+        "Method": config.objective.name,
+        "Network": f"{config.network.name}, {_count(model.generator)} parameters in G, "
+        f"{_count(model.discriminator)} in D with the encoder",
+        "Images seen": f"{manifest.images_seen:,} in batches of {config.train.global_batch}",
+        "Data set": f"{config.data.url} at {trained.recorded['image_resolution']} pixels",
+        "Workers": f"{manifest.world_size}, ZeRO stage {config.engine.zero_stage}",
+        "Checkpoint": manifest.name,
+        "Written": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created)),
+        "Versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
+    }
+    if speeds.size:
+        found["Speed"] = f"{sorted(speeds)[speeds.size // 2]:.0f} images/s (median)"
+    return found
+
+
+def evaluated_on(trained: Trained, index: Index | None) -> dict[str, str]:
+    """What the curves of evaluations depend on, by name; `index` is the data set's, if known."""
+    options = trained.config.evaluate
+    found = {
+        "Weights": "averaged",
+        "Generated images": f"{options.generated_images:,}, seed {options.seed}",
+        "Data set": trained.config.data.url,
+        "Fingerprint of the data set": trained.manifest.data_fingerprint,
+        "Resolution": f"{trained.recorded['image_resolution']} pixels",
+    }
+    if index is not None:
+        held_out = index.samples("test")
+        used = min(options.test_images, held_out)
+        found["Held-out images"] = f"the first {used:,} of the {held_out:,} in the split test"
+    return found
+
+
+def config_yaml(recorded: Mapping[str, object]) -> str:
+    return yaml.safe_dump(dict(recorded), sort_keys=False)
+
+
+def _evaluated(
+    trained: Trained, rows: Rows, key: str, label: str, unit: str, meaning: str
+) -> Headline | None:
+    """The last value up to the checkpoint, and where it was taken."""
+    x, y = finite_curve([r for r in rows if r["images_seen"] <= trained.manifest.images_seen], key)
+    if not x.size:
+        return None
+    where = "" if x[-1] == trained.manifest.images_seen else f", taken at {x[-1]:,.0f} images"
+    return Headline(label=label, value=number(y[-1]), unit=unit, meaning=f"{meaning}{where}")
+
+
+def _count(network: nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters()):,}"

@@ -1,0 +1,196 @@
+"""The pictures of a trained model: the sections of the result page, as the papers show them.
+
+Generated images are always G(z ∘ s) and reconstructions G(E(x) ∘ s), with the averaged weights
+(DLSGAN §3, §4.2). Shapes: B images, R rows of K columns, L latent elements, C × H × W pixels.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganinv.draws import standard_normal
+from ganinv.editing import interpolated, traversed, with_noise
+from ganinv.evaluation import psnr_db
+from ganinv.model import InvertibleGan, to_bytes, to_signed
+from launch.page_curves import number
+from launch.page_pictures import Gallery, Grid, Images, Section, decibels, signed
+
+SEED = 0
+# Image numbers of the prior from here on are the sections' own, apart from those of the samples.
+RECONSTRUCTED_FROM, TRAVERSED_FROM = 10_000, 20_000
+INTERPOLATION_STEPS = 9
+TRAVERSED = 3  # elements, the most important first (DLSGAN figs. 12–14)
+TRAVERSAL_STEPS = 9
+NOISES = 6
+NOISE_VARIANCE = 0.3  # DLSGAN fig. 15
+RANKS = ("Most important", "Second", "Third")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldOut:
+    """Images that were never trained on."""
+
+    images_BCHW: Tensor  # uint8; B = 0 if there are none
+    missing: str = ""  # then why, as a whole sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """What the sections are made from. Each method is one section and takes a while."""
+
+    model: InvertibleGan
+    variance_L: Tensor  # v over codes of generated images
+    held_out: HeldOut
+    samples: int
+    pairs: int  # image and reconstruction, at most
+    rows: int  # of interpolations, noise, and each traversal, at most
+
+    def makers(self) -> tuple[Callable[[], Section], ...]:
+        reconstructions = self.generated_pairs, self.held_out_pairs
+        edits = self.interpolations, self.traversals, self.noise
+        return (self.sampled, *reconstructions, *edits)
+
+    def sampled(self) -> Section:
+        return Section(
+            anchor="samples",
+            title="Samples",
+            caption="Invented from random codes: none of these is in the data, and none was picked "
+            "by hand. Look for variety, clean outlines, and no two alike.",
+            gallery=Gallery(
+                images=_pixels(self.model.sample(self.samples, SEED)[:, None]),
+                names=("Generated sample",),
+            ),
+        )
+
+    def generated_pairs(self) -> Section:
+        numbers = range(RECONSTRUCTED_FROM, RECONSTRUCTED_FROM + self.pairs)
+        image = self.model.decode(self.model.prior(numbers, SEED))
+        return Section(
+            anchor="generated",
+            title="Reconstructions of generated images",
+            source="DLSGAN figs. 6 and 7",
+            caption="Top: images that the generator invented, so each is known to have a code. "
+            "Below: the same after its code was read back by the encoder and decoded again, with "
+            "the likeness in decibels (PSNR, higher is closer). What is lost here was lost by the "
+            "encoder, for the generator can draw it.",
+            gallery=self._pairs(image, "generated image"),
+        )
+
+    def held_out_pairs(self) -> Section:
+        real = to_signed(self.held_out.images_BCHW[: self.pairs])
+        return Section(
+            anchor="reconstructions",
+            title="Reconstructions of held-out images",
+            source="DLSGAN figs. 10 and 11, PVDGAN fig. 4",
+            caption=self.held_out.missing
+            or "Top: images the model never trained on. Below: what is left after encoding each "
+            "into a code and decoding it again, with the likeness in decibels (PSNR, higher is "
+            "closer). Look for what survives, such as pose and colours, and for what is lost.",
+            gallery=self._pairs(real, "held-out image") if len(real) else None,
+        )
+
+    def interpolations(self) -> Section:
+        real = to_signed(self.held_out.images_BCHW[: 2 * self.rows])
+        real = real[: len(real) - len(real) % 2]
+        if not len(real):
+            why = self.held_out.missing or "An interpolation takes two held-out images."
+            return Section(anchor="interpolation", title="Interpolation", caption=why)
+        steps = INTERPOLATION_STEPS - 1
+        between = (f"{i}/{steps}" for i in range(1, steps))
+        grid = Grid(
+            images=_pixels(self._interpolated(real)),
+            columns=("held out", "decoded", *between, "decoded", "held out"),
+            name="Interpolation",
+            originals=frozenset({0, INTERPOLATION_STEPS + 1}),
+        )
+        return Section(
+            anchor="interpolation",
+            title="Interpolation",
+            caption="Framed at both ends: two images the model never trained on. Between them: its "
+            "reconstructions of both, and images decoded from codes on the straight way from one "
+            "to the other. Look for believable steps in between, not for a cross-fade.",
+            grids=(grid,),
+        )
+
+    def traversals(self) -> Section:
+        numbers = range(TRAVERSED_FROM, TRAVERSED_FROM + self.rows)
+        code_RL = self.model.prior(numbers, SEED)
+        values = torch.linspace(-2, 2, TRAVERSAL_STEPS)
+        elements = self.model.scale_L.argsort(descending=True)[:TRAVERSED].tolist()
+        return Section(
+            anchor="traversal",
+            title="The most important latent elements",
+            source="DLSGAN figs. 12–14",
+            caption="Each row begins with a random code and sets one element of it from −2 to 2; "
+            "all others stay. The elements with the largest scale s carry most: the more the "
+            "images of a row differ, the more. If all rows of an element change in the same way, "
+            "for example in their background alone, the model has untangled it.",
+            grids=tuple(
+                Grid(
+                    images=_pixels(self._decode(traversed(code_RL, element, values))),
+                    columns=tuple(signed(value) for value in values.tolist()),
+                    name=f"Element {element}",
+                    heading=f"{rank}: element {element}",
+                    remark=f"scale s {number(float(self.model.scale_L[element]))}, "
+                    f"variance v {number(float(self.variance_L[element]))}",
+                )
+                for rank, element in zip(RANKS, elements, strict=False)
+            ),
+        )
+
+    def noise(self) -> Section:
+        real = to_signed(self.held_out.images_BCHW[: self.rows])
+        title = "Noise on recovered codes"
+        if not len(real):
+            return Section(anchor="noise", title=title, caption=self.held_out.missing)
+        grid = Grid(
+            images=_pixels(self._noisy(real)),
+            columns=("held out", "decoded", *(f"noise {i + 1}" for i in range(NOISES))),
+            name="Noise on the code",
+            originals=frozenset({0}),
+        )
+        return Section(
+            anchor="noise",
+            title=title,
+            source="DLSGAN fig. 15",
+            caption="Framed: images the model never trained on, then their reconstructions, then "
+            f"what is decoded if normal noise of variance {NOISE_VARIANCE} is added to every "
+            "element of their codes. A column has one and the same noise in all rows. Look for "
+            "variations that stay close to their original, and for columns that change alike.",
+            grids=(grid,),
+        )
+
+    def _pairs(self, image_BCHW: Tensor, name: str) -> Gallery:
+        image = image_BCHW.to(self.model.device)
+        other = self.model.reconstruct(image)
+        return Gallery(
+            images=_pixels(torch.stack([image, other], dim=1)),
+            names=(name.capitalize(), f"Reconstruction of {name}"),
+            notes=tuple(decibels(value) for value in psnr_db(image, other).tolist()),
+        )
+
+    def _interpolated(self, real_BCHW: Tensor) -> Tensor:
+        """Neighbours, and between them the way from one to the other: B/2 × K × C × H × W."""
+        first, second = self.model.encode(real_BCHW).unflatten(0, (-1, 2)).unbind(1)
+        between = self._decode(interpolated(first, second, INTERPOLATION_STEPS))
+        left, right = real_BCHW.to(between.device).unflatten(0, (-1, 2)).split(1, dim=1)
+        return torch.cat([left, between, right], dim=1)
+
+    def _noisy(self, real_BCHW: Tensor) -> Tensor:
+        """Images, their reconstructions, and those of noisy codes: B × K × C × H × W."""
+        code_BL = self.model.encode(real_BCHW)
+        noise_KL = standard_normal(SEED, "report/noise", range(NOISES), self.model.latent_size)
+        noise_KL = math.sqrt(NOISE_VARIANCE) * noise_KL.to(code_BL)
+        code_BKL = torch.cat([code_BL[:, None], with_noise(code_BL, noise_KL)], dim=1)
+        decoded = self._decode(code_BKL)
+        return torch.cat([real_BCHW.to(decoded.device)[:, None], decoded], dim=1)
+
+    def _decode(self, code_RKL: Tensor) -> Tensor:
+        return self.model.decode(code_RKL.flatten(0, 1)).unflatten(0, code_RKL.shape[:2])
+
+
+def _pixels(image_RKCHW: Tensor) -> Images:
+    return to_bytes(image_RKCHW).permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
