@@ -163,7 +163,7 @@ def _write_words(axes: Axes, figure: Comparison) -> None:
         place = 9 / SIZE_PX[0], 1 - from_top_px / SIZE_PX[1]
         text = axes.figure.text(*place, words, va="top", size=10, color=COLOURS[colour])
         text.set_parse_math(False)
-    lines = sorted(axes.get_lines(), key=lambda line: -float(line.get_ydata()[-1]))
+    lines = sorted(axes.get_lines(), key=lambda line: -float(np.asarray(line.get_ydata())[-1]))
     legend = axes.legend(
         handles=lines,
         loc="upper left",

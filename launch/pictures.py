@@ -125,9 +125,9 @@ class Pictures:
             title="The most important latent elements",
             source="DLSGAN figs. 12–14",
             caption="Each row begins with a random code and sets one element of it from −2 to 2; "
-            "all others stay. The elements with the largest scale s carry most: the more the "
-            "images of a row differ, the more. If all rows of an element change in the same way, "
-            "for example in their background alone, the model has untangled it.",
+            "all others stay. These are the elements with the largest scale s, so images should "
+            "change much along a row. If all rows of an element change in the same way, for "
+            "example in their background alone, the model has untangled it.",
             grids=tuple(
                 Grid(
                     images=_pixels(self._decode(traversed(code_RL, element, values))),
@@ -189,7 +189,8 @@ class Pictures:
         return torch.cat([real_BCHW.to(decoded.device)[:, None], decoded], dim=1)
 
     def _decode(self, code_RKL: Tensor) -> Tensor:
-        return self.model.decode(code_RKL.flatten(0, 1)).unflatten(0, code_RKL.shape[:2])
+        images_BCHW = self.model.decode(code_RKL.flatten(0, 1))
+        return torch.stack(images_BCHW.split(code_RKL.shape[1]))
 
 
 def _pixels(image_RKCHW: Tensor) -> Images:
