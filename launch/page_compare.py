@@ -27,8 +27,8 @@ from launch.page_evaluations import evaluation_groups
 from launch.page_style import SERIES
 from launch.page_svg import COLOURS, frame, new_axes, to_svg_file
 
-SIZE_PX = (500.0, 235.0)
-LEGEND_PX = 135.0  # to the right of the axes
+SIZE_PX = (540.0, 235.0)
+LEGEND_PX = 180.0  # to the right of the axes
 TITLE_PX = 36.0
 LONGEST_LABEL = 18  # characters that fit into the legend
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
@@ -129,7 +129,7 @@ def _svg(runs: Mapping[str, Rows], figure: Comparison) -> str:
     shown = [0.0] if figure.group.from_zero else []
     for i, (label, (x, y)) in enumerate(curves.items()):
         if label in figure.last:
-            words = f"{_shortened(label)}  {number(figure.last[label])}"
+            words = f"{_shortened(label)}\u2002{number(figure.last[label])}"
             shown += _draw_curve(axes, x / scale, y, i, words)
     frame(axes, shown)
     _write_words(axes, figure)

@@ -32,7 +32,7 @@ def test_a_figure_is_an_svg_file_with_a_curve_and_words_for_each_run() -> None:
     svg = curves_figure(runs, PSNR)
     root = ET.fromstring(svg)  # noqa: S314 - it was made here
     words = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert [word for word in words if word[0] in "<D"] == ["DLS  14.2", "<MSE> & $x^$  10"]
+    assert [word for word in words if word[0] in "<D"] == ["DLS\u200214.2", "<MSE> & $x^$\u200210"]
     assert "PSNR of reconstructions, held out" in words
     assert "dB, higher is better" in words
     assert colours_of_lines(svg) == ["--series-1", "--series-3"]
