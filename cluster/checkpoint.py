@@ -10,7 +10,6 @@ Order of a save (contract): payload, then barrier, then `manifest.json` if absen
 
 import hashlib
 import importlib.metadata
-import logging
 import re
 import secrets
 import time
@@ -18,25 +17,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from cluster.collectives import all_reduce_sum, broadcast_object, gather_objects, rank, world_size
 from cluster.config import CheckpointConfig
-from cluster.manifest import (
-    Manifest,
-    StoredObject,
-    committed_names,
-    folder,
-    manifests_newest_first,
-)
+from ganinv.checkpoints import below, choose, read_tensors
 from ganinv.errors import GanInvError, StorageError
+from ganinv.manifest import Manifest, StoredObject, committed_names, folder
 from ganinv.seams import Store
 from ganinv.training import Session
 
-log = logging.getLogger(__name__)
 _VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
 _MOMENT = re.compile(r"([gd])/optimizer/(\w+)/(.+)@(\d+)")
 
@@ -47,6 +39,8 @@ class RunIdentity:
 
     seed: int
     data_fingerprint: str
+    image_resolution: int  # pixels a side
+    image_channels: int
     config: Mapping[str, Any]
 
 
@@ -70,6 +64,8 @@ def save(session: Session, store: Store, identity: RunIdentity, config: Checkpoi
             position=session.position,
             seed=identity.seed,
             data_fingerprint=identity.data_fingerprint,
+            image_resolution=identity.image_resolution,
+            image_channels=identity.image_channels,
             objects=tuple(objects),
             optimizer_steps=steps,
             nonfinite_in_a_row=session.nonfinite_in_a_row,
@@ -82,26 +78,6 @@ def save(session: Session, store: Store, identity: RunIdentity, config: Checkpoi
         prune(store, config)
     broadcast_object(name)  # nobody trains on before the checkpoint is committed
     return name
-
-
-def choose(store: Store) -> tuple[Manifest, dict[str, Tensor]] | None:
-    """The newest committed checkpoint whose objects are all there and intact, with its tensors.
-
-    Falls back to older ones, saying so. None if there is no checkpoint at all. Raises
-    `StorageError` if there are checkpoints but none can be loaded.
-    """
-    candidates = manifests_newest_first(store)
-    for manifest in candidates:
-        try:
-            return manifest, read_tensors(store, manifest)
-        except StorageError as error:
-            log.warning("checkpoint %s cannot be used, trying the next: %s", manifest.name, error)
-    if candidates:
-        raise StorageError(
-            f"none of the {len(candidates)} checkpoints in {store.url} can be loaded; restore one "
-            "from a backup, or start a new run at another storage.run"
-        )
-    return None
 
 
 def restore(session: Session, store: Store) -> Manifest | None:
@@ -124,21 +100,6 @@ def restore(session: Session, store: Store) -> Manifest | None:
     tensors = chosen[1] if chosen else read_tensors(store, manifest)
     _load(session, manifest, tensors)
     return manifest
-
-
-def read_tensors(store: Store, manifest: Manifest) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, after comparing every object with its hash."""
-    tensors: dict[str, Tensor] = {}
-    for stored in manifest.objects:
-        name = folder(manifest.name) + stored.name
-        payload = store.read(name)
-        if hashlib.sha256(payload).hexdigest() != stored.sha256:
-            raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
-        try:
-            tensors |= safetensors.torch.load(payload)
-        except safetensors.SafetensorError as error:
-            raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
-    return tensors
 
 
 def prune(store: Store, config: CheckpointConfig) -> None:
@@ -189,8 +150,8 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
     averages = {"g": session.averages.g, "d": session.averages.d}
     try:
         for letter, engine in _engines(session):
-            engine.network.load_state_dict(_below(tensors, f"{letter}/weights/"))
-            averages[letter].network.load_state_dict(_below(tensors, f"{letter}/average/"))
+            engine.network.load_state_dict(below(tensors, f"{letter}/weights/"))
+            averages[letter].network.load_state_dict(below(tensors, f"{letter}/average/"))
             moments = _assemble(tensors, letter, engine.network)
             engine.load_optimizer(moments, manifest.optimizer_steps[letter])
         session.state = {name: tensors[f"state/{name}"] for name in session.state}
@@ -203,10 +164,6 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
     session.images_seen = manifest.images_seen
     session.position = manifest.position
     session.nonfinite_in_a_row = manifest.nonfinite_in_a_row
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _assemble(

@@ -29,7 +29,7 @@ class Index:
     description: Mapping[str, Any]
     """Of the source, see `datasets.source.Source.describe`."""
     resolution: int
-    """Height and width of every image, in pixels; channels are always RGB."""
+    """Height and width of every image, in pixels."""
     splits: Mapping[Split, tuple[Shard, ...]]
     """Shards by split, in the order of their names."""
 
@@ -42,6 +42,11 @@ class Index:
 
     def samples(self, split: Split) -> int:
         return sum(shard.samples for shard in self.splits[split])
+
+    @property
+    def image_channels(self) -> int:
+        """Of every image: they are decoded to RGB."""
+        return 3
 
     @property
     def shards(self) -> list[Shard]:
@@ -90,7 +95,7 @@ class Index:
             "version": _VERSION,
             "description": dict(self.description),
             "resolution": self.resolution,
-            "channels": 3,
+            "channels": self.image_channels,
             "splits": {s: [asdict(shard) for shard in self.splits[s]] for s in SPLITS},
         }
 

@@ -75,12 +75,11 @@ Entries = list[Entry]
 Blobs = list[bytes]
 
 
-class Store(Protocol):
-    """A folder of objects: a directory on disk or a prefix in a bucket.
+class Reader(Protocol):
+    """A folder of objects to read: a directory on disk or a prefix in a bucket.
 
     Every verb raises `StorageMissingError` for a name that is not there and `StorageError` for
-    anything else that goes wrong, always with the URL, the reason and the remedy. A write is
-    visible as a whole or not at all.
+    anything else that goes wrong, always with the URL, the reason and the remedy.
     """
 
     @property
@@ -91,6 +90,13 @@ class Store(Protocol):
         ...
 
     def read(self, name: str) -> bytes: ...
+
+
+class Store(Reader, Protocol):
+    """A folder of objects that can be written too; its verbs raise as `Reader`'s.
+
+    A write is visible as a whole or not at all.
+    """
 
     def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
         """The bytes of each range, in order, fetched concurrently; a short answer is an error."""

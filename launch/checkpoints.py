@@ -5,8 +5,8 @@ import time
 
 from rich.table import Table
 
-from cluster.manifest import manifests_newest_first
 from cluster.storage import open_store
+from ganinv.manifest import manifests_newest_first
 from launch.arguments import parse
 from launch.config import read_sections
 from launch.progress import console

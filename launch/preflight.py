@@ -60,7 +60,10 @@ def prepare_data(
     )
     with torch.device("meta"):  # raises if the network cannot have this resolution
         networks.find(config.network.name).build(
-            config.network, resolution=index.resolution, image_channels=3, seed=0
+            config.network,
+            resolution=index.resolution,
+            image_channels=index.image_channels,
+            seed=0,
         )
     return index
 

@@ -11,8 +11,8 @@ import yaml
 from rich.console import Console
 
 from cluster.group import WorkerGroup
-from cluster.manifest import manifests_newest_first
 from datasets.index import Index
+from ganinv.manifest import manifests_newest_first
 from ganinv.seams import Store
 from launch.arguments import parse
 from launch.config import load_config, load_recipe, recipe_names

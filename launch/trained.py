@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from cluster.checkpoint import choose
-from cluster.manifest import Manifest
 from ganinv import networks, objectives
+from ganinv.checkpoints import choose
 from ganinv.errors import StorageError, StorageMissingError
+from ganinv.manifest import Manifest
 from ganinv.model import InvertibleGan
 from ganinv.objectives.base import Objective
 from ganinv.seams import Store

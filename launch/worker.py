@@ -53,7 +53,10 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
     split = split_batch(config.train, world_size())
     objective = objectives.find(config.objective.name).Objective(config.objective)
     pair = networks.find(config.network.name).build(
-        config.network, resolution=index.resolution, image_channels=3, seed=config.train.seed
+        config.network,
+        resolution=index.resolution,
+        image_channels=index.image_channels,
+        seed=config.train.seed,
     )
 
     def engine(network: nn.Module) -> DeepSpeedEngine:
@@ -89,7 +92,11 @@ def _train(config: RunConfig, directory: Any) -> None:
         watcher = Watcher(exporter, directory, storage, session.images_seen)
         evaluation = Evaluation(config, session, data, index)
         identity = checkpoint.RunIdentity(
-            seed=config.train.seed, data_fingerprint=index.fingerprint, config=config.resolved
+            seed=config.train.seed,
+            data_fingerprint=index.fingerprint,
+            image_resolution=index.resolution,
+            image_channels=index.image_channels,
+            config=config.resolved,
         )
 
         def save() -> None:

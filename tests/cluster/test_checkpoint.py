@@ -13,15 +13,22 @@ from torch import Tensor
 
 from cluster import checkpoint
 from cluster.config import CheckpointConfig
-from cluster.manifest import Manifest, committed_names, folder, manifests_newest_first
 from cluster.storage import open_store
+from ganinv.checkpoints import choose
 from ganinv.errors import StorageError, StorageExistsError
+from ganinv.manifest import Manifest, committed_names, folder, manifests_newest_first
 from ganinv.seams import Store
 from ganinv.training import Session
 from tests.support.gloo import run_ranks
 from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
 
-IDENTITY = checkpoint.RunIdentity(seed=0, data_fingerprint="f", config={"train": {"seed": 0}})
+IDENTITY = checkpoint.RunIdentity(
+    seed=0,
+    data_fingerprint="f",
+    image_resolution=16,
+    image_channels=3,
+    config={"train": {"seed": 0}},
+)
 KEEP = CheckpointConfig(keep_last=2)
 HALF, WHOLE = 32, 64
 
@@ -32,7 +39,7 @@ def save(session: Session, store: Store, keep: CheckpointConfig = KEEP) -> str:
 
 def whole_state(store: Store) -> dict[str, Tensor]:
     """Every tensor of the newest checkpoint, optimizer moments put together from their runs."""
-    chosen = checkpoint.choose(store)
+    chosen = choose(store)
     assert chosen is not None
     tensors = dict(chosen[1])
     runs: dict[str, list[tuple[int, Tensor]]] = {}

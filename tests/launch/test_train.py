@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from cluster.checkpoint import choose
-from cluster.manifest import committed_names
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
+from ganinv.manifest import committed_names
 from tests.support.commands import alive, descendants, launch, start, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]

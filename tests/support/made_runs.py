@@ -36,6 +36,8 @@ class MadeRun:
         identity = checkpoint.RunIdentity(
             seed=self.config.train.seed,
             data_fingerprint=self.index.fingerprint,
+            image_resolution=self.index.resolution,
+            image_channels=self.index.image_channels,
             config=self.config.resolved,
         )
         checkpoint.save(self.session, self.store, identity, CheckpointConfig())

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.seams import Position, Store
+from ganinv.seams import Position, Reader
 
 log = logging.getLogger(__name__)
 FORMAT = 1
@@ -38,6 +38,8 @@ class Manifest:
     position: Position
     seed: int
     data_fingerprint: str
+    image_resolution: int  # pixels a side of the images that the networks make and take
+    image_channels: int
     objects: tuple[StoredObject, ...]
     optimizer_steps: Mapping[str, int]  # per network
     nonfinite_in_a_row: int
@@ -75,13 +77,13 @@ def folder(name: str) -> str:
     return f"{FOLDER}{name}/"
 
 
-def committed_names(store: Store) -> list[str]:
+def committed_names(store: Reader) -> list[str]:
     """Names of all committed checkpoints, oldest first."""
     matches = (_NAME.fullmatch(entry.name) for entry in store.list(FOLDER))
     return sorted(match[1] for match in matches if match)
 
 
-def manifests_newest_first(store: Store) -> list[Manifest]:
+def manifests_newest_first(store: Reader) -> list[Manifest]:
     """All readable manifests; of attempts at the same images the one committed last comes first.
 
     A damaged manifest is named in the log and left out: its checkpoint cannot be loaded anyway.

@@ -1,0 +1,70 @@
+"""Reading a run's checkpoints: the newest one whose objects are all there and intact.
+
+Writing them is the cluster's business (`cluster/checkpoint.py`); what lies in them is said by
+`manifest.py`. Tensors are named LETTER/weights/…, LETTER/average/… and LETTER/optimizer/… for the
+networks g and d, state/… for the objective's traces, and means.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ganinv.errors import StorageError
+from ganinv.manifest import Manifest, folder, manifests_newest_first
+from ganinv.seams import Reader
+
+log = logging.getLogger(__name__)
+Wanted = Callable[[str], bool]  # whether a tensor of this name is to be kept in memory
+
+
+def everything(name: str) -> bool:
+    """For those who train on."""
+    del name
+    return True
+
+
+def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[str, Tensor]] | None:
+    """The newest committed checkpoint that is whole and intact, with its wanted tensors.
+
+    Falls back to older ones, saying so in the log. None if there is no checkpoint at all. Raises
+    `StorageError` if there are checkpoints but none can be loaded.
+    """
+    candidates = manifests_newest_first(store)
+    for manifest in candidates:
+        try:
+            return manifest, read_tensors(store, manifest, wanted)
+        except StorageError as error:
+            log.warning("checkpoint %s cannot be used, trying the next: %s", manifest.name, error)
+    if candidates:
+        raise StorageError(
+            f"none of the {len(candidates)} checkpoints in {store.url} can be loaded; restore one "
+            "from a backup, or start a new run at another storage.run"
+        )
+    return None
+
+
+def read_tensors(
+    store: Reader, manifest: Manifest, wanted: Wanted = everything
+) -> dict[str, Tensor]:
+    """The wanted tensors of a checkpoint, after comparing every object with its hash."""
+    tensors: dict[str, Tensor] = {}
+    for stored in manifest.objects:
+        name = folder(manifest.name) + stored.name
+        payload = store.read(name)
+        if hashlib.sha256(payload).hexdigest() != stored.sha256:
+            raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
+        try:
+            found = safetensors.torch.load(payload)
+        except safetensors.SafetensorError as error:
+            raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
+        tensors |= {key: tensor for key, tensor in found.items() if wanted(key)}
+    return tensors
+
+
+def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, under the rest of their names."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
