@@ -3,9 +3,9 @@
 from uuid import uuid4
 
 from cluster.storage_local import LocalStore
-from cluster.storage_names import check_endpoint, parse_url
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.seams import Range, Store
+from ganinv.storage_names import check_endpoint, parse_url
 
 
 def open_store(url: str, *, endpoint_url: str | None = None) -> Store:

@@ -10,9 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
-from cluster.storage_names import TEMPORARY_PREFIX, check_name
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams import Blobs, Entries, Entry, Range
+from ganinv.storage_names import TEMPORARY_PREFIX, check_name
 
 # How often a write makes its directory anew when a concurrent `delete` keeps pruning it.
 _DIRECTORY_ATTEMPTS = 10

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import s3fs
 
-from cluster.storage_names import check_name
 from cluster.storage_s3_client import CONNECTIONS, connect_lazily
 from cluster.storage_s3_errors import http_status, storage_errors
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams import Blobs, Entries, Entry, Range
+from ganinv.storage_names import check_name
 
 # Files from twice this size on are uploaded in parts, so one upload holds at most 128 MiB.
 PART_BYTES = 16 * 2**20

@@ -1,29 +1,18 @@
 """A tree of photographs as a source: centre crop and Lanczos resize, attributes from a table."""
 
 import collections
-import functools
 import hashlib
-import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
-
 from datasets.attributes import match_attributes, read_attributes
-from datasets.images import DECODE_ERRORS, FORMATS
-from datasets.parallel import ordered_map
+from datasets.photographs import EXTENSIONS, Photographs, list_photographs
 from datasets.source import BuildOptions, Sample, Skipped, Split, named_split, split_of
-from ganinv.errors import ConfigError, DataError
+from ganinv.errors import ConfigError
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _MAX_KEY_CHARACTERS = 80
-_LISTED = 20  # unreadable files that an error message names
 
 
 class FolderSource:
@@ -37,12 +26,12 @@ class FolderSource:
         """Raises `ConfigError` if there are no images, or fewer than `options.images`."""
         self._folder = folder
         self._options = options
-        self._names = _list_images(folder)
+        self._names = list_photographs(folder)
         self.skipped: list[Skipped] = []
         wanted = options.images or len(self._names)
         if not self._names or wanted > len(self._names):
             raise ConfigError(
-                f"{folder} holds {len(self._names)} images ({', '.join(_EXTENSIONS)}) and"
+                f"{folder} holds {len(self._names)} images ({', '.join(EXTENSIONS)}) and"
                 f" {max(wanted, 1)} were asked for; lower data.images or name another folder"
             )
         # Spread over the folder, so that every part of it (train, test, classes) is there.
@@ -51,25 +40,24 @@ class FolderSource:
 
     def samples(self) -> Iterator[Sample]:
         """Raises `DataError` once more than the allowed ratio of files is unreadable."""
-        self.skipped.clear()
         keys = _keys(self._names)
         splits = dict(zip(self._names, _splits(self._names), strict=True))
         attributes = self._attributes()
-        names = sorted(self._names, key=keys.__getitem__)
-        workers = os.cpu_count() or 1 if self.count >= 256 else 1
-        load = functools.partial(_load, self._folder, self._options.resolution)
-        for name, loaded in zip(names, ordered_map(load, names, workers), strict=True):
-            if isinstance(loaded, str):
-                self._skip(name, loaded)
-                continue
+        photographs = Photographs(
+            folder=self._folder,
+            names=sorted(self._names, key=keys.__getitem__),
+            resolution=self._options.resolution,
+            max_unreadable=self._options.max_unreadable,
+            option="data.max_unreadable",
+            skipped=self.skipped,
+        )
+        for name, image_HWC in photographs.read():
             yield Sample(
                 key=keys[name],
-                image_HWC=loaded,
+                image_HWC=image_HWC,
                 attributes=attributes.get(name, {}),
                 split=splits[name],
             )
-        if len(self.skipped) == self.count:
-            raise DataError(self._complaint())
 
     def describe(self) -> dict[str, Any]:
         listing = hashlib.sha256()
@@ -92,30 +80,6 @@ class FolderSource:
         rows = read_attributes(self._options.attributes)
         return match_attributes(rows, self._names, self._options.attributes)
 
-    def _skip(self, name: str, reason: str) -> None:
-        self.skipped.append(Skipped(name, reason))
-        if len(self.skipped) > self._options.max_unreadable * self.count:
-            raise DataError(self._complaint())
-
-    def _complaint(self) -> str:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:_LISTED])
-        return (
-            f"{len(self.skipped)} of {self.count} files below {self._folder} are unreadable so"
-            f" far ({listed}), over data.max_unreadable={self._options.max_unreadable}; mend or"
-            " remove them, or raise that ratio"
-        )
-
-
-def _list_images(folder: Path) -> list[str]:
-    """Paths below `folder` with forward slashes, sorted."""
-    names = []
-    for where, folders, file_names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in file_names:
-            if name.lower().endswith(_EXTENSIONS) and not name.startswith("."):
-                names.append((Path(where) / name).relative_to(folder).as_posix())
-    return sorted(names)
-
 
 def _splits(names: Sequence[str]) -> list[Split]:
     named = [named_split(name.split("/")[:-1]) for name in names]
@@ -135,34 +99,3 @@ def _keys(names: Sequence[str]) -> dict[str, str]:
             key = f"{key[: _MAX_KEY_CHARACTERS - 17]}-{digest}"
         keys[name] = key
     return keys
-
-
-def _load(folder: Path, resolution: int, name: str) -> NDArray[np.uint8] | str:
-    """The image as RGB uint8 with H = W = resolution, or the reason why it cannot be read."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(folder / name, formats=FORMATS) as image:
-                if image.mode not in _EIGHT_BIT_MODES:
-                    return f"its pixels are {image.mode}, not 8 bits a channel"
-                square = _rgb(_centre(ImageOps.exif_transpose(image)))
-                resized = square.resize((resolution, resolution), Image.Resampling.LANCZOS)
-    except DECODE_ERRORS as problem:
-        return f"{type(problem).__name__}: {problem}"
-    return np.array(resized)
-
-
-def _centre(image: Image.Image) -> Image.Image:
-    """The largest square in the middle."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Transparent parts become white: the colour stored under them is arbitrary."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")

@@ -11,6 +11,8 @@ VERBS = {
     "train": "train a model here, or on the cluster named by RAY_ADDRESS",
     "checkpoints": "list the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
+    "invert": "a folder of images to codes, and back to images",
+    "export": "a trained model in files that need nothing of its run",
     "report": "one HTML page with pictures and curves of a run",
     "compare": "curves of several runs in the same charts, as a page and as SVG files",
     "store": "an S3 server on this machine, for development",

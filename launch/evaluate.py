@@ -5,7 +5,6 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -13,13 +12,14 @@ from cluster.storage import open_store
 from datasets.index import Index
 from ganinv.errors import ConfigError, DataError
 from ganinv.metrics.base import pair_metrics, set_metrics
+from ganinv.model import best_device
 from launch.arguments import parse
 from launch.config import read_sections
 from launch.features import chosen_features
 from launch.figures import Row, Subject, latent_rows, measure
 from launch.progress import console
 from launch.schema import StorageConfig
-from launch.trained import Trained, load_trained
+from launch.trained import load_trained
 
 LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())
 EXAMPLES = """\
@@ -120,24 +120,12 @@ def _subject(storage: StorageConfig, options: EvaluateOptions) -> Subject:
             f"{LEAST_SAMPLES}; evaluate a run whose data set has a split 'test'"
         )
     return Subject(
-        trained=_on_best_device(trained),
+        trained=replace(trained, model=trained.model.to(best_device())),
         data=data,
         index=index,
         samples=min(options.samples, index.samples("test")),
         seed=options.seed,
     )
-
-
-def _on_best_device(trained: Trained) -> Trained:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = trained.model
-    model = replace(
-        model,
-        generator=model.generator.to(device),
-        discriminator=model.discriminator.to(device),
-        scale_L=model.scale_L.to(device),
-    )
-    return replace(trained, model=model)
 
 
 def _plain(row: Row) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Shapes: B samples, L latent elements, C × H × W image.
 """
 
+import io
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ganinv import networks
+from ganinv.graphs import graph_files
+from ganinv.model import InvertibleGan
 from ganinv.networks.base import GanPair, Judgement
 from ganinv.objectives.adversarial import gradient_penalty
 from tests.support.families import LATENT_SIZE, build, families, normal, outputs
@@ -158,6 +161,29 @@ def test_activations_at_the_start(name: str, resolution: int) -> None:
         assert image_range[0] < image_rms < image_range[1]
         assert code_range[0] < root_mean_square(judgement.latent_BL) < code_range[1]
         assert root_mean_square(judgement.adversarial_B) < 4 * code_range[1]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@families
+def test_exported_graphs_give_the_same(name: str) -> None:
+    """TorchScript of E, and of G with s and the clamp inside; traced with two samples."""
+    pair = build(name, resolution=8, channels=2, feature_block=-1)
+    model = InvertibleGan(
+        generator=pair.generator,
+        discriminator=pair.discriminator,
+        scale_L=torch.linspace(0.2, 3.0, LATENT_SIZE),
+    )
+    files = graph_files(model)
+    graphs = {at: torch.jit.load(io.BytesIO(payload)) for at, payload in files.items()}
+    for samples in (1, 5):
+        code_BL = 5 * normal(samples, LATENT_SIZE)
+        image_BCHW = model.decode(code_BL)
+        for graph, argument, expected in (
+            ("generator.pt", code_BL, image_BCHW),
+            ("encoder.pt", image_BCHW, model.encode(image_BCHW)),
+        ):
+            found = graphs[graph](argument)
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @families

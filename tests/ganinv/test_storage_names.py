@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.storage import open_store
-from cluster.storage_names import check_endpoint, check_name, parse_url
 from ganinv.errors import ConfigError, StorageError
+from ganinv.storage_names import check_endpoint, check_name, parse_url
 
 PLANTED = "wJalrXUtnFEMI-planted"
 

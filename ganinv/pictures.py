@@ -1,0 +1,141 @@
+"""Pillow's images and tensors, both ways. Shapes: B images, C × H × W pixels in [−1, 1].
+
+Photographs become what training saw of them: `datasets.folder` prepares with the same function.
+Pillow is imported where it is needed, since nothing else here takes it.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganinv.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What a model takes: float tensors B × C × H × W, one picture, or several.
+Images: TypeAlias = "Tensor | Image | Sequence[Image]"
+SLACK = 1e-3  # beyond [−1, 1], for arithmetic in half precision
+RGB_CHANNELS = 3
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+
+
+def to_signed(image_BCHW: Tensor) -> Tensor:
+    """uint8 → float32 in [−1, 1] (PVDGAN §3)."""
+    return image_BCHW.float() / 127.5 - 1
+
+
+def to_bytes(image_BCHW: Tensor) -> Tensor:
+    """[−1, 1] → uint8, rounded; what lies outside is clamped."""
+    return ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def to_pictures(image_BCHW: Tensor) -> "list[Image]":
+    """Pillow images, grey or RGB, of a batch in [−1, 1].
+
+    Raises `ConfigError` without Pillow and `DataError` for another number of channels.
+    """
+    _need_pillow()
+    from PIL.Image import fromarray
+
+    if image_BCHW.ndim != 4 or image_BCHW.shape[1] not in (1, RGB_CHANNELS):
+        raise DataError(
+            f"images of shape {tuple(image_BCHW.shape)}: pictures are made of B × 1 × H × W (grey) "
+            "or B × 3 × H × W (RGB)"
+        )
+    image_BHWC = to_bytes(image_BCHW).permute(0, 2, 3, 1).cpu().numpy()
+    if image_BCHW.shape[1] == 1:
+        image_BHWC = image_BHWC.squeeze(3)  # how Pillow knows grey
+    return [fromarray(image) for image in image_BHWC]
+
+
+def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
+    """What a user gave as a batch B × C × H × W in [−1, 1]; pictures are cropped and resized.
+
+    Raises `DataError` for tensors of another shape, type or range, and `ConfigError` for pictures
+    without Pillow or where images are not RGB.
+    """
+    if isinstance(images, Tensor):
+        _check(images, (channels, resolution, resolution))
+        return images
+    _need_pillow()
+    from PIL.Image import Image
+
+    pictures = list(images) if isinstance(images, Sequence) else [images]
+    if not pictures or not all(isinstance(picture, Image) for picture in pictures):
+        kinds = sorted({type(picture).__name__ for picture in pictures}) or ["nothing"]
+        raise DataError(
+            f"images: cannot be made of {', '.join(kinds)}; give a float tensor B × {channels} × "
+            f"{resolution} × {resolution} in [−1, 1], a Pillow image or a list of them"
+        )
+    if channels != RGB_CHANNELS:
+        raise ConfigError(
+            f"images: this model's have {channels} channels and pictures have {RGB_CHANNELS}; give "
+            f"a float tensor B × {channels} × {resolution} × {resolution} in [−1, 1]"
+        )
+    square_BHWC = np.stack([np.asarray(prepare(picture, resolution)) for picture in pictures])
+    return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
+
+
+def prepare(picture: "Image", resolution: int) -> "Image":
+    """Turned upright, its central square, RGB on white, resized to `resolution` by Lanczos.
+
+    Raises `DataError` for deeper pixels than bytes, and what Pillow raises for damaged files.
+    """
+    from PIL.Image import Resampling
+    from PIL.ImageOps import exif_transpose
+
+    if picture.mode not in EIGHT_BIT_MODES:
+        raise DataError(f"its pixels are {picture.mode}, not 8 bits a channel; convert it before")
+    square = _rgb(_centre(exif_transpose(picture)))
+    return square.resize((resolution, resolution), Resampling.LANCZOS)
+
+
+def _centre(picture: "Image") -> "Image":
+    """The largest square in the middle."""
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side))
+
+
+def _rgb(picture: "Image") -> "Image":
+    """Transparent parts become white: the colour stored under them is arbitrary."""
+    from PIL.Image import alpha_composite, new
+
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    white = new("RGBA", picture.size, "white")
+    return alpha_composite(white, picture).convert("RGB")
+
+
+def _check(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:
+    shape, size = tuple(image_BCHW.shape), " × ".join(map(str, expected_CHW))
+    if len(shape) != 4 or shape[1:] != expected_CHW or not shape[0]:
+        raise DataError(
+            f"images of shape {shape}: this model takes B × {size}; crop and resize them, or give "
+            "Pillow images, which are cropped and resized here"
+        )
+    if not image_BCHW.is_floating_point():
+        raise DataError(
+            f"images of type {image_BCHW.dtype}: give floats in [−1, 1], of bytes x / 127.5 - 1"
+        )
+    low, high = image_BCHW.min().item(), image_BCHW.max().item()
+    if not (low >= -1 - SLACK and high <= 1 + SLACK):  # not the other way round, for NaN
+        raise DataError(
+            f"images with values from {low:.4g} to {high:.4g}: they must be finite and lie in "
+            "[−1, 1]; from 0 … 255 by x / 127.5 - 1, from 0 … 1 by 2 * x - 1"
+        )
+
+
+def _need_pillow() -> None:
+    try:
+        import PIL  # noqa: F401 (only to see whether it is there)
+    except ImportError as error:
+        raise ConfigError(
+            "pictures need Pillow, which is not installed; type pip install 'ganinv[pictures]', or "
+            "use tensors"
+        ) from error

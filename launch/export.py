@@ -1,0 +1,97 @@
+"""`python -m launch export`: a trained model in files that need nothing of its run any more."""
+
+import json
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from cluster.storage import open_store
+from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.exports import DESCRIPTION_NAME, MODEL_NAME, SUFFIX, Description, export_files
+from ganinv.graphs import graph_files
+from ganinv.loading import load_run
+from ganinv.seams import Range, Store
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.progress import console
+from launch.schema import StorageConfig
+
+EXAMPLES = f"""\
+keys:
+  export.to=PLACE          a directory, file:// or s3://, or one file that ends with {SUFFIX}
+  export.torchscript=true  adds generator.pt and encoder.pt, which need no ganinv to run
+  export.overwrite=true    replaces what is there
+
+A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
+{DESCRIPTION_NAME} (the description alone). ganinv.load takes the folder as well as the file.
+
+examples:
+  python -m launch export storage.run=runs/tiny export.to=exports/tiny
+  python -m launch export storage.run=s3://ganinv/runs/a export.to=faces{SUFFIX}
+  python -m launch export storage.run=runs/tiny export.to=s3://ganinv/a export.torchscript=true
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportConfig:
+    """What is written, and where."""
+
+    to: str  # directory, file:// or s3://, or a .safetensors file
+    torchscript: bool = False  # E and G as graphs, too
+    overwrite: bool = False  # replace an export that is there
+
+    def __post_init__(self) -> None:
+        if self.single_file and self.torchscript:
+            raise ConfigError(
+                f"to = {self.to!r}: one file cannot hold TorchScript graphs as well; name a "
+                "folder, or leave torchscript out"
+            )
+
+    @property
+    def single_file(self) -> bool:
+        return self.to.endswith(SUFFIX)
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(argv, "export", "Export the newest checkpoint of a run.", EXAMPLES)
+    sections = read_sections(arguments.options, {"storage": StorageConfig, "export": ExportConfig})
+    written = export(sections["storage"], sections["export"], console(arguments.as_json))
+    if arguments.as_json:
+        print(json.dumps({"files": written}))
+    return 0
+
+
+def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> dict[str, int]:
+    """Export the newest good checkpoint; returns the files' places and sizes in bytes.
+
+    Raises `ConfigError` where something would be overwritten unasked, and `StorageError` where
+    the run cannot be loaded or the target not be written.
+    """
+    folder, _, name = options.to.rpartition("/") if options.single_file else (options.to, "", "")
+    target = open_store(folder or ".", endpoint_url=storage.endpoint_url)
+    name = name or MODEL_NAME
+    if not options.overwrite and _is_there(target, name):
+        raise ConfigError(
+            f"export.to = {options.to!r}: {name} is there already; choose another place, or give "
+            "export.overwrite=true"
+        )
+    run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
+    files = export_files(run.model, Description.of(run.manifest))
+    if options.single_file:
+        files = {name: files[MODEL_NAME]}
+    elif options.torchscript:
+        files |= graph_files(run.model)
+    for file_name, payload in files.items():
+        target.write(file_name, payload)
+        at = f"{target.url}/{file_name}"
+        screen.print(f"{at}  {len(payload) / 1e6:.1f} MB", markup=False, soft_wrap=True)
+    screen.print(f"exported checkpoint {run.manifest.name}, {run.manifest.images_seen:,} images")
+    return {f"{target.url}/{file_name}": len(payload) for file_name, payload in files.items()}
+
+
+def _is_there(store: Store, name: str) -> bool:
+    try:
+        store.read_ranges([Range(name, 0, 1)])
+    except StorageMissingError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""Inverting images batch by batch: codes, reconstructions as PNG, and the PSNR of each.
+
+Shapes: N images in all, B of a batch, L latent elements.
+"""
+
+import collections
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from datasets.photographs import Photographs
+from ganinv.errors import StorageError
+from ganinv.metrics.psnr import psnr_db
+from ganinv.model import InvertibleGan, to_signed
+from ganinv.pictures import to_pictures
+
+RECONSTRUCTIONS = "reconstructions"
+PSNR_NAME = "psnr.csv"
+CODES_STEM = "codes"
+
+
+class Inverted(NamedTuple):
+    """One batch."""
+
+    names: list[str]
+    code_BL: Tensor  # on the CPU, not yet scaled
+    image_BCHW: Tensor  # reconstructions
+    psnr_db: list[float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What an inversion gave; the images that were skipped are known to the photographs."""
+
+    images: int
+    mean_psnr_db: float
+
+
+def invert(
+    model: InvertibleGan, photographs: Photographs, target: Path, *, codes: str, screen: Console
+) -> Summary:
+    """Codes, reconstructions and PSNR of all photographs, written below `target`.
+
+    At any time one batch of images is held, and the codes so far (4 L bytes an image). `codes` is
+    their file's ending, `npz` or `safetensors`; it is written last. Raises `DataError` as
+    `Photographs.read` does, and `StorageError` where a file cannot be written.
+    """
+    places = reconstruction_names(photographs.names)
+    names: list[str] = []
+    code_blocks: list[Tensor] = []
+    total_db = 0.0
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        path = target / PSNR_NAME
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            rows = csv.writer(file)
+            rows.writerow(["image", "reconstruction", "psnr_db"])
+            for batch in _batches(model, photographs, screen):
+                _write_pictures(batch, target, places)
+                for name, db in zip(batch.names, batch.psnr_db, strict=True):
+                    rows.writerow([name, places[name], f"{db:.4f}"])
+                names += batch.names
+                code_blocks.append(batch.code_BL)
+                total_db += sum(batch.psnr_db)
+        _write_codes(target / f"{CODES_STEM}.{codes}", names, torch.cat(code_blocks), model)
+    except OSError as error:
+        raise StorageError(
+            f"invert.to = {target}: {error.strerror or error} ({error.filename}); make it "
+            "writable, free space on its disk, or choose another folder"
+        ) from error
+    return Summary(images=len(names), mean_psnr_db=total_db / len(names))
+
+
+def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
+    """Where each image's reconstruction lies below the target; no two of them at one place.
+
+    The image's own name with the ending .png, or appended to it if any two images differ in their
+    endings alone.
+    """
+    plain = {name: name.rpartition(".")[0] + ".png" for name in names}
+    if max(collections.Counter(plain.values()).values()) > 1:
+        plain = {name: name + ".png" for name in names}
+    return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in plain.items()}
+
+
+def _batches(model: InvertibleGan, photographs: Photographs, screen: Console) -> Iterator[Inverted]:
+    read: Iterator[tuple[str, NDArray[np.uint8]]] = iter(
+        track(
+            photographs.read(),
+            "images",
+            total=len(photographs.names),
+            console=screen,
+            disable=not screen.is_terminal,
+        )
+    )
+    while batch := list(islice(read, model.batch_size)):
+        image_BHWC = np.stack([image for _, image in batch])
+        real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2)).to(model.device)
+        code_BL = model.encode(real_BCHW)
+        image_BCHW = model.decode(code_BL)
+        yield Inverted(
+            names=[name for name, _ in batch],
+            code_BL=code_BL.cpu(),
+            image_BCHW=image_BCHW,
+            psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
+        )
+
+
+def _write_pictures(batch: Inverted, target: Path, places: dict[str, str]) -> None:
+    for name, picture in zip(batch.names, to_pictures(batch.image_BCHW), strict=True):
+        path = target / places[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A target that was there before may hold links that lead out of it.
+        if not path.resolve().is_relative_to(target.resolve()):
+            raise StorageError(
+                f"{path}: a link leads out of invert.to = {target}; choose an empty folder"
+            )
+        picture.save(path)
+
+
+def _write_codes(path: Path, names: list[str], code_NL: Tensor, model: InvertibleGan) -> None:
+    scale_L = model.scale_L.cpu()
+    if path.suffix == ".npz":
+        arrays: dict[str, Any] = {
+            "names": np.array(names),
+            "codes": code_NL.numpy(),
+            "scale": scale_L.numpy(),
+        }
+        np.savez(path, **arrays)
+    else:
+        safetensors.torch.save_file(
+            {"codes": code_NL, "scale": scale_L}, path, metadata={"names": json.dumps(names)}
+        )

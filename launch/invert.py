@@ -1,0 +1,130 @@
+"""`python -m launch invert`: the images of a folder to codes, and back to images."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cluster.storage import open_store
+from datasets.photographs import EXTENSIONS, Photographs, list_photographs
+from ganinv import load
+from ganinv.errors import ConfigError
+from ganinv.loading import load_run
+from ganinv.model import InvertibleGan, best_device
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.inversion import CODES_STEM, PSNR_NAME, RECONSTRUCTIONS, invert
+from launch.progress import console
+
+NAMED_AT_MOST = 20  # unreadable files named one by one
+EXAMPLES = f"""\
+keys:
+  storage.run=RUN            whose newest checkpoint inverts, or invert.model=EXPORT
+  invert.images=FOLDER       of {", ".join(EXTENSIONS)}, at any depth; cropped and resized
+  invert.to=FOLDER           gets {RECONSTRUCTIONS}/…png, {PSNR_NAME} and the codes
+  invert.codes=npz           or safetensors: {CODES_STEM}.npz with names, codes and latent scale
+  invert.max_unreadable=0.01 ratio of unreadable images that are skipped
+  invert.overwrite=true      write into a folder that is not empty
+
+The codes are those of E, not yet scaled: what model.decode takes. Images come and go by batches;
+only the codes of all of them are held until the end.
+
+examples:
+  python -m launch invert storage.run=runs/a invert.images=~/photos invert.to=inverted
+  python -m launch invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The run, unless an export is inverted with."""
+
+    run: str | None = None  # directory, file:// or s3://
+    endpoint_url: str | None = None  # of an S3 server that is not AWS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvertConfig:
+    """What is inverted, and where the results go."""
+
+    images: str  # folder
+    to: str  # folder
+    model: str | None = None  # an export, in the place of storage.run
+    codes: Literal["npz", "safetensors"] = "npz"
+    max_unreadable: float = 0.01  # ratio, 0–1
+    overwrite: bool = False  # write into a folder that is not empty
+
+    def __post_init__(self) -> None:
+        for key in ("images", "to"):
+            if "://" in getattr(self, key):
+                raise ConfigError(f"{key} = {getattr(self, key)!r}: must be a folder on this disk")
+        if not 0 <= self.max_unreadable <= 1:
+            raise ConfigError(f"max_unreadable = {self.max_unreadable}: must lie within 0–1")
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(argv, "invert", "Encode a folder of images and decode them.", EXAMPLES)
+    sections = read_sections(arguments.options, {"storage": RunOptions, "invert": InvertConfig})
+    options: InvertConfig = sections["invert"]
+    screen = console(arguments.as_json)
+    source, target = Path(options.images).expanduser(), Path(options.to).expanduser()
+    names = _check_folders(source, target, overwrite=options.overwrite)
+    model = _load(sections["storage"], options)
+    photographs = Photographs(
+        folder=source,
+        names=names,
+        resolution=model.image_shape[1],
+        max_unreadable=options.max_unreadable,
+        option="invert.max_unreadable",
+    )
+    summary = invert(model, photographs, target, codes=options.codes, screen=screen)
+    for skipped in photographs.skipped[:NAMED_AT_MOST]:
+        screen.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, soft_wrap=True)
+    screen.print(
+        f"{summary.images} images inverted, {len(photographs.skipped)} skipped; PSNR "
+        f"{summary.mean_psnr_db:.2f} dB on average; all in {target}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if arguments.as_json:
+        # JSON has no infinite numbers, which equal images would give.
+        mean_db = summary.mean_psnr_db if math.isfinite(summary.mean_psnr_db) else None
+        answer = {"images": summary.images, "psnr_db": mean_db, "to": str(target)}
+        print(json.dumps(answer | {"skipped": [s._asdict() for s in photographs.skipped]}))
+    return 0
+
+
+def _check_folders(source: Path, target: Path, *, overwrite: bool) -> list[str]:
+    """The images there are. Raises `ConfigError` before anything is loaded."""
+    if not source.is_dir():
+        raise ConfigError(f"invert.images = {source}: there is no such folder; name another one")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(
+            f"invert.to = {target}: lies in invert.images, where reconstructions would be taken "
+            "for images; choose a folder outside of it"
+        )
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):
+        raise ConfigError(
+            f"invert.to = {target}: is there already and not an empty folder; choose another one, "
+            "or give invert.overwrite=true"
+        )
+    names = list_photographs(source)
+    if not names:
+        raise ConfigError(
+            f"invert.images = {source}: holds no image ({', '.join(EXTENSIONS)}); name another "
+            "folder"
+        )
+    return names
+
+
+def _load(storage: RunOptions, options: InvertConfig) -> InvertibleGan:
+    if (storage.run is None) == (options.model is None):
+        raise ConfigError(
+            "storage.run and invert.model: give one of them, a run or an export, to invert with"
+        )
+    if options.model is not None:
+        return load(options.model, endpoint_url=storage.endpoint_url)
+    assert storage.run is not None
+    run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
+    return run.model.to(best_device())
