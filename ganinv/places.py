@@ -1,7 +1,7 @@
 """Reading runs and exports where they lie, with fsspec; s3fs only where something lies in S3.
 
 For notebooks: training and the commands have stores of their own (`cluster/storage.py`), which
-write and know more of S3's ways. Waits are bounded: a silent endpoint costs about a minute.
+write and know more of S3's ways. Waits are bounded: a silent endpoint costs less than a minute.
 """
 
 from collections.abc import Iterator
@@ -30,10 +30,7 @@ class Place:
     def list(self, prefix: str = "") -> Entries:
         folder = f"{self.root}/{prefix}".rpartition("/")[0]
         with self._errors("list", prefix):
-            try:
-                found = self.filesystem.find(folder, detail=True, withdirs=False)
-            except FileNotFoundError:
-                return []
+            found = self.filesystem.find(folder, detail=True, withdirs=False)
         named = [Entry(at.removeprefix(f"{self.root}/"), f["size"]) for at, f in found.items()]
         return sorted(entry for entry in named if entry.name.startswith(prefix))
 
@@ -49,7 +46,9 @@ class Place:
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise StorageMissingError(f"{what}: there is none; check the place") from error
+            raise StorageMissingError(
+                f"{what}: there is none ({error}); check the place"
+            ) from error
         except self.failures as error:
             raise StorageError(
                 f"{what}: {type(error).__name__}: {error}; check the place, the network and, for "
