@@ -15,7 +15,7 @@ from datasets.images import DECODE_ERRORS, FORMATS
 from datasets.parallel import ordered_map
 from datasets.source import Skipped
 from ganinv.errors import DataError
-from ganinv.pictures import prepare
+from ganinv.squares import prepare
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 _LISTED = 20  # unreadable files that an error message names

@@ -1,6 +1,6 @@
 """Pillow's images and tensors, both ways. Shapes: B images, C × H × W pixels in [−1, 1].
 
-Photographs become what training saw of them: `datasets.folder` prepares with the same function.
+Photographs become what training saw of them (`squares.py`).
 Pillow is imported where it is needed, since nothing else here takes it.
 """
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
+from ganinv.squares import prepare
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 Images: TypeAlias = "Tensor | Image | Sequence[Image]"
 SLACK = 1e-3  # beyond [−1, 1], for arithmetic in half precision
 RGB_CHANNELS = 3
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
 def to_signed(image_BCHW: Tensor) -> Tensor:
@@ -78,38 +78,6 @@ def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
         )
     square_BHWC = np.stack([np.asarray(prepare(picture, resolution)) for picture in pictures])
     return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
-
-
-def prepare(picture: "Image", resolution: int) -> "Image":
-    """Turned upright, its central square, RGB on white, resized to `resolution` by Lanczos.
-
-    Raises `DataError` for deeper pixels than bytes, and what Pillow raises for damaged files.
-    """
-    from PIL.Image import Resampling
-    from PIL.ImageOps import exif_transpose
-
-    if picture.mode not in EIGHT_BIT_MODES:
-        raise DataError(f"its pixels are {picture.mode}, not 8 bits a channel; convert it before")
-    square = _rgb(_centre(exif_transpose(picture)))
-    return square.resize((resolution, resolution), Resampling.LANCZOS)
-
-
-def _centre(picture: "Image") -> "Image":
-    """The largest square in the middle."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side))
-
-
-def _rgb(picture: "Image") -> "Image":
-    """Transparent parts become white: the colour stored under them is arbitrary."""
-    from PIL.Image import alpha_composite, new
-
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    white = new("RGBA", picture.size, "white")
-    return alpha_composite(white, picture).convert("RGB")
 
 
 def _check(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:

@@ -23,7 +23,7 @@ keys:
   export.overwrite=true    replaces what is there
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
-{DESCRIPTION_NAME} (the description alone). ganinv.load takes the folder as well as the file.
+{DESCRIPTION_NAME} (scale and description). ganinv.load takes the folder as well as the file.
 
 examples:
   python -m launch export storage.run=runs/tiny export.to=exports/tiny
