@@ -56,6 +56,11 @@ class DeepSpeedEngine:
             return nullcontext()
         return torch.autocast(self._engine.device.type, dtype=torch.bfloat16)
 
+    def set_learning_rate(self, rate: float) -> None:
+        # Of the inner optimizer: without a scheduler DeepSpeed itself never touches its rates.
+        for group in self._torch_optimizer().param_groups:
+            group["lr"] = rate
+
     def backward(self, loss: Tensor, *, last: bool) -> None:
         self._engine.backward(loss)
         if not last:

@@ -25,6 +25,7 @@ TIME_STATES: tuple[TimeState, ...] = (
 GAUGES = {
     "d/real": "discriminator_real",
     "d/fake": "discriminator_fake",
+    "learning_rate": "learning_rate",
     "grad_norm/g": "generator_gradient_norm",
     "grad_norm/d": "discriminator_gradient_norm",
     "latent/entropy_nats": "latent_entropy_nats",

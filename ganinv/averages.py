@@ -5,6 +5,7 @@ the average starts at the initial weights and is not bias corrected.
 """
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,3 +23,11 @@ class WeightAverage:
     def update(self, network: nn.Module) -> None:
         current = [parameter.detach() for parameter in network.parameters()]
         torch._foreach_lerp_(self._averaged, current, 1 - self.decay)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Averages:
+    """Averaged weights of both networks."""
+
+    g: WeightAverage
+    d: WeightAverage

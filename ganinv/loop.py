@@ -65,6 +65,9 @@ def run(
             done = session.images_seen >= config.images
             if done or _due(session, config.log_every, config.global_batch):
                 row = describe(session, reduce)
+                row["learning_rate"] = config.learning_rate_at(
+                    session.images_seen - config.global_batch
+                )
                 row["throughput/images_per_second"] = (session.images_seen - images_then) / (
                     time.monotonic() - started
                 )

@@ -137,6 +137,10 @@ class Engine(Protocol):
         """The precision of forward passes."""
         ...
 
+    def set_learning_rate(self, rate: float) -> None:
+        """The optimizer's rate of the steps to come."""
+        ...
+
     def backward(self, loss: Tensor, *, last: bool) -> None:
         """Accumulate the gradients of a part's loss; `last` marks this rank's last part."""
         ...
@@ -176,6 +180,10 @@ class LocalEngine:
 
     def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         del last  # nothing is sent anywhere

@@ -27,11 +27,12 @@ TRAINING = (
     Statistic("loss/g", "", "Loss of the generator, all terms"),
     Statistic("loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"),
     Statistic("loss/rec", "", "Perceptual reconstruction loss of the VAE half (PVDGAN)"),
-    Statistic("loss/r1", "", "Squared gradient norm of D at real images, without its weight"),
+    Statistic("loss/r1", "", "R1: squared gradient norm of D at real images, before λ_r1"),
     Statistic("d/real", "", "Mean adversarial value of real images"),
     Statistic("d/fake", "", "Mean adversarial value of generated images"),
 )
 DERIVED = (
+    Statistic("learning_rate", "", "Learning rate of both networks at the last step"),
     Statistic("grad_norm/g", "", "Norm of the generator's mean gradient at the last step"),
     Statistic("grad_norm/d", "", "Norm of the discriminator's mean gradient at the last step"),
     Statistic("latent/entropy_nats", "nats", "Differential entropy of the scaled latent code"),

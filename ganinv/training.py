@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganinv.averages import WeightAverage
+from ganinv.averages import Averages, WeightAverage
 from ganinv.draws import coin_flips, standard_normal
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, to_signed
@@ -28,7 +28,9 @@ class TrainConfig:
     global_batch: int = 16  # images per step, over all workers
     micro_batch: int | None = None  # images per worker and forward pass; None = its whole share
     seed: int = 0
-    learning_rate: float = 0.003
+    learning_rate: float = 0.003  # Adam's, of both networks, before any decay
+    learning_rate_decay: float = 1.0  # it is multiplied with this; 1: it stays as it is
+    learning_rate_decay_every: int | None = None  # images from one decay to the next
     beta1: float = 0.0
     beta2: float = 0.99
     epsilon: float = 1e-8
@@ -53,6 +55,23 @@ class TrainConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed = {self.seed}: must be at least 0 and below 2^63")
+        decay, every = self.learning_rate_decay, self.learning_rate_decay_every
+        if not 0 < decay <= 1:
+            raise ConfigError(f"learning_rate_decay = {decay}: must lie in (0, 1]")
+        if every is not None and every < 1:
+            raise ConfigError(f"learning_rate_decay_every = {every}: must be at least 1, or null")
+        if decay < 1 and every is None:
+            raise ConfigError(
+                f"learning_rate_decay = {decay}: give learning_rate_decay_every, too, the images "
+                "from one decay to the next, for example those of an epoch"
+            )
+
+    def learning_rate_at(self, images_seen: int) -> float:
+        """The rate of the step that begins at `images_seen`: lower by a factor every so often."""
+        if self.learning_rate_decay_every is None:
+            return self.learning_rate
+        decays = images_seen // self.learning_rate_decay_every
+        return float(self.learning_rate * self.learning_rate_decay**decays)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Adam:
         return torch.optim.Adam(
@@ -92,14 +111,6 @@ def split_batch(config: TrainConfig, world: int) -> Split:
             f"({batch} over {world} workers); choose a divisor of {share}"
         )
     return Split(world=world, micro_batches=share // micro)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Averages:
-    """Averaged weights of both networks."""
-
-    g: WeightAverage
-    d: WeightAverage
 
 
 @dataclass(kw_only=True)
@@ -158,6 +169,8 @@ def train_batch(
     session: Session, batch: Batch, config: TrainConfig, split: Split, reduce: SumReduce
 ) -> bool:
     """Train on this rank's share of a global batch; False if the step was void on all ranks."""
+    for engine in (session.engines.g, session.engines.d):
+        engine.set_learning_rate(config.learning_rate_at(session.images_seen))
     parts = cut_into_parts(session, batch, config, split)
     result = train_step(session.objective, session.engines, parts, session.state, reduce)
     if result.applied:
@@ -187,6 +200,7 @@ def cut_into_parts(session: Session, batch: Batch, config: TrainConfig, split: S
     size = len(numbers) // split.micro_batches
     return [
         Part(
+            images_seen=session.images_seen,
             real_NCHW=real_BCHW[start : start + size],
             slots_N=slots[start : start + size],
             global_batch=config.global_batch,

@@ -5,9 +5,38 @@ do actually converge?" (2018), eq. 9 — here **without its ½** and on every st
 code has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
 """
 
+from dataclasses import dataclass, fields
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ganinv.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdversarialConfig:
+    """What every method with this loss can be told; checks the loss weights of its heirs, too."""
+
+    lambda_r1: float = 5.0  # without ½: StyleGAN's γ is twice this
+    # Global batches from one R1 to the next, which then weighs this many times as much. 1 is the
+    # papers' algorithm. More is a deviation from it that saves time: "lazy regularization" of
+    # StyleGAN2 (arXiv 1912.04958, §3.1), which takes 16 and besides slows Adam by 16/17.
+    r1_every: int = 1
+
+    def __post_init__(self) -> None:
+        for key in (field.name for field in fields(self) if field.name.startswith("lambda_")):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} = {getattr(self, key)}: a loss weight must not be < 0")
+        if self.r1_every < 1:
+            raise ConfigError(f"r1_every = {self.r1_every}: must be at least 1 (R1 on every step)")
+
+    def r1_share(self, step: int) -> int:
+        """How many times R1 counts in the loss of a step, counted from 0; 0 where it is left out.
+
+        The mean over any `r1_every` steps in a row is 1.
+        """
+        return 0 if step % self.r1_every else self.r1_every
 
 
 def real_loss(adversarial_B: Tensor) -> Tensor:

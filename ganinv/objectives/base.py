@@ -32,17 +32,24 @@ class Nets(NamedTuple):
 class Part:
     """One part of a global batch.
 
+    `images_seen`: the run's clock before this global batch, equal in all of its parts.
     `real_NCHW`: real images in [−1, 1]. `slots_N`: their places in the global batch, ascending.
     `noise`: standard normal draws by name, N × L, a function of seed and image number alone.
     `parts`: how many parts make up the global batch. `carry` hands values from round to round.
     """
 
+    images_seen: int
     real_NCHW: Tensor
     slots_N: Tensor
     global_batch: int
     parts: int
     noise: Mapping[str, Tensor]
     carry: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The global batch's number in the run, from 0."""
+        return self.images_seen // self.global_batch
 
     def mean(self, values_N: Tensor, chosen_N: Tensor | None = None, share: float = 1.0) -> Tensor:
         """This part's contribution to a mean over the global batch, or over a share of it.

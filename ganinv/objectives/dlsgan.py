@@ -23,10 +23,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, latent_scale, new_trace, trace_variance, update_trace
 from ganinv.networks.base import Judgement
-from ganinv.objectives.adversarial import fake_loss, gradient_penalty, real_loss
+from ganinv.objectives.adversarial import (
+    AdversarialConfig,
+    fake_loss,
+    gradient_penalty,
+    real_loss,
+)
 from ganinv.objectives.base import (
     GeneratorLoss,
     Moments,
@@ -42,21 +46,15 @@ from ganinv.objectives.base import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(AdversarialConfig):
     """DLSGAN's knobs; the defaults are those of the PVDGAN paper, which compares both methods."""
 
     name: str = "dlsgan"
     scale: Literal["dls", "mse"] = "dls"
     encoder_loss_to: Literal["d", "dg"] = "dg"
     lambda_enc: float = 1.0
-    lambda_r1: float = 5.0  # without ½: StyleGAN's γ is twice this
     schedule: Literal["simultaneous", "sequential"] = "simultaneous"
     trace: TraceConfig = field(default_factory=TraceConfig)
-
-    def __post_init__(self) -> None:
-        for key in ("lambda_enc", "lambda_r1"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key} = {getattr(self, key)}: a loss weight must not be < 0")
 
 
 class Objective:
@@ -104,7 +102,7 @@ class Objective:
         leaf_NCHW = cut(image_NCHW)
         fake = nets.d(leaf_NCHW)  # l. 3
         l_enc = encoder_loss(part, z_NL, fake.latent_BL, scale_L)  # l. 4
-        real, r1 = judge_real(nets, part)  # l. 5
+        real, r1 = judge_real(nets, part, config)  # l. 5
         l_adv_d, statistics = discriminator_loss(part, real, fake, r1, config.lambda_r1)
         l_d = l_adv_d + config.lambda_enc * l_enc  # l. 6
         l_g = part.mean(real_loss(fake.adversarial_B))  # l. 7: non-saturating
@@ -134,7 +132,7 @@ class Objective:
             image_NCHW = nets.g(z_NL * scale_L)
         fake = nets.d(image_NCHW)
         l_enc = encoder_loss(part, z_NL, fake.latent_BL, scale_L)
-        real, r1 = judge_real(nets, part)
+        real, r1 = judge_real(nets, part, self.config)
         l_adv_d, statistics = discriminator_loss(part, real, fake, r1, self.config.lambda_r1)
         l_d = l_adv_d + self.config.lambda_enc * l_enc
         return RoundOutput(
@@ -170,11 +168,17 @@ def encoder_loss(part: Part, z_NL: Tensor, predicted_NL: Tensor, scale_L: Tensor
     return part.mean(((z_NL - predicted_NL).square() * scale_L.square()).mean(1))
 
 
-def judge_real(nets: Nets, part: Part) -> tuple[Judgement, Tensor]:
-    """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3)."""
+def judge_real(nets: Nets, part: Part, config: AdversarialConfig) -> tuple[Judgement, Tensor]:
+    """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3).
+
+    R1 as it enters the loss: of lazy R1 it is 0 on most steps, and its mean is unchanged.
+    """
+    share = config.r1_share(part.step)
+    if not share:
+        return nets.d(part.real_NCHW), part.real_NCHW.new_zeros(())
     real_NCHW = part.real_NCHW.detach().requires_grad_()
     real = nets.d(real_NCHW)
-    return real, part.mean(gradient_penalty(real.adversarial_B, real_NCHW))
+    return real, share * part.mean(gradient_penalty(real.adversarial_B, real_NCHW))
 
 
 def discriminator_loss(

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, latent_scale, new_trace, trace_variance, update_trace
-from ganinv.objectives.adversarial import real_loss
+from ganinv.objectives.adversarial import AdversarialConfig, real_loss
 from ganinv.objectives.base import (
     GeneratorLoss,
     Moments,
@@ -47,22 +47,16 @@ HALF = 0.5  # share of the global batch that holds VAE samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config:
+class Config(AdversarialConfig):
     """PVDGAN's knobs; the defaults are the paper's (§3)."""
 
     name: str = "pvdgan"
     lambda_enc: float = 1.0
     lambda_rec: float = 1.0
-    lambda_r1: float = 5.0  # without ½: StyleGAN's γ is twice this
     schedule: Literal["simultaneous", "sequential"] = "simultaneous"
     share_trace: bool = False  # True: v_f serves as v_r too (author's code)
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
-
-    def __post_init__(self) -> None:
-        for key in ("lambda_enc", "lambda_rec", "lambda_r1"):
-            if getattr(self, key) < 0:
-                raise ConfigError(f"{key} = {getattr(self, key)}: a loss weight must not be < 0")
 
 
 class Objective:
@@ -111,7 +105,7 @@ class Objective:
         config = self.config
         vae_N = self.vae_samples(part)
         scale_L = self.scale(state).to(part.noise["z"])  # Alg. 1 l. 2
-        real, r1 = judge_real(nets, part)  # l. 3
+        real, r1 = judge_real(nets, part, config)  # l. 3
         z_NL = self.codes(part.noise["z"], real.latent_BL, vae_N, state)  # l. 4
         image_NCHW = nets.g(z_NL * scale_L)
         leaf_NCHW = cut(image_NCHW)
@@ -146,7 +140,7 @@ class Objective:
         with torch.no_grad():
             image_NCHW = nets.g(z_NL * scale_L)
         fake = nets.d(image_NCHW)
-        real, r1 = judge_real(nets, part)
+        real, r1 = judge_real(nets, part, self.config)
         part.carry.update(latent=real.latent_BL.detach(), feature=real.feature_BF.detach())
         l_enc = encoder_loss(part, z_NL, fake.latent_BL, scale_L)
         l_adv_d, statistics = discriminator_loss(part, real, fake, r1, self.config.lambda_r1)

@@ -24,7 +24,7 @@ IMAGES = 64
 STAGES = (0, 1, 2)
 OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
     # A penalty so large that gradient norms are far above 1, where DeepSpeed clips by default.
-    ("dlsgan", {"lambda_r1": 2000.0}),
+    ("dlsgan", {"lambda_r1": 2000.0, "r1_every": 3}),
     ("pvdgan", {}),
     ("pvdgan", {"schedule": "sequential", "share_trace": True, "vae_half": "first"}),
 ]
@@ -38,19 +38,25 @@ def train_distributed(config: TrainConfig) -> dict[str, dict[str, Tensor]]:
         for stage in STAGES:
             session = distributed_session(objective, stage, config)
             split = split_batch(config, dist.get_world_size())
-            train(session, config, split, IMAGES, rank=dist.get_rank(), reduce=all_reduce_sum)
+            traces = []
+            for images in range(config.global_batch, IMAGES + 1, config.global_batch):
+                train(session, config, split, images, rank=dist.get_rank(), reduce=all_reduce_sum)
+                traces += [trace.clone() for trace in session.state.values()]
             norms = [session.engines.g.gradient_norm(), session.engines.d.gradient_norm()]
-            results[f"{objective}/{stage}"] = snapshot(session) | {"norms": torch.tensor(norms)}
+            found = {"norms": torch.tensor(norms), "traces of every step": torch.stack(traces)}
+            results[f"{objective}/{stage}"] = snapshot(session) | found
     return results
 
 
 @pytest.mark.parametrize(("world", "micro_batch"), [(1, 16), (2, 8), (2, 4), (4, 4)])
 def test_any_split_and_stage_equals_one_process(world: int, micro_batch: int) -> None:
-    config = replace(TRAIN, micro_batch=micro_batch)
+    config = replace(
+        TRAIN, micro_batch=micro_batch, learning_rate_decay=0.5, learning_rate_decay_every=32
+    )
     ranks = run_ranks(train_distributed, world, config)
     for objective in OBJECTIVES:
         name, options = objective
-        reference = train_locally(name, IMAGES, **options)
+        reference = train_locally(name, IMAGES, replace(config, micro_batch=None), **options)
         expected = snapshot(reference)
         norms = [reference.engines.g.gradient_norm(), reference.engines.d.gradient_norm()]
         for stage in STAGES:

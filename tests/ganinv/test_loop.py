@@ -20,7 +20,7 @@ from tests.support.loops import (
     new_session,
     watched,
 )
-from tests.support.parts import objective_variants
+from tests.support.parts import label, objective_variants
 from tests.support.runs import RandomImages, make_objective, snapshot
 
 ROWS_AT = [12, 20, 32, 40]  # the first batch at or past each multiple of log_every = 10
@@ -37,6 +37,9 @@ def test_rows_and_checkpoints_come_at_their_images() -> None:
         assert {"wall_time", "loss/d", "loss/g", "loss/enc", "latent/entropy_nats"} <= row.keys()
         assert row["throughput/images_per_second"] > 0
         assert row["eval/enc"] == 0.25
+    # Of the last step, which began at 8, 16, 28 and 36 images; halved at every tenth.
+    rates = [row["learning_rate"] / CONFIG.learning_rate for row in recorder.rows]
+    assert rates == [1.0, 0.5, 0.25, 0.125]
 
 
 def test_a_source_may_give_a_plain_iterator() -> None:
@@ -84,7 +87,7 @@ def test_a_rows_losses_are_the_plain_means_of_its_steps() -> None:
         first = last
 
 
-@pytest.mark.parametrize("variant", objective_variants(), ids=lambda v: "-".join(v.values()))
+@pytest.mark.parametrize("variant", objective_variants(), ids=label)
 def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(variant: dict[str, Any]) -> None:
     whole = new_session(**variant)
     _, uninterrupted = go(whole)

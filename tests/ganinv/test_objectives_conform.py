@@ -15,12 +15,12 @@ from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective
 from ganinv.seams import LocalEngine, no_reduction
 from ganinv.step import Engines, StepResult, train_step
-from tests.support.parts import objective_variants, random_part
+from tests.support.parts import label, objective_variants, random_part
 from tests.support.runs import NETWORK, TRAIN, build_networks, make_objective
 
 BATCH = 8
 VARIANTS = objective_variants()
-every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(v.values()))
+every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=label)
 every_method = pytest.mark.parametrize("name", objectives.names())
 
 

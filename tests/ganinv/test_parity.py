@@ -114,6 +114,7 @@ def test_one_step_gives_the_same_numbers(numbers, networks) -> None:
     # after the step agree in this order alone).
     second_draw = np.concatenate([numbers["draw1"], numbers["draw2"]])
     part = Part(
+        images_seen=0,
         real_NCHW=nchw(numbers["real_imgs_nhwc"]),
         slots_N=torch.arange(4),
         global_batch=4,

@@ -20,11 +20,12 @@ from ganinv.objectives.base import Part
 from ganinv.seams import no_reduction
 from ganinv.step import train_step
 from ganinv.training import Session, TrainConfig, cut_into_parts, split_batch
-from tests.support.parts import in_double, objective_variants
+from tests.support.parts import in_double, label, objective_variants
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
 STEPS = 2
-VARIANTS = objective_variants()
+AUTHORS = {"schedule": "sequential", "share_trace": True, "vae_half": "first"}
+VARIANTS = [*objective_variants(), {"name": "pvdgan", **AUTHORS}]
 CUTS = [  # images in the global batch, workers, images in a micro-batch
     (16, 2, None),
     (16, 4, None),
@@ -78,7 +79,7 @@ def trained_whole(variant: tuple[tuple[str, Any], ...], global_batch: int) -> Tr
 
 
 @pytest.mark.parametrize(("global_batch", "world", "micro_batch"), CUTS)
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(v.values()))
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
 def test_training_is_the_same_however_the_batch_is_cut(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
 ) -> None:
@@ -92,7 +93,7 @@ def test_training_is_the_same_however_the_batch_is_cut(
 
 
 @pytest.mark.parametrize(("global_batch", "world", "micro_batch"), CUTS)
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(v.values()))
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
 def test_every_slot_has_its_own_image_and_noise(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
 ) -> None:
@@ -103,6 +104,8 @@ def test_every_slot_has_its_own_image_and_noise(
     (whole,) = all_parts(session, whole_config, world=1)
     config = replace(whole_config, micro_batch=micro_batch)
     parts = list(all_parts(session, config, world))
+    assert {part.images_seen for part in [whole, *parts]} == {7 * global_batch}
+    assert {part.step for part in parts} == {7}
     slots = torch.cat([part.slots_N for part in parts])
     assert sorted(slots.tolist()) == list(range(global_batch))
     assert all(torch.equal(part.slots_N, part.slots_N.sort().values) for part in parts)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ganinv.objectives.base import Part
 from ganinv.seams import LocalEngine, no_reduction
 from ganinv.step import Engines, train_step
-from tests.support.parts import random_part
+from tests.support.parts import label, random_part
 from tests.support.runs import NETWORK, build_networks, make_objective
 
 BATCH = 8
@@ -146,7 +146,7 @@ def difference(found: Gradients, expected: Gradients) -> float:
     return max(float((found[n] - g).norm() / g.norm()) for n, g in expected.items())
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(map(str, v.values())))
+@pytest.mark.parametrize("variant", VARIANTS, ids=label)
 def test_shared_graph_equals_separate_phases(variant: dict[str, Any]) -> None:
     """So L_g leaves nothing in D's gradients and L_d nothing in G's."""
     given = case(**variant)

@@ -14,7 +14,15 @@ from ganinv.training import Session, TrainConfig, split_batch
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
 BATCH = 4
-CONFIG = replace(TRAIN, images=40, global_batch=BATCH, log_every=10, checkpoint_every=14)
+CONFIG = replace(
+    TRAIN,
+    images=40,
+    global_batch=BATCH,
+    log_every=10,
+    checkpoint_every=14,
+    learning_rate_decay=0.5,
+    learning_rate_decay_every=10,
+)
 
 
 @dataclass

@@ -27,11 +27,12 @@ def generate(g: Params, code_BL: Array) -> Array:
     return image_BP
 
 
-def judge(d: Params, x_BP: Array) -> tuple[Array, Array, Array]:
-    """a_B, z′_BL and y_BF."""
+def judge(d: Params, x_BP: Array, feature: str = "first") -> tuple[Array, Array, Array]:
+    """a_B, z′_BL and the feature: y_BF, the first hidden layer, or h_BF, the second."""
     y_BF = np.tanh(x_BP @ d["B1"].T + d["b1"])
     h_BF = np.tanh(y_BF @ d["B2"].T + d["b2"])
-    return h_BF @ d["beta"] + d["beta0"], h_BF @ d["C"].T + d["c0"], y_BF
+    feature_BF = y_BF if feature == "first" else h_BF
+    return h_BF @ d["beta"] + d["beta0"], h_BF @ d["C"].T + d["c0"], feature_BF
 
 
 def r1(d: Params, x_BP: Array) -> Array:

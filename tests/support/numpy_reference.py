@@ -58,7 +58,10 @@ class Trace:
 
 @dataclass
 class Run:
-    """Both networks, their optimizers and v_f, v_r. `sequential`: D steps first, then G."""
+    """Both networks, their optimizers and v_f, v_r.
+
+    `sequential`: D steps first, then G. `r1_every`: steps from one R1 to the next; 1 in the papers.
+    """
 
     g: Params
     d: Params
@@ -69,6 +72,7 @@ class Run:
     lambda_enc: float
     lambda_rec: float
     lambda_r1: float
+    r1_every: int
     sequential: bool
 
     def scale(self) -> Array:
@@ -80,7 +84,8 @@ class Run:
         """adv(a_r, a_f) + λ_enc L_enc; G's weights are those of before its step."""
         a_r, _, _ = judge(d, x_BP)
         a_f, predicted_BL, _ = judge(d, generate(self.g, code_BL * s_L))
-        penalty = r1(d, x_BP)
+        left_out = self.adam_d.steps % self.r1_every > 0
+        penalty = 0 * a_r.sum() if left_out else self.r1_every * r1(d, x_BP)
         error_BL = (code_BL - predicted_BL) * s_L
         total = (softplus(-a_r) + softplus(a_f)).mean() + self.lambda_r1 * penalty
         total = total + self.lambda_enc * (error_BL * error_BL).mean()
@@ -100,7 +105,12 @@ class Run:
 
 
 def dlsgan_step(
-    run: Run, x_BP: Array, noise: dict[str, Array], *, scale: str, encoder_loss_to: str
+    run: Run,
+    x_BP: Array,
+    noise: dict[str, Array],
+    *,
+    scale: str = "dls",
+    encoder_loss_to: str = "dg",
 ) -> dict[str, Array]:
     """DLSGAN Algorithm 1 and a step of both networks; the losses of before it."""
     s_L = np.ones(noise["z"].shape[1]) if scale == "mse" else run.scale()  # l. 2
@@ -123,14 +133,20 @@ def dlsgan_step(
 
 
 def pvdgan_step(
-    run: Run, x_BP: Array, noise: dict[str, Array], *, share_trace: bool, vae_half: str
+    run: Run,
+    x_BP: Array,
+    noise: dict[str, Array],
+    *,
+    share_trace: bool = False,
+    vae_half: str = "last",
+    feature: str = "first",
 ) -> dict[str, Array]:
     """PVDGAN Algorithm 1 and a step of both networks; the losses of before it."""
     half = len(x_BP) // 2
     vae = slice(half, None) if vae_half == "last" else slice(0, half)
     prior = slice(0, half) if vae_half == "last" else slice(half, None)
     s_L = run.scale()  # l. 2
-    _, z_r_BL, y_r_BF = judge(run.d, x_BP)  # l. 3
+    _, z_r_BL, y_r_BF = judge(run.d, x_BP, feature)  # l. 3
     v_r_L = (run.fake if share_trace else run.real).variance()
     z_BL = (noise["z_generator"] if run.sequential else noise["z"]).copy()  # l. 4
     z_BL[vae] = z_r_BL[vae] + z_BL[vae] * np.sqrt(np.maximum(1 - v_r_L, 0))
@@ -139,7 +155,7 @@ def pvdgan_step(
     encoded = prior if run.sequential else slice(None)
 
     def loss_g(g: Params) -> Loss:
-        a_f, predicted_BL, y_BF = judge(run.d, generate(g, z_BL * s_L))  # l. 5
+        a_f, predicted_BL, y_BF = judge(run.d, generate(g, z_BL * s_L), feature)  # l. 5
         error_BL = ((z_BL - predicted_BL) * s_L)[encoded]
         l_enc = (error_BL * error_BL).mean()  # l. 6
         distance_BF = y_r_BF[vae] - y_BF[vae]

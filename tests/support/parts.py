@@ -21,6 +21,7 @@ def random_part(
         return torch.randn(shape, generator=generator, dtype=dtype)
 
     return Part(
+        images_seen=0,
         real_NCHW=draw(global_batch, 3, 16, 16).clamp(-1, 1),
         slots_N=torch.arange(global_batch),
         global_batch=global_batch,
@@ -36,10 +37,19 @@ def in_double(part: Part) -> Part:
 
 
 def objective_variants() -> list[dict[str, Any]]:
-    """Every method there is, as it comes and, where it has the choice, with either schedule."""
+    """Every method there is, as it comes and, where it has the choice, with what it can do else:
+    the other schedule, and R1 on every fourth step.
+    """
     variants: list[dict[str, Any]] = []
     for name in objectives.names():
         variants.append({"name": name})
-        if "schedule" in {field.name for field in fields(objectives.find(name).Config)}:
-            variants.append({"name": name, "schedule": "sequential"})
+        keys = {field.name for field in fields(objectives.find(name).Config)}
+        else_ = {"schedule": "sequential", "r1_every": 4}
+        if chosen := {key: value for key, value in else_.items() if key in keys}:
+            variants.append({"name": name, **chosen})
     return variants
+
+
+def label(variant: dict[str, Any]) -> str:
+    """The name of a variant's test."""
+    return "-".join(map(str, variant.values()))
