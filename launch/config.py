@@ -5,6 +5,7 @@ first, so that a knob of another method is an unknown key.
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -133,10 +134,18 @@ def _assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> No
         return
     if key in ("objective.name", "network.name"):
         return  # chosen already; a wrong name is reported there
+    before = OmegaConf.select(schema, key)
     try:
         OmegaConf.update(schema, key, value)
     except (OmegaConfBaseException, ValueError) as error:
         problems.append(f"{key} = {value!r}: {_reason(error)}")
+        return
+    found = OmegaConf.select(schema, key)
+    if isinstance(found, float) and not math.isfinite(found):
+        problems.append(
+            f"{key} = {found}: not a finite number; give one, or leave it out for {before}"
+        )
+        OmegaConf.update(schema, key, before)  # which its section finds nothing wrong with
 
 
 def _make_absolute(schema: DictConfig, key: str) -> None:

@@ -1,6 +1,9 @@
 """Options: layers, types, nearest names, combinations, and all problems at once."""
 
 import dataclasses
+from collections.abc import Iterator
+from itertools import cycle
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -85,6 +88,36 @@ def test_knobs_of_another_method_are_unknown() -> None:
 )
 def test_impossible_values_say_why(word: str, said: str) -> None:
     assert said in problems(word)
+
+
+def float_keys(cls: type, prefix: str) -> Iterator[str]:
+    """Every option of a section that takes a fraction."""
+    for name, annotation in get_type_hints(cls).items():
+        if dataclasses.is_dataclass(annotation):
+            yield from float_keys(annotation, f"{prefix}.{name}")
+        elif float in (annotation, *get_args(annotation)):
+            yield f"{prefix}.{name}"
+
+
+FAMILIES = {"objective": objectives, "network": networks}
+CHOSEN = [
+    f"{section}.name={name}" for section, family in FAMILIES.items() for name in family.names()
+]
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_no_option_takes_what_is_not_a_finite_number(chosen: str) -> None:
+    section, _, name = chosen.replace(".name", "").partition("=")
+    classes = SECTIONS | {section: FAMILIES[section].find(name).Config}
+    keys = [key for at, cls in classes.items() for key in float_keys(cls, at)]
+    assert {"train.learning_rate", "train.epsilon", "train.learning_rate_decay"} < set(keys)
+    given = dict(zip(keys, cycle(["nan", "inf", "-.inf", "1e400"]), strict=False))
+    lines = problems(chosen, *(f"{key}={value}" for key, value in given.items())).splitlines()
+    assert len(lines) == len(keys)  # each of them named once
+    for key, value in given.items():
+        (line,) = (line for line in lines if line.startswith(f"{key} = "))
+        expected = float(value.replace(".", ""))
+        assert line.startswith(f"{key} = {expected}: not a finite number; give one")
 
 
 def test_an_odd_batch_is_refused_where_half_of_it_is_reconstructed() -> None:
