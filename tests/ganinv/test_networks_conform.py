@@ -43,16 +43,18 @@ def test_shapes(name: str, resolution: int, channels: int) -> None:
     assert judgement.feature_BF.ndim == 2
 
 
-@pytest.mark.parametrize("resolution", [32, 128, 256, 1024])
+@pytest.mark.parametrize(
+    ("resolution", "channels"), [(32, 3), (64, 4), (128, 1), (256, 3), (512, 2), (1024, 4)]
+)
 @families
-def test_full_size_networks_fit_together(name: str, resolution: int) -> None:
+def test_full_size_networks_fit_together(name: str, resolution: int, channels: int) -> None:
     """Without memory or arithmetic: on the meta device."""
     module = networks.find(name)
     config = module.Config()
     with torch.device("meta"):
-        pair = module.build(config, resolution=resolution, image_channels=3, seed=0)
+        pair = module.build(config, resolution=resolution, image_channels=channels, seed=0)
         image = pair.generator(torch.empty(2, config.latent_size))
-        assert image.shape == (2, 3, resolution, resolution)
+        assert image.shape == (2, channels, resolution, resolution)
         judgement = pair.discriminator(image)
     assert judgement.latent_BL.shape == (2, config.latent_size)
     assert judgement.adversarial_B.shape == (2,)
