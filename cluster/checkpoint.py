@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from cluster.agreement import check_ranks_agree
 from cluster.collectives import all_reduce_sum, broadcast_object, gather_objects, rank, world_size
 from cluster.config import CheckpointConfig
 from ganinv.checkpoints import below, choose, read_tensors
@@ -45,8 +46,11 @@ class RunIdentity:
 
 
 def save(session: Session, store: Store, identity: RunIdentity, config: CheckpointConfig) -> str:
-    """Commit the session's state; all ranks call this together. Returns the checkpoint's name."""
-    _check_ranks_agree(session)
+    """Commit the session's state; all ranks call this together. Returns the checkpoint's name.
+
+    Raises `ClusterError` where ranks differ in what they must hold alike.
+    """
+    check_ranks_agree(session)
     name = broadcast_object(f"{session.images_seen:012d}-{secrets.token_hex(4)}")
     payload = safetensors.torch.save(dict(_part(session)))
     stored = StoredObject(
@@ -188,12 +192,3 @@ def _assemble(
         if count != shapes[parameter].numel():
             raise KeyError(f"{letter}/optimizer/{moment}/{parameter} has {count} elements")
     return {m: {p: t.view(shapes[p]) for p, t in ts.items()} for m, ts in flat.items()}
-
-
-def _check_ranks_agree(session: Session) -> None:
-    """Traces must be equal on all ranks, bit for bit; a checkpoint of anything else is refused."""
-    digest = hashlib.sha256()
-    for name in sorted(session.state):
-        digest.update(session.state[name].cpu().numpy().tobytes())
-    digests = gather_objects((session.images_seen, session.position, digest.hexdigest()))
-    assert len(set(digests)) == 1, f"ranks disagree on the state to save: {digests}"

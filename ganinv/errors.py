@@ -44,6 +44,6 @@ class DivergenceError(GanInvError):
 
 
 class ClusterError(GanInvError):
-    """Workers failed more often than the budget allows, or never came up."""
+    """Workers failed more often than the budget allows, never came up, or hold unequal states."""
 
     exit_status = 5

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cluster import checkpoint
 from cluster.config import CheckpointConfig
 from cluster.storage import open_store
 from ganinv.checkpoints import choose
-from ganinv.errors import StorageError, StorageExistsError
+from ganinv.errors import ClusterError, StorageError, StorageExistsError
 from ganinv.manifest import Manifest, committed_names, folder, manifests_newest_first
 from ganinv.seams import Store
 from ganinv.training import Session
@@ -74,14 +75,38 @@ def go_on(session: Session, images: int) -> None:
     train(session, TRAIN, split, images, rank=dist.get_rank(), reduce=all_reduce_sum)
 
 
-def train_and_save(root: str) -> None:
-    """At every stage: half a run, a checkpoint, the rest of the run, another one."""
+def train_and_save(root: str) -> list[str]:
+    """At every stage: half a run, a checkpoint, the rest of the run, another one.
+
+    Returns why, in the end, states that differ between ranks are not saved.
+    """
     for stage in (0, 1, 2):
         session = session_at(stage)
         go_on(session, HALF)
         save(session, open_store(f"{root}/half-{stage}"))
         go_on(session, WHOLE)
         save(session, open_store(f"{root}/whole-{stage}"))
+    return [refusal_of(session, root, spoil) for spoil in (trace_by_one_bit, position)]
+
+
+def trace_by_one_bit(session: Session) -> None:
+    trace_L = session.state["real"]
+    trace_L[0] = torch.nextafter(trace_L[0], trace_L[0] + 1)
+
+
+def position(session: Session) -> None:
+    session.position = replace(session.position, images=session.position.images + 1)
+
+
+def refusal_of(session: Session, root: str, spoil: Callable[[Session], None]) -> str:
+    """What `save` says where rank 1 alone was spoilt; the session is as before afterwards."""
+    state, place = {n: t.clone() for n, t in session.state.items()}, session.position
+    if dist.get_rank() == 1:
+        spoil(session)
+    with pytest.raises(ClusterError) as caught:
+        save(session, open_store(f"{root}/refused"))
+    session.state, session.position = state, place
+    return str(caught.value)
 
 
 def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> None:
@@ -99,7 +124,7 @@ def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> Non
 @pytest.mark.integration
 def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> None:
     root = str(tmp_path)
-    run_ranks(train_and_save, 2, root)
+    refusals = run_ranks(train_and_save, 2, root)
     same, across = [(0, 0), (1, 1), (2, 2)], [(1, 0), (0, 1), (1, 2)]
     run_ranks(restore_and_go_on, 2, root, "two", same + across)
     run_ranks(restore_and_go_on, 1, root, "one", [(1, 1), (2, 0)])
@@ -115,6 +140,16 @@ def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> 
         expected = whole_state(open_store(f"{root}/whole-1"))
         for name, tensor in whole_state(open_store(str(whole))).items():
             torch.testing.assert_close(tensor, expected[name], rtol=2e-5, atol=2e-6)
+
+    assert refusals[0] == refusals[1]  # all ranks refuse, in the same words
+    assert re.search(
+        r"images_seen = 64: .*but on ranks 0 to 1 state/real is (\w{32}) / (?!\1)\w{32};",
+        refusals[0][0],
+    )
+    assert (
+        "on ranks 0 to 1 position is 64 in epoch 0 / 65 in epoch 0; start again" in refusals[0][1]
+    )
+    assert not (tmp_path / "refused").exists()
 
 
 # --- in one process, on a directory and on S3 ------------------------------------------------
