@@ -87,7 +87,8 @@ def _load_or_build(
 def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
     """Compare with the configuration that the run began with; returns what changed otherwise.
 
-    Raises `ConfigError` where the run would go on as another one.
+    Raises `ConfigError` where the run would go on as another one. An option that is newer than the
+    run cannot have been chosen for it: it is named as changed, and no reason to refuse.
     """
     try:
         before = yaml.safe_load(store.read("config.yaml"))
@@ -97,7 +98,7 @@ def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
     changed = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
     forbidden = sorted(
         key
-        for key in changed
+        for key in changed & then.keys()
         if key == "data_fingerprint" or any(key == i or key.startswith(f"{i}.") for i in IDENTITY)
     )
     if forbidden:
