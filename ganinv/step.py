@@ -59,7 +59,9 @@ def train_step(
     """Train both networks on one global batch, of which `parts` are this rank's share.
 
     If any rank meets a non-finite loss, gradient or moment, the round's update and all later ones
-    are left out on every rank, and the state stays as it was.
+    are left out on every rank, and the state stays as it was. With one round (simultaneous) nothing
+    has changed then. With two (sequential) the second is computed through the discriminator that
+    has stepped in the first: if the second is void, that step of D stays.
     """
     statistics: Statistics = {}
     moments: Moments = {}

@@ -99,5 +99,17 @@ def test_a_step_with_a_number_that_is_not_finite_is_void(spoil: Spoil) -> None:
     assert_void(step(Spoilt(spoil)))
 
 
+def test_a_void_second_round_leaves_the_discriminator_stepped() -> None:
+    """The one thing that stays of a void step: G's losses are those of the D that has stepped."""
+    verdicts = iter([0.0, 1.0])  # what ranks together say of the first round and of the second
+    objective = make_objective("pvdgan", schedule="sequential")
+    outcome = step(objective, reduce=lambda total: torch.full_like(total, next(verdicts)))
+    assert not outcome.result.applied
+    assert outcome.result.statistics == {}
+    unchanged = [torch.equal(a, b) for a, b in zip(outcome.before, outcome.after, strict=True)]
+    of_g, of_d = (len(list(network.parameters())) for network in build_networks())
+    assert unchanged == [True] * of_g + [False] * of_d + [True] * 2  # and both traces
+
+
 def test_what_another_rank_meets_voids_the_step_here() -> None:
     assert_void(step(make_objective("pvdgan"), reduce=lambda total: total + 1))
