@@ -91,6 +91,25 @@ def test_a_slow_mapper_is_the_same_function_and_learns_slower_under_adam() -> No
         torch.testing.assert_close(slow, 0.01 * fast, rtol=1e-4, atol=1e-9)
 
 
+def test_a_slow_mapper_equals_an_adam_of_its_own() -> None:
+    """As the author's 2021 code has it: at 0.01 of the rate, and with an ε 100 times ours."""
+    after = []
+    for slowed_by, rate, epsilon in ((0.01, 0.002, 1e-5), (1.0, 0.01 * 0.002, 1e-3)):
+        config = styled.StyledConfig(name="", latent_size=6, style_size=8, mapper_rate=slowed_by)
+        mapper = styled.Mapper(config, reduced_stylegan2.TRAITS).double()
+        layers = [m for m in mapper.modules() if isinstance(m, EqualisedLinear)]
+        for seed, layer in enumerate(layers):
+            layer.weight.data = normal(*layer.weight.shape, seed=seed) / layer.speed
+        adam = torch.optim.Adam(mapper.parameters(), lr=rate, betas=(0.0, 0.99), eps=epsilon)
+        for step in range(4):
+            adam.zero_grad()
+            mapper(normal(4, 6, seed=step)).square().mean().backward()
+            adam.step()
+        after.append(effective(mapper) + [layer.bias * layer.speed for layer in layers])
+    for ours, his in zip(*after, strict=True):
+        torch.testing.assert_close(ours, his, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("rate", [0.0, 1.5])
 def test_impossible_mapper_rates(rate: float) -> None:
     with pytest.raises(ConfigError, match=rf"mapper_rate = {rate}: must lie in \(0, 1\]"):
