@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from ganinv.figures import PREFIX
 from ganinv.loop import Row, TimeState
-from ganinv.statistics import DERIVED, TRAINING
+from ganinv.statistics import describe
 from ganinv.training import Session
 
 SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -21,7 +22,8 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 TIME_STATES: tuple[TimeState, ...] = (
     "compute", "data", "communicate", "checkpoint", "restart", "evaluate",
 )  # fmt: skip
-# Row of `metrics.jsonl` → gauge. Losses share a gauge, told apart by the label `term`.
+# Row of `metrics.jsonl` → gauge. Losses share a gauge, told apart by the label `term`, and so do
+# figures of evaluations by `figure`: which there are depends on the feature networks of the run.
 GAUGES = {
     "d/real": "discriminator_real",
     "d/fake": "discriminator_fake",
@@ -32,9 +34,6 @@ GAUGES = {
     "latent/active": "latent_active_elements",
     "latent/effective": "latent_effective_elements",
     "throughput/images_per_second": "images_per_second",
-    "eval/psnr_db_test": "evaluation_test_psnr_db",
-    "eval/psnr_db_generated": "evaluation_generated_psnr_db",
-    "eval/enc": "evaluation_encoder_loss",
 }
 
 
@@ -68,8 +67,10 @@ class Meters:
         self.restarts = self._counter("restarts", "Restarts of the worker group", "reason")
         self.lost = self._counter("lost_images", "Images trained again after a restart")
         self.loss = self._gauge("loss", "Mean loss since the last row", "term")
-        helps = {row.name: row.help for row in (*TRAINING, *DERIVED)}
-        self.gauges = {key: self._gauge(name, helps[key]) for key, name in GAUGES.items()}
+        self.evaluation = self._gauge(
+            "evaluation", "Figure of the averaged weights, at the last evaluation", "figure"
+        )
+        self.gauges = {key: self._gauge(name, describe(key).help) for key, name in GAUGES.items()}
         self.variance = self._gauge(
             "latent_variance", "Quantiles of the traced variance v", "trace", "quantile"
         )
@@ -160,6 +161,8 @@ class Exporter:
         for key, value in row.items():
             if key.startswith("loss/"):
                 meters.loss.labels(self._run, key.removeprefix("loss/")).set(value)
+            elif key.startswith(PREFIX):
+                meters.evaluation.labels(self._run, key.removeprefix(PREFIX)).set(value)
             elif key in meters.gauges:
                 meters.gauges[key].labels(self._run).set(value)
         for trace, variance_L in session.objective.variances(session.state).items():

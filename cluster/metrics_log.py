@@ -23,13 +23,15 @@ class MetricsLog:
     def __init__(self, store: Store, images_seen: int) -> None:
         self._store = store
         self._lines = [
-            json.dumps(_plain(row)) for row in read_rows(store) if row["images_seen"] <= images_seen
+            json.dumps(finite_or_null(row))
+            for row in read_rows(store)
+            if row["images_seen"] <= images_seen
         ]
         self._flushed = time.monotonic()
         self._dirty = False
 
     def append(self, row: Mapping[str, float]) -> None:
-        self._lines.append(json.dumps(_plain(row)))
+        self._lines.append(json.dumps(finite_or_null(row)))
         self._dirty = True
         if time.monotonic() - self._flushed >= FLUSH_EVERY_S:
             self.flush()
@@ -41,7 +43,7 @@ class MetricsLog:
             self._flushed = time.monotonic()
 
 
-def _plain(row: Mapping[str, float]) -> dict[str, float | None]:
+def finite_or_null(row: Mapping[str, float]) -> dict[str, float | None]:
     """JSON has no NaN: what is not finite becomes null."""
     return {key: value if math.isfinite(value) else None for key, value in row.items()}
 

@@ -1,95 +1,190 @@
-"""Figures of inversion, over any number of workers.
+"""All figures of a model, over any number of workers.
 
-Each rank takes every W-th image and code; sums and counts are reduced in float64, so the figures
-do not depend on the number of workers beyond the last bits of a sum.
+Batches of images are dealt out over the ranks. What is kept of them are float64 sums and features,
+so the figures do not depend on the number of ranks beyond the last bits of a sum; set metrics are
+taken by rank 0 on the features of all, in order of the images.
 
-Shapes: B samples, L latent elements, C × H × W image in [−1, 1].
+Shapes: B images of a batch, N of a set, L latent elements, F features, C × H × W image.
 """
 
-from collections.abc import Sequence
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganinv.metrics import psnr
-from ganinv.metrics.base import PairMetric
+from ganinv.errors import DataError
+from ganinv.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.held_out import HeldOut, RealFeatures
+from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
+from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
+from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.psnr import psnr_db as psnr_db  # a part of this module's interface
-from ganinv.model import InvertibleGan, to_signed
-from ganinv.seams import SumReduce
+from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv.seams import SumReduce, no_reduction
+
+log = logging.getLogger(__name__)
+BATCH = 32  # images that are read and held at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """Which images of an evaluation this rank takes: rank, rank + world, …"""
+    """Which images of an evaluation this rank takes: of all batches every `world`-th.
+
+    A batch holds the same images on any number of ranks, so networks give the same bits for it.
+    """
 
     rank: int = 0
     world: int = 1
 
-    def of(self, count: int) -> range:
-        return range(self.rank, count, self.world)
+    def batches(self, count: int) -> Iterator[range]:
+        """The numbers of this rank's images out of `count`, batch by batch."""
+        for start in range(self.rank * BATCH, count, self.world * BATCH):
+            yield range(start, min(start + BATCH, count))
 
 
-class InversionSums:
-    """Sums of pair metrics over reconstructions, and of L_enc, batch by batch."""
+class Sums:
+    """Means of named values over all ranks, of which each holds its own sums and counts."""
 
-    def __init__(self, model: InvertibleGan, metrics: Sequence[PairMetric]) -> None:
-        self._model = model
-        self._metrics = tuple(metrics)
-        # Per metric, then L_enc (generated images only), then the number of images.
-        self._test = torch.zeros(len(self._metrics) + 2, dtype=torch.float64)
-        self._generated = torch.zeros_like(self._test)
+    def __init__(self, names: Sequence[str]) -> None:
+        self._place = {name: number for number, name in enumerate(names)}
+        self._total = torch.zeros(len(names), 2, dtype=torch.float64)
 
-    def add_held_out(self, real_BCHW: Tensor) -> None:
-        """Held-out images against their reconstructions G(E(x) ∘ s)."""
-        real = real_BCHW.to(self._model.device)
-        self._test[:-2] += self._pairs(real, self._model.reconstruct(real))
-        self._test[-1] += len(real)
+    def add(self, name: str, value_B: Tensor) -> None:
+        self._total[self._place[name], 0] += value_B.double().sum().cpu()
+        self._total[self._place[name], 1] += len(value_B)
 
-    def add_generated(self, code_BL: Tensor) -> Tensor:
-        """Images of these codes against their reconstructions; returns the images."""
-        image = self._model.decode(code_BL)
-        recovered = self._model.encode(image)
-        self._generated[:-2] += self._pairs(image, self._model.decode(recovered))
-        error = (code_BL.double() - recovered.double()) * self._model.scale_L.double()
-        self._generated[-2] += error.square().mean(1).sum().cpu()
-        self._generated[-1] += len(image)
-        return image
+    def means(self, reduce: SumReduce) -> dict[str, float]:
+        """All ranks call this together; a name without values is left out."""
+        totals = zip(self._place, reduce(self._total).tolist(), strict=True)
+        return {name: total / count for name, (total, count) in totals if count}
 
-    def figures(self, reduce: SumReduce) -> dict[str, float]:
-        """Means over all ranks, which call this together; none of a part without images."""
-        test, generated = reduce(torch.stack([self._test, self._generated])).tolist()
-        found = {}
-        for part, sums in (("test", test), ("generated", generated)):
-            for metric, total in zip(self._metrics, sums, strict=False):
-                if sums[-1]:
-                    found[f"eval/{metric.figure.name}_{part}"] = total / sums[-1]
-        if generated[-1]:
-            found["eval/enc"] = generated[-2] / generated[-1]
+
+Watch = Callable[[Iterable[range], str], Iterable[range]]
+
+
+def unwatched(batches: Iterable[range], title: str) -> Iterable[range]:
+    """For an evaluation that shows no progress."""
+    del title
+    return batches
+
+
+class Evaluator:
+    """Takes the figures of a model again and again, on the same images and codes."""
+
+    def __init__(
+        self,
+        held_out: HeldOut,
+        *,
+        generated: int,
+        seed: int,
+        share: Share | None = None,
+        reduce: SumReduce = no_reduction,
+        watch: Watch = unwatched,
+    ) -> None:
+        """`generated`: number of images. `seed` decides them, and what metrics draw at random."""
+        self.held_out = held_out
+        self.generated = generated
+        self.seed = seed
+        self._share = share or Share()
+        self._reduce = reduce
+        self._watch = watch
+        self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
+        fewest = min(held_out.count, generated)
+        self._pairs = [m for m in pair_metrics() if m.least_pixels <= held_out.resolution]
+        self._sets = [m for m in set_metrics() if m.least_samples <= fewest]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Figures for which the images are too small or too few."""
+        small = [m.figure.name for m in pair_metrics() if m not in self._pairs]
+        few = [f.name for m in set_metrics() if m not in self._sets for f in m.figures]
+        return small + few
+
+    def figures(self, model: InvertibleGan, networks: Sequence[Features]) -> dict[str, float]:
+        """Figures by their names in `metrics.jsonl`; all ranks call this together.
+
+        What cannot be taken of these features (they are not finite) is NaN, and a warning.
+        """
+        sums = Sums(
+            [pair_name(m.figure, part) for m in self._pairs for part in PARTS]
+            + [distance_name(f.name, part) for f in networks for part in PARTS]
+            + [ENCODER_LOSS]
+        )
+        real = self._add_held_out(model, networks, sums)
+        fake = self._add_generated(model, networks, sums)
+        found = sums.means(self._reduce)
+        for f in networks if self._sets else ():
+            real_NF = self._real.gathered(f, real[f.name])
+            fake_MF = fake[f.name].gathered(self._reduce)
+            found |= self._set_figures(f.name, real_NF, fake_MF, model.device)
         return found
 
-    def _pairs(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        sums = [metric.measure(image_BCHW, other_BCHW).sum() for metric in self._metrics]
-        return torch.stack(sums).cpu()
+    def _add_held_out(
+        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
+    ) -> dict[str, FeatureRows]:
+        known = {f.name: self._real.known(f) for f in networks}
+        rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
+        for numbers in self._watch(self._share.batches(self.held_out.count), "held-out images"):
+            byte_BCHW = self.held_out.read(numbers).to(model.device)
+            image_BCHW = to_signed(byte_BCHW)
+            recovered_BCHW = model.reconstruct(image_BCHW)
+            self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
+            for f in networks:
+                known_NF = known[f.name]
+                if known_NF is None:
+                    feature_BF = f.extract(byte_BCHW)
+                    rows[f.name].put(numbers, feature_BF)
+                else:
+                    feature_BF = known_NF[list(numbers)].to(model.device)
+                self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
+        return rows
 
+    def _add_generated(
+        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
+    ) -> dict[str, FeatureRows]:
+        rows = {f.name: FeatureRows(self.generated) for f in networks}
+        for numbers in self._watch(self._share.batches(self.generated), "generated images"):
+            code_BL = model.prior(numbers, self.seed)
+            image_BCHW = model.decode(code_BL)
+            recovered_BL = model.encode(image_BCHW)
+            error_BL = (code_BL.double() - recovered_BL.double()) * model.scale_L.double()
+            sums.add(ENCODER_LOSS, error_BL.square().mean(1))
+            recovered_BCHW = model.decode(recovered_BL)
+            self._add_pairs(sums, "generated", image_BCHW, recovered_BCHW)
+            for f in networks:
+                feature_BF = f.extract(to_bytes(image_BCHW))
+                rows[f.name].put(numbers, feature_BF)
+                self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
+        return rows
 
-def inversion_figures(
-    model: InvertibleGan,
-    held_out_BCHW: Tensor,
-    *,
-    generated: int,
-    seed: int,
-    share: Share,
-    reduce: SumReduce,
-) -> dict[str, float]:
-    """PSNR of reconstructed held-out and generated images, and L_enc of generated ones.
+    def _add_pairs(self, sums: Sums, part: str, image_BCHW: Tensor, other_BCHW: Tensor) -> None:
+        for metric in self._pairs:
+            sums.add(pair_name(metric.figure, part), metric.measure(image_BCHW, other_BCHW))
 
-    `held_out_BCHW`: this rank's share, uint8. `generated`: number of generated images in all. All
-    ranks call this together.
-    """
-    sums = InversionSums(model, [psnr.METRIC])
-    if len(held_out_BCHW):
-        sums.add_held_out(to_signed(held_out_BCHW))
-    if share.of(generated):
-        sums.add_generated(model.prior(list(share.of(generated)), seed))
-    return sums.figures(reduce)
+    def _add_distance(
+        self, sums: Sums, part: str, features: Features, feature_BF: Tensor, other_BCHW: Tensor
+    ) -> None:
+        other_BF = features.extract(to_bytes(other_BCHW))
+        sums.add(distance_name(features.name, part), FEATURE_DISTANCE.measure(feature_BF, other_BF))
+
+    def _set_figures(
+        self, features: str, real_NF: Tensor, fake_MF: Tensor, device: torch.device
+    ) -> dict[str, float]:
+        names = [set_name(figure, features) for m in self._sets for figure in m.figures]
+        value_K = torch.zeros(len(names), dtype=torch.float64)
+        if self._share.rank == 0:  # the others would only do the same work again
+            real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
+            found = [v for m in self._sets for v in self._measured(m, real_NF, fake_MF)]
+            value_K = torch.tensor(found, dtype=torch.float64)
+        return dict(zip(names, self._reduce(value_K).tolist(), strict=True))
+
+    def _measured(self, metric: SetMetric, real_NF: Tensor, fake_MF: Tensor) -> list[float]:
+        try:
+            return list(metric.measure(real_NF, fake_MF, seed=self.seed).values())
+        # LinAlgError is public and documented, but not declared as an export.
+        except (DataError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            log.warning("a figure is left empty: %s", error)
+            return [math.nan] * len(metric.figures)

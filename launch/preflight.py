@@ -17,7 +17,8 @@ from datasets.source import BuildOptions, Progress, find_source
 from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams import Store
-from launch.schema import RunConfig
+from launch.features import FeatureNetworks
+from launch.schema import LEAST_SAMPLES, RunConfig
 
 CHECKOUT = Path(__file__).parents[1]
 # What makes a run this run; everything else may change when it goes on.
@@ -66,6 +67,20 @@ def prepare_data(
             seed=0,
         )
     return index
+
+
+def check_evaluation(config: RunConfig, index: Index) -> None:
+    """Raises `ConfigError` for a feature network that does not work, or nothing to compare with."""
+    held_out = index.samples("test")
+    if config.evaluate.takes_features and held_out < LEAST_SAMPLES:
+        raise ConfigError(
+            f"evaluate.features = {config.evaluate.features}: compares generated images with "
+            f"held-out ones, at least {LEAST_SAMPLES}, and {config.data.url} has {held_out}; use a "
+            "data set with a split 'test', or set evaluate.features=[]"
+        )
+    blank = torch.zeros(1, 3, index.resolution, index.resolution, dtype=torch.uint8)
+    for features in FeatureNetworks(config.evaluate, blank.device).fixed:
+        features.extract(blank)
 
 
 def _load_or_build(

@@ -1,18 +1,23 @@
 """The options there are: one dataclass per section, most of them beside their owners."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
+from ganinv.metrics.base import set_metrics
 from ganinv.training import TrainConfig
 
 # Sections whose dataclass depends on a name, and where that name is looked up.
 CHOICES = {"objective": objectives, "network": networks}
 # Keys that hold a place: a directory or a URL.
-LOCATIONS = ("storage.run", "data.url")
+LOCATIONS = ("storage.run", "data.url", "evaluate.inception")
+# Feature networks by name; FID's Inception comes as a file.
+FEATURES = ("own", "pixels", "lite0")
+# Real and generated images each, for every figure on features.
+LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,18 +42,46 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateConfig:
-    """Inversion figures during training, on the averaged weights."""
+class FigureOptions:
+    """What the figures of every evaluation, in training or after it, are taken on."""
+
+    seed: int = 0  # of the generated images, and of what metrics draw at random
+    features: list[str] = field(default_factory=lambda: ["pixels"])  # networks, see FEATURES
+    inception: str | None = None  # adds FID and KID: the Inception of 2015 as a TorchScript file
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed = {self.seed}: must be 0 or more")
+        unknown = [name for name in self.features if name not in FEATURES]
+        if unknown or len(set(self.features)) < len(self.features):
+            raise ConfigError(
+                f"features = {self.features}: choose among {', '.join(FEATURES)}, each at most once"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateConfig(FigureOptions):
+    """Evaluation during training, on the averaged weights."""
 
     every: int = 100_000  # images; taken with the first row after each multiple
     test_images: int = 512  # held-out images, at most
     generated_images: int = 512
-    seed: int = 0  # of the generated images
 
     def __post_init__(self) -> None:
+        FigureOptions.__post_init__(self)
         for key in ("every", "test_images", "generated_images"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+        if self.takes_features and min(self.test_images, self.generated_images) < LEAST_SAMPLES:
+            raise ConfigError(
+                f"test_images = {self.test_images}, evaluate.generated_images = "
+                f"{self.generated_images}: figures on features take at least {LEAST_SAMPLES} of "
+                "each; raise them, or set evaluate.features=[]"
+            )
+
+    @property
+    def takes_features(self) -> bool:
+        return bool(self.features or self.inception)
 
 
 SECTIONS: dict[str, type] = {

@@ -17,6 +17,7 @@ from ganinv.seams import Store
 from launch.arguments import parse
 from launch.config import load_config, load_recipe, recipe_names
 from launch.preflight import (
+    check_evaluation,
     check_packages,
     check_same_run,
     check_storage,
@@ -62,6 +63,7 @@ def train(config: RunConfig, out: Console) -> int:
     store = check_storage(config)
     with counting(out) as watching:
         index = prepare_data(config, watching, out.print)
+    check_evaluation(config, index)
     _announce(config, index, store, out)
     store.write("config.yaml", yaml.safe_dump(record(config, index), sort_keys=False).encode())
     # Ray takes over the signals as it starts, so they are taken back after.

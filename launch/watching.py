@@ -1,26 +1,25 @@
-"""What a worker tells while it trains: log lines, metrics, progress and figures of inversion."""
+"""What a worker tells while it trains: log lines, metrics and progress."""
 
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import ray
-from torch import Tensor
+import torch
 
-from cluster.collectives import all_reduce_sum, rank, world_size
+from cluster.collectives import rank, world_size
+from cluster.config import ClusterConfig
 from cluster.exporter import Exporter
 from cluster.metrics_log import MetricsLog
-from datasets.index import Index
-from datasets.loader import read_samples
-from ganinv.evaluation import Share, inversion_figures
+from ganinv.errors import GanInvError, StorageError
 from ganinv.loop import Row
 from ganinv.seams import Store
 from ganinv.training import Session
-from launch.schema import RunConfig
 
 REPORT_EVERY_S = 0.5  # to the driver's progress bar
+ROOMS = ("ganinv", "datasets", "cluster", "launch")  # whose log lines a person should read
 
 
 class SayHandler(logging.Handler):
@@ -33,6 +32,23 @@ class SayHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         self._directory.say.remote(f"rank {rank()}: {level}{record.getMessage()}")
+
+
+def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None]) -> None:
+    """`work` as a worker does it: it is heard, and errors that no restart mends end the run."""
+    for room in ROOMS:
+        logging.getLogger(room).addHandler(SayHandler(directory))
+        logging.getLogger(room).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
+    if ray.get(directory.error.remote()) is not None:
+        return  # a group that Ray restarted although the run is over
+    # Workers that share cores and each start a thread per core mostly wait for one another.
+    torch.set_num_threads(max(1, int(cluster.cpus_per_worker)))
+    try:
+        work()
+    except StorageError:
+        raise  # an outage may pass: Ray starts the group again, within its budget
+    except GanInvError as error:
+        ray.get(directory.fail.remote(error))
 
 
 class Watcher:
@@ -82,41 +98,3 @@ class Watcher:
         except ray.exceptions.RayError:
             return  # the driver has gone, and this worker is about to
         self._stop.set()
-
-
-@dataclass
-class Evaluation:
-    """Inversion figures with the first row, every `evaluate.every` images, and the last."""
-
-    config: RunConfig
-    session: Session
-    data: Store
-    index: Index
-    _held_out: Tensor | None = None
-
-    def __call__(self) -> Row:
-        if not self._due():
-            return {}
-        options = self.config.evaluate
-        return inversion_figures(
-            self.session.model(),
-            self._share_of_held_out(),
-            generated=options.generated_images,
-            seed=options.seed,
-            share=Share(rank=rank(), world=world_size()),
-            reduce=all_reduce_sum,
-        )
-
-    def _due(self) -> bool:
-        seen, step = self.session.images_seen, self.config.train.global_batch
-        first = seen - step < self.config.train.log_every <= seen
-        every, row = self.config.evaluate.every, self.config.train.log_every
-        last_row = max(0, (seen // row - 1) * row)  # as far as it can be told without memory
-        return first or seen >= self.config.train.images or seen // every > last_row // every
-
-    def _share_of_held_out(self) -> Tensor:
-        if self._held_out is None:
-            count = min(self.config.evaluate.test_images, self.index.samples("test"))
-            images, _, _ = read_samples(self.data, self.index, "test", 0, count)
-            self._held_out = images[rank() :: world_size()]
-        return self._held_out

@@ -13,39 +13,26 @@ from cluster import checkpoint
 from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.counting import CountingStore
 from cluster.engine import DeepSpeedEngine
+from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
 from cluster.storage import open_store
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from ganinv import networks, objectives
-from ganinv.errors import GanInvError, StorageError
 from ganinv.loop import run
 from ganinv.training import Session, new_session, split_batch
+from launch.evaluating import Evaluation
 from launch.schema import RunConfig
-from launch.watching import Evaluation, SayHandler, Watcher
+from launch.watching import Watcher, run_worker
 
 log = logging.getLogger(__name__)
-ROOMS = ("ganinv", "datasets", "cluster", "launch")  # whose log lines a person should read
 
 
 def train_worker(payload: dict[str, Any]) -> None:
-    """Ray Train's training function. Errors that no restart can mend go to the directory."""
-    directory = payload["directory"]
+    """Ray Train's training function."""
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    for room in ROOMS:
-        logging.getLogger(room).addHandler(SayHandler(directory))
-        logging.getLogger(room).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
-    if ray.get(directory.error.remote()) is not None:
-        return  # a group that Ray restarted although the run is over
-    config: RunConfig = payload["config"]
-    # Workers that share cores and each start a thread per core mostly wait for one another.
-    torch.set_num_threads(max(1, int(config.cluster.cpus_per_worker)))
-    try:
-        _train(config, directory)
-    except StorageError:
-        raise  # an outage may pass: Ray starts the group again, within its budget
-    except GanInvError as error:
-        ray.get(directory.fail.remote(error))
+    config, directory = payload["config"], payload["directory"]
+    run_worker(directory, config.cluster, lambda: _train(config, directory))
 
 
 def build_session(config: RunConfig, index: Index, device: torch.device) -> Session:
@@ -90,7 +77,9 @@ def _train(config: RunConfig, directory: Any) -> None:
             log.info("going on from checkpoint %s", manifest.name)
             exporter.committed(manifest.images_seen)
         watcher = Watcher(exporter, directory, storage, session.images_seen)
-        evaluation = Evaluation(config, session, data, index)
+        evaluation = Evaluation(config, session, data=data, index=index, run=storage)
+        if rank() == 0:
+            forget_after(storage, session.images_seen)
         identity = checkpoint.RunIdentity(
             seed=config.train.seed,
             data_fingerprint=index.fingerprint,

@@ -1,4 +1,4 @@
-"""One file per metric, holding its `METRIC`, one of the two kinds in `base`."""
+"""One file per metric, holding its `METRIC`, one of the kinds in `base`."""
 
 from ganinv.families import Family
 

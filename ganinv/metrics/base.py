@@ -1,8 +1,9 @@
-"""What a metric is: one of two kinds of pure functions, and the figures that it gives.
+"""What a metric is: one of three kinds of pure functions, and the figures that it gives.
 
-A *pair metric* compares each image with its reconstruction, so that sums and counts over any
-number of ranks are all that is kept. A *set metric* compares the features of real images with
-those of generated ones as two clouds of points; `features.FeatureRows` gathers them over ranks.
+A *pair metric* compares each image with its reconstruction, a *feature pair metric* the features of
+both, so that sums and counts over any number of ranks are all that is kept. A *set metric* compares
+the features of real images with those of generated ones as two clouds of points;
+`features.FeatureRows` gathers them over ranks.
 
 Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated samples, F features.
 """
@@ -56,6 +57,18 @@ class PairMetric:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FeaturePairMetric:
+    """Compares images with images, one by one, by their features."""
+
+    figure: Figure
+    function: Callable[[Tensor, Tensor], Tensor]  # (B × F, the same) → B, float64
+
+    def measure(self, feature_BF: Tensor, other_BF: Tensor) -> Tensor:
+        """The figure of each image, B, float64."""
+        return self.function(feature_BF.double(), other_BF.double())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetMetric:
     """Compares the features of real and of generated images.
 
@@ -65,7 +78,6 @@ class SetMetric:
     figures: tuple[Figure, ...]
     function: Callable[[Tensor, Tensor, int], Sequence[float]]
     least_samples: int = 2  # of each set
-    equal_sizes: bool = False  # takes N = M only
 
     def measure(self, real_NF: Tensor, fake_MF: Tensor, *, seed: int) -> dict[str, float]:
         """Figures by name; `seed` decides what is drawn at random, if anything is.
@@ -75,11 +87,10 @@ class SetMetric:
         """
         n, m = len(real_NF), len(fake_MF)
         names = ", ".join(figure.name for figure in self.figures)
-        if min(n, m) < self.least_samples or (self.equal_sizes and n != m):
-            kind = "equally many" if self.equal_sizes else "enough"
+        if min(n, m) < self.least_samples:
             raise ConfigError(
-                f"{names} of {n} real and {m} generated samples: it takes {kind} of both, at "
-                f"least {self.least_samples}; change the numbers of samples"
+                f"{names} of {n} real and {m} generated samples: it takes at least "
+                f"{self.least_samples} of both; raise the numbers of samples"
             )
         if real_NF.shape[1:] != fake_MF.shape[1:]:
             raise ConfigError(

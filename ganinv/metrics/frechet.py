@@ -4,13 +4,15 @@ Paper: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule …" (FID
 
     d² = ‖μ_r − μ_g‖² + Tr(Σ_r + Σ_g − 2 (Σ_r Σ_g)^½)
 
-With symmetric roots R = Σ_r^½ and S = Σ_g^½, Tr (Σ_r Σ_g)^½ = Tr (R Σ_g R)^½ is the sum of the
-singular values of R S. Nothing but sums of samples enters, so that moments add over ranks.
+With any factors Σ_r = AᵀA and Σ_g = BᵀB, Tr (Σ_r Σ_g)^½ is the sum of the singular values of A Bᵀ.
+Symmetric roots of the covariances are such factors, and so are the centred samples themselves,
+over √(n − 1): the smaller ones where there are fewer samples than features.
 Biased for few samples: compare only figures of equal N. It is FID only on FID's Inception features.
 
 Shapes: N and M samples, F features.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -64,8 +66,22 @@ def _root(covariance_FF: Tensor) -> Tensor:
     return root_FF
 
 
+def frechet_of_few(real_NF: Tensor, fake_MF: Tensor) -> float:
+    """The same of the samples themselves, without a matrix of F × F: O(N M F)."""
+    real, fake = _factor(real_NF), _factor(fake_MF)
+    overlap = torch.linalg.svdvals(real @ fake.T).sum()
+    spread = real.square().sum() + fake.square().sum() - 2 * overlap
+    return float((real_NF.mean(0) - fake_MF.mean(0)).square().sum() + spread)
+
+
+def _factor(feature_NF: Tensor) -> Tensor:
+    return (feature_NF - feature_NF.mean(0)) / math.sqrt(len(feature_NF) - 1)
+
+
 def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int) -> tuple[float]:
     del seed  # nothing is drawn
+    if max(len(real_NF), len(fake_MF)) < real_NF.shape[1]:
+        return (frechet_of_few(real_NF, fake_MF),)
     return (frechet_distance(moments(real_NF), moments(fake_MF)),)
 
 

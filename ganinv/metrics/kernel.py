@@ -59,7 +59,7 @@ METRIC = SetMetric(
         Figure(
             name="kd",
             higher_is_better=False,
-            meaning="kernel distance",
+            meaning="Kernel distance",
             on_inception="kid",
         ),
     ),

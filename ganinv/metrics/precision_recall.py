@@ -56,12 +56,12 @@ METRIC = SetMetric(
         Figure(
             name="precision",
             higher_is_better=True,
-            meaning="generated within real manifold",
+            meaning="Share of generated images within the real manifold",
         ),
         Figure(
             name="recall",
             higher_is_better=True,
-            meaning="real within generated manifold",
+            meaning="Share of real images within the generated manifold",
         ),
     ),
     function=_measure,

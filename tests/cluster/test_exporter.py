@@ -49,6 +49,7 @@ def test_states_sum_to_the_wall_time_although_they_nest() -> None:
 def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     session = train_locally("pvdgan", 16)
     row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
+    row |= {"eval/psnr_db_test": 17.5, "eval/fd_lite0": 250.0}
     with (
         closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
         closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
@@ -65,10 +66,17 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     assert one["ganinv_images_total", frozenset([run, rank])] == 16
     assert one["ganinv_nonfinite_steps_total", frozenset([run, rank])] == 1
     assert one["ganinv_loss", frozenset([run, ("term", "enc")])] == 0.5
+    assert one["ganinv_evaluation", frozenset([run, ("figure", "psnr_db_test")])] == 17.5
+    assert one["ganinv_evaluation", frozenset([run, ("figure", "fd_lite0")])] == 250
     assert one["ganinv_world_size", frozenset([run])] == 2
     assert one["ganinv_restarts_total", frozenset([run, rank, ("reason", "failure")])] == 2
     names = {name for name, _ in two}
     assert "ganinv_images_total" in names
-    assert not names & {"ganinv_loss", "ganinv_world_size", "ganinv_restarts_total"}
+    assert not names & {
+        "ganinv_loss",
+        "ganinv_evaluation",
+        "ganinv_world_size",
+        "ganinv_restarts_total",
+    }
     assert len(one) <= 300
     assert len(two) <= 60

@@ -1,71 +1,36 @@
-"""Figures of inversion: known values, and the same over any number of workers."""
+"""Figures of an evaluation: values written out, batches, what is kept, and what is left out."""
 
 import math
 
 import pytest
 import torch
-from torch import Tensor
 
-from ganinv.evaluation import Share, inversion_figures, psnr_db
-from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv import evaluation
+from ganinv.evaluation import Share, Sums, psnr_db
+from ganinv.metrics import frechet, ssim
+from ganinv.metrics.features import pixel_features
+from ganinv.model import to_bytes, to_signed
 from ganinv.seams import no_reduction
-from tests.support.runs import NETWORK, RandomImages, build_networks
-
-SEED = 5
-
-
-@pytest.fixture(scope="module")
-def model() -> InvertibleGan:
-    generator, discriminator = build_networks()
-    scale_L = torch.linspace(0.5, 1.5, NETWORK.latent_size)
-    return InvertibleGan(
-        generator=generator, discriminator=discriminator, scale_L=scale_L, batch_size=3
-    )
+from ganinv.statistics import describe
+from tests.support.evaluations import SEED, CountedFeatures, KeptFeatures, evaluator, images, model
 
 
-def images(count: int) -> Tensor:
-    source = RandomImages(global_batch=1)
-    return torch.stack([source.image(number) for number in range(8)])[:count]
-
-
-def figures_of_shares(
-    model: InvertibleGan, held_out: int, generated: int, world: int
-) -> list[dict[str, float]]:
-    """Every rank's figures; first each rank's own sums are taken down, then all get their total."""
-    real_BCHW = images(held_out)
-    sums: list[Tensor] = []
-
-    def take_down(total: Tensor) -> Tensor:
-        sums.append(total.clone())
-        return total
-
-    def figures(rank: int, *, joined: bool) -> dict[str, float]:
-        share = Share(rank=rank, world=world)
-        return inversion_figures(
-            model,
-            real_BCHW[list(share.of(held_out))],
-            generated=generated,
-            seed=SEED,
-            share=share,
-            reduce=(lambda _: torch.stack(sums).sum(0)) if joined else take_down,
-        )
-
-    for rank in range(world):
-        figures(rank, joined=False)
-    return [figures(rank, joined=True) for rank in range(world)]
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "BATCH", 3)
 
 
 @pytest.mark.parametrize(("difference", "decibel"), [(2.0, 0.0), (0.2, 20.0), (0.002, 60.0)])
 def test_psnr_of_a_constant_difference(difference: float, decibel: float) -> None:
     """The range of [−1, 1] is 2, so PSNR = 20 log10(2 / difference)."""
-    image_BCHW = to_signed(images(2)).double()
+    image_BCHW = to_signed(images(range(2))).double()
     found_B = psnr_db(image_BCHW, image_BCHW + difference)
     torch.testing.assert_close(found_B, torch.full((2,), decibel).double(), rtol=1e-9, atol=1e-9)
 
 
 def test_psnr_is_symmetric_per_image_and_infinite_for_equal_images() -> None:
-    image_BCHW = to_signed(images(3))
-    other_BCHW = to_signed(images(4))[1:]
+    image_BCHW = to_signed(images(range(3)))
+    other_BCHW = to_signed(images(range(4)))[1:]
     other_BCHW[0] = image_BCHW[0]
     found_B = psnr_db(image_BCHW, other_BCHW)
     assert torch.equal(found_B, psnr_db(other_BCHW, image_BCHW))
@@ -74,45 +39,121 @@ def test_psnr_is_symmetric_per_image_and_infinite_for_equal_images() -> None:
     assert float(found_B[1]) == pytest.approx(20 * math.log10(2) - 10 * math.log10(mean_square))
 
 
-@pytest.mark.parametrize(("held_out", "generated"), [(7, 8), (2, 1)])
-@pytest.mark.parametrize("world", [2, 3])
-def test_figures_do_not_depend_on_the_number_of_workers(
-    model: InvertibleGan, held_out: int, generated: int, world: int
-) -> None:
-    """Also where a worker has no image at all."""
-    (expected,) = figures_of_shares(model, held_out, generated, world=1)
-    assert expected.keys() == {"eval/psnr_db_test", "eval/psnr_db_generated", "eval/enc"}
-    for figures in figures_of_shares(model, held_out, generated, world):
-        assert figures == pytest.approx(expected, rel=1e-6)
-
-
-def test_figures_are_those_of_the_paper_written_out(model: InvertibleGan) -> None:
-    (figures,) = figures_of_shares(model, 5, 6, world=1)
+def test_figures_are_those_of_the_papers_written_out() -> None:
+    """On all images at once; the batches of the evaluation are of three, and the last one less."""
+    gan, features = model(), CountedFeatures().features()
+    found = evaluator(8, 7).figures(gan, [features])
     with torch.no_grad():
-        real_BCHW = to_signed(images(5))
-        code_BL = model.discriminator(real_BCHW).latent_BL
-        recovered_BCHW = model.generator(code_BL * model.scale_L).clamp(-1, 1)
-        z_BL = model.prior(range(6), SEED)
-        generated_BCHW = model.generator(z_BL * model.scale_L).clamp(-1, 1)
-        z_recovered_BL = model.discriminator(generated_BCHW).latent_BL
-    error = ((z_BL - z_recovered_BL) * model.scale_L).square().mean()
-    assert figures["eval/enc"] == pytest.approx(float(error), rel=1e-5)
-    psnr = float(psnr_db(real_BCHW, recovered_BCHW).mean())
-    assert figures["eval/psnr_db_test"] == pytest.approx(psnr, rel=1e-5)
-
-
-def test_a_part_without_images_has_no_figure(model: InvertibleGan) -> None:
-    (figures,) = figures_of_shares(model, 0, 2, world=1)
-    assert figures.keys() == {"eval/psnr_db_generated", "eval/enc"}
-    figures = inversion_figures(
-        model, images(2), generated=0, seed=SEED, share=Share(), reduce=no_reduction
+        real = to_signed(images(range(8)))
+        real_again = gan.generator(gan.discriminator(real).latent_BL * gan.scale_L).clamp(-1, 1)
+        z_BL = gan.prior(range(7), SEED)
+        fake = gan.generator(z_BL * gan.scale_L).clamp(-1, 1)
+        z_again_BL = gan.discriminator(fake).latent_BL
+        fake_again = gan.generator(z_again_BL * gan.scale_L).clamp(-1, 1)
+    real_NF, real_again_NF, fake_MF, fake_again_MF = (
+        features.extract(to_bytes(x)) for x in (real, real_again, fake, fake_again)
     )
-    assert figures.keys() == {"eval/psnr_db_test"}
+    expected = {
+        "eval/enc": ((z_BL - z_again_BL) * gan.scale_L).square().mean(),
+        "eval/psnr_db_test": psnr_db(real, real_again).mean(),
+        "eval/psnr_db_generated": psnr_db(fake, fake_again).mean(),
+        "eval/ssim_test": ssim.ssim(real.double(), real_again.double()).mean(),
+        "eval/feature_distance_counted_test": (real_NF - real_again_NF).square().mean(),
+        "eval/feature_distance_counted_generated": (fake_MF - fake_again_MF).square().mean(),
+        "eval/fd_counted": frechet.frechet_of_few(real_NF.double(), fake_MF.double()),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(
+        {name: float(value) for name, value in expected.items()}, rel=1e-5
+    )
 
 
-def test_shares_take_every_image_once() -> None:
-    taken = [number for rank in range(3) for number in Share(rank=rank, world=3).of(8)]
-    assert sorted(taken) == list(range(8))
+def test_every_figure_is_described() -> None:
+    found = evaluator(5, 5).figures(model(), [CountedFeatures().features(), pixel_features()])
+    assert len(found) == 5 + 2 * (2 + 5)
+    texts = {describe(name).help for name in found}
+    assert len(texts) == len(found)
+    assert all(describe(name).name == name for name in found)
+    assert all(isinstance(describe(name).higher_is_better, bool) for name in found)
+
+
+def test_published_names_are_described_and_others_are_not() -> None:
+    assert describe("eval/fid").help == "Fréchet distance, on the features inception"
+    assert describe("eval/precision_lite0").higher_is_better
+    assert describe("eval/psnr_db_generated").unit == "dB"
+    assert describe("loss/d").higher_is_better is None
+    for name in ("eval/fid_lite0", "eval/fd", "eval/psnr_db", "loss", "eval/fd_inception"):
+        with pytest.raises(KeyError):
+            describe(name)
+
+
+def test_features_of_held_out_images_are_taken_once_and_kept() -> None:
+    """In this process, and beyond it; the figures are the same bits."""
+    references, counted = KeptFeatures(), CountedFeatures()
+    first = evaluator(8, 6, references)
+    expected = first.figures(model(), [counted.features()])
+    assert counted.seen == 2 * 8 + 2 * 6
+    assert references.kept["counted"].shape == (8, 48)
+    assert references.kept["counted"].dtype == torch.float32
+    counted.seen = 0
+    assert first.figures(model(), [counted.features()]) == expected
+    assert counted.seen == 8 + 2 * 6
+    counted.seen = 0
+    assert evaluator(8, 6, references).figures(model(), [counted.features()]) == expected
+    assert counted.seen == 8 + 2 * 6
+
+
+def test_features_without_a_hash_are_never_kept() -> None:
+    """The run's own change as it goes on."""
+    references, counted = KeptFeatures(), CountedFeatures()
+    again = evaluator(8, 6, references)
+    for _ in range(2):
+        again.figures(model(), [counted.features(sha256=None)])
+    assert counted.seen == 2 * (2 * 8 + 2 * 6)
+    assert references.kept == {}
+
+
+def test_features_that_are_not_finite_leave_figures_empty(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    features = CountedFeatures().features(sha256=None)
+    object.__setattr__(features, "extract", lambda image: image.float().flatten(1) / 0)
+    found = evaluator(6, 6).figures(model(), [features])
+    empty = {name for name, value in found.items() if math.isnan(value)}
+    stems = ("fd", "kd", "precision", "recall", "swd")
+    assert {f"eval/{stem}_counted" for stem in stems} <= empty
+    assert math.isfinite(found["eval/psnr_db_test"])
+    assert "not finite" in caplog.text
+
+
+@pytest.mark.parametrize(("held_out", "generated"), [(0, 6), (6, 3)])
+def test_sets_that_are_too_small_have_fewer_figures(held_out: int, generated: int) -> None:
+    some = evaluator(held_out, generated)
+    found = some.figures(model(), [pixel_features()])
+    assert ("eval/psnr_db_test" in found) == (held_out > 0)
+    assert "eval/enc" in found
+    assert "eval/precision_pixels" not in found
+    assert "precision" in some.left_out
+    assert all(math.isfinite(value) for value in found.values())
+
+
+def test_batches_take_every_image_once_and_are_the_same_on_any_number_of_ranks() -> None:
+    whole = list(Share().batches(8))
+    assert whole == [range(3), range(3, 6), range(6, 8)]
+    for world in (1, 2, 3, 5):
+        ranks = [list(Share(rank=rank, world=world).batches(8)) for rank in range(world)]
+        assert sorted((b for batches in ranks for b in batches), key=min) == whole
+        assert max(map(len, ranks)) - min(map(len, ranks)) <= 1
+
+
+def test_means_are_of_all_values_however_they_were_dealt_out() -> None:
+    values = torch.arange(10).double() / 7
+    sums = Sums(["a", "b", "none"])
+    for part in values.split(3):
+        sums.add("a", part)
+    sums.add("b", values[:1])
+    found = sums.means(no_reduction)
+    assert found == {"a": pytest.approx(float(values.mean())), "b": 0}
+    assert sums.means(lambda total: 3 * total) == pytest.approx(found)
 
 
 def test_bytes_to_signed_and_back_is_exact() -> None:

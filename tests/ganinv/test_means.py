@@ -1,5 +1,7 @@
 """Means of statistics: plain means over steps, parts and ranks, whenever they are folded."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -51,7 +53,9 @@ def joined(ranks: list[Means]) -> SumReduce:
 def test_a_flush_gives_plain_means_and_begins_anew(values: list[float]) -> None:
     means = filled(values)
     assert means.flush(no_reduction) == expected(values)
-    assert means.flush(no_reduction) == {}
+    nothing = means.flush(no_reduction)
+    assert nothing.keys() == set(NAMES)
+    assert all(math.isnan(value) for value in nothing.values())
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,14 +12,21 @@ from torch import Tensor
 
 from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
-from ganinv.evaluation import Share
-from ganinv.metrics.base import Figure, PairMetric, SetMetric, pair_metrics, set_metrics
+from ganinv.metrics.base import (
+    FeaturePairMetric,
+    Figure,
+    PairMetric,
+    SetMetric,
+    pair_metrics,
+    set_metrics,
+)
 from ganinv.metrics.features import FeatureRows
 
 SEED = 3
 METRICS = {name: metrics.find(name).METRIC for name in metrics.names()}
 PAIRS = {name: metric for name, metric in METRICS.items() if isinstance(metric, PairMetric)}
 SETS = {name: metric for name, metric in METRICS.items() if isinstance(metric, SetMetric)}
+FEATURE_PAIRS = {n: m for n, m in METRICS.items() if isinstance(m, FeaturePairMetric)}
 pairs = pytest.mark.parametrize("metric", PAIRS.values(), ids=PAIRS.keys())
 sets = pytest.mark.parametrize("metric", SETS.values(), ids=SETS.keys())
 
@@ -33,11 +40,12 @@ def images(seed: int, count: int = 5) -> Tensor:
 
 
 def figures() -> list[Figure]:
-    return [m.figure for m in PAIRS.values()] + [f for m in SETS.values() for f in m.figures]
+    alone = [m.figure for m in (*PAIRS.values(), *FEATURE_PAIRS.values())]
+    return alone + [f for m in SETS.values() for f in m.figures]
 
 
 def test_every_metric_is_of_one_kind_and_every_figure_has_its_own_name() -> None:
-    assert PAIRS.keys() | SETS.keys() == set(metrics.names())
+    assert PAIRS.keys() | FEATURE_PAIRS.keys() | SETS.keys() == set(metrics.names())
     assert pair_metrics() == list(PAIRS.values())
     assert set_metrics() == list(SETS.values())
     for features in ("own", "inception"):
@@ -54,7 +62,7 @@ def test_published_names_are_kept_for_published_features() -> None:
 
 
 def test_a_metric_of_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigError, match="choose frechet, "):
+    with pytest.raises(ConfigError, match="choose feature_distance, frechet, "):
         metrics.find("base")
 
 
@@ -85,6 +93,19 @@ def test_images_that_are_too_small_are_refused(metric: PairMetric) -> None:
     assert metric.measure(small, small + 0.5).isfinite().all()
     with pytest.raises(ConfigError, match=metric.figure.name):
         metric.measure(small[..., 1:], small[..., 1:])
+
+
+@pytest.mark.parametrize("metric", FEATURE_PAIRS.values(), ids=FEATURE_PAIRS.keys())
+def test_features_are_compared_one_by_one_and_either_way(metric: FeaturePairMetric) -> None:
+    x, y = normal(5, 7).float(), normal(5, 7, seed=1).float()
+    found_B = metric.measure(x, y)
+    assert found_B.dtype == torch.float64
+    assert torch.equal(metric.measure(y, x), found_B)
+    alone = [metric.measure(x[i : i + 1], y[i : i + 1]) for i in range(5)]
+    torch.testing.assert_close(torch.cat(alone), found_B)
+    assert not metric.measure(x, x).any()
+    nearer_B = metric.measure(x, x + (y - x) / 2)
+    assert ((nearer_B > found_B) == metric.figure.higher_is_better).all()
 
 
 @sets
@@ -143,7 +164,7 @@ def gathered(feature_NF: Tensor, world: int, batch: int) -> list[Tensor]:
             return total
 
         rows = FeatureRows(len(feature_NF))
-        numbers = Share(rank=rank, world=world).of(len(feature_NF))
+        numbers = range(rank, len(feature_NF), world)
         for start in range(0, len(numbers), batch):
             some = numbers[start : start + batch]
             rows.put(some, feature_NF[list(some)])

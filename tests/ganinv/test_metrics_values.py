@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganinv.metrics import frechet, kernel, precision_recall, ssim, swd
+from ganinv.metrics import feature_distance, frechet, kernel, precision_recall, ssim, swd
 from ganinv.metrics.frechet import Moments, frechet_distance, moments
 
 SEED = 4
@@ -65,6 +65,22 @@ def test_frechet_of_a_set_with_itself_is_zero(samples: int) -> None:
     """Also with fewer samples than features, where the covariance has no full rank."""
     found = moments(normal(samples, 32))
     assert frechet_distance(found, found) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("samples", [(40, 30), (40, 5), (6, 9)])
+def test_frechet_of_samples_that_are_shifted(samples: tuple[int, int]) -> None:
+    """With more samples than features by moments, with fewer by the samples themselves."""
+    real, fake = normal(samples[0], 12), normal(samples[1], 12, seed=1) * 2
+    by_moments = frechet_distance(moments(real), moments(fake))
+    assert frechet.frechet_of_few(real, fake) == pytest.approx(by_moments, rel=1e-6)
+    shift = torch.arange(12).double() / 10
+    (moved,) = frechet.METRIC.measure(real, real + shift, seed=SEED).values()
+    assert moved == pytest.approx(float(shift.square().sum()))
+    (wider,) = frechet.METRIC.measure(real, 3 * real, seed=SEED).values()
+    spread = float(4 * real.var(0).sum() + 4 * real.mean(0).square().sum())
+    assert wider == pytest.approx(spread)
+    (itself,) = frechet.METRIC.measure(real, real.clone(), seed=SEED).values()
+    assert itself == pytest.approx(0, abs=1e-9)
 
 
 def test_moments_are_numpys_and_add_over_shares() -> None:
@@ -161,6 +177,15 @@ def test_precision_without_recall() -> None:
     assert recall <= 0.02
 
 
+# Feature distance
+
+
+def test_feature_distance_is_the_mean_square_of_each_image() -> None:
+    feature_BF = torch.zeros(2, 4)
+    other_BF = torch.tensor([[1.0, 1, 1, 1], [0, 0, 4, 0]])
+    assert feature_distance.METRIC.measure(feature_BF, other_BF).tolist() == [1, 4]
+
+
 # SSIM
 
 
@@ -233,6 +258,20 @@ def test_swd_along_one_axis_is_that_of_numpy() -> None:
     sorted_real, sorted_fake = np.sort(real.numpy(), 0), np.sort(fake.numpy(), 0)
     expected = math.sqrt(((sorted_real - sorted_fake) ** 2).mean())
     assert swd.sliced_wasserstein(real, fake, SEED) == pytest.approx(expected)
+
+
+def test_swd_of_sets_of_different_sizes() -> None:
+    """Each sample n times is the same set; and the integral over quantiles, by a fine grid."""
+    real, fake = normal(6, 4), normal(9, 4, seed=1)
+    found = swd.sliced_wasserstein(real, fake, SEED)
+    repeated = swd.sliced_wasserstein(real.repeat(3, 1), fake.repeat(2, 1), SEED)
+    assert found == pytest.approx(repeated, rel=1e-12)
+    level = (np.arange(18) + 0.5) / 18
+    along = swd.directions(4, SEED).numpy()
+    quantiles = [
+        np.quantile(x.numpy() @ along.T, level, axis=0, method="inverted_cdf") for x in (real, fake)
+    ]
+    assert found == pytest.approx(math.sqrt(((quantiles[0] - quantiles[1]) ** 2).mean()))
 
 
 def test_directions_are_unit_vectors_of_a_seed() -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from itertools import cycle
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -145,3 +146,27 @@ def test_no_option_can_hold_a_credential() -> None:
     classes += [networks.find(name).Config for name in networks.names()]
     names = {field.name for cls in classes for field in dataclasses.fields(cls)}
     assert not [n for n in names if any(w in n for w in ("secret", "password", "token", "key"))]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("evaluate.features=[lite1]", "choose among own, pixels, lite0"),
+        ("evaluate.features=[own,own]", "each at most once"),
+        ("evaluate.features=own", "evaluate.features = 'own'"),
+        ("evaluate.test_images=3", "at least 4 of each"),
+        ("evaluate.seed=-1", "evaluate.seed = -1: must be 0 or more"),
+    ],
+)
+def test_what_an_evaluation_cannot_do_is_refused(word: str, reason: str) -> None:
+    assert reason in problems(word)
+
+
+def test_features_of_a_recipe_are_replaced_not_added() -> None:
+    assert load_config(load_recipe("ffhq256-pvdgan"), PLACES).evaluate.features == ["lite0"]
+    words = [*PLACES, "evaluate.features=[own]", "evaluate.inception=a.pt"]
+    config = load_config(load_recipe("ffhq256-pvdgan"), words)
+    assert config.evaluate.features == ["own"]
+    assert config.evaluate.inception == str(Path("a.pt").absolute())
+    few = [*PLACES, "evaluate.features=[]", "evaluate.test_images=3"]
+    assert not load_config(load_recipe("tiny-pvdgan"), few).evaluate.takes_features

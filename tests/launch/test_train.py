@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cluster.checkpoint import choose
+from cluster.evaluation_log import read_records
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from ganinv.manifest import committed_names
@@ -104,6 +105,14 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
     assert timeless == [strip_times(row) for row in read_rows(open_store(uninterrupted))]
     logged = [first_step_at(images) for images in range(200, IMAGES + 1, 200)]
     assert [row["images_seen"] for row in timeless] == logged
+    records, evaluated = (
+        [timeless_record(r) for r in read_records(open_store(url))]
+        for url in (run_url, uninterrupted)
+    )
+    assert records == evaluated
+    assert [record["images_seen"] for record in records] == [208, 800, IMAGES]
+    assert records[-1]["figures"].items() <= timeless[-1].items()
+    assert records[-1]["figures"].keys() > {"eval/ssim_test", "eval/fd_pixels"}
 
 
 def committed(run_url: str) -> list[int]:
@@ -122,6 +131,10 @@ def first_step_at(images: int) -> int:
     return -(-images // 16) * 16
 
 
+def timeless_record(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "recorded"}
+
+
 def strip_times(row: dict[str, float]) -> dict[str, float]:
     return {k: v for k, v in row.items() if k not in ("wall_time", "throughput/images_per_second")}
 
@@ -132,6 +145,18 @@ def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cluster.workers: 2 → 1" in done.stdout
     assert max(committed(uninterrupted)) == more
+
+
+def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted: str) -> None:
+    """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
+    words = ("evaluate", f"storage.run={uninterrupted}", "evaluate.record=false", "--json")
+    alone, together = (launch(*words, *more) for more in ((), ("cluster.workers=2",)))
+    assert together.returncode == 0, together.stdout + together.stderr
+    one, two = (json.loads(done.stdout) for done in (alone, together))
+    assert (one.pop("workers"), two.pop("workers")) == (1, 2)
+    values = [{row["name"]: row["value"] for row in got.pop("figures")} for got in (one, two)]
+    assert values[1] == pytest.approx(values[0], rel=1e-6)
+    assert one == two
 
 
 def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
@@ -177,7 +202,8 @@ EXPRESSIONS = [
     "ganinv_latent_active_elements",
     'ganinv_latent_variance{trace="real", quantile="0.5"}',
     "ganinv_images_per_second > 0",
-    "ganinv_evaluation_test_psnr_db",
+    'ganinv_evaluation{figure="psnr_db_test"}',
+    'ganinv_evaluation{figure="fd_pixels"} > 0',
     "ganinv_world_size == 2",
     "ganinv_images_seen > 0",
     "ganinv_nonfinite_steps_total == 0",

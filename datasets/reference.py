@@ -1,0 +1,112 @@
+"""Reference features: what feature networks say of a data set, kept beside it.
+
+`reference/SPLIT-COUNT-NETWORK-KEY.safetensors` holds the features of the first COUNT images of a
+split, COUNT × F in float32, in the order of the index. Nothing else is kept, for everything else
+follows: mean and covariance are a sum away, kernel distance and the manifolds of precision and
+recall take the features themselves. KEY is a hash of all that the features depend on: fingerprint
+of the data, split, count, resolution, network, hash of its weights, resizing.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from datasets.index import Index
+from datasets.source import Split
+from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
+from ganinv.metrics.features import Features
+from ganinv.seams import Store
+
+log = logging.getLogger(__name__)
+FOLDER = "reference/"
+_TENSOR = "features"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFeatures:
+    """Those of the first `count` images of a split; a member of `ganinv.held_out.References`."""
+
+    store: Store
+    index: Index
+    split: Split
+    count: int
+
+    def load(self, features: Features) -> Tensor | None:
+        """N × F, float32, as they were saved; None if there are none, or they are damaged.
+
+        Raises `StorageError` if the store cannot be read.
+        """
+        name = self.name(features)
+        try:
+            payload = self.store.read(name)
+        except StorageMissingError:
+            return None
+        found_NF = self._checked(payload, features)
+        if found_NF is None:
+            log.warning("%s/%s is damaged; its features are taken anew", self.store.url, name)
+            self._change(lambda: self.store.delete([name]))
+        return found_NF
+
+    def save(self, features: Features, feature_NF: Tensor) -> None:
+        """Keep N × F, float32, unless somebody else was first."""
+        assert feature_NF.dtype == torch.float32
+        assert len(feature_NF) == self.count
+        feature_NF = feature_NF.contiguous()
+        metadata = {"key": self._key(features), "sha256": _digest(feature_NF)}
+        payload = safetensors.torch.save({_TENSOR: feature_NF}, metadata)
+        self._change(lambda: self.store.write_if_absent(self.name(features), payload))
+
+    def name(self, features: Features) -> str:
+        """Of the object, below the root of the store."""
+        key = hashlib.sha256(self._key(features).encode()).hexdigest()[:16]
+        return f"{FOLDER}{self.split}-{self.count}-{features.name}-{key}.safetensors"
+
+    def _change(self, verb: Callable[[], None]) -> None:
+        """Data sets are often read-only, and an evaluation can do without keeping anything."""
+        try:
+            verb()
+        except StorageExistsError:
+            return  # the same features, written by somebody else
+        except StorageError as error:
+            log.warning("features of the data set are not kept for later evaluations: %s", error)
+
+    def _key(self, features: Features) -> str:
+        depends_on = {
+            "data_fingerprint": self.index.fingerprint,
+            "split": self.split,
+            "count": self.count,
+            "resolution": self.index.resolution,
+            "features": features.name,
+            "network_sha256": features.sha256,
+            "resize": features.resize,
+        }
+        return json.dumps(depends_on, sort_keys=True)
+
+    def _checked(self, payload: bytes, features: Features) -> Tensor | None:
+        """The features in the object; None if it is not what was written for this key."""
+        try:
+            found_NF = safetensors.torch.load(payload)[_TENSOR]
+            metadata = _metadata(payload)
+        except (safetensors.SafetensorError, KeyError, ValueError):
+            return None
+        whole = found_NF.dtype == torch.float32 and found_NF.shape[:1] == (self.count,)
+        same = metadata == {"key": self._key(features), "sha256": _digest(found_NF)}
+        return found_NF if whole and same else None
+
+
+def _metadata(payload: bytes) -> dict[str, str]:
+    """Of a safetensors file in memory: eight bytes of length, then a header in JSON."""
+    end = 8 + int.from_bytes(payload[:8], "little")
+    metadata: dict[str, str] = json.loads(payload[8:end])["__metadata__"]
+    return metadata
+
+
+def _digest(feature_NF: Tensor) -> str:
+    return hashlib.sha256(feature_NF.numpy().tobytes()).hexdigest()

@@ -1,0 +1,184 @@
+"""The figures of a finished run: in this process, or over a group of workers."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train.torch
+import torch
+from rich.console import Console
+from rich.progress import Progress, track
+
+from cluster.collectives import all_reduce_sum, gather_objects, rank, world_size
+from cluster.config import ClusterConfig, MetricsConfig
+from cluster.group import WorkerGroup
+from cluster.storage import open_store
+from datasets.index import Index
+from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.evaluation import Evaluator, Share, Watch
+from ganinv.latent_scale import active_elements, latent_entropy_nats
+from ganinv.model import best_device
+from launch.evaluating import conditions, held_out_images
+from launch.features import FeatureNetworks
+from launch.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
+from launch.trained import Trained, load_trained
+from launch.watching import run_worker
+
+POLL_S = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateOptions(FigureOptions):
+    """How many images are compared, and whether that is recorded beside the run."""
+
+    samples: int = 10_000  # held-out images, at most, and as many generated ones
+    record: bool = True  # keep the result in the run's folder evaluations/
+
+    def __post_init__(self) -> None:
+        FigureOptions.__post_init__(self)
+        if self.samples < LEAST_SAMPLES:
+            raise ConfigError(f"samples = {self.samples}: must be at least {LEAST_SAMPLES}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluated:
+    """`conditions`: all that the figures depend on. `taken`: where, and by how many workers."""
+
+    conditions: dict[str, Any]
+    figures: dict[str, float]
+    taken: dict[str, Any]
+
+
+def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Console) -> Evaluated:
+    """In this process, on a GPU if there is one.
+
+    Raises `StorageError` and `DataError` where the run or its data set cannot be used, and
+    `ConfigError` where a feature network cannot.
+    """
+
+    def watch(batches: Iterable[range], title: str) -> Iterable[range]:
+        return track(list(batches), title, console=screen, disable=not screen.is_terminal)
+
+    return _evaluate(storage, options, best_device(), watch)
+
+
+def evaluate_over_workers(
+    storage: StorageConfig, options: EvaluateOptions, cluster: ClusterConfig, screen: Console
+) -> Evaluated:
+    """The same figures, over a group of workers. Raises the same errors, and `ClusterError`."""
+    payload = {"storage": storage, "options": options, "cluster": cluster}
+    with WorkerGroup(storage.run, cluster, MetricsConfig()) as group:
+        group.start(evaluate_worker, payload)
+        with Progress(console=screen, disable=not screen.is_terminal) as bars:
+            task = bars.add_task("starting workers", total=None)
+            while (outcome := group.wait(POLL_S)) is None:
+                seen = group.progress()
+                bars.update(
+                    task,
+                    description=seen.get("title", "starting workers"),
+                    completed=seen.get("done", 0),
+                    total=seen.get("batches"),
+                )
+                for line in group.heard():
+                    screen.print(line, markup=False)
+        for line in group.heard():
+            screen.print(line, markup=False)
+        if outcome.error is not None:
+            raise outcome.error
+        found: Evaluated = group.progress()["evaluated"]
+        return found
+
+
+def evaluate_worker(payload: dict[str, Any]) -> None:
+    """Ray Train's function: rank 0 hands the result to the directory."""
+    directory, cluster = payload["directory"], payload["cluster"]
+
+    def watch(batches: Iterable[range], title: str) -> Iterator[range]:
+        dealt = list(batches)
+        for done, numbers in enumerate(dealt):
+            if rank() == 0:
+                seen = {"images_seen": 0, "title": title, "done": done, "batches": len(dealt)}
+                directory.report.remote(seen)
+            yield numbers
+
+    def work() -> None:
+        device = ray.train.torch.get_device() if cluster.use_gpu else torch.device("cpu")
+        found = _evaluate(payload["storage"], payload["options"], device, watch)
+        if rank() == 0:
+            ray.get(directory.report.remote({"images_seen": 0, "evaluated": found}))
+
+    run_worker(directory, cluster, work)
+
+
+def _evaluate(
+    storage: StorageConfig, options: EvaluateOptions, device: torch.device, watch: Watch
+) -> Evaluated:
+    """All ranks call this together; each returns the same figures."""
+    trained = load_trained(open_store(storage.run, endpoint_url=storage.endpoint_url))
+    data = open_store(trained.config.data.url, endpoint_url=storage.endpoint_url)
+    index = Index.load(data)
+    _check_same_checkpoint(storage, trained)
+    _check_data(storage, trained, index)
+    model = trained.model.to(device)
+    held_out = held_out_images(data, index, options.samples)
+    networks = FeatureNetworks(options, device).of(
+        model, feature_block=trained.config.network.feature_block, origin=trained.manifest.name
+    )
+    evaluator = Evaluator(
+        held_out,
+        generated=held_out.count,
+        seed=options.seed,
+        share=Share(rank=rank(), world=world_size()),
+        reduce=all_reduce_sum,
+        watch=watch,
+    )
+    figures = evaluator.figures(model, networks)
+    return Evaluated(
+        conditions=conditions(
+            index,
+            networks,
+            evaluator,
+            images_seen=trained.manifest.images_seen,
+            checkpoint=trained.manifest.name,
+        ),
+        figures=_latent_figures(trained) | figures,
+        taken={
+            "storage.run": storage.run,
+            "data.url": trained.config.data.url,
+            "device": device.type,
+            "workers": world_size(),
+        },
+    )
+
+
+def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
+    """A run that goes on may commit one while workers look for the newest."""
+    names = sorted(set(gather_objects(trained.manifest.name)))
+    if len(names) > 1:
+        raise StorageError(
+            f"{storage.run}: workers found different checkpoints ({', '.join(names)}), for the "
+            "run goes on; evaluate again"
+        )
+
+
+def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
+    url = trained.config.data.url
+    if index.fingerprint != trained.manifest.data_fingerprint:
+        raise DataError(
+            f"{url} is not the data set that {storage.run} was trained on (its fingerprint "
+            "differs), so nothing in it is known to be held out; restore that data set"
+        )
+    if index.samples("test") < LEAST_SAMPLES:
+        raise DataError(
+            f"{url} has {index.samples('test')} held-out images, an evaluation takes at least "
+            f"{LEAST_SAMPLES}; evaluate a run whose data set has a split 'test'"
+        )
+
+
+def _latent_figures(trained: Trained) -> dict[str, float]:
+    variance_L = trained.objective.variances(trained.state)["fake"]
+    return {
+        "latent/entropy_nats": latent_entropy_nats(trained.objective.scale(trained.state)),
+        "latent/active": active_elements(variance_L),
+    }

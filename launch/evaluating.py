@@ -1,0 +1,103 @@
+"""What evaluations in training and after it share, and those that are taken in training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.collectives import all_reduce_sum, rank, world_size
+from cluster.evaluation_log import write_record
+from datasets.index import Index
+from datasets.loader import read_samples
+from datasets.reference import ReferenceFeatures
+from ganinv.evaluation import Evaluator, Share
+from ganinv.held_out import HeldOut
+from ganinv.loop import Row
+from ganinv.metrics.features import Features
+from ganinv.seams import Store
+from ganinv.training import Session
+from launch.features import FeatureNetworks
+from launch.schema import RunConfig
+
+
+def held_out_images(data: Store, index: Index, most: int) -> HeldOut:
+    """The first of the split `test`, at most so many, with the features that lie beside them."""
+    count = min(most, index.samples("test"))
+    return HeldOut(
+        count=count,
+        resolution=index.resolution,
+        read=lambda numbers: read_samples(data, index, "test", numbers.start, len(numbers))[0],
+        references=ReferenceFeatures(store=data, index=index, split="test", count=count),
+    )
+
+
+def conditions(
+    index: Index,
+    networks: Sequence[Features],
+    evaluator: Evaluator,
+    *,
+    images_seen: int,
+    checkpoint: str | None,
+) -> dict[str, Any]:
+    """All that figures depend on, and nothing that they do not: no times, places or workers."""
+    return {
+        "checkpoint": checkpoint,
+        "images_seen": images_seen,
+        "weights": "averaged",
+        "data_fingerprint": index.fingerprint,
+        "split": "test",
+        "resolution": index.resolution,
+        "real": evaluator.held_out.count,
+        "generated": evaluator.generated,
+        "seed": evaluator.seed,
+        "left_out": evaluator.left_out,
+        "features": {
+            f.name: {"network": f.network, "sha256": f.sha256, "resize": f.resize} for f in networks
+        },
+    }
+
+
+class Evaluation:
+    """Evaluates with the first row, every `evaluate.every` images, and the last; on all ranks.
+
+    Making one loads the feature networks. Raises `ConfigError` for one that cannot be loaded.
+    """
+
+    def __init__(
+        self, config: RunConfig, session: Session, *, data: Store, index: Index, run: Store
+    ) -> None:
+        options = config.evaluate
+        self._config = config
+        self._session = session
+        self._index = index
+        self._run = run
+        self._networks = FeatureNetworks(options, session.device)
+        self._evaluator = Evaluator(
+            held_out_images(data, index, options.test_images),
+            generated=options.generated_images,
+            seed=options.seed,
+            share=Share(rank=rank(), world=world_size()),
+            reduce=all_reduce_sum,
+        )
+
+    def __call__(self) -> Row:
+        if not self._due():
+            return {}
+        model, seen = self._session.model(), self._session.images_seen
+        networks = self._networks.of(
+            model,
+            feature_block=self._config.network.feature_block,
+            origin=f"this run at {seen} images",
+        )
+        figures = self._evaluator.figures(model, networks)
+        if rank() == 0:
+            on = conditions(
+                self._index, networks, self._evaluator, images_seen=seen, checkpoint=None
+            )
+            write_record(self._run, on, figures)
+        return figures
+
+    def _due(self) -> bool:
+        seen, step = self._session.images_seen, self._config.train.global_batch
+        first = seen - step < self._config.train.log_every <= seen
+        every, row = self._config.evaluate.every, self._config.train.log_every
+        last_row = max(0, (seen // row - 1) * row)  # as far as it can be told without memory
+        return first or seen >= self._config.train.images or seen // every > last_row // every
