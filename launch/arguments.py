@@ -34,7 +34,7 @@ def parse(
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    found = parser.parse_args(argv)
+    found = parser.parse_intermixed_args(argv)
     names_found = tuple(word for word in found.words if "=" not in word)
     options = tuple(word for word in found.words if "=" in word)
     missing = len(names.split()) - len(names_found)

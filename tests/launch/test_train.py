@@ -150,7 +150,10 @@ def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> 
 def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted: str) -> None:
     """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
     words = ("evaluate", f"storage.run={uninterrupted}", "evaluate.record=false", "--json")
-    alone, together = (launch(*words, *more) for more in ((), ("cluster.workers=2",)))
+    alone, together = (
+        launch(*words, *more, environment={"CUDA_VISIBLE_DEVICES": ""})
+        for more in ((), ("cluster.workers=2",))
+    )
     assert together.returncode == 0, together.stdout + together.stderr
     one, two = (json.loads(done.stdout) for done in (alone, together))
     assert (one.pop("workers"), two.pop("workers")) == (1, 2)
