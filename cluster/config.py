@@ -87,5 +87,12 @@ class ClusterConfig:
 class MetricsConfig:
     """Where Prometheus finds the run. Everything listens on loopback unless told otherwise."""
 
-    host: str = "127.0.0.1"  # address that exporters and discovery listen on
+    host: str = "127.0.0.1"  # exporters and discovery listen here; node: each node's own address
     discovery_port: int = 0  # HTTP service discovery; 0 picks a free port and prints it
+
+    def __post_init__(self) -> None:
+        if self.host in ("", "0.0.0.0", "::"):  # noqa: S104 (refused, not bound)
+            raise ConfigError(
+                f"host = {self.host!r}: would listen on every network of every node; give "
+                "metrics.host=node, the address by which Ray knows each node"
+            )

@@ -1,7 +1,8 @@
 """One small actor per run: where the workers' exporters are, how far the run is, why it ended.
 
-It lives on the driver's node and outlives restarts of the worker group. Prometheus asks it for the
-targets (HTTP service discovery), the driver for progress.
+It lives on the head node, where `launch monitor` does, and outlives restarts of the worker group.
+Prometheus learns the targets from a file (`cluster.targets`) or by asking (HTTP service discovery);
+the driver asks for progress.
 """
 
 import asyncio
@@ -12,14 +13,18 @@ from typing import Any
 
 import ray
 
+from cluster.targets import Group, TargetsFile, targets_folder
 from ganinv.errors import GanInvError
+
+HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node alone
 
 
 class Directory:
     """What a run's workers register with. All methods are short; state is lost with the run."""
 
-    def __init__(self, run: str, host: str, discovery_port: int) -> None:
+    def __init__(self, run: str, host: str, discovery_port: int, ray_targets: list[str]) -> None:
         self._run = run
+        self._ray_targets = ray_targets
         self._targets: dict[int, str] = {}
         self._progress: dict[str, Any] = {}
         self._error: GanInvError | None = None
@@ -28,10 +33,12 @@ class Directory:
         self._images_seen = 0
         self._lost_images = 0
         self._said: list[str] = []
-        self._server = ThreadingHTTPServer((host, discovery_port), self._handler())
+        self._file = self._open_file()
+        address = listening_address(host)
+        self._server = ThreadingHTTPServer((address, discovery_port), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self._url = f"http://{host}:{self._server.server_port}/targets"
+        self._url = f"http://{address}:{self._server.server_port}/targets"
 
     async def discovery_url(self) -> str:
         return self._url
@@ -47,6 +54,8 @@ class Directory:
     async def register(self, rank: int, world: int, address: str) -> None:
         """Where rank's exporter is; ranks of an earlier, larger group are forgotten."""
         self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
+        if self._file is not None:
+            self._file.write(self._target_groups())
 
     async def report(self, progress: dict[str, Any]) -> None:
         self._images_seen = int(progress["images_seen"])
@@ -94,16 +103,39 @@ class Directory:
 
         return Handler
 
-    def _target_groups(self) -> list[dict[str, Any]]:
-        """The answer of Prometheus' HTTP service discovery."""
-        targets = [self._targets[rank] for rank in sorted(self._targets)]
-        return [{"targets": targets, "labels": {"job": "ganinv"}}] if targets else []
+    def _open_file(self) -> TargetsFile | None:
+        try:
+            return TargetsFile(targets_folder())
+        except OSError as error:  # no reason to fail a run
+            self._said.append(f"warning: `launch monitor` will not find this run: {error}")
+            return None
+
+    def _target_groups(self) -> list[Group]:
+        """What Prometheus reads. A rank keeps its name over restarts, and so do its series."""
+        groups = [
+            {
+                "targets": [self._targets[rank]],
+                "labels": {"job": "ganinv", "run": self._run, "instance": f"rank {rank}"},
+            }
+            for rank in sorted(self._targets)
+        ]
+        own = {"targets": self._ray_targets, "labels": {"job": "ray"}}
+        return [*groups, own] if groups and self._ray_targets else groups
 
 
-def start_directory(run: str, host: str, discovery_port: int) -> Any:
-    """The actor of a run, on this node, gone with the driver."""
-    node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        node_id=ray.get_runtime_context().get_node_id(), soft=False
+def listening_address(host: str) -> str:
+    """The address to listen on for `metrics.host`: `node` is this node's own within the cluster."""
+    return str(ray.util.get_node_ip_address()) if host == "node" else host
+
+
+def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:
+    """The actor of a run, on the head node, gone with the driver.
+
+    `ray_targets`: exporters of Ray itself, of a Ray that has no discovery of its own.
+    """
+    head = next(n for n in ray.nodes() if n["Alive"] and HEAD in n["Resources"])
+    on_head = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        node_id=head["NodeID"], soft=False
     )
-    actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=node)
-    return actor.remote(run, host, discovery_port)
+    actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head)
+    return actor.remote(run, host, discovery_port, ray_targets)

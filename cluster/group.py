@@ -53,6 +53,14 @@ def start_ray(config: ClusterConfig) -> None:
         _start_local(config)
 
 
+def _undiscovered_ray_targets() -> list[str]:
+    """Exporters of a Ray that was started here: it has no dashboard that would tell of them."""
+    if os.environ.get("RAY_ADDRESS"):
+        return []
+    nodes = (node for node in ray.nodes() if node["Alive"])
+    return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in nodes]
+
+
 def _start_local(config: ClusterConfig) -> None:
     ray.init(
         address="local",
@@ -84,7 +92,9 @@ class WorkerGroup:
     def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
         self._cluster = cluster
         start_ray(cluster)
-        self.directory = start_directory(run, metrics.host, metrics.discovery_port)
+        self.directory = start_directory(
+            run, metrics.host, metrics.discovery_port, _undiscovered_ray_targets()
+        )
         self.discovery_url: str = ray.get(self.directory.discovery_url.remote())
         self._fit: Any = None
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cluster import checkpoint
 from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.counting import CountingStore
+from cluster.directory import listening_address
 from cluster.engine import DeepSpeedEngine
 from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
@@ -61,9 +62,11 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
 
 
 def _train(config: RunConfig, directory: Any) -> None:
-    exporter = Exporter(config.storage.run, rank(), world_size(), config.metrics.host)
+    host = listening_address(config.metrics.host)
+    exporter = Exporter(config.storage.run, rank(), world_size(), host)
     with closing(exporter):
         ray.get(directory.register.remote(rank(), world_size(), exporter.address))
+        exporter.planned(config.train.images, config.train.checkpoint_every)
         endpoint = config.storage.endpoint_url
         storage = CountingStore(
             open_store(config.storage.run, endpoint_url=endpoint), exporter.requested
