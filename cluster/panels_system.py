@@ -1,0 +1,99 @@
+"""The dashboard of time and machines: what is the speed, and what limits it?"""
+
+from cluster.panels import Board, Panel, quantile
+
+SYSTEM = Board(
+    name="system",
+    title="ganinv: system",
+    rows={
+        "Time": (
+            Panel(
+                title="Where the time goes",
+                help="Shares of the workers' time; they sum to one.",
+                queries={"{{state}}": 'ganinv:time:ratio1m{run=~"$run"}'},
+                unit="percentunit",
+                kind="shares",
+            ),
+            Panel(
+                title="Step time",
+                help="One global batch, the wait for data left out; means by rank.",
+                queries={
+                    "median": quantile(0.5, "ganinv_step_seconds"),
+                    "99 %": quantile(0.99, "ganinv_step_seconds"),
+                    "rank {{rank}}": 'ganinv:step_seconds:mean1m{run=~"$run",rank=~"$rank"}',
+                },
+                unit="s",
+            ),
+            Panel(
+                title="Wait for data",
+                help="Mean wait for the next batch, by rank.",
+                queries={
+                    "rank {{rank}}": 'ganinv:data_wait_seconds:mean1m{run=~"$run",rank=~"$rank"}'
+                },
+                unit="s",
+            ),
+            Panel(
+                title="Communication",
+                help="Sums over workers that this project does itself; those of gradients are part "
+                "of the step.",
+                queries={
+                    "median": quantile(0.5, "ganinv_all_reduce_seconds"),
+                    "99 %": quantile(0.99, "ganinv_all_reduce_seconds"),
+                },
+                unit="s",
+            ),
+            Panel(
+                title="Skew of ranks",
+                help="Longest less shortest mean step, as a share of a step with its data wait.",
+                queries={"skew": 'ganinv:rank_skew:ratio1m{run=~"$run"}'},
+                unit="percentunit",
+            ),
+            Panel(
+                title="Object storage",
+                help="Bytes moved by all workers.",
+                queries={
+                    "{{op}}": "sum by (op) "
+                    '(rate(ganinv_storage_bytes_total{run=~"$run"}[$__rate_interval]))'
+                },
+                unit="Bps",
+            ),
+        ),
+        "Nodes": (
+            Panel(
+                title="Processors",
+                help="Use of each node's processors, as Ray sees it.",
+                queries={"{{instance}}": "ray_node_cpu_utilization / 100"},
+                unit="percentunit",
+            ),
+            Panel(
+                title="Memory",
+                help="Used share of each node's memory.",
+                queries={"{{instance}}": "ray_node_mem_used / ray_node_mem_total"},
+                unit="percentunit",
+            ),
+            Panel(
+                title="Network",
+                help="Bytes per second of each node.",
+                queries={
+                    "{{instance}} in": "ray_node_network_receive_speed",
+                    "{{instance}} out": "ray_node_network_send_speed",
+                },
+                unit="Bps",
+            ),
+            Panel(
+                title="GPUs",
+                help="Use of each GPU.",
+                queries={"{{instance}} {{GpuIndex}}": "ray_node_gpus_utilization / 100"},
+                unit="percentunit",
+                needs="GPU",
+            ),
+            Panel(
+                title="GPU memory",
+                help="Used memory of each GPU.",
+                queries={"{{instance}} {{GpuIndex}}": "ray_node_gram_used"},
+                unit="decmbytes",
+                needs="GPU",
+            ),
+        ),
+    },
+)

@@ -1,0 +1,179 @@
+"""`python -m launch monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
+
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.monitor import (
+    Server,
+    find_prometheus,
+    grafana_command,
+    grafana_places,
+    start_grafana,
+    start_prometheus,
+)
+from cluster.targets import sweep, targets_folder
+from ganinv.errors import ConfigError
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.progress import console
+
+POLL_S = 1.0
+LOCAL_DASHBOARD = "http://127.0.0.1:8265"
+READY_S = 60.0  # for Prometheus to read back what it has stored
+EXAMPLES = """\
+keys:
+  monitor.port=N           of Prometheus (9090)
+  monitor.grafana_port=N   of Grafana, where it is installed (3000)
+  monitor.host=ADDRESS     both listen here (127.0.0.1)
+  monitor.ray=URL          dashboard of a Ray cluster, whose nodes are watched too; or none
+                           (http://127.0.0.1:8265 if RAY_ADDRESS is set, else none)
+  monitor.directory=DIR    configuration and stored metrics (.monitor)
+  monitor.retention=TIME   how long metrics are kept (30d)
+
+examples:
+  python -m launch monitor
+  python -m launch monitor monitor.port=19090 monitor.directory=/data/monitor
+  RAY_ADDRESS=auto python -m launch monitor          on the head of a cluster
+
+Runs that this user starts on this machine, or on a cluster whose head it is, are found as they come
+and go. Ctrl-C ends it; the next one goes on with the same metrics.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MonitorConfig:
+    """Where the servers listen and keep their data."""
+
+    host: str = "127.0.0.1"
+    port: int = 9090
+    grafana_port: int = 3000
+    ray: str = "auto"  # URL of a Ray dashboard, none, or auto: this machine's if RAY_ADDRESS is set
+    directory: str = ".monitor"
+    retention: str = "30d"  # in Prometheus' words
+
+    def __post_init__(self) -> None:
+        for key in ("port", "grafana_port"):
+            if not 0 < getattr(self, key) < 65536:
+                raise ConfigError(f"{key} = {getattr(self, key)}: choose 1 to 65535")
+        if self.ray not in ("auto", "none") and not self.ray.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"ray = {self.ray!r}: give the URL of Ray's dashboard, for example "
+                "monitor.ray=http://127.0.0.1:8265, or none"
+            )
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv, "monitor", "Watch all runs with Prometheus, and Grafana if there is one.", EXAMPLES
+    )
+    config: MonitorConfig = read_sections(arguments.options, {"monitor": MonitorConfig})["monitor"]
+    out = console(arguments.as_json)
+    with _servers(config) as servers:
+        if arguments.as_json:
+            print(json.dumps({server.name.lower(): server.url for server in servers}), flush=True)
+        else:
+            _announce(config, servers, out)
+        while True:
+            sweep(targets_folder())  # so that nobody asks runs that are no more
+            for server in servers:
+                server.check()
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
+    """Prometheus, which answers, and perhaps Grafana; ended with the context."""
+    find_prometheus()  # an error of installation comes before one of ports
+    grafana = grafana_command()
+    for key, port in (("port", config.port), ("grafana_port", config.grafana_port)):
+        if key == "port" or grafana is not None:
+            _check_free(key, config.host, port)
+    folder = Path(config.directory).absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ray = _ray_dashboard(config)
+    with ExitStack() as stack:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+        prometheus = start_prometheus(
+            folder,
+            config.host,
+            config.port,
+            retention=config.retention,
+            ray=ray,
+            token=_token_file(folder) if ray is not None else None,
+        )
+        stack.enter_context(closing(prometheus))
+        prometheus.await_ready(_is_ready, READY_S)
+        servers = [prometheus]
+        if grafana is not None:
+            url = prometheus.url
+            servers.append(start_grafana(grafana, folder, config.host, config.grafana_port, url))
+            stack.enter_context(closing(servers[-1]))
+        yield servers
+
+
+def _announce(config: MonitorConfig, servers: list[Server], out: Console) -> None:
+    for server in servers:
+        out.print(f"{server.name}: {server.url}", soft_wrap=True)
+    out.print(f"alerts: {servers[0].url}/alerts", soft_wrap=True)
+    if len(servers) == 1:
+        places = " ".join(f"{k}={v}" for k, v in grafana_places(servers[0].url).items())
+        out.print(
+            "no Grafana on PATH; the dashboards are for any: start it with "
+            f"{places} and its provisioning from cluster/monitoring/grafana/provisioning",
+            soft_wrap=True,
+        )
+    cluster = _ray_dashboard(config)
+    nodes = f" and the nodes of {cluster}" if cluster else ""
+    out.print(f"watching the runs of this user{nodes}; Ctrl-C ends it", soft_wrap=True)
+
+
+def _ray_dashboard(config: MonitorConfig) -> str | None:
+    if config.ray == "auto":
+        return LOCAL_DASHBOARD if os.environ.get("RAY_ADDRESS") else None
+    return None if config.ray == "none" else config.ray
+
+
+def _token_file(folder: Path) -> Path | None:
+    """Where the cluster's token lies, looked for as Ray does; None if there is none."""
+    if os.environ.get("RAY_AUTH_MODE") != "token":
+        return None
+    # Without RAY_ADDRESS the token in the environment is that of a Ray to be started here.
+    if os.environ.get("RAY_ADDRESS") and os.environ.get("RAY_AUTH_TOKEN"):
+        path = folder / "ray_token"
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(os.environ["RAY_AUTH_TOKEN"])
+        return path
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(named) if named else Path.home() / ".ray" / "auth_token"
+    return path.absolute() if path.exists() else None
+
+
+def _check_free(key: str, host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"monitor.{key} = {port}: cannot listen at {host}:{port} ({error.strerror}); "
+                f"another monitor may run; end it, or choose another monitor.{key}"
+            ) from error
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=2) as answer:  # noqa: S310 (http)
+            return bool(answer.status == 200)
+    except OSError:
+        return False
