@@ -66,13 +66,16 @@ class Server:
             self._process.wait(END_S)
 
 
-def prometheus_config(address: str, targets: Path, ray: str | None, token: Path | None) -> str:
+def prometheus_config(
+    address: str, targets: Path, *, interval_s: int, ray: str | None, token: Path | None
+) -> str:
     """`monitoring/prometheus.yml` with its places filled in.
 
     `address`: host and port of Prometheus itself; `ray`: URL of a cluster's dashboard, and the file
     with its `token` where it asks for one.
     """
     config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    config["global"] = dict.fromkeys(config["global"], f"{interval_s}s")
     config["rule_files"] = [str(FOLDER / "rules.yml")]
     own, runs, nodes = config["scrape_configs"]
     own["static_configs"][0]["targets"] = [address]
@@ -101,22 +104,30 @@ def find_prometheus() -> str:
 
 
 def start_prometheus(
-    folder: Path, host: str, port: int, *, retention: str, ray: str | None, token: Path | None
+    folder: Path,
+    host: str,
+    port: int,
+    *,
+    interval_s: int,
+    retention: str,
+    ray: str | None,
+    token: Path | None,
 ) -> Server:
     """Configuration, log and stored metrics lie in `folder`, which exists."""
     binary = find_prometheus()
     targets = targets_folder()
     targets.mkdir(mode=0o700, parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
-    config.write_text(prometheus_config(f"{host}:{port}", targets, ray, token))
+    own = f"{host}:{port}"
+    config.write_text(prometheus_config(own, targets, interval_s=interval_s, ray=ray, token=token))
     command = [
         binary,
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--storage.tsdb.retention.time={retention}",
-        f"--web.listen-address={host}:{port}",
+        f"--web.listen-address={own}",
     ]
-    return Server("Prometheus", f"http://{host}:{port}", command, folder / "prometheus.log", {})
+    return Server("Prometheus", f"http://{own}", command, folder / "prometheus.log", {})
 
 
 def grafana_command() -> list[str] | None:
@@ -131,11 +142,11 @@ def grafana_command() -> list[str] | None:
 
 
 def start_grafana(
-    command: list[str], folder: Path, host: str, port: int, prometheus: str
+    command: list[str], folder: Path, host: str, port: int, places: dict[str, str]
 ) -> Server:
     """Grafana with our dashboards, for everybody who reaches it to look at; nobody can log in."""
     environment = {
-        **grafana_places(prometheus),
+        **places,
         "GF_PATHS_PROVISIONING": str(FOLDER / "grafana" / "provisioning"),
         "GF_PATHS_DATA": str(folder / "grafana"),
         "GF_PATHS_LOGS": str(folder / "grafana" / "log"),
@@ -158,7 +169,10 @@ def start_grafana(
     return Server("Grafana", f"http://{host}:{port}", command, log, environment)
 
 
-def grafana_places(prometheus: str) -> dict[str, str]:
+def grafana_places(prometheus: str, interval_s: int) -> dict[str, str]:
     """The environment that `monitoring/grafana/provisioning` speaks of."""
-    dashboards = FOLDER / "grafana" / "dashboards"
-    return {"GANINV_PROMETHEUS": prometheus, "GANINV_DASHBOARDS": str(dashboards)}
+    return {
+        "GANINV_PROMETHEUS": prometheus,
+        "GANINV_INTERVAL": f"{interval_s}s",
+        "GANINV_DASHBOARDS": str(FOLDER / "grafana" / "dashboards"),
+    }

@@ -15,6 +15,7 @@ VERBS = {
     "export": "a trained model in files that need nothing of its run",
     "report": "one HTML page with pictures and curves of a run",
     "compare": "curves of several runs in the same charts, as a page and as SVG files",
+    "watch": "a page that follows a run, from its storage alone",
     "monitor": "Prometheus, and Grafana where it is installed, for all runs",
     "store": "an S3 server on this machine, for development",
     "demo": "store, data, training and report in one go",

@@ -39,6 +39,7 @@ keys:
                            (http://127.0.0.1:8265 if RAY_ADDRESS is set, else none)
   monitor.directory=DIR    configuration and stored metrics (.monitor)
   monitor.retention=TIME   how long metrics are kept (30d)
+  monitor.interval_s=N     seconds from one look to the next, and between checks of alerts (15)
 
 examples:
   python -m launch monitor
@@ -60,11 +61,14 @@ class MonitorConfig:
     ray: str = "auto"  # URL of a Ray dashboard, none, or auto: this machine's if RAY_ADDRESS is set
     directory: str = ".monitor"
     retention: str = "30d"  # in Prometheus' words
+    interval_s: int = 15  # between scrapes, and between evaluations of rules
 
     def __post_init__(self) -> None:
         for key in ("port", "grafana_port"):
             if not 0 < getattr(self, key) < 65536:
                 raise ConfigError(f"{key} = {getattr(self, key)}: choose 1 to 65535")
+        if self.interval_s < 1:
+            raise ConfigError(f"interval_s = {self.interval_s}: must be at least 1")
         if self.ray not in ("auto", "none") and not self.ray.startswith(("http://", "https://")):
             raise ConfigError(
                 f"ray = {self.ray!r}: give the URL of Ray's dashboard, for example "
@@ -107,6 +111,7 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
             folder,
             config.host,
             config.port,
+            interval_s=config.interval_s,
             retention=config.retention,
             ray=ray,
             token=_token_file(folder) if ray is not None else None,
@@ -115,8 +120,8 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
         prometheus.await_ready(_is_ready, READY_S)
         servers = [prometheus]
         if grafana is not None:
-            url = prometheus.url
-            servers.append(start_grafana(grafana, folder, config.host, config.grafana_port, url))
+            places = grafana_places(prometheus.url, config.interval_s)
+            servers.append(start_grafana(grafana, folder, config.host, config.grafana_port, places))
             stack.enter_context(closing(servers[-1]))
         yield servers
 
@@ -126,7 +131,8 @@ def _announce(config: MonitorConfig, servers: list[Server], out: Console) -> Non
         out.print(f"{server.name}: {server.url}", soft_wrap=True)
     out.print(f"alerts: {servers[0].url}/alerts", soft_wrap=True)
     if len(servers) == 1:
-        places = " ".join(f"{k}={v}" for k, v in grafana_places(servers[0].url).items())
+        found = grafana_places(servers[0].url, config.interval_s)
+        places = " ".join(f"{name}={value}" for name, value in found.items())
         out.print(
             "no Grafana on PATH; the dashboards are for any: start it with "
             f"{places} and its provisioning from cluster/monitoring/grafana/provisioning",

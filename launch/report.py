@@ -70,7 +70,7 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
     """
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
     trained, rows = load_trained(store), read_rows(store)
-    index, held_out = _held_out(trained, storage, max(report.pairs, 2 * report.rows))
+    index, held_out = held_out_of(trained, storage, max(report.pairs, 2 * report.rows))
     if held_out.missing:
         screen.print(held_out.missing, soft_wrap=True)
     variances = trained.objective.variances(trained.state)
@@ -108,7 +108,9 @@ def _pictures(
     return tuple(make() for make in watched)
 
 
-def _held_out(trained: Trained, storage: StorageConfig, count: int) -> tuple[Index | None, HeldOut]:
+def held_out_of(
+    trained: Trained, storage: StorageConfig, count: int
+) -> tuple[Index | None, HeldOut]:
     """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
     url, size = trained.config.data.url, int(trained.recorded["image_resolution"])
     none = torch.zeros(0, 3, size, size, dtype=torch.uint8)

@@ -131,9 +131,11 @@ def test_prometheus_accepts_its_configuration(
 ) -> None:
     token = tmp_path / "token"
     token.write_text("planted")
-    text = prometheus_config("127.0.0.1:9090", tmp_path, ray, token if with_token else None)
+    given = token if with_token else None
+    text = prometheus_config("127.0.0.1:9090", tmp_path, interval_s=7, ray=ray, token=given)
     (tmp_path / "prometheus.yml").write_text(text)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    assert yaml.safe_load(text)["global"] == {"scrape_interval": "7s", "evaluation_interval": "7s"}
     assert "planted" not in text
     assert (str(token) in text) == (with_token and ray is not None)
     assert ("/api/prometheus/sd" in text) == (ray is not None)

@@ -3,11 +3,8 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from ganinv.manifest import committed_names
 from tests.support.commands import alive, descendants, launch, start, wait_until
+from tests.support.monitors import monitor, queries_of_dashboards, read_url, series_of_rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 IMAGES = 1600
@@ -169,20 +167,25 @@ def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
     assert "train.seed = 3: the run began with 0" in refused.stderr
 
 
-def test_prometheus_finds_the_workers_and_ctrl_c_saves(s3: str) -> None:
+def test_monitor_finds_the_run_shows_all_of_it_and_ctrl_c_saves(s3: str, tmp_path: Path) -> None:
     if shutil.which("prometheus") is None:
         pytest.skip("no prometheus on this machine (Debian package: prometheus)")
     images = ("train.images=1000000", "train.checkpoint_every=1600")
-    with training(s3, "watched", *images) as (process, output):
-        url = wait_until(lambda: discovery_url(output.read_text()), 120, "the discovery URL")
-        wait_until(lambda: committed(f"{s3}/watched"), 180, "a checkpoint")
-        with prometheus(url) as ask:
-            wait_until(lambda: len(ask("up == 1")) == 2, 60, "both workers scraped")
-            for expression in EXPRESSIONS:
-                wait_until(lambda e=expression: ask(e), 30, expression)
+    with (
+        monitor(tmp_path) as ask,
+        training(s3, "watched", *images) as (process, output),
+    ):
+        wait_until(lambda: committed(f"{s3}/watched"), 300, "a checkpoint")
+        wait_until(lambda: len(ask('up{job="ganinv"} == 1')) == 2, 60, "both workers scraped")
+        for expression in (*EXPRESSIONS, *queries_of_dashboards(), *series_of_rules()):
+            wait_until(lambda e=expression: ask(e), 30, expression)
+        assert ask('ALERTS{alertstate="firing"}') == []
+        listed = json.loads(read_url(discovery_url(output.read_text())))
+        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "ray"]
         before = max(committed(f"{s3}/watched"))
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 130, output.read_text()
+        wait_until(lambda: not ask('up{job="ganinv"}'), 30, "the run is forgotten")
     assert max(committed(f"{s3}/watched")) > before
 
 
@@ -192,34 +195,27 @@ def test_nothing_of_the_killed_run_is_left() -> None:
     wait_until(lambda: not alive(killed), 90, "nothing of the killed run is left")
 
 
+# Values that a run of two workers must have, beyond that there are any.
 EXPRESSIONS = [
     "sum(ganinv_images_total) > 0",
     "count(ganinv_steps_total) == 2",
     'ganinv_loss{term="enc"} > 0',
     'ganinv_loss{term="rec"}',
-    "ganinv_discriminator_real",
-    "ganinv_discriminator_fake",
-    "ganinv_generator_gradient_norm > 0",
-    "ganinv_discriminator_gradient_norm > 0",
-    "ganinv_latent_entropy_nats",
-    "ganinv_latent_active_elements",
     'ganinv_latent_variance{trace="real", quantile="0.5"}',
-    "ganinv_images_per_second > 0",
     'ganinv_evaluation{figure="psnr_db_test"}',
     'ganinv_evaluation{figure="fd_pixels"} > 0',
     "ganinv_world_size == 2",
     "ganinv_images_seen > 0",
+    "ganinv_target_images == 1000000",
     "ganinv_nonfinite_steps_total == 0",
     "ganinv_lost_images_total == 0",
     'ganinv_restarts_total{reason="failure"} == 0',
-    "time() - ganinv_checkpoint_timestamp_seconds < 600",
+    "ganinv:checkpoint_age_seconds < 600",
     "ganinv_checkpoint_images >= 1600",
-    "ganinv_step_seconds_count > 0",
-    "ganinv_data_wait_seconds_count > 0",
-    "ganinv_all_reduce_seconds_count > 0",
-    "ganinv_checkpoint_stall_seconds_count > 0",
     'ganinv_storage_requests_total{op="write", outcome="ok"} > 0',
     'ganinv_storage_bytes_total{op="read"} > 0',
+    "abs(sum by (run) (ganinv:time:ratio1m) - 1) < 0.01",
+    "ganinv:ray_nodes:count == 1",
     *(
         f'ganinv_time_seconds_total{{state="{state}"}} > 0'
         for state in ("compute", "data", "communicate", "checkpoint", "evaluate")
@@ -227,53 +223,5 @@ EXPRESSIONS = [
 ]
 
 
-def discovery_url(output: str) -> str | None:
-    marker = "(http_sd_configs): "
-    return output.partition(marker)[2].split()[0] if marker in output else None
-
-
-@contextmanager
-def prometheus(discovery: str) -> Iterator[Any]:
-    """A Prometheus that discovers its targets, as a function from queries to results."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "prometheus.yml"
-        config.write_text(
-            "global: {scrape_interval: 1s}\n"
-            "scrape_configs:\n"
-            "  - job_name: ganinv\n"
-            f"    http_sd_configs: [{{url: '{discovery}', refresh_interval: 1s}}]\n"
-        )
-        port = free_port()
-        server = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder}/data",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-        def ask(query: str) -> list[dict[str, Any]]:
-            words = urllib.parse.urlencode({"query": query})
-            address = f"http://127.0.0.1:{port}/api/v1/query?{words}"
-            try:
-                with urllib.request.urlopen(address, timeout=5) as answer:
-                    results: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-            except OSError:
-                return []  # still starting
-            return results
-
-        try:
-            yield ask
-        finally:
-            server.terminate()
-            server.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def discovery_url(output: str) -> str:
+    return output.partition("(http_sd_configs): ")[2].split()[0]

@@ -1,0 +1,136 @@
+"""The page that follows a run from its storage: the result page, made anew when there is news."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import yaml
+
+from cluster.manifest import manifests_newest_first
+from cluster.metrics_log import read_rows
+from cluster.storage import open_store
+from datasets.index import Index
+from ganinv.errors import GanInvError, StorageError, StorageMissingError
+from ganinv.seams import Store
+from launch.page import Headline, Page, render
+from launch.page_curves import Rows
+from launch.page_facts import evaluated_on, facts, headlines
+from launch.page_pictures import Section
+from launch.pictures import Pictures
+from launch.report import held_out_of
+from launch.schema import StorageConfig
+from launch.standing import Standing, clock, standing, standing_headlines
+from launch.trained import Trained, load_trained
+
+LOOK_EVERY_S = 5.0  # at most, into storage
+SAMPLES = 16
+PAIRS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the newest checkpoint shows."""
+
+    trained: Trained
+    index: Index | None  # of its data set
+    pictures: tuple[Section, ...]
+
+
+@dataclass
+class LivePage:
+    """`html()` is safe to call from many threads. Looks into storage only when it is called."""
+
+    storage: StorageConfig
+    _store: Store = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _looked: float = -LOOK_EVERY_S
+    _shown: object = None  # what the page was made from
+    _html: str = ""
+    _model: Model | None = None
+    _rows: Rows = ()
+    _recorded: Mapping[str, Any] = field(default_factory=dict)
+    _standing: Standing | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `StorageError` if the storage cannot be reached."""
+        self._store = open_store(self.storage.run, endpoint_url=self.storage.endpoint_url)
+        self._store.list("config.yaml")
+
+    def html(self) -> str:
+        with self._lock:
+            if time.monotonic() - self._looked >= LOOK_EVERY_S:
+                self._look()
+                self._looked = time.monotonic()
+            return self._html
+
+    def _look(self) -> None:
+        problem = ""
+        try:
+            self._read()
+        except GanInvError as error:  # an outage passes; what was seen before stays on the page
+            problem = str(error)
+        checkpoint = self._model.trained.manifest.name if self._model else None
+        shown = (self._standing, len(self._rows), checkpoint, problem)
+        if shown != self._shown:
+            self._html = render(self._page(problem))
+            self._shown = shown
+
+    def _read(self) -> None:
+        if not self._recorded:
+            self._recorded = _recorded(self._store)
+        self._rows = read_rows(self._store)
+        newest = next(iter(manifests_newest_first(self._store)), None)
+        images = self._recorded["train"]["images"] if self._recorded else None
+        self._standing = standing(self._rows, images, newest, time.time())
+        shown = self._model.trained.manifest.name if self._model else None
+        if newest is not None and newest.name != shown:
+            self._model = self._show(load_trained(self._store))
+
+    def _show(self, trained: Trained) -> Model:
+        index, held_out = held_out_of(trained, self.storage, PAIRS)
+        with torch.inference_mode():
+            pictures = Pictures(
+                model=trained.model,
+                variance_L=trained.objective.variances(trained.state)["fake"],
+                held_out=held_out,
+                samples=SAMPLES,
+                pairs=PAIRS,
+                rows=1,
+            )
+            sections = pictures.sampled(), pictures.held_out_pairs()
+        return Model(trained=trained, index=index, pictures=sections)
+
+    def _page(self, problem: str) -> Page:
+        model, rows = self._model, self._rows
+        found = standing_headlines(self._standing) if self._standing else ()
+        if problem:
+            found = (Headline(label=f"At {clock(time.time())}", value="trouble", meaning=problem),
+                     *found)  # fmt: skip
+        nothing = torch.zeros(0, dtype=torch.float64).numpy()
+        variances = model.trained.objective.variances(model.trained.state) if model else {}
+        return Page(
+            title="A run, live",
+            run_url=self.storage.run,
+            facts=facts(model.trained, rows) if model else {},
+            evaluated_on=evaluated_on(model.trained, model.index) if model else {},
+            headlines=(*found, *(headlines(model.trained, rows) if model else ())),
+            pictures=model.pictures if model else (),
+            curves=rows,
+            variance_fake=variances["fake"].numpy() if variances else nothing,
+            variance_real=variances["real"].numpy() if "real" in variances else None,
+            config_yaml=yaml.safe_dump(dict(self._recorded), sort_keys=False),
+        )
+
+
+def _recorded(store: Store) -> dict[str, Any]:
+    """The run's config.yaml; empty as long as there is none."""
+    try:
+        recorded: dict[str, Any] = yaml.safe_load(store.read("config.yaml"))
+    except StorageMissingError:
+        return {}
+    if not isinstance(recorded, dict) or "train" not in recorded:
+        raise StorageError(f"{store.url}/config.yaml is no configuration of a run; check the URL")
+    return recorded

@@ -1,0 +1,96 @@
+"""`python -m launch watch`: a page on this machine that follows a run from its storage."""
+
+import json
+import signal
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import torch
+
+from ganinv.errors import ConfigError
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.live_page import LivePage
+from launch.schema import StorageConfig
+
+REFRESH_S = 10
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Refresh": str(REFRESH_S),
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+EXAMPLES = """\
+keys:
+  watch.port=N         where the page is served (9465; 0: any free port)
+  watch.host=ADDRESS   on which address (127.0.0.1)
+
+examples:
+  python -m launch watch storage.run=runs/tiny
+  python -m launch watch storage.run=s3://ganinv/runs/a watch.port=8000
+
+The page needs storage alone, so that the run may be anywhere. It looks while somebody reads it.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WatchConfig:
+    """Where the page is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 9465
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise ConfigError(f"port = {self.port}: choose 0 to 65535")
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(argv, "watch", "Follow a run on a page that renews itself.", EXAMPLES)
+    sections = read_sections(arguments.options, {"storage": StorageConfig, "watch": WatchConfig})
+    torch.set_num_threads(1)  # training beside it needs the processors more
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    with serve(LivePage(sections["storage"]), sections["watch"]) as server:
+        url = f"http://{sections['watch'].host}:{server.server_port}/"
+        print(json.dumps({"url": url}) if arguments.as_json else f"{url} (Ctrl-C ends)", flush=True)
+        server.serve_forever()
+    return 0
+
+
+def serve(page: LivePage, config: WatchConfig) -> ThreadingHTTPServer:
+    """A server of the page; the caller lets it run and closes it. Raises `ConfigError`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # name given by http.server
+            if not self._comes_from_here():
+                self.send_error(403, "This page is served under its own address alone")
+            elif self.path != "/":
+                self.send_error(404)
+            else:
+                body = page.html().encode()
+                self.send_response(200)
+                for name, value in {**HEADERS, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+        def _comes_from_here(self) -> bool:
+            """A page from elsewhere may lead its own name to this address, to read the answer."""
+            host = self.headers.get("Host", "").rpartition(":")[0]
+            return config.host not in LOOPBACK or host in LOOPBACK
+
+        def log_message(self, format: str, *args: object) -> None:  # its name
+            """Requests are not news."""
+
+    try:
+        server = ThreadingHTTPServer((config.host, config.port), Handler)
+    except OSError as error:
+        raise ConfigError(
+            f"watch.port = {config.port}: cannot listen at {config.host}:{config.port} "
+            f"({error.strerror}); choose another watch.port, or 0 for any free one"
+        ) from error
+    server.daemon_threads = True
+    return server
