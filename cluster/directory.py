@@ -6,6 +6,7 @@ the driver asks for progress.
 """
 
 import asyncio
+import ipaddress
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,9 +52,19 @@ class Directory:
         self._images_seen = resumed_from
         return self._groups - 1, self._lost_images
 
-    async def register(self, rank: int, world: int, address: str) -> None:
-        """Where rank's exporter is; ranks of an earlier, larger group are forgotten."""
+    async def register(self, rank: int, world: int, address: str, node: str) -> None:
+        """Where rank's exporter is; ranks of an earlier, larger group are forgotten.
+
+        `node`: the address of the worker's node, for an exporter on loopback can be reached from
+        there alone.
+        """
         self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
+        if is_loopback(address) and node != ray.util.get_node_ip_address():
+            del self._targets[rank]
+            self._said.append(
+                f"warning: Prometheus cannot reach rank {rank} on {node}: it exports on loopback; "
+                "give metrics.host=node"
+            )
         if self._file is not None:
             self._file.write(self._target_groups())
 
@@ -85,6 +96,13 @@ class Directory:
 
     async def wait_for_stop(self) -> None:
         await self._stop.wait()
+
+    async def close(self) -> None:
+        """Tell Prometheus of no worker from now on."""
+        self._server.shutdown()
+        self._server.server_close()
+        if self._file is not None:
+            self._file.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         directory = self
@@ -126,6 +144,12 @@ class Directory:
 def listening_address(host: str) -> str:
     """The address to listen on for `metrics.host`: `node` is this node's own within the cluster."""
     return str(ray.util.get_node_ip_address()) if host == "node" else host
+
+
+def is_loopback(address: str) -> bool:
+    """`address`: HOST:PORT."""
+    host = address.rpartition(":")[0]
+    return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
 
 
 def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:

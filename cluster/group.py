@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
 CHECKOUT = Path(__file__).parents[1]
 # What a node does not need; .gitignore is honoured by Ray as well.
 EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
+CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
 Payload = dict[str, Any]
 TrainFunction = Callable[[Payload], None]
 
@@ -107,6 +108,9 @@ class WorkerGroup:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # If Ray is broken, so is what this would tidy up; `launch monitor` sweeps after it.
+        with suppress(ray.exceptions.RayError):
+            ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()
 
     def start(self, function: TrainFunction, payload: Payload) -> None:

@@ -39,7 +39,8 @@ class TargetsFile:
         new.replace(self._path)
 
     def close(self) -> None:
-        """Let go: the next sweep removes the file."""
+        for suffix in (".json", ".lock"):
+            self._path.with_suffix(suffix).unlink(missing_ok=True)
         self._lock.close()
 
 

@@ -65,7 +65,8 @@ def _train(config: RunConfig, directory: Any) -> None:
     host = listening_address(config.metrics.host)
     exporter = Exporter(config.storage.run, rank(), world_size(), host)
     with closing(exporter):
-        ray.get(directory.register.remote(rank(), world_size(), exporter.address))
+        node = ray.util.get_node_ip_address()
+        ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
         endpoint = config.storage.endpoint_url
         storage = CountingStore(

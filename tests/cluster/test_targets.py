@@ -27,9 +27,7 @@ def test_living_runs_stay_and_ended_ones_go(tmp_path: Path) -> None:
         sweep(folder)
         assert listed(folder) == [GROUPS, GROUPS]
         one.close()
-        sweep(folder)
         assert listed(folder) == [GROUPS]
-    sweep(folder)
     assert not list(folder.iterdir())
     assert folder.stat().st_mode & 0o077 == 0
 

@@ -98,9 +98,13 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> N
 def test_grafana_is_started_for_looking_only(bare: Path) -> None:
     assert grafana_command() is None
     fake = bare / "bin" / "grafana"
-    fake.write_text(f'#!/bin/sh\necho "$@" > {bare}/words\n/usr/bin/env > {bare}/new\n'
-        f"/bin/mv {bare}/new {bare}/seen\n"
-                    "exec /bin/sleep 60\n")  # fmt: skip
+    script = [
+        "#!/bin/sh",
+        f'echo "$@" > {bare}/words',
+        f"/usr/bin/env > {bare}/new && /bin/mv {bare}/new {bare}/seen",
+        "exec /bin/sleep 60",
+    ]
+    fake.write_text("\n".join(script) + "\n")
     fake.chmod(0o755)
     command = grafana_command()
     assert command is not None
