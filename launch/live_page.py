@@ -9,11 +9,11 @@ from typing import Any
 import torch
 import yaml
 
-from cluster.manifest import manifests_newest_first
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
 from ganinv.errors import GanInvError, StorageError, StorageMissingError
+from ganinv.manifest import manifests_newest_first
 from ganinv.seams import Store
 from launch.page import Headline, Page, render
 from launch.page_curves import Rows

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from cluster.manifest import Manifest
 from cluster.metrics_log import FLUSH_EVERY_S
+from ganinv.manifest import Manifest
 from launch.page import Headline
 from launch.page_curves import Rows
 
