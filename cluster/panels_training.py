@@ -62,6 +62,11 @@ TRAINING = Board(
                 kind="logarithmic",
             ),
             Panel(
+                title="Learning rate",
+                help="Of both networks, at the last step.",
+                queries={"both": 'ganinv_learning_rate{run=~"$run"}'},
+            ),
+            Panel(
                 title="Speed",
                 help="Images per second over all workers.",
                 queries={"images/s": 'ganinv:images:rate1m{run=~"$run"}'},
