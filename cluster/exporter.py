@@ -28,7 +28,8 @@ from ganinv.loop import Row, TimeState
 from ganinv.statistics import describe
 from ganinv.training import Session
 
-disable_created_metrics()  # a series more for each counter and histogram, that nobody reads
+# Creation times are a series more for each counter and histogram, that nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
 # Bounds in seconds. Each is a series more for every rank, so that they are few.
 STEP_SECONDS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
 WAIT_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0)
