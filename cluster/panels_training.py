@@ -30,7 +30,8 @@ TRAINING = Board(
                 title="Time left",
                 help="At the speed of the last minute.",
                 queries={
-                    "": f"({newest('ganinv_target_images')} - {newest('ganinv_images_seen')})"
+                    "": f"clamp_min({newest('ganinv_target_images')}"
+                    f" - {newest('ganinv_images_seen')}, 0)"
                     ' / on (run) ganinv:images:rate1m{run=~"$run"}'
                 },
                 unit="s",
