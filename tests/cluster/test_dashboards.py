@@ -137,6 +137,7 @@ def test_prometheus_accepts_its_configuration(
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
     assert yaml.safe_load(text)["global"] == {"scrape_interval": "7s", "evaluation_interval": "7s"}
     assert "planted" not in text
+    assert text.count("type: Bearer") == text.count(str(token))
     assert (str(token) in text) == (with_token and ray is not None)
     assert ("/api/prometheus/sd" in text) == (ray is not None)
     assert not re.search(r"\b[A-Z]{3,}\b", text), "a place of the template was left unfilled"
