@@ -104,7 +104,7 @@ TRAINING = Board(
                 title="Figures of the last evaluation",
                 help="On the averaged weights; units and directions stand on the report page.",
                 queries={
-                    "{{__name__}} {{figure}}": '{__name__=~"ganinv_evaluation.*",run=~"$run"}'
+                    "{{figure}}": 'ganinv_evaluation{run=~"$run"}',
                 },
                 kind="figure",
             ),
