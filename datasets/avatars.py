@@ -7,7 +7,6 @@ commercial use. They are drawings, not photographs, and every figure on them sho
 import functools
 import io
 import json
-import os
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
@@ -19,8 +18,8 @@ from dicebear import Avatar, Style
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.parallel import ordered_map
-from datasets.source import BuildOptions, Sample, Skipped, split_of
+from datasets.source import BuildOptions, Inputs, Sample, Source, Work, split_of
+from ganinv.errors import ConfigError
 
 _DEFAULT_IMAGES = 8192
 _BACKGROUND = "#e8eef4"
@@ -54,49 +53,58 @@ _COLORS = {
     "clothes_color": "clothesColor",
 }
 
-# Below this, starting processes takes longer than they save.
-_MIN_IMAGES_FOR_PROCESSES = 512
+_WORK_AVATARS = 32  # of one call: enough to make the traffic between processes cheap
 
 
-class AvatarSource:
+class AvatarSource(Source):
     """`images` (8192 by default) avatars; each is a function of the seed and its number alone."""
 
-    skipped: tuple[Skipped, ...] = ()
-
-    def __init__(self, options: BuildOptions, workers: int | None = None) -> None:
-        """`workers`: rendering processes; None: one per core if there is enough to do."""
-        self.count = options.images or _DEFAULT_IMAGES
-        self._options = options
-        if workers is None:
-            few = self.count < _MIN_IMAGES_FOR_PROCESSES
-            workers = 1 if few else os.cpu_count() or 1
-        self._workers = workers
-
-    def samples(self) -> Iterator[Sample]:
-        render = functools.partial(_render, self._options.seed, self._options.resolution)
-        drawn = ordered_map(render, range(self.count), self._workers)
-        for number, (image_HWC, attributes) in enumerate(drawn):
-            yield Sample(
-                key=f"{number:08d}",
-                image_HWC=image_HWC,
-                attributes=attributes,
-                split=split_of(number, self.count),
+    def __init__(self, options: BuildOptions) -> None:
+        """Raises `ConfigError` for anything but squares."""
+        if options.geometry.side is None:
+            raise ConfigError(
+                f"data.resolution={options.resolution}: avatars are drawn as squares; give pixels"
+                " a side"
             )
+        self.count = options.images or _DEFAULT_IMAGES
+        self._resolution = options.geometry.side
+        self._seed = options.seed
+
+    def work(self, first: int) -> Iterator[Work]:
+        for start in range(first, self.count, _WORK_AVATARS):
+            numbers = range(start, min(start + _WORK_AVATARS, self.count))
+            yield functools.partial(_draw, self._seed, self._resolution, self.count, numbers)
 
     def describe(self) -> dict[str, Any]:
         packages = ("dicebear-core", "dicebear-styles", "resvg-py")
         return {
             "source": "avatars",
             "images": self.count,
-            "resolution": self._options.resolution,
-            "seed": self._options.seed,
+            "resolution": self._resolution,
+            "seed": self._seed,
             "licence": "Avataaars by Pablo Stanley, free for personal and commercial use",
             "made_by": {name: version(name) for name in packages},
         }
 
 
-def source(options: BuildOptions) -> AvatarSource:
+def source(options: BuildOptions, inputs: Inputs) -> AvatarSource:
+    del inputs  # they are drawn, not read
     return AvatarSource(options)
+
+
+def _draw(seed: int, resolution: int, count: int, numbers: range) -> list[Sample]:
+    samples = []
+    for number in numbers:
+        image_HWC, attributes = _render(seed, resolution, number)
+        samples.append(
+            Sample(
+                key=f"{number:08d}",
+                image_HWC=image_HWC,
+                attributes=attributes,
+                split=split_of(number, count),
+            )
+        )
+    return samples
 
 
 @functools.cache

@@ -1,27 +1,25 @@
 """Making shards from a source: plain WebDataset tars, their tables, and the index last."""
 
-import io
 import json
 import re
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from datasets.building import Building, forget_build, is_building
+from datasets.encode import encode, encoder
 from datasets.index import Index
-from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, write_table
-from datasets.source import SPLITS, BuildOptions, Progress, Source, Split, no_progress
-from datasets.tars import TarBuilder, scan_tar
+from datasets.making import ShardMaker
+from datasets.parallel import cores, map_processes
+from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard
+from datasets.source import BuildOptions, Progress, Source, no_progress
 from ganinv.errors import DataError
 from ganinv.seams import Store
 
-_OUR_NAMES = re.compile(r"(train|test)/\d{5}\.(tar|index\.jsonl)")
+_OUR_NAMES = re.compile(r"(train|test)/\d{5,}\.(tar|index\.jsonl)")
 
-# A small data set is cut into about this many shards, since it is shards that an epoch permutes.
-_MIN_SHARDS = 32
-_MIN_SHARD_SAMPLES = 64
+# Below this, starting processes takes longer than they save.
+_MIN_IMAGES_FOR_PROCESSES = 512
 
 
 def build(
@@ -29,74 +27,39 @@ def build(
 ) -> Index:
     """Write the samples of a source to the store, and return the index.
 
-    If the store holds this very data set already, it is left as it is. Raises `DataError` if it
-    holds another one, or tars that no build has put there.
+    The bytes depend on the source, the options and the versions of Pillow and zlib alone, not on
+    the number of processes, and not on interruptions: the same command goes on after the last
+    finished shard. If the store holds this very data set already, it is left as it is. Raises
+    `DataError` if it holds another one, or tars that no build has put there, and once more than
+    the allowed ratio of images is unreadable.
     """
     description = source.describe()
+    if options.drop_duplicates:
+        description["drop_duplicates"] = True
     existing = _check_free(description, store)
     if existing is not None:
         return existing
-    store.write(BUILDING_NAME, _dump(description))
-    writers = {split: _SplitWriter(store, split, options, source.count) for split in SPLITS}
-    for done, sample in enumerate(source.samples(), start=1):
-        shape = (options.resolution, options.resolution, 3)
-        assert sample.image_HWC.shape == shape, (sample.key, sample.image_HWC.shape)
-        writers[sample.split].add(sample.key, sample.image_HWC, sample.attributes)
-        written = sum(writer.size_bytes for writer in writers.values())
-        on_progress(done + len(source.skipped), source.count, written)
+    # Whatever the bytes depend on; written as JSON, it comes back as the same.
+    identity = {"data": description, "shard_bytes": options.shard_bytes, "encoder": encoder()}
+    making = ShardMaker(store, Building(store, identity), source, options)
+    on_progress(making.done, source.count, making.written_bytes)
+    workers = options.workers or (cores() if source.count >= _MIN_IMAGES_FOR_PROCESSES else 1)
+    with closing(map_processes(encode, source.work(making.done), workers)) as pieces:
+        for piece in pieces:
+            for item in piece:
+                making.take(item)
+            on_progress(making.done, source.count, making.written_bytes)
     index = Index(
         description=description,
-        resolution=options.resolution,
-        splits={split: tuple(writer.finish()) for split, writer in writers.items()},
+        width=options.geometry.width,
+        height=options.geometry.height,
+        splits=making.finish(),
     )
-    on_progress(source.count, source.count, sum(w.size_bytes for w in writers.values()))
     _delete_leftovers(store, index.shards)
+    making.report.save(store)
     index.save(store)
-    store.delete([BUILDING_NAME])
+    forget_build(store)
     return index
-
-
-class _SplitWriter:
-    """Cuts the samples of one split into shards. Holds one shard in memory."""
-
-    def __init__(self, store: Store, split: Split, options: BuildOptions, count: int) -> None:
-        self._store = store
-        self._split = split
-        self._max_bytes = options.shard_bytes
-        self._max_samples = max(_MIN_SHARD_SAMPLES, -(-count // _MIN_SHARDS))
-        self._shards: list[Shard] = []
-        self._tar = TarBuilder()
-        self._last_key = ""
-        self._closed_bytes = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes made so far, those still in memory included."""
-        return self._closed_bytes + self._tar.size_bytes
-
-    def add(self, key: str, image_HWC: NDArray[np.uint8], attributes: dict[str, Any]) -> None:
-        assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key), key
-        assert self._last_key < key, f"{key!r} does not come after {self._last_key!r}"
-        self._last_key = key
-        png = io.BytesIO()
-        Image.fromarray(image_HWC).save(png, "PNG")
-        self._tar.add(key, png.getvalue(), attributes)
-        if self._tar.samples >= self._max_samples or self._tar.size_bytes >= self._max_bytes:
-            self._close()
-
-    def finish(self) -> list[Shard]:
-        if self._tar.samples:
-            self._close()
-        return self._shards
-
-    def _close(self) -> None:
-        name = f"{self._split}/{len(self._shards):05d}.tar"
-        tar = self._tar.finish()
-        self._store.write(name, tar)
-        # Scanning what was made, instead of keeping books, proves that it can be read.
-        self._shards.append(write_table(self._store, name, tar, scan_tar(tar, name)))
-        self._closed_bytes += len(tar)
-        self._tar = TarBuilder()
 
 
 def _check_free(description: dict[str, Any], store: Store) -> Index | None:
@@ -105,6 +68,8 @@ def _check_free(description: dict[str, Any], store: Store) -> Index | None:
     if INDEX_NAME in names:
         index = Index.load(store)
         if index.description == json.loads(_dump(description)):
+            if any(map(is_building, names)):
+                forget_build(store)  # it was interrupted after the index, its last object
             return index
         raise DataError(
             f"data.url={store.url} holds another data set ({_dump(index.description).decode()}"

@@ -1,84 +1,54 @@
-"""A tree of photographs as a source: centre crop and Lanczos resize, attributes from a table."""
+"""A tree of photographs as a source: keys and splits from the paths, attributes from a table."""
 
 import collections
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from datasets.attributes import match_attributes, read_attributes
-from datasets.photographs import EXTENSIONS, Photographs, list_photographs
-from datasets.source import BuildOptions, Sample, Skipped, Split, named_split, split_of
+from datasets.files import FileSource, ImageFile, list_images
+from datasets.source import BuildOptions, Split, named_split, split_of, spread
 from ganinv.errors import ConfigError
 
 _MAX_KEY_CHARACTERS = 80
+# What else a folder may hold, and the source that reads it.
+_CONTAINERS = {"*.tar": "webdataset", "*.parquet": "parquet", "*.arrow": "parquet"}
 
 
-class FolderSource:
+def folder_source(folder: Path, options: BuildOptions) -> FileSource:
     """The images (jpg, png, webp) of a folder, at any depth, hidden ones left out.
 
     Folders named train, test or val decide the split where there are any; otherwise the last
-    eighth by sorted name is for tests.
+    eighth by sorted name is for tests. Raises `ConfigError` if there are no images, or fewer than
+    `options.images`, and `DataError` for an attribute table that does not fit.
     """
-
-    def __init__(self, folder: Path, options: BuildOptions) -> None:
-        """Raises `ConfigError` if there are no images, or fewer than `options.images`."""
-        self._folder = folder
-        self._options = options
-        self._names = list_photographs(folder)
-        self.skipped: list[Skipped] = []
-        wanted = options.images or len(self._names)
-        if not self._names or wanted > len(self._names):
-            raise ConfigError(
-                f"{folder} holds {len(self._names)} images ({', '.join(EXTENSIONS)}) and"
-                f" {max(wanted, 1)} were asked for; lower data.images or name another folder"
-            )
-        # Spread over the folder, so that every part of it (train, test, classes) is there.
-        self._names = [self._names[i * len(self._names) // wanted] for i in range(wanted)]
-        self.count = wanted
-
-    def samples(self) -> Iterator[Sample]:
-        """Raises `DataError` once more than the allowed ratio of files is unreadable."""
-        keys = _keys(self._names)
-        splits = dict(zip(self._names, _splits(self._names), strict=True))
-        attributes = self._attributes()
-        photographs = Photographs(
-            folder=self._folder,
-            names=sorted(self._names, key=keys.__getitem__),
-            resolution=self._options.resolution,
-            max_unreadable=self._options.max_unreadable,
-            option="data.max_unreadable",
-            skipped=self.skipped,
-        )
-        for name, image_HWC in photographs.read():
-            yield Sample(
-                key=keys[name],
-                image_HWC=image_HWC,
-                attributes=attributes.get(name, {}),
-                split=splits[name],
-            )
-
-    def describe(self) -> dict[str, Any]:
-        listing = hashlib.sha256()
-        for name in self._names:
-            size_bytes = (self._folder / name).lstat().st_size
-            listing.update(f"{name}\0{size_bytes}\n".encode("utf-8", "surrogateescape"))
-        table = self._options.attributes
-        return {
+    found = list_images(folder)
+    if not found:
+        _refuse_containers(folder)
+    paths = spread(found, options.images, str(folder))
+    table = options.attributes
+    keys = _keys(paths)
+    return FileSource(
+        folder,
+        [ImageFile(keys[p], split, p) for p, split in zip(paths, _splits(paths), strict=True)],
+        options,
+        facts={
             "source": "folder",
-            "images": self.count,
-            "resolution": self._options.resolution,
-            "files_sha256": listing.hexdigest(),
             "attributes_sha256": hashlib.sha256(table.read_bytes()).hexdigest() if table else None,
             "licence": "that of the images",
-        }
+        },
+        attributes=match_attributes(read_attributes(table), paths, table) if table else {},
+    )
 
-    def _attributes(self) -> dict[str, dict[str, Any]]:
-        if self._options.attributes is None:
-            return {}
-        rows = read_attributes(self._options.attributes)
-        return match_attributes(rows, self._names, self._options.attributes)
+
+def _refuse_containers(folder: Path) -> None:
+    for pattern, source in _CONTAINERS.items():
+        if next(folder.rglob(pattern), None) is not None:
+            raise ConfigError(
+                f"{folder} holds no image files but {pattern}; type"
+                f" data build {source} data.input={folder}"
+            )
 
 
 def _splits(names: Sequence[str]) -> list[Split]:

@@ -37,17 +37,22 @@ def image_size(data: bytes, what: str) -> tuple[int, int]:
 
 
 def decode_image(data: bytes, resolution: int, what: str) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3 with H = W = resolution.
+    """A square: `decode_sized` with H = W = resolution."""
+    return decode_sized(data, (resolution, resolution), what)
+
+
+def decode_sized(data: bytes, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
+    """RGB uint8, H × W × 3; `size` is (W, H) in pixels.
 
     Raises `DataError` for a damaged image and for one of another size, the latter before it is
     unpacked.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.size != (resolution, resolution):
+            if image.size != size:
                 raise DataError(
                     f"{what} has {image.width} × {image.height} pixels, the index says"
-                    f" {resolution} × {resolution}; run `data index` or `data build` again"
+                    f" {size[0]} × {size[1]}; run `data index` or `data build` again"
                 )
             return np.asarray(image.convert("RGB"))
     except DECODE_ERRORS as problem:

@@ -1,43 +1,85 @@
-"""An ordered map over worker processes, with bounded work in flight."""
+"""Ordered maps over processes and threads, with bounded work in flight."""
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import connection
 from typing import TypeVar
+
+from ganinv.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_CHUNK = 32  # items per task: enough to make the traffic between processes cheap
+IO_THREADS = 16  # requests to storage under way at a time
 
 
-def ordered_map(
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
     """`map(function, items)`, computed by `workers` processes; in this one if there is one only.
 
-    `function` and the items must pickle. At most two chunks a worker are under way, so that
-    memory stays bounded when the consumer is slow. Closing the iterator ends the processes.
+    `function` and the items must pickle. At most two items a worker are under way, so that
+    memory stays bounded when the consumer is slow. Closing the iterator ends the processes, and
+    so does the death of this one. Raises `DataError` if a process is ended from outside.
     """
     if workers <= 1:
         yield from map(function, items)
         return
-    rest = iter(items)
     # Fresh interpreters: forking a process in which threads run (torch, Ray) can deadlock.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    pending: deque[Future[list[Result]]] = deque()
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    try:
+        yield from _in_order(pool, function, items, 2 * workers)
+    except BrokenProcessPool as problem:
+        raise DataError(
+            "a worker process was ended from outside, mostly for lack of memory; lower"
+            " data.workers, then repeat the command, which goes on where it stopped"
+        ) from problem
+
+
+def map_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """`map(function, items)`, by threads: for work that waits for storage, or leaves the GIL."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="ganinv-data")
+    return _in_order(pool, function, items, 2 * threads)
+
+
+def _in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Iterator[Result]:
+    rest = iter(items)
+    pending: deque[Future[Result]] = deque()
     try:
         while True:
-            while len(pending) < 2 * workers and (chunk := list(islice(rest, _CHUNK))):
-                pending.append(pool.submit(_apply, function, chunk))
+            pending.extend(
+                pool.submit(function, item) for item in islice(rest, most - len(pending))
+            )
             if not pending:
                 return
-            yield from pending.popleft().result()
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _apply(function: Callable[[Item], Result], chunk: list[Item]) -> list[Result]:
-    return [function(item) for item in chunk]
+def _end_with_parent() -> None:
+    """A pool's processes wait for work for ever if the one that started them is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -20,7 +20,8 @@ class Shard:
     name: str
     """Below the root of the store."""
     size_bytes: int
-    sha256: str
+    sha256: str | None
+    """None where only the headers were read, see `datasets.existing.index_existing`."""
     samples: int
     table_sha256: str
 
@@ -29,13 +30,15 @@ class Shard:
         return self.name.removesuffix(".tar") + ".index.jsonl"
 
 
-def write_table(store: Store, name: str, tar: bytes, members: Sequence[Member]) -> Shard:
+def write_table(
+    store: Store, name: str, size_bytes: int, sha256: str | None, members: Sequence[Member]
+) -> Shard:
     """Write the member table of the tar `name`, and describe that shard."""
     table = dump_table(members)
     shard = Shard(
         name=name,
-        size_bytes=len(tar),
-        sha256=sha256_hex(tar),
+        size_bytes=size_bytes,
+        sha256=sha256,
         samples=len(members),
         table_sha256=sha256_hex(table),
     )

@@ -3,13 +3,17 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from datasets.tar_headers import File, Read, files
 from ganinv.errors import DataError
 
 IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
-_BLOCK = 512  # bytes; tars consist of such
+_MAX_SAMPLES = 1_000_000  # of one tar
+_MAX_MEMBER_BYTES = 256 * 2**20
+
+Look = Callable[[str, File], None]
 
 
 class Member(NamedTuple):
@@ -53,62 +57,49 @@ class TarBuilder:
         self._tar.addfile(info, io.BytesIO(data))
 
 
-def scan_tar(data: bytes, name: str) -> list[Member]:
+def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> list[Member]:
     """The samples of a tar, in its order; `name` is for messages.
 
-    Raises `DataError` for anything but a whole, uncompressed tar of regular files whose members
-    make up samples with one image each. Members of other kinds (`KEY.txt`) are left aside.
+    `look` is called with the key and the place of every image as it is passed, so that one way
+    through the tar serves all. Raises `DataError` for anything but a whole, uncompressed tar of
+    regular files whose members make up samples with one image each. Members of other kinds
+    (`KEY.txt`) are left aside.
     """
-    samples: dict[str, dict[str, tarfile.TarInfo]] = {}
+    samples: dict[str, dict[str, File]] = {}
     last_key = None
-    for info, key, extension in _files(data, name):
+    for file in files(read, size_bytes, name):
+        folder, _, file_name = file.name.rpartition("/")
+        stem, dot, extension = file_name.partition(".")
+        if not dot or not stem:
+            continue  # neither README nor .hidden belong to a sample
+        key, extension = f"{folder}/{stem}".lstrip("/"), extension.lower()
         if key != last_key and key in samples:
             raise DataError(f"{name}: the key {key!r} appears twice; make the keys unique")
         sample = samples.setdefault(key, {})
         if extension in sample:
-            raise DataError(f"{name}: the member {info.name!r} appears twice; rewrite the tar")
-        sample[extension] = info
+            raise DataError(f"{name}: the member {file.name!r} appears twice; rewrite the tar")
+        if file.size_bytes > _MAX_MEMBER_BYTES and extension in (*IMAGE_EXTENSIONS, "json"):
+            raise DataError(
+                f"{name}: {file.name!r} has {file.size_bytes} bytes, more than the"
+                f" {_MAX_MEMBER_BYTES} that a member of a sample may have; remove it"
+            )
+        sample[extension] = file
         last_key = key
+        if len(samples) > _MAX_SAMPLES:
+            raise DataError(f"{name} holds more than {_MAX_SAMPLES} samples; cut it into shards")
+        if look is not None and extension in IMAGE_EXTENSIONS:
+            look(key, file)
     if not samples:
         raise DataError(f"{name} holds no samples; remove or rewrite it")
     return [_member(key, members, name) for key, members in samples.items()]
 
 
-def _files(data: bytes, name: str) -> Iterator[tuple[tarfile.TarInfo, str, str]]:
-    """The files of a tar with the key and the extension of each."""
-    end = 0
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-            for info in tar:
-                end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
-                if info.isdir():
-                    continue
-                _refuse_hostile(info, name)
-                folder, _, file_name = info.name.rpartition("/")
-                stem, dot, extension = file_name.partition(".")
-                if dot and stem:  # neither README nor .hidden belong to a sample
-                    yield info, f"{folder}/{stem}".lstrip("/"), extension.lower()
-    except tarfile.TarError as problem:
-        raise DataError(
-            f"{name} is no uncompressed, whole tar ({problem}); decompress or rewrite it"
-        ) from problem
-    # tarfile takes a damaged header for the end, and misses a cut between two members.
-    if len(data) < end + _BLOCK or data.count(0, end) != len(data) - end:
-        raise DataError(f"{name} is truncated or damaged after byte {end}; write it again")
+def scan_tar(data: bytes, name: str) -> list[Member]:
+    """The samples of a tar in memory, as `scan`."""
+    return scan(lambda start, end: data[start:end], len(data), name)
 
 
-def _refuse_hostile(info: tarfile.TarInfo, name: str) -> None:
-    parts = info.name.split("/")
-    if info.name.startswith("/") or ".." in parts or "\\" in info.name or "\0" in info.name:
-        raise DataError(f"{name}: the member name {info.name!r} is not allowed; rewrite the tar")
-    if not info.isreg() or info.issparse():
-        raise DataError(
-            f"{name}: the member {info.name!r} is a link, device or sparse file; rewrite the tar"
-            " with regular files alone"
-        )
-
-
-def _member(key: str, members: dict[str, tarfile.TarInfo], name: str) -> Member:
+def _member(key: str, members: dict[str, File], name: str) -> Member:
     images = [extension for extension in members if extension in IMAGE_EXTENSIONS]
     if len(images) != 1:
         raise DataError(
@@ -120,10 +111,10 @@ def _member(key: str, members: dict[str, tarfile.TarInfo], name: str) -> Member:
     return Member(
         key=key,
         extension=images[0],
-        image_start=image.offset_data,
-        image_bytes=image.size,
-        json_start=attributes.offset_data if attributes else 0,
-        json_bytes=attributes.size if attributes else 0,
+        image_start=image.start,
+        image_bytes=image.size_bytes,
+        json_start=attributes.start if attributes else 0,
+        json_bytes=attributes.size_bytes if attributes else 0,
     )
 
 

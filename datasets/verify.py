@@ -1,15 +1,22 @@
 """Reading a whole data set again, byte for byte and image for image."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from datasets.images import decode_image
+from datasets.images import decode_sized
 from datasets.index import Index
-from datasets.shards import Shard, load_table, sha256_hex
+from datasets.parallel import cores, map_threads
+from datasets.shards import Shard, load_table
 from datasets.source import Progress, no_progress
-from datasets.tars import scan_tar
+from datasets.tar_headers import File
+from datasets.tars import scan
+from datasets.window import Window
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
+
+QUARANTINE_NAME = "quarantine.json"
 
 
 class Problem(NamedTuple):
@@ -21,43 +28,81 @@ class Problem(NamedTuple):
     reason: str
 
 
-def verify(index: Index, store: Store, on_progress: Progress = no_progress) -> list[Problem]:
+def verify(
+    index: Index, store: Store, on_progress: Progress = no_progress, *, workers: int | None = None
+) -> list[Problem]:
     """Compare every byte with the index, and decode every image; empty if all is well.
 
-    Holds one shard at a time in memory. Storage that cannot be reached raises `StorageError`.
+    By threads, one a core unless told, each of which holds a few MiB. A damaged image is named as
+    such; a checksum that does not fit is reported where no damaged image explains it. Storage that
+    cannot be reached raises `StorageError`.
     """
     problems: list[Problem] = []
     total = sum(shard.samples for shard in index.shards)
     images = read_bytes = 0
-    for shard in index.shards:
-        problems += _verify_shard(index, store, shard)
+    sizes = {entry.name: entry.size_bytes for entry in store.list()}
+    check = partial(_verify_shard, index, store, sizes)
+    on_progress(0, total, 0)
+    found = map_threads(check, index.shards, workers or cores())
+    for shard, of_shard in zip(index.shards, found, strict=True):
+        problems += of_shard
         images += shard.samples
         read_bytes += shard.size_bytes
         on_progress(images, total, read_bytes)
     return problems
 
 
-def _verify_shard(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
+def write_quarantine(index: Index, store: Store, problems: Sequence[Problem]) -> int:
+    """List the damaged samples beside the index, for training to leave out; returns their number.
+
+    `quarantine.json`: {"fingerprint": of the index, "samples": [[shard, key, reason], …]}.
+    """
+    samples = [list(problem) for problem in problems if problem.key is not None]
+    content = {"fingerprint": index.fingerprint, "samples": samples}
+    store.write(QUARANTINE_NAME, (json.dumps(content, indent=1) + "\n").encode())
+    return len(samples)
+
+
+def _verify_shard(
+    index: Index, store: Store, sizes: Mapping[str, int], shard: Shard
+) -> list[Problem]:
+    size_bytes = sizes.get(shard.name)
+    if size_bytes is None:
+        return [Problem(shard.name, None, "is missing; upload it again, or build anew")]
+    if size_bytes != shard.size_bytes:
+        reason = f"has {size_bytes} bytes instead of {shard.size_bytes}; upload it again"
+        return [Problem(shard.name, None, reason)]
     try:
-        tar = store.read(shard.name)
-        members = load_table(store, shard)
+        return list(_compare(index, store, shard))
     except (StorageMissingError, DataError) as problem:
-        yield Problem(shard.name, None, str(problem))
-        return
-    if len(tar) != shard.size_bytes:
-        yield Problem(shard.name, None, f"has {len(tar)} bytes instead of {shard.size_bytes}")
-    elif sha256_hex(tar) != shard.sha256:
-        yield Problem(shard.name, None, "its bytes are not those that were indexed")
+        return [Problem(shard.name, None, str(problem))]
+
+
+def _compare(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
+    """One way through the tar for its headers, its images and its checksum."""
+    window = Window(store, shard.name, shard.size_bytes, whole=True)
+    damaged: list[Problem] = []
+
+    def look(key: str, file: File) -> None:
+        data = window.read(file.start, file.start + file.size_bytes)
+        try:
+            decode_sized(data, (index.width, index.height), f"image {key!r} in {shard.name}")
+        except DataError as problem:
+            damaged.append(Problem(shard.name, key, str(problem)))
+
+    table = load_table(store, shard)
     try:
-        if scan_tar(tar, shard.name) != members:
-            yield Problem(shard.name, None, "its samples do not lie where its table says")
+        members = scan(window.read, shard.size_bytes, shard.name, look)
     except DataError as problem:
         yield Problem(shard.name, None, str(problem))
-    if len(members) != shard.samples:
-        yield Problem(shard.name, None, f"has {len(members)} samples instead of {shard.samples}")
-    for member in members:
-        data = tar[member.image_start : member.image_start + member.image_bytes]
-        try:
-            decode_image(data, index.resolution, f"image {member.key!r} in {shard.name}")
-        except DataError as problem:
-            yield Problem(shard.name, member.key, str(problem))
+    else:
+        if members != table or len(members) != shard.samples:
+            reason = "its samples do not lie where its table says; run `data index` again"
+            yield Problem(shard.name, None, reason)
+    yield from damaged
+    if not damaged and shard.sha256 is not None and window.sha256() != shard.sha256:
+        reason = (
+            "its bytes are not those that were indexed, although every image can be decoded; if"
+            " that is meant, run `data index data.checksums=true`"
+        )
+        yield Problem(shard.name, None, reason)

@@ -1,77 +1,41 @@
 """`python -m launch data VERB`: make, index, verify and list data sets."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.storage import open_store
 from datasets.build import build
-from datasets.index import Index, index_existing
-from datasets.source import SPLITS, BuildOptions, find_source, source_names
-from datasets.verify import verify
+from datasets.build_report import BuildReport
+from datasets.existing import index_existing
+from datasets.finding import find_source
+from datasets.index import Index
+from datasets.source import SPLITS, Inputs
+from datasets.verify import QUARANTINE_NAME, Problem, verify, write_quarantine
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams import Store
 from launch.arguments import Arguments, parse
 from launch.config import read_sections
+from launch.data_options import (
+    DESCRIPTIONS,
+    EXAMPLES,
+    SECTIONS,
+    BuildWords,
+    EndpointOptions,
+    IndexWords,
+    ListWords,
+    VerifyWords,
+)
 from launch.preflight import check_packages
 from launch.progress import console, counting
 
 NAMED_AT_MOST = 20  # files or problems named one by one
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataSetOptions:
-    """Options of the `data` verbs; all but `url` belong to `build`."""
-
-    url: str  # directory, file:// or s3://BUCKET/PREFIX
-    images: int | None = None
-    resolution: int = 32  # pixels a side
-    seed: int = 0
-    shard_bytes: int = 64 * 2**20
-    attributes: str | None = None  # CSV or JSONL with a column `file`, for folders
-    max_unreadable: float = 0.01  # ratio of files of a folder that may be skipped
-
-    def build_options(self) -> BuildOptions:
-        return BuildOptions(
-            images=self.images,
-            resolution=self.resolution,
-            seed=self.seed,
-            shard_bytes=self.shard_bytes,
-            attributes=Path(self.attributes) if self.attributes else None,
-            max_unreadable=self.max_unreadable,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndpointOptions:
-    """Where S3 is, if not at AWS; credentials come from the environment."""
-
-    endpoint_url: str | None = None
-
-
-EXAMPLES = {
-    "build": f"""\
-SOURCE is one of {", ".join(source_names())}, or a folder of photographs (jpg, png, webp).
-Options: data.url data.images data.resolution data.seed data.shard_bytes; for folders also
-data.attributes=FILE.csv|FILE.jsonl data.max_unreadable=RATIO; storage.endpoint_url=URL
-
-examples:
-  python -m launch data build avatars data.url=s3://ganinv/avatars32 data.images=8192
-  python -m launch data build ~/photos data.url=runs/photos64 data.resolution=64
-""",
-    "index": "example:\n  python -m launch data index data.url=s3://bucket/existing-webdataset\n",
-    "verify": "example:\n  python -m launch data verify data.url=s3://ganinv/avatars32\n",
-    "ls": "example:\n  python -m launch data ls data.url=s3://ganinv/avatars32 --json\n",
-}
-DESCRIPTIONS = {
-    "build": "Make WebDataset shards and their index from images.",
-    "index": "Index WebDataset tars that are already there, without rewriting them.",
-    "verify": "Read every byte again, compare it with the index, and decode every image.",
-    "ls": "Say what a data set holds.",
-}
+OpenStore = Callable[[str], Store]
 
 
 def main(argv: list[str]) -> int:
@@ -86,51 +50,85 @@ def main(argv: list[str]) -> int:
     names = "SOURCE" if verb == "build" else ""
     arguments = parse(rest, f"data {verb}", DESCRIPTIONS[verb], EXAMPLES[verb], names)
     sections = read_sections(
-        arguments.options, {"data": DataSetOptions, "storage": EndpointOptions}
+        arguments.options, {"data": SECTIONS[verb], "storage": EndpointOptions}
     )
-    options: DataSetOptions = sections["data"]
-    store = open_store(options.url, endpoint_url=sections["storage"].endpoint_url)
-    return _COMMANDS[verb](arguments, options, store)
+    words = sections["data"]
+    at_endpoint = partial(open_store, endpoint_url=sections["storage"].endpoint_url)
+    return _COMMANDS[verb](arguments, words, at_endpoint)
 
 
-def _build(arguments: Arguments, options: DataSetOptions, store: Store) -> int:
+def _build(arguments: Arguments, words: BuildWords, at_endpoint: OpenStore) -> int:
     out = console(arguments.as_json)
-    source = find_source(arguments.names[0], options.build_options())
+    options = words.build_options()
+    store = at_endpoint(words.url)
     with counting(out) as watching:
-        index = build(source, store, options.build_options(), watching("images"))
-    if source.skipped:
-        out.print(f"{len(source.skipped)} unreadable files were skipped:")
-        for skipped in source.skipped[:NAMED_AT_MOST]:
+        inputs = Inputs(open_store=at_endpoint, watching=watching)
+        source = find_source(arguments.names[0], options, inputs)
+        index = build(source, store, options, watching("images"))
+    _tell(BuildReport.load(store), out)
+    return _describe(arguments, index, store)
+
+
+def _tell(report: BuildReport, out: Console) -> None:
+    """What was left out, and what came twice."""
+    if report.skipped:
+        out.print(f"{len(report.skipped)} unreadable images were skipped:")
+        for skipped in report.skipped[:NAMED_AT_MOST]:
             out.print(f"  {skipped.path}: {skipped.reason}", markup=False)
-    return _describe(arguments, index, store)
+    if report.duplicates:
+        kept = "left out" if report.dropped else "kept (data.drop_duplicates=true leaves them out)"
+        out.print(f"{len(report.duplicates)} images have the pixels of an earlier one, {kept}:")
+        for duplicate in report.duplicates[:NAMED_AT_MOST]:
+            out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
 
 
-def _index(arguments: Arguments, options: DataSetOptions, store: Store) -> int:
-    del options
+def _index(arguments: Arguments, words: IndexWords, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(words.url)
     with counting(console(arguments.as_json)) as watching:
-        index = index_existing(store, watching("shards"))
+        index = index_existing(store, watching("shards"), checksums=words.checksums)
     return _describe(arguments, index, store)
 
 
-def _verify(arguments: Arguments, options: DataSetOptions, store: Store) -> int:
-    del options
+def _verify(arguments: Arguments, words: VerifyWords, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(words.url)
+    out = console(arguments.as_json)
     index = Index.load(store)
-    with counting(console(arguments.as_json)) as watching:
-        problems = verify(index, store, watching("images"))
+    with counting(out) as watching:
+        problems = verify(index, store, watching("images"), workers=words.workers)
     if arguments.as_json:
         print(json.dumps({"problems": [p._asdict() for p in problems]}))
-    if problems:
-        named = "\n".join(
-            f"  {p.shard} {p.key or ''}: {p.reason}" for p in problems[:NAMED_AT_MOST]
-        )
-        raise DataError(f"{store.url}: {len(problems)} problems; build the data set again\n{named}")
-    if not arguments.as_json:
-        print(f"{store.url}: every byte is as indexed, every image can be decoded")
+    elif problems:
+        out.print(_problem_table(problems))
+    listed = write_quarantine(index, store, problems) if words.quarantine else 0
+    if words.quarantine:
+        out.print(f"{listed} samples are listed in {QUARANTINE_NAME}, for training to leave out")
+    if len(problems) > listed:
+        remedy = "build the data set again"
+        if not words.quarantine and any(problem.key is not None for problem in problems):
+            remedy += ", or leave damaged samples out by data.quarantine=true"
+        raise DataError(f"{store.url}: {len(problems) - listed} problems; {remedy}")
+    if not problems:
+        without = sum(shard.sha256 is None for shard in index.shards)
+        out.print(f"{store.url}: every byte is as indexed, every image can be decoded")
+        if without:
+            out.print(
+                f"{without} shards were indexed without checksums, so their bytes could be compared"
+                " with nothing; data index data.checksums=true adds them"
+            )
     return 0
 
 
-def _list(arguments: Arguments, options: DataSetOptions, store: Store) -> int:
-    del options
+def _problem_table(problems: Sequence[Problem]) -> Table:
+    table = Table("shard", "sample", "reason", box=None)
+    for problem in problems[:NAMED_AT_MOST]:
+        table.add_row(*(escape(text or "all") for text in problem))
+    if len(problems) > NAMED_AT_MOST:
+        table.add_row("…", "", f"{len(problems) - NAMED_AT_MOST} more; --json lists all")
+    return table
+
+
+def _list(arguments: Arguments, words: ListWords, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(words.url)
     return _describe(arguments, Index.load(store), store)
 
 
@@ -143,12 +141,14 @@ def _describe(arguments: Arguments, index: Index, store: Store) -> int:
             }
             for split in SPLITS
         }
-        facts = {"url": store.url, "resolution": index.resolution, "splits": splits}
+        size = {"width": index.width, "height": index.height}
+        size |= {"resolution": index.width} if index.width == index.height else {}
+        facts = {"url": store.url, **size, "splits": splits}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts))
         return 0
     out = console()
-    out.print(f"{store.url}: {index.resolution} × {index.resolution} pixels", markup=False)
+    out.print(f"{store.url}: {index.width} × {index.height} pixels", markup=False)
     table = Table("split", "images", "shards", "size", box=None)
     for split in SPLITS:
         shards = index.splits[split]
@@ -158,7 +158,7 @@ def _describe(arguments: Arguments, index: Index, store: Store) -> int:
     return 0
 
 
-_COMMANDS: dict[str, Callable[[Arguments, DataSetOptions, Store], int]] = {
+_COMMANDS: dict[str, Callable[[Arguments, Any, OpenStore], int]] = {
     "build": _build,
     "index": _index,
     "verify": _verify,

@@ -1,6 +1,7 @@
 """Everything that can be known to fail before a worker starts, said in one sentence each."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import yaml
 import datasets
 from cluster.storage import open_store, probe
 from datasets.build import build
+from datasets.finding import find_source
 from datasets.index import Index, check_sizes
 from datasets.plan import Plan
 from datasets.shards import INDEX_NAME
-from datasets.source import BuildOptions, Progress, find_source
+from datasets.source import BuildOptions, Inputs, Progress
 from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams import Store
@@ -95,7 +97,10 @@ def _load_or_build(
         return Index.load(store)
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
-    source = find_source(data.source, options)
+    inputs = Inputs(
+        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url), watching=watching
+    )
+    source = find_source(data.source, options, inputs)
     return build(source, store, options, watching(f"{data.source} images"))
 
 

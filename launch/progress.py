@@ -27,10 +27,15 @@ def counting(console: Console) -> Iterator[Callable[[str], Callable[[int, int, i
         def watching(title: str) -> Callable[[int, int, int], None]:
             task = bars.add_task(title, total=None, megabytes=0.0, rate=0.0)
             started = time.monotonic()
+            earlier_bytes: int | None = None  # those of an interrupted build, which cost no time
 
             def advance(done: int, total: int, size_bytes: int) -> None:
+                nonlocal earlier_bytes
+                if earlier_bytes is None:
+                    earlier_bytes = size_bytes
                 megabytes = size_bytes / 1e6
-                rate = megabytes / max(time.monotonic() - started, 1e-3)
+                elapsed_s = max(time.monotonic() - started, 1e-3)
+                rate = (size_bytes - earlier_bytes) / 1e6 / elapsed_s
                 bars.update(
                     task, completed=done, total=total or None, megabytes=megabytes, rate=rate
                 )

@@ -20,6 +20,7 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.written: list[str] = []
         self.requests = 0
         self.read_bytes = 0
 
@@ -43,6 +44,7 @@ class FolderStore:
         return [self._range(item) for item in ranges]
 
     def write(self, name: str, data: bytes | Path) -> None:
+        self.written.append(name)
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data if isinstance(data, bytes) else data.read_bytes())

@@ -1,4 +1,4 @@
-"""Avatars: the same ones from any number of processes, varied, on one background."""
+"""Avatars: varied, on one background, and square."""
 
 from collections import Counter
 
@@ -7,6 +7,7 @@ import pytest
 
 from datasets.avatars import AvatarSource
 from datasets.source import BuildOptions
+from ganinv.errors import ConfigError
 
 
 def test_faces_vary_and_the_background_does_not() -> None:
@@ -40,13 +41,6 @@ def test_a_larger_set_begins_with_the_smaller_one() -> None:
         assert np.array_equal(a.image_HWC, b.image_HWC)
 
 
-@pytest.mark.integration
-def test_processes_change_nothing() -> None:
-    options = BuildOptions(images=150, resolution=16)
-    alone = list(AvatarSource(options, workers=1).samples())
-    shared = list(AvatarSource(options, workers=3).samples())
-    assert [s.key for s in alone] == [s.key for s in shared]
-    assert all(
-        np.array_equal(a.image_HWC, b.image_HWC) and a.attributes == b.attributes
-        for a, b in zip(alone, shared, strict=True)
-    )
+def test_they_are_squares() -> None:
+    with pytest.raises(ConfigError, match=r"data\.resolution=16x20: avatars are drawn as squares"):
+        AvatarSource(BuildOptions(resolution="16x20"))

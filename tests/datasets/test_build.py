@@ -4,6 +4,8 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from PIL import Image
 
 from datasets.avatars import AvatarSource
 from datasets.build import build
-from datasets.index import Index, index_existing
-from datasets.source import BuildOptions, Sample
+from datasets.build_report import BuildReport, Duplicate
+from datasets.existing import index_existing
+from datasets.index import Index
+from datasets.source import BuildOptions, Sample, Skipped, Source, Work
 from ganinv.errors import DataError
 from ganinv.seams import Store
 
@@ -30,7 +34,7 @@ def test_the_layout_on_storage(faces: Any) -> None:
     names = [entry.name for entry in faces.store.list()]
     numbers = ["00000", "00001", "00002", "00003", "00004"]
     train = [f"train/{n}.{ending}" for n in numbers for ending in ("index.jsonl", "tar")]
-    assert names == ["index.json", "test/00000.index.jsonl", "test/00000.tar", *train]
+    assert names == ["build.json", "index.json", "test/00000.index.jsonl", "test/00000.tar", *train]
     assert faces.index.samples("train") == 280
     assert faces.index.samples("test") == 40
 
@@ -59,30 +63,113 @@ def test_members_have_a_fixed_owner_mode_and_time(faces: Any) -> None:
     assert infos == {(0, 0, "", "", 0o644, 0, True)}
 
 
-def test_progress_ends_with_everything(faces: Any, make_store: MakeStore) -> None:
+def test_progress_begins_with_nothing_and_ends_with_everything(make_store: MakeStore) -> None:
     store = make_store("progress")
     seen: list[tuple[int, int, int]] = []
-    options = BuildOptions(images=10, resolution=8)
+    options = BuildOptions(images=80, resolution=8)
     build(AvatarSource(options), store, options, lambda *figures: seen.append(figures))
-    assert [done for done, _, _ in seen] == [*range(1, 11), 10]
-    assert {total for _, total, _ in seen} == {10}
+    done = [done for done, _, _ in seen]
+    assert done == sorted(done)
+    assert (done[0], done[-1]) == (0, 80)
+    assert {total for _, total, _ in seen} == {80}
     tars = [e.size_bytes for e in store.list() if e.name.endswith(".tar")]
-    assert seen[-1][2] == sum(tars)
+    assert 0 < seen[-1][2] <= sum(tars)
+
+
+class _Made(Source):
+    """Noise images of given numbers, an eighth for tests; None is unreadable, "stop" a Ctrl-C."""
+
+    def __init__(self, *seeds: int | str | None, resolution: int = 8) -> None:
+        self._seeds = seeds
+        self._resolution = resolution
+        self.count = len(seeds)
+
+    def work(self, first: int) -> Iterator[Work]:
+        for place in range(first, self.count):
+            yield partial(self._make, place)
+
+    def _make(self, place: int) -> list[Sample | Skipped]:
+        seed = self._seeds[place]
+        if seed == "stop":
+            raise KeyboardInterrupt
+        if not isinstance(seed, int):
+            return [Skipped(f"file {place}", "is damaged")]
+        shape = (self._resolution, self._resolution, 3)
+        split = "test" if place >= self.count - self.count // 8 else "train"
+        image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+        return [Sample(key=f"{place:03d}", image_HWC=image, attributes={"seed": seed}, split=split)]
+
+    def describe(self) -> dict[str, Any]:
+        return {"source": "made", "count": self.count}
 
 
 def test_shards_are_cut_by_bytes(make_store: MakeStore) -> None:
-    options = BuildOptions(images=24, resolution=256, shard_bytes=2**20)
-    store = make_store("bytes")
-
-    class Noise(AvatarSource):
-        def samples(self) -> Iterator[Sample]:
-            for number, sample in enumerate(super().samples()):
-                noise = np.random.default_rng(number).integers(0, 256, (256, 256, 3), np.uint8)
-                sample.image_HWC[:] = noise
-                yield sample
-
-    index = build(Noise(options), store, options)
+    options = BuildOptions(resolution=256, shard_bytes=2**20)
+    index = build(_Made(*range(24), resolution=256), make_store("bytes"), options)
     assert [shard.samples for shard in index.splits["train"]] == [6, 6, 6, 3]
+
+
+def test_duplicates_are_reported_and_dropped_if_asked(make_store: MakeStore) -> None:
+    source = _Made(5, 6, 5, 7, 5, 8, 9, 6)
+    kept, dropped = make_store("kept"), make_store("dropped")
+    index = build(source, kept, BuildOptions(resolution=8))
+    found = [Duplicate("002", "000"), Duplicate("004", "000"), Duplicate("007", "001")]
+    report = BuildReport.load(kept)
+    assert (report.duplicates, report.dropped) == (found, False)
+    assert {s: index.samples(s) for s in index.splits} == {"train": 7, "test": 1}
+    index = build(source, dropped, BuildOptions(resolution=8, drop_duplicates=True))
+    report = BuildReport.load(dropped)
+    assert (report.duplicates, report.dropped) == (found, True)
+    assert {s: index.samples(s) for s in index.splits} == {"train": 5, "test": 0}
+    with pytest.raises(DataError, match="holds another data set"):
+        build(source, dropped, BuildOptions(resolution=8))
+
+
+# Shards of 64: the build is stopped in the first one, right after one, in tests, and at its end.
+@pytest.mark.parametrize("stop", [10, 64, 100, 128, 190, 217, 239])
+@pytest.mark.parametrize("drop", [False, True])
+def test_an_interrupted_build_goes_on(stop: int, drop: bool, make_store: MakeStore) -> None:
+    options = BuildOptions(resolution=8, drop_duplicates=drop, max_unreadable=0.5)
+    seeds: list[int | str | None] = [i // 3 if i % 5 == 0 else i for i in range(240)]
+    seeds[3] = seeds[63] = seeds[209] = seeds[238] = None
+    whole, store = make_store("whole"), make_store("stopped")
+    build(_Made(*seeds), whole, options)
+    assert len(BuildReport.load(whole).skipped) == 4
+    with pytest.raises(KeyboardInterrupt):
+        build(_Made(*seeds[:stop], "stop", *seeds[stop + 1 :]), store, options)
+    finished = {name for name in store.written if name.endswith(".tar")}
+    assert bool(finished) == (stop >= 100)
+    with pytest.raises(DataError, match="is missing"):
+        Index.load(store)
+    if finished:
+        with pytest.raises(DataError, match="was interrupted"):
+            index_existing(store)
+    store.written.clear()
+    # What is finished is not even drawn again.
+    start = len(finished) * 64
+    rest: list[int | str | None] = ["stop" if i < start - 64 else s for i, s in enumerate(seeds)]
+    build(_Made(*rest), store, options)
+    assert not finished & set(store.written)
+    assert _contents(store) == _contents(whole)
+
+
+@pytest.mark.parametrize("damage", ["tar", "record", "table"])
+def test_a_shard_without_its_record_is_written_again(damage: str, make_store: MakeStore) -> None:
+    options = BuildOptions(resolution=8)
+    whole, store = make_store("whole"), make_store("stopped")
+    build(_Made(*range(240)), whole, options)
+    with pytest.raises(KeyboardInterrupt):
+        build(_Made(*range(200), "stop", *range(201, 240)), store, options)
+    if damage == "tar":
+        store.write("train/00001.tar", b"cut")
+    else:
+        name = "building/00001.json" if damage == "record" else "train/00001.index.jsonl"
+        store.delete([name])
+    store.written.clear()
+    build(_Made(*range(240)), store, options)
+    assert "train/00001.tar" in store.written
+    assert "train/00000.tar" not in store.written
+    assert _contents(store) == _contents(whole)
 
 
 def test_an_equal_build_is_left_alone_and_another_refused(faces_copy: Any) -> None:
@@ -104,26 +191,27 @@ def test_foreign_tars_are_not_overwritten(make_store: MakeStore) -> None:
     assert _contents(store) == {"train/00000.tar": b"precious"}
 
 
-class _Interrupted(AvatarSource):
-    def samples(self) -> Iterator[Sample]:
-        for number, sample in enumerate(super().samples()):
-            if number == 200:
-                raise KeyboardInterrupt
-            yield sample
-
-
-def test_an_interrupted_build_starts_over_and_leaves_nothing(make_store: MakeStore) -> None:
+def test_an_interrupted_build_of_another_set_leaves_nothing(make_store: MakeStore) -> None:
     store, fresh = make_store("interrupted"), make_store("fresh")
     with pytest.raises(KeyboardInterrupt):
-        build(
-            _Interrupted(BuildOptions(images=300, resolution=8)), store, BuildOptions(resolution=8)
-        )
+        build(_Made(*range(200), "stop", *range(201, 240)), store, BuildOptions(resolution=8))
     assert "train/00002.tar" in _contents(store)
-    with pytest.raises(DataError, match="is missing"):
-        Index.load(store)
-    with pytest.raises(DataError, match="was interrupted"):
-        index_existing(store)
     options = BuildOptions(images=20, resolution=8)
     for place in (store, fresh):
         build(AvatarSource(options), place, options)
     assert _contents(store) == _contents(fresh)
+
+
+def test_a_build_stopped_after_its_index_is_tidied_up(faces_copy: Any) -> None:
+    before = _contents(faces_copy.store)
+    faces_copy.store.write("index.building.json", b"{}")
+    faces_copy.store.write("building/00000.json", b"{}")
+    assert build(faces_copy.source, faces_copy.store, faces_copy.options) == faces_copy.index
+    assert _contents(faces_copy.store) == before
+
+
+@pytest.mark.integration
+def test_the_number_of_processes_changes_nothing(faces: Any, make_store: MakeStore) -> None:
+    store = make_store("shared")
+    build(faces.source, store, replace(faces.options, workers=3))
+    assert _contents(store) == _contents(faces.store)

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from datasets.build import build
+from datasets.build_report import BuildReport
+from datasets.folder import folder_source
 from datasets.loader import read_samples
-from datasets.source import BuildOptions, Sample, Source, find_source
+from datasets.source import BuildOptions, Sample, Source
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams import Store
 
@@ -30,7 +32,7 @@ def _samples(folder: Path, **options: Any) -> list[Sample]:
 
 
 def _source(folder: Path, **options: Any) -> Source:
-    return find_source(str(folder), BuildOptions(**{"resolution": 8, **options}))
+    return folder_source(folder, BuildOptions(**{"resolution": 8, **options}))
 
 
 def test_the_centre_is_kept(tmp_path: Path) -> None:
@@ -39,6 +41,31 @@ def test_the_centre_is_kept(tmp_path: Path) -> None:
     image.save(tmp_path / "a.png")
     (sample,) = _samples(tmp_path)
     assert np.array_equal(sample.image_HWC, np.broadcast_to([255, 0, 0], (8, 8, 3)))
+
+
+def _colours(folder: Path, **options: Any) -> list[list[int]]:
+    """The pixels of the middle row of the only sample."""
+    (sample,) = _samples(folder, **options)
+    return [pixel.argmax() for pixel in sample.image_HWC[sample.image_HWC.shape[0] // 2]]
+
+
+def test_crop_stretch_and_exact_sizes(tmp_path: Path) -> None:
+    image = Image.new("RGB", (48, 16), "blue")
+    image.paste("red", (16, 0, 32, 16))
+    image.save(tmp_path / "a.png")
+    assert set(_colours(tmp_path)) == {0}
+    assert _colours(tmp_path, resolution=12, resize="stretch") == [2] * 4 + [0] * 4 + [2] * 4
+    assert _colours(tmp_path, resolution="24x8") == [2] * 8 + [0] * 8 + [2] * 8
+    assert _colours(tmp_path, resolution="16x8") == [2] * 4 + [0] * 8 + [2] * 4
+    (sample,) = _samples(tmp_path, resolution="16x8")
+    assert sample.image_HWC.shape == (8, 16, 3)
+
+
+def test_a_folder_of_containers_names_their_source(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a.parquet").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"\*\.parquet; type data build parquet data\.input="):
+        _source(tmp_path)
 
 
 def test_exif_orientation_is_respected(tmp_path: Path) -> None:
@@ -149,30 +176,37 @@ def test_unreadable_files_are_listed_and_skipped(tmp_path: Path, make_store: Mak
     (images / "gone.jpg").symlink_to(tmp_path / "nowhere")
     Image.new("I;16", (9, 9)).save(images / "deep.png")
     options = BuildOptions(resolution=8, max_unreadable=0.5)
-    source = find_source(str(images), options)
+    source = folder_source(images, options)
     store = make_store("store")
     progress: list[tuple[int, int, int]] = []
     index = build(source, store, options, lambda *figures: progress.append(figures))
-    assert [s.path for s in source.skipped] == [
+    skipped = BuildReport.load(store).skipped
+    assert [s.path for s in skipped] == [
         "bomb.png",
         "cut.png",
         "deep.png",
         "empty.jpg",
         "gone.jpg",
     ]
-    assert all(s.reason for s in source.skipped)
+    assert all(s.reason for s in skipped)
     assert progress[-1][:2] == (13, 13)
     _, keys, _ = read_samples(store, index, "train", 0, index.samples("train"))
     assert keys == tuple("01234567")
 
 
-def test_too_many_unreadable_files_stop_the_build(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ratio", "reason"),
+    [(0.25, r"3 of 8 .*0\.png: .*data\.max_unreadable=0\.25"), (1.0, "8 of 8")],
+)
+def test_too_many_unreadable_files_stop_the_build(
+    ratio: float, reason: str, tmp_path: Path, make_store: MakeStore
+) -> None:
+    (tmp_path / "images").mkdir()
     for i in range(8):
-        (tmp_path / f"{i}.png").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"3 of 8 .*0\.png: .*data\.max_unreadable=0\.25"):
-        _samples(tmp_path, max_unreadable=0.25)
-    with pytest.raises(DataError, match="8 of 8"):
-        _samples(tmp_path, max_unreadable=1.0)
+        (tmp_path / "images" / f"{i}.png").write_bytes(b"nothing")
+    options = BuildOptions(resolution=8, max_unreadable=ratio)
+    with pytest.raises(DataError, match=reason):
+        build(folder_source(tmp_path / "images", options), make_store("store"), options)
 
 
 def test_fewer_images_than_asked_for(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_run_without_checkpoints_or_with_other_data_is_refused(run: str, tmp_p
     options = BuildOptions(images=24, resolution=16)
     try:
         other = open_store(str(tmp_path / "other"))
-        build(AvatarSource(options, workers=1), other, options)
+        build(AvatarSource(options), other, options)
         index_file.write_bytes((tmp_path / "other" / "index.json").read_bytes())
         with pytest.raises(DataError, match="fingerprint"):
             evaluate.main([f"storage.run={run}"])

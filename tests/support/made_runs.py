@@ -50,7 +50,7 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     config = load_config(load_recipe("tiny-pvdgan"), [*places, *words])
     options = BuildOptions(images=images, resolution=16)
     data, store = open_store(config.data.url), open_store(config.storage.run)
-    index = build(AvatarSource(options, workers=1), data, options)
+    index = build(AvatarSource(options), data, options)
     store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
     session = new_session(
         objectives.find("pvdgan").Objective(config.objective),

@@ -1,0 +1,144 @@
+"""Indexing WebDataset tars where they lie, without rewriting them."""
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from datasets.images import image_size
+from datasets.index import Index
+from datasets.parallel import IO_THREADS, map_threads
+from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, write_table
+from datasets.source import Progress, Split, named_file_split, no_progress
+from datasets.tar_headers import File
+from datasets.tars import scan
+from datasets.window import Window
+from ganinv.errors import DataError
+from ganinv.seams import Entry, Store
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+# Nearly every image tells its size within these; others are read whole.
+_PROBE_BYTES = 16 * 2**10
+
+
+class _Indexed(NamedTuple):
+    """One tar whose table is written."""
+
+    shard: Shard
+    size: tuple[int, int]
+    """Width and height of its images, in pixels."""
+    read_bytes: int
+
+
+def index_existing(
+    store: Store, on_progress: Progress = no_progress, *, checksums: bool = False
+) -> Index:
+    """Index the tars that lie in the store, whatever their names, without rewriting them.
+
+    Folders or first words of names (train, test, val) decide the split, otherwise a shard is for
+    training. Reads headers alone, by ranged reads, unless `checksums` asks for every byte. An
+    index that fits already is returned as it is. Raises `DataError` for no tars, compressed or
+    damaged ones, those of an unfinished build, and images that are not of one size. `on_progress`
+    counts shards in the place of images.
+    """
+    tars = list_tars(store, f"data.url={store.url}")
+    stored = _stored(store)
+    known = {shard.name: shard for shard in stored.shards} if stored else {}
+    splits: dict[Split, list[Shard]] = {"train": [], "test": []}
+    size = None
+    read_bytes = 0
+    index_one = partial(_index_one, store, checksums)
+    on_progress(0, len(tars), 0)
+    for done, found in enumerate(map_threads(index_one, tars, IO_THREADS), start=1):
+        size = size or found.size
+        if found.size != size:
+            raise _unequal(f"{found.shard.name} has images", found.size, size)
+        splits[named_file_split(found.shard.name) or "train"].append(
+            _with_checksum(found.shard, known.get(found.shard.name))
+        )
+        read_bytes += found.read_bytes
+        on_progress(done, len(tars), read_bytes)
+    assert size is not None
+    index = Index(
+        description={"source": "tars"},
+        width=size[0],
+        height=size[1],
+        splits={split: tuple(shards) for split, shards in splits.items()},
+    )
+    if stored is not None and stored.splits == index.splits:
+        return stored  # it may know more of where the shards come from
+    index.save(store)
+    return index
+
+
+def list_tars(store: Store, where: str) -> list[Entry]:
+    """The tars of a store; `where` is for messages.
+
+    Raises `DataError` for none, compressed ones, and those of an unfinished build.
+    """
+    entries = store.list()
+    names = {entry.name for entry in entries}
+    compressed = [entry.name for entry in entries if entry.name.endswith(_COMPRESSED)]
+    tars = [entry for entry in entries if entry.name.endswith(".tar")]
+    if compressed or not tars:
+        found = f"compressed tars ({', '.join(compressed[:5])})" if compressed else "no tars"
+        raise DataError(
+            f"{where} holds {found}; put plain .tar files there (ranged reads need uncompressed"
+            " ones)"
+        )
+    if BUILDING_NAME in names and INDEX_NAME not in names:
+        raise DataError(
+            f"{where} holds a `data build` that was interrupted or still runs; finish it by the"
+            " same command, which goes on where it stopped"
+        )
+    return tars
+
+
+def _index_one(store: Store, checksums: bool, entry: Entry) -> _Indexed:
+    window = Window(store, entry.name, entry.size_bytes, whole=checksums)
+    known: tuple[int, int] | None = None
+
+    def look(key: str, file: File) -> None:
+        nonlocal known
+        size = _probe(window, file, f"{key!r} in {entry.name}")
+        known = known or size
+        if size != known:
+            raise _unequal(f"image {key!r} in {entry.name} has", size, known)
+
+    members = scan(window.read, entry.size_bytes, entry.name, look)
+    sha256 = window.sha256() if checksums else None
+    shard = write_table(store, entry.name, entry.size_bytes, sha256, members)
+    assert known is not None
+    return _Indexed(shard, known, window.read_bytes)
+
+
+def _probe(window: Window, file: File, what: str) -> tuple[int, int]:
+    """Width and height, from as few bytes as tell it."""
+    end = file.start + file.size_bytes
+    probe = file.start + _PROBE_BYTES
+    if probe < end:
+        try:
+            return image_size(window.read(file.start, probe), what)
+        except DataError:
+            pass  # long metadata comes first, or it is damaged: the whole image says which
+    return image_size(window.read(file.start, end), what)
+
+
+def _unequal(which: str, size: tuple[int, int], known: tuple[int, int]) -> DataError:
+    return DataError(
+        f"{which} {size[0]} × {size[1]} pixels, the ones before {known[0]} × {known[1]}; all must"
+        " be of one size: make such shards with `data build webdataset data.input=…`"
+    )
+
+
+def _with_checksum(shard: Shard, known: Shard | None) -> Shard:
+    """What was computed once is kept for a tar of the same layout; `data verify` compares it."""
+    if shard.sha256 is None and known is not None and known == replace(shard, sha256=known.sha256):
+        return known
+    return shard
+
+
+def _stored(store: Store) -> Index | None:
+    try:
+        return Index.load(store)
+    except DataError:
+        return None  # missing or damaged, which is what indexing mends

@@ -1,0 +1,78 @@
+"""Image files in a directory, whoever says which of them are what: the base of several sources."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets.photos import Photo, work_on
+from datasets.source import SPLITS, BuildOptions, Source, Split, Work
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class ImageFile(NamedTuple):
+    """One file of a source."""
+
+    key: str
+    split: Split
+    path: str
+    """Below the source's directory, with forward slashes."""
+
+
+class FileSource(Source):
+    """The named files of a directory."""
+
+    def __init__(
+        self,
+        folder: Path,
+        files: Sequence[ImageFile],
+        options: BuildOptions,
+        *,
+        facts: Mapping[str, Any],
+        attributes: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """`facts`: for `describe`, the name of the source first; `attributes` by path."""
+        self._folder = folder
+        self._files = sorted(files, key=lambda file: (SPLITS.index(file.split), file.key))
+        self._geometry = options.geometry
+        self._facts = dict(facts)
+        self._attributes = attributes
+        self.count = len(files)
+
+    def work(self, first: int) -> Iterator[Work]:
+        photos = (
+            Photo(
+                file.key,
+                file.split,
+                file.path,
+                self._folder / file.path,
+                dict(self._attributes.get(file.path, {})),
+            )
+            for file in self._files[first:]
+        )
+        return work_on(photos, self._geometry)
+
+    def describe(self) -> dict[str, Any]:
+        listing = hashlib.sha256()
+        for path in sorted(file.path for file in self._files):
+            size_bytes = (self._folder / path).lstat().st_size
+            listing.update(f"{path}\0{size_bytes}\n".encode("utf-8", "surrogateescape"))
+        return {
+            **self._facts,
+            "images": self.count,
+            **self._geometry.describe(),
+            "files_sha256": listing.hexdigest(),
+        }
+
+
+def list_images(folder: Path) -> list[str]:
+    """Paths below `folder` with forward slashes, sorted; hidden files and folders left out."""
+    names = []
+    for where, folders, file_names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in file_names:
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                names.append((Path(where) / name).relative_to(folder).as_posix())
+    return sorted(names)

@@ -1,0 +1,185 @@
+"""Images in a column of Parquet or Arrow files, as the Hugging Face hub keeps them.
+
+    python -m launch data build parquet data.input=~/hub/data data.url=s3://bucket/faces64 \\
+        data.resolution=64
+
+The column holds encoded images: bytes, or a struct with the field `bytes`. All columns of numbers,
+texts and truth values become attributes.
+"""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from datasets.containers import ContainerSource, Row
+from datasets.object_file import ObjectFile
+from datasets.source import BuildOptions, Inputs
+from ganinv.errors import ConfigError, DataError
+from ganinv.seams import Store
+
+_PARQUET, _ARROW = ".parquet", (".arrow", ".feather")
+Opened: TypeAlias = (
+    pyarrow.parquet.ParquetFile
+    | pyarrow.ipc.RecordBatchFileReader
+    | pyarrow.ipc.RecordBatchStreamReader
+)
+_BATCH_ROWS = 64
+_BUFFER_BYTES = 2**20
+
+
+def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
+    """Raises `ConfigError` for no such files or no image column, `DataError` for damaged files."""
+    if options.input is None:
+        raise ConfigError("data.input is missing: it says where the files lie; give data.input=URL")
+    store = inputs.open_store(options.input)
+    where = f"data.input={options.input}"
+    found = [entry for entry in store.list() if entry.name.endswith((_PARQUET, *_ARROW))]
+    if not found:
+        raise ConfigError(f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files; name others")
+    watch = inputs.watching("looking into files")
+    tables = []
+    for done, entry in enumerate(found, start=1):
+        tables.append(Table(store, entry.name, entry.size_bytes, options.image_column))
+        watch(done, len(found), 0)
+    return ContainerSource(
+        tables,
+        options,
+        where,
+        facts={
+            "source": "parquet",
+            "image_column": tables[0].image_column,
+            "licence": "that of the images",
+        },
+    )
+
+
+class Table:
+    """A Parquet or Arrow file in a store; a `Container`."""
+
+    def __init__(self, store: Store, name: str, size_bytes: int, image_column: str | None) -> None:
+        """`image_column`: None for the only one that can hold images."""
+        self.name = name
+        self.size_bytes = size_bytes
+        self._store = store
+        with _reading(store, name, size_bytes) as file:
+            opened = _open(file, name)
+            schema = opened.schema_arrow if _is_parquet(opened) else opened.schema
+            if _is_parquet(opened):
+                self.count = int(opened.metadata.num_rows)
+            else:
+                self.count = sum(batch.num_rows for batch in _record_batches(opened))
+        self.image_column = _choose(schema, image_column, name)
+        self._attributes = [field.name for field in schema if _is_plain(field.type)]
+
+    def rows(self, wanted: Sequence[int]) -> Iterator[Row]:
+        if not wanted:
+            return
+        with _reading(self._store, self.name, self.size_bytes) as file:
+            rest = iter(wanted)
+            number = next(rest)
+            for start, batch in self._batches(_open(file, self.name), number):
+                while number < start + batch.num_rows:
+                    yield self._row(batch, number - start)
+                    following = next(rest, None)
+                    if following is None:
+                        return
+                    number = following
+
+    def _row(self, batch: pa.RecordBatch, place: int) -> Row:
+        image = batch.column(self.image_column)[place].as_py()
+        if isinstance(image, dict):
+            image = image["bytes"]
+        attributes = {name: _json(batch.column(name)[place].as_py()) for name in self._attributes}
+        # A hole in the column becomes an unreadable image, which is counted and named.
+        return Row(image or b"", attributes)
+
+    def _batches(self, opened: Opened, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Pieces of the table, and the number of each one's first row; begins at `first`'s."""
+        start = 0
+        if not _is_parquet(opened):
+            for batch in _record_batches(opened):
+                yield start, batch
+                start += batch.num_rows
+            return
+        columns = [self.image_column, *self._attributes]
+        for group in range(opened.num_row_groups):
+            rows = opened.metadata.row_group(group).num_rows
+            if first < start + rows:
+                inside = start
+                for batch in opened.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
+                    yield inside, batch
+                    inside += batch.num_rows
+            start += rows
+
+
+def _open(file: io.BufferedReader, name: str) -> Opened:
+    """By the ending; Arrow files come with and without a footer."""
+    if name.endswith(_PARQUET):
+        return pyarrow.parquet.ParquetFile(file)
+    try:
+        return pyarrow.ipc.open_file(file)
+    except pa.ArrowInvalid:
+        file.seek(0)
+        return pyarrow.ipc.open_stream(file)
+
+
+def _is_parquet(opened: Opened) -> bool:
+    return isinstance(opened, pyarrow.parquet.ParquetFile)
+
+
+def _record_batches(opened: Opened) -> Iterator[pa.RecordBatch]:
+    if isinstance(opened, pyarrow.ipc.RecordBatchFileReader):
+        return (opened.get_batch(i) for i in range(opened.num_record_batches))
+    return iter(opened)
+
+
+def _choose(schema: pa.Schema, wanted: str | None, name: str) -> str:
+    """The column of images. Raises `ConfigError` unless there is exactly one, or the wanted one."""
+    possible = [field.name for field in schema if _is_images(field.type)]
+    if wanted is not None and wanted in possible:
+        return wanted
+    if wanted is None and len(possible) == 1:
+        return possible[0]
+    raise ConfigError(
+        f"data.image_column={wanted}: {name} has the columns {', '.join(schema.names)}, of which"
+        f" {', '.join(possible) or 'none'} can hold images (bytes, or a struct with bytes);"
+        " name one"
+    )
+
+
+def _is_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(f.name == "bytes" and _is_images(f.type) for f in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating)
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in (*tests, *texts))
+
+
+def _json(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def _reading(store: Store, name: str, size_bytes: int) -> Iterator[io.BufferedReader]:
+    """The file as Python's, and Arrow's errors as ours."""
+    try:
+        with io.BufferedReader(ObjectFile(store, name, size_bytes), _BUFFER_BYTES) as file:
+            yield file
+    except pa.ArrowException as problem:
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise DataError(
+            f"{store.url}: {name} cannot be read ({reason}); fetch it anew"
+        ) from problem
