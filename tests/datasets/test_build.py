@@ -4,7 +4,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -208,10 +207,3 @@ def test_a_build_stopped_after_its_index_is_tidied_up(faces_copy: Any) -> None:
     faces_copy.store.write("building/00000.json", b"{}")
     assert build(faces_copy.source, faces_copy.store, faces_copy.options) == faces_copy.index
     assert _contents(faces_copy.store) == before
-
-
-@pytest.mark.integration
-def test_the_number_of_processes_changes_nothing(faces: Any, make_store: MakeStore) -> None:
-    store = make_store("shared")
-    build(faces.source, store, replace(faces.options, workers=3))
-    assert _contents(store) == _contents(faces.store)
