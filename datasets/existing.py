@@ -1,16 +1,17 @@
 """Indexing WebDataset tars where they lie, without rewriting them."""
 
-from dataclasses import replace
+import zlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from datasets.images import image_size
 from datasets.index import Index
 from datasets.parallel import IO_THREADS, map_threads
-from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, write_table
+from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, load_table, write_table
 from datasets.source import Progress, Split, named_file_split, no_progress
 from datasets.tar_headers import File
-from datasets.tars import scan
+from datasets.tars import Member, layout, scan
 from datasets.window import Window
 from ganinv.errors import DataError
 from ganinv.seams import Entry, Store
@@ -35,7 +36,8 @@ def index_existing(
     """Index the tars that lie in the store, whatever their names, without rewriting them.
 
     Folders or first words of names (train, test, val) decide the split, otherwise a shard is for
-    training. Reads headers alone, by ranged reads, unless `checksums` asks for every byte. An
+    training. Reads headers alone, by ranged reads, unless `checksums` asks for every byte: then
+    shards and images have checksums. An
     index that fits already is returned as it is. Raises `DataError` for no tars, compressed or
     damaged ones, those of an unfinished build, and images that are not of one size. `on_progress`
     counts shards in the place of images.
@@ -46,15 +48,13 @@ def index_existing(
     splits: dict[Split, list[Shard]] = {"train": [], "test": []}
     size = None
     read_bytes = 0
-    index_one = partial(_index_one, store, checksums)
+    index_one = partial(_index_one, store, known, checksums)
     on_progress(0, len(tars), 0)
     for done, found in enumerate(map_threads(index_one, tars, IO_THREADS), start=1):
         size = size or found.size
         if found.size != size:
             raise _unequal(f"{found.shard.name} has images", found.size, size)
-        splits[named_file_split(found.shard.name) or "train"].append(
-            _with_checksum(found.shard, known.get(found.shard.name))
-        )
+        splits[named_file_split(found.shard.name) or "train"].append(found.shard)
         read_bytes += found.read_bytes
         on_progress(done, len(tars), read_bytes)
     assert size is not None
@@ -93,21 +93,28 @@ def list_tars(store: Store, where: str) -> list[Entry]:
     return tars
 
 
-def _index_one(store: Store, checksums: bool, entry: Entry) -> _Indexed:
+def _index_one(
+    store: Store, stored: Mapping[str, Shard], checksums: bool, entry: Entry
+) -> _Indexed:
     window = Window(store, entry.name, entry.size_bytes, whole=checksums)
     known: tuple[int, int] | None = None
 
-    def look(key: str, file: File) -> None:
+    def look(key: str, file: File) -> int | None:
         nonlocal known
         size = _probe(window, file, f"{key!r} in {entry.name}")
         known = known or size
         if size != known:
             raise _unequal(f"image {key!r} in {entry.name} has", size, known)
+        if not checksums:
+            return None
+        return zlib.crc32(window.read(file.start, file.start + file.size_bytes))
 
     members = scan(window.read, entry.size_bytes, entry.name, look)
-    sha256 = window.sha256() if checksums else None
-    shard = write_table(store, entry.name, entry.size_bytes, sha256, members)
     assert known is not None
+    shard = stored.get(entry.name)
+    if checksums or shard is None or not _same_layout(store, shard, entry, members):
+        sha256 = window.sha256() if checksums else None
+        shard = write_table(store, entry.name, entry.size_bytes, sha256, members)
     return _Indexed(shard, known, window.read_bytes)
 
 
@@ -130,11 +137,14 @@ def _unequal(which: str, size: tuple[int, int], known: tuple[int, int]) -> DataE
     )
 
 
-def _with_checksum(shard: Shard, known: Shard | None) -> Shard:
-    """What was computed once is kept for a tar of the same layout; `data verify` compares it."""
-    if shard.sha256 is None and known is not None and known == replace(shard, sha256=known.sha256):
-        return known
-    return shard
+def _same_layout(store: Store, known: Shard, entry: Entry, members: Sequence[Member]) -> bool:
+    """Whether the stored table says the same; its checksums, if any, are then kept."""
+    if known.size_bytes != entry.size_bytes:
+        return False
+    try:
+        return layout(load_table(store, known)) == members
+    except DataError:
+        return False  # missing or damaged, which is what indexing mends
 
 
 def _stored(store: Store) -> Index | None:

@@ -2,8 +2,8 @@
 
 `index.json` lies at the root of the store and is written last. Its shards are rows, about 200
 bytes each. Beside `NAME.tar` lies
-`NAME.index.jsonl`, one array [key, extension, image start, image bytes, json start, json bytes]
-a line. The tars themselves stay plain WebDataset.
+`NAME.index.jsonl`, one array [key, extension, image start, image bytes, json start, json bytes,
+CRC-32 of the image] a line. The tars themselves stay plain WebDataset.
 """
 
 import json

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,11 +14,15 @@ IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 _MAX_SAMPLES = 1_000_000  # of one tar
 _MAX_MEMBER_BYTES = 256 * 2**20
 
-Look = Callable[[str, File], None]
+# Looks at the image of a key as it is passed, and returns its CRC-32 if it read all of it.
+Look = Callable[[str, File], int | None]
 
 
 class Member(NamedTuple):
-    """Where one sample lies in its tar. `json_bytes` is 0 if it has no attributes."""
+    """Where one sample lies in its tar. `json_bytes` is 0 if it has no attributes.
+
+    `image_crc32` is None if the image was not read as it was indexed.
+    """
 
     key: str
     extension: str
@@ -25,6 +30,7 @@ class Member(NamedTuple):
     image_bytes: int
     json_start: int
     json_bytes: int
+    image_crc32: int | None = None
 
 
 class TarBuilder:
@@ -60,12 +66,13 @@ class TarBuilder:
 def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> list[Member]:
     """The samples of a tar, in its order; `name` is for messages.
 
-    `look` is called with the key and the place of every image as it is passed, so that one way
-    through the tar serves all. Raises `DataError` for anything but a whole, uncompressed tar of
+    `look` is called for every image as it is passed, so that one way through the tar serves all.
+    Raises `DataError` for anything but a whole, uncompressed tar of
     regular files whose members make up samples with one image each. Members of other kinds
     (`KEY.txt`) are left aside.
     """
     samples: dict[str, dict[str, File]] = {}
+    checksums: dict[str, int | None] = {}
     last_key = None
     for file in files(read, size_bytes, name):
         folder, _, file_name = file.name.rpartition("/")
@@ -88,18 +95,23 @@ def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> li
         if len(samples) > _MAX_SAMPLES:
             raise DataError(f"{name} holds more than {_MAX_SAMPLES} samples; cut it into shards")
         if look is not None and extension in IMAGE_EXTENSIONS:
-            look(key, file)
+            checksums[key] = look(key, file)
     if not samples:
         raise DataError(f"{name} holds no samples; remove or rewrite it")
-    return [_member(key, members, name) for key, members in samples.items()]
+    return [_member(key, found, checksums.get(key), name) for key, found in samples.items()]
 
 
 def scan_tar(data: bytes, name: str) -> list[Member]:
     """The samples of a tar in memory, as `scan`."""
-    return scan(lambda start, end: data[start:end], len(data), name)
+
+    def checksum(key: str, file: File) -> int:
+        del key
+        return zlib.crc32(data[file.start : file.start + file.size_bytes])
+
+    return scan(lambda start, end: data[start:end], len(data), name, checksum)
 
 
-def _member(key: str, members: dict[str, File], name: str) -> Member:
+def _member(key: str, members: dict[str, File], checksum: int | None, name: str) -> Member:
     images = [extension for extension in members if extension in IMAGE_EXTENSIONS]
     if len(images) != 1:
         raise DataError(
@@ -115,7 +127,13 @@ def _member(key: str, members: dict[str, File], name: str) -> Member:
         image_bytes=image.size_bytes,
         json_start=attributes.start if attributes else 0,
         json_bytes=attributes.size_bytes if attributes else 0,
+        image_crc32=checksum,
     )
+
+
+def layout(members: Sequence[Member]) -> list[Member]:
+    """The members without what only those know who have read them."""
+    return [member._replace(image_crc32=None) for member in members]
 
 
 def dump_table(members: Sequence[Member]) -> bytes:

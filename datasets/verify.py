@@ -1,6 +1,7 @@
 """Reading a whole data set again, byte for byte and image for image."""
 
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from datasets.parallel import cores, map_threads
 from datasets.shards import Shard, load_table
 from datasets.source import Progress, no_progress
 from datasets.tar_headers import File
-from datasets.tars import scan
+from datasets.tars import layout, scan
 from datasets.window import Window
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
@@ -82,21 +83,26 @@ def _compare(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
     """One way through the tar for its headers, its images and its checksum."""
     window = Window(store, shard.name, shard.size_bytes, whole=True)
     damaged: list[Problem] = []
+    table = load_table(store, shard)
+    known = {member.key: member.image_crc32 for member in table}
 
     def look(key: str, file: File) -> None:
         data = window.read(file.start, file.start + file.size_bytes)
+        what = f"image {key!r} in {shard.name}"
         try:
-            decode_sized(data, (index.width, index.height), f"image {key!r} in {shard.name}")
+            decode_sized(data, (index.width, index.height), what)
         except DataError as problem:
             damaged.append(Problem(shard.name, key, str(problem)))
+            return
+        if known.get(key) not in (None, zlib.crc32(data)):
+            damaged.append(Problem(shard.name, key, f"{what} is another one than was indexed"))
 
-    table = load_table(store, shard)
     try:
         members = scan(window.read, shard.size_bytes, shard.name, look)
     except DataError as problem:
         yield Problem(shard.name, None, str(problem))
     else:
-        if members != table or len(members) != shard.samples:
+        if members != layout(table) or len(members) != shard.samples:
             reason = "its samples do not lie where its table says; run `data index` again"
             yield Problem(shard.name, None, reason)
     yield from damaged

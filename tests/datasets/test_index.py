@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tarfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +56,9 @@ def test_tables_say_where_images_and_attributes_lie(faces: Any) -> None:
     samples = {sample.key: sample for sample in faces.source.samples()}
     for shard in faces.index.shards:
         tar = faces.store.read(shard.name)
-        for key, extension, start, size, json_start, json_size in load_table(faces.store, shard):
+        for member in load_table(faces.store, shard):
+            key, extension, start, size, json_start, json_size, crc32 = member
+            assert crc32 == zlib.crc32(tar[start : start + size])
             assert extension == "png"
             assert Image.open(io.BytesIO(tar[start : start + size])).size == (16, 16)
             attributes = json.loads(tar[json_start : json_start + json_size])

@@ -57,6 +57,20 @@ def test_the_quarantine_lists_damaged_samples(faces_copy: Any) -> None:
     assert "cannot be decoded" in written["samples"][0][2]
 
 
+def test_another_image_in_the_place_of_one_is_noticed(faces_copy: Any) -> None:
+    """It can be decoded, and its attributes are those of the one before: only a sum tells."""
+    store, index = faces_copy.store, faces_copy.index
+    shard = index.splits["train"][0]
+    table = load_table(store, shard)
+    sizes = [member.image_bytes for member in table]
+    a, b = next((i, j) for j, n in enumerate(sizes) for i in range(j) if sizes[i] == n)
+    tar = bytearray(store.read(shard.name))
+    start, other, size = table[a].image_start, table[b].image_start, table[a].image_bytes
+    tar[start : start + size] = tar[other : other + size]
+    store.write(shard.name, bytes(tar))
+    assert [p.key for p in verify(index, store)] == [table[a].key]
+
+
 def test_memory_does_not_grow_with_the_shard(faces_copy: Any) -> None:
     """Every byte is read once, in pieces."""
     index = index_existing(faces_copy.store)
