@@ -38,6 +38,7 @@ def build(
         description["drop_duplicates"] = True
     existing = _check_free(description, store)
     if existing is not None:
+        on_progress(source.count, source.count, 0)
         return existing
     # Whatever the bytes depend on; written as JSON, it comes back as the same.
     identity = {"data": description, "shard_bytes": options.shard_bytes, "encoder": encoder()}

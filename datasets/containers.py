@@ -91,7 +91,7 @@ class ContainerSource(Source):
     def _photos(self, first: int) -> Iterator[Photo]:
         place, start = first, 0
         for number, (container, end) in enumerate(zip(self._containers, self._ends, strict=True)):
-            wanted = []
+            wanted: list[int] = []
             while place + len(wanted) < self.count and self._numbers[place + len(wanted)] < end:
                 wanted.append(self._numbers[place + len(wanted)] - start)
             for row_number, row in zip(wanted, container.rows(wanted), strict=True):

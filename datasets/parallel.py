@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -26,7 +26,7 @@ def cores() -> int:
 
 def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`map(function, items)`, computed by `workers` processes; in this one if there is one only.
 
     `function` and the items must pickle. At most two items a worker are under way, so that
@@ -50,7 +50,7 @@ def map_processes(
 
 def map_threads(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """`map(function, items)`, by threads: for work that waits for storage, or leaves the GIL."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ganinv-data")
     return _in_order(pool, function, items, 2 * threads)
@@ -58,7 +58,7 @@ def map_threads(
 
 def _in_order(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     rest = iter(items)
     pending: deque[Future[Result]] = deque()
     try:

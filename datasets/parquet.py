@@ -118,7 +118,7 @@ class Table:
             start += rows
 
 
-def _open(file: io.BufferedReader, name: str) -> Opened:
+def _open(file: io.BufferedIOBase, name: str) -> Opened:
     """By the ending; Arrow files come with and without a footer."""
     if name.endswith(_PARQUET):
         return pyarrow.parquet.ParquetFile(file)
@@ -141,7 +141,7 @@ def _record_batches(opened: Opened) -> Iterator[pa.RecordBatch]:
 
 def _choose(schema: pa.Schema, wanted: str | None, name: str) -> str:
     """The column of images. Raises `ConfigError` unless there is exactly one, or the wanted one."""
-    possible = [field.name for field in schema if _is_images(field.type)]
+    possible: list[str] = [field.name for field in schema if _is_images(field.type)]
     if wanted is not None and wanted in possible:
         return wanted
     if wanted is None and len(possible) == 1:
@@ -173,7 +173,7 @@ def _json(value: Any) -> Any:
 
 
 @contextmanager
-def _reading(store: Store, name: str, size_bytes: int) -> Iterator[io.BufferedReader]:
+def _reading(store: Store, name: str, size_bytes: int) -> Iterator[io.BufferedIOBase]:
     """The file as Python's, and Arrow's errors as ours."""
     try:
         with io.BufferedReader(ObjectFile(store, name, size_bytes), _BUFFER_BYTES) as file:

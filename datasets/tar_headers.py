@@ -132,7 +132,7 @@ def _extension(
         raise _unusable(where, start, str(problem), b"") from problem
     if any(key.startswith("GNU.sparse") for key in records):
         raise DataError(f"{where}: holds a sparse file; rewrite the tar with regular files alone")
-    found = {key: records[key] for key in ("path", "size") if key in records}
+    found = {key: value for key, value in records.items() if key in ("path", "size")}
     if found and header.kind == _PAX_GLOBAL:
         raise DataError(f"{where}: one {'/'.join(found)} is given for all members; rewrite the tar")
     if not re.fullmatch(r"\d{1,19}", found.get("size", "0")):
