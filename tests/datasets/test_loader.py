@@ -155,7 +155,7 @@ def test_a_corrupted_image_is_named(faces_copy: Any, no_thread_left: Callable[[]
 
 
 def test_an_image_of_another_size_is_named(faces: Any) -> None:
-    index = type(faces.index)(description={}, resolution=32, splits=faces.index.splits)
+    index = type(faces.index)(description={}, width=32, height=32, splits=faces.index.splits)
     batches = ShardBatches(faces.store, index, "train", seed=0, global_batch=4).batches(START)
     with pytest.raises(DataError, match=r"image '\d+' in train/\d+\.tar has 16 × 16 pixels"):
         next(batches)
