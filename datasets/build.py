@@ -10,16 +10,13 @@ from datasets.building import Building, forget_build, is_building
 from datasets.encode import encode, encoder
 from datasets.index import Index
 from datasets.making import ShardMaker
-from datasets.parallel import cores, map_processes
+from datasets.parallel import map_processes, processes_for
 from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard
 from datasets.source import BuildOptions, Progress, Source, no_progress
 from ganinv.errors import DataError
 from ganinv.seams import Store
 
 _OUR_NAMES = re.compile(r"(train|test)/\d{5,}\.(tar|index\.jsonl)")
-
-# Below this, starting processes takes longer than they save.
-_MIN_IMAGES_FOR_PROCESSES = 512
 
 
 def build(
@@ -44,7 +41,7 @@ def build(
     identity = {"data": description, "shard_bytes": options.shard_bytes, "encoder": encoder()}
     making = ShardMaker(store, Building(store, identity), source, options)
     on_progress(making.done, source.count, making.written_bytes)
-    workers = options.workers or (cores() if source.count >= _MIN_IMAGES_FOR_PROCESSES else 1)
+    workers = options.workers or processes_for(source.count)
     with closing(map_processes(encode, source.work(making.done), workers)) as pieces:
         for piece in pieces:
             for item in piece:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets.files import FileSource, ImageFile, list_images
+from datasets.files import FileSource, ImageFile
+from datasets.photographs import list_photographs
 from datasets.source import BuildOptions, Inputs, Split, input_folder, spread
 from ganinv.errors import ConfigError, DataError
 
@@ -35,7 +36,7 @@ def source(options: BuildOptions, inputs: Inputs) -> FileSource:
     partition = _find_list(folder, "list_eval_partition.txt")
     parts = dict(_rows(partition)) if partition else None
     files = []
-    for path in list_images(folder):
+    for path in list_photographs(folder):
         split = _split(path, parts)
         if split is not None:
             files.append(ImageFile(Path(path).stem, split, path))

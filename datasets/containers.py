@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
-from datasets.photos import Photo, work_on
+from datasets.photographs import Photo, work_on
 from datasets.source import (
     SPLITS,
     BuildOptions,

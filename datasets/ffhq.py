@@ -9,7 +9,8 @@ From https://github.com/NVlabs/ffhq-dataset (CC BY-NC-SA 4.0): the files `00000.
 
 from pathlib import Path
 
-from datasets.files import FileSource, ImageFile, list_images
+from datasets.files import FileSource, ImageFile
+from datasets.photographs import list_photographs
 from datasets.source import BuildOptions, Inputs, Split, input_folder, spread
 from ganinv.errors import ConfigError
 
@@ -21,7 +22,7 @@ def source(options: BuildOptions, inputs: Inputs) -> FileSource:
     del inputs  # a directory is all it takes
     folder = input_folder(options, "FFHQ")
     files: dict[str, ImageFile] = {}
-    for path in list_images(folder):
+    for path in list_photographs(folder):
         stem = Path(path).stem
         if not stem.isdecimal() or stem in files:
             reason = "is there twice" if stem in files else "is no number such as 00000.png"

@@ -1,15 +1,12 @@
 """Image files in a directory, whoever says which of them are what: the base of several sources."""
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.photos import Photo, work_on
+from datasets.photographs import Photo, work_on
 from datasets.source import SPLITS, BuildOptions, Source, Split, Work
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class ImageFile(NamedTuple):
@@ -65,14 +62,3 @@ class FileSource(Source):
             **self._geometry.describe(),
             "files_sha256": listing.hexdigest(),
         }
-
-
-def list_images(folder: Path) -> list[str]:
-    """Paths below `folder` with forward slashes, sorted; hidden files and folders left out."""
-    names = []
-    for where, folders, file_names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in file_names:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                names.append((Path(where) / name).relative_to(folder).as_posix())
-    return sorted(names)

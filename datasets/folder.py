@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.attributes import match_attributes, read_attributes
-from datasets.files import FileSource, ImageFile, list_images
+from datasets.files import FileSource, ImageFile
+from datasets.photographs import list_photographs
 from datasets.source import BuildOptions, Split, named_split, split_of, spread
 from ganinv.errors import ConfigError
 
@@ -23,7 +24,7 @@ def folder_source(folder: Path, options: BuildOptions) -> FileSource:
     eighth by sorted name is for tests. Raises `ConfigError` if there are no images, or fewer than
     `options.images`, and `DataError` for an attribute table that does not fit.
     """
-    found = list_images(folder)
+    found = list_photographs(folder)
     if not found:
         _refuse_containers(folder)
     paths = spread(found, options.images, str(folder))

@@ -1,9 +1,7 @@
-"""From a photograph of any size to the pixels of a data set."""
+"""The size of a data set's images, as a person writes it."""
 
 import re
 from dataclasses import dataclass
-
-from PIL import Image
 
 from ganinv.errors import ConfigError
 
@@ -14,7 +12,7 @@ _LEAST, _MOST = 8, 4096  # pixels a side
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """The size of all images, and how others come to it."""
+    """The size of all images, and how photographs come to it, see `ganinv.squares.prepare`."""
 
     width: int
     """Pixels."""
@@ -33,21 +31,6 @@ class Geometry:
         """For `Source.describe`; what is the default is left out."""
         found: dict[str, int | str] = {"resolution": self.side or f"{self.width}x{self.height}"}
         return found if self.resize == CROP else found | {"resize": self.resize}
-
-    def fit(self, image: Image.Image) -> Image.Image:
-        """The image at this size, by Lanczos."""
-        if self.resize == CROP:
-            image = image.crop(self._centre(image.width, image.height))
-        return image.resize((self.width, self.height), Image.Resampling.LANCZOS)
-
-    def _centre(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The largest centred box of our shape: left, top, right, bottom, in whole pixels."""
-        if width * self.height > height * self.width:
-            kept = (max(1, height * self.width // self.height), height)
-        else:
-            kept = (width, max(1, width * self.height // self.width))
-        left, top = (width - kept[0]) // 2, (height - kept[1]) // 2
-        return left, top, left + kept[0], top + kept[1]
 
 
 def parse_geometry(resolution: int | str, resize: str) -> Geometry:

@@ -8,13 +8,12 @@ from datasets.encode import Encoded
 from datasets.shards import Shard, sha256_hex, write_table
 from datasets.source import SPLITS, BuildOptions, Skipped, Source, Split
 from datasets.tars import TarBuilder, scan_tar
-from ganinv.errors import DataError
+from datasets.unreadable import Unreadable
 from ganinv.seams import Store
 
 # A small data set is cut into about this many shards, since it is shards that an epoch permutes.
 _MIN_SHARDS = 32
 _MIN_SHARD_SAMPLES = 64
-_LISTED = 20  # unreadable images that an error message names
 
 
 class ShardMaker:
@@ -31,12 +30,13 @@ class ShardMaker:
         """Samples of the source taken so far."""
         self._store = store
         self._options = options
-        self._count = source.count
         self._max_samples = max(_MIN_SHARD_SAMPLES, -(-source.count // _MIN_SHARDS))
         self._shards: dict[Split, list[Shard]] = {split: [] for split in SPLITS}
         self._first_keys: dict[str, str] = {}
         self._duplicates: list[Duplicate] = []
-        self._skipped: list[Skipped] = []
+        self._unreadable = Unreadable(
+            total=source.count, max_ratio=options.max_unreadable, option="data.max_unreadable"
+        )
         self._closed_bytes = 0
         self._split: Split = SPLITS[0]
         self._last_key = ""
@@ -52,7 +52,7 @@ class ShardMaker:
     @property
     def report(self) -> BuildReport:
         return BuildReport(
-            skipped=self._skipped,
+            skipped=self._unreadable.skipped,
             duplicates=self._duplicates,
             dropped=self._options.drop_duplicates,
         )
@@ -61,7 +61,7 @@ class ShardMaker:
         """The next sample of the source, or why there is none."""
         if isinstance(item, Skipped):
             self._new_skipped.append(item)
-            self._skip(item)
+            self._unreadable.add(item)
             self.done += 1
             return
         if item.split != self._split:
@@ -84,7 +84,7 @@ class ShardMaker:
         """The last shard, and then all of them. Raises `DataError` if not an image was readable."""
         self._close()
         if not self._first_keys:
-            raise DataError(self._complaint())
+            raise self._unreadable.error()
         return {split: tuple(shards) for split, shards in self._shards.items()}
 
     def _begin_shard(self) -> None:
@@ -122,7 +122,7 @@ class ShardMaker:
         for key, digest in record.seen:
             self._is_new(key, digest)
         for skipped in record.skipped:
-            self._skip(skipped)
+            self._unreadable.add(skipped)
         self._count_shard(record)
         self.done, self._split = record.end, record.split
         self._last_key = record.seen[-1][0]
@@ -132,16 +132,3 @@ class ShardMaker:
         if first != key:
             self._duplicates.append(Duplicate(key, first))
         return first == key
-
-    def _skip(self, skipped: Skipped) -> None:
-        self._skipped.append(skipped)
-        if len(self._skipped) > self._options.max_unreadable * self._count:
-            raise DataError(self._complaint())
-
-    def _complaint(self) -> str:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in self._skipped[:_LISTED])
-        return (
-            f"{len(self._skipped)} of {self._count} images are unreadable so far ({listed}), over"
-            f" data.max_unreadable={self._options.max_unreadable}; mend or remove them, or raise"
-            " that ratio"
-        )

@@ -18,10 +18,18 @@ Result = TypeVar("Result")
 
 IO_THREADS = 16  # requests to storage under way at a time
 
+# Below this, starting processes takes longer than they save.
+_MIN_IMAGES_FOR_PROCESSES = 512
+
 
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def processes_for(images: int) -> int:
+    """How many are worth starting to draw or decode so many images."""
+    return cores() if images >= _MIN_IMAGES_FOR_PROCESSES else 1
 
 
 def map_processes(
@@ -43,8 +51,8 @@ def map_processes(
         yield from _in_order(pool, function, items, 2 * workers)
     except BrokenProcessPool as problem:
         raise DataError(
-            "a worker process was ended from outside, mostly for lack of memory; lower"
-            " data.workers, then repeat the command, which goes on where it stopped"
+            "a worker process was ended from outside, mostly for lack of memory; free some, or"
+            " lower data.workers where data are built, then repeat the command"
         ) from problem
 
 

@@ -1,25 +1,32 @@
-"""The photographs of a folder as squares of one size; a few unreadable ones are left out."""
+"""Photographs as they come, files or bytes, to pixels. Runs in worker processes: light imports."""
 
-import functools
+import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets.geometry import CROP, STRETCH, Geometry
 from datasets.images import DECODE_ERRORS, FORMATS
-from datasets.parallel import ordered_map
-from datasets.source import Skipped
+from datasets.parallel import map_processes, processes_for
+from datasets.source import Sample, Skipped, Split, Work
+from datasets.unreadable import Unreadable
 from ganinv.errors import DataError
 from ganinv.squares import prepare
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-_LISTED = 20  # unreadable files that an error message names
-_PARALLEL_FROM = 256  # photographs; starting processes costs more than decoding fewer
+
+# What one call of work holds at most: enough to make the traffic between processes cheap.
+_WORK_PHOTOS = 32
+_WORK_BYTES = 8 * 2**20
 
 
 def list_photographs(folder: Path) -> list[str]:
@@ -36,15 +43,41 @@ def list_photographs(folder: Path) -> list[str]:
     return sorted(names)
 
 
+class Photo(NamedTuple):
+    """An image that has not been looked at yet."""
+
+    key: str
+    split: Split
+    name: str
+    """For messages: the path, or the container and the place in it."""
+    image: Path | bytes
+    """A file, or its content."""
+    attributes: dict[str, Any]
+
+
+def work_on(photos: Iterable[Photo], geometry: Geometry) -> Iterator[Work]:
+    """The photographs in order, cut into calls that make samples of them."""
+    chunk: list[Photo] = []
+    size_bytes = 0
+    for photo in photos:
+        chunk.append(photo)
+        size_bytes += len(photo.image) if isinstance(photo.image, bytes) else 0
+        if len(chunk) >= _WORK_PHOTOS or size_bytes >= _WORK_BYTES:
+            yield partial(_make_samples, geometry, chunk)
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield partial(_make_samples, geometry, chunk)
+
+
 @dataclass(kw_only=True)
 class Photographs:
-    """The files `names` below `folder`, in that order; `option` names the ratio in messages."""
+    """The files `names` below `folder` as squares, in that order."""
 
     folder: Path
     names: Sequence[str]
     resolution: int  # pixels a side
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
-    option: str
+    option: str  # that ratio's key, for messages
     skipped: list[Skipped] = field(default_factory=list)  # by the last `read` so far
 
     def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -53,37 +86,47 @@ class Photographs:
         Raises `DataError` once more than the allowed ratio of files is unreadable, or all are.
         """
         self.skipped.clear()
-        workers = os.cpu_count() or 1 if len(self.names) >= _PARALLEL_FROM else 1
-        load = functools.partial(_load, self.folder, self.resolution)
-        for name, loaded in zip(self.names, ordered_map(load, self.names, workers), strict=True):
-            if isinstance(loaded, str):
-                self._skip(name, loaded)
-            else:
-                yield name, loaded
-        if len(self.skipped) == len(self.names):
-            raise DataError(self._complaint())
-
-    def _skip(self, name: str, reason: str) -> None:
-        self.skipped.append(Skipped(name, reason))
-        if len(self.skipped) > self.max_unreadable * len(self.names):
-            raise DataError(self._complaint())
-
-    def _complaint(self) -> str:
-        listed = "; ".join(f"{name}: {reason}" for name, reason in self.skipped[:_LISTED])
-        return (
-            f"{len(self.skipped)} of {len(self.names)} files below {self.folder} are unreadable so"
-            f" far ({listed}), over {self.option}={self.max_unreadable}; mend or remove them, or"
-            " raise that ratio"
+        unreadable = Unreadable(
+            total=len(self.names),
+            max_ratio=self.max_unreadable,
+            option=self.option,
+            skipped=self.skipped,
         )
+        load = partial(_load, Geometry(width=self.resolution, height=self.resolution, resize=CROP))
+        paths = (self.folder / name for name in self.names)
+        with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
+            for name, image_HWC in zip(self.names, images, strict=True):
+                if isinstance(image_HWC, str):
+                    unreadable.add(Skipped(name, image_HWC))
+                else:
+                    yield name, image_HWC
+        if len(self.skipped) == len(self.names):
+            raise unreadable.error()
 
 
-def _load(folder: Path, resolution: int, name: str) -> NDArray[np.uint8] | str:
-    """The image as RGB uint8 with H = W = resolution, or the reason why it cannot be read."""
+def _make_samples(geometry: Geometry, photos: Sequence[Photo]) -> list[Sample | Skipped]:
+    made: list[Sample | Skipped] = []
+    for photo in photos:
+        image_HWC = _load(geometry, photo.image)
+        made.append(
+            Skipped(photo.name, image_HWC)
+            if isinstance(image_HWC, str)
+            else Sample(
+                key=photo.key, image_HWC=image_HWC, attributes=photo.attributes, split=photo.split
+            )
+        )
+    return made
+
+
+def _load(geometry: Geometry, source: Path | bytes) -> NDArray[np.uint8] | str:
+    """The image as RGB uint8 of the geometry's size, or the reason why it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(folder / name, formats=FORMATS) as image:
-                return np.array(prepare(image, resolution))
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=FORMATS) as image:
+                stretch = geometry.resize == STRETCH
+                return np.array(prepare(image, geometry.width, geometry.height, stretch=stretch))
     except DataError as problem:
         return str(problem)
     except DECODE_ERRORS as problem:

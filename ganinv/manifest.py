@@ -7,8 +7,8 @@ Contract: the payload of a checkpoint lies under `checkpoints/IMAGES_SEEN-ATTEMP
 import json
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ganinv.errors import StorageError, StorageMissingError
@@ -57,20 +57,34 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes, url: str) -> "Manifest":
-        """Raises `StorageError` where the text is no manifest of this format."""
+        """Raises `StorageError` where the text is no manifest, or another version's."""
         try:
-            fields = json.loads(text)
-            version = fields.pop("format")
+            content = json.loads(text)
+            version = content.pop("format")
             if version != FORMAT:
                 raise StorageError(
                     f"{url} has format {version}, this program reads {FORMAT}; use the version of "
                     "ganinv that wrote it"
                 )
-            fields["position"] = Position(**fields["position"])
-            fields["objects"] = tuple(StoredObject(**o) for o in fields["objects"])
-            return cls(**fields)
+            _check_keys(content.keys(), {field.name for field in fields(cls)}, url)
+            content["position"] = Position(**content["position"])
+            content["objects"] = tuple(StoredObject(**o) for o in content["objects"])
+            return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{url} is damaged ({error!r}); delete its folder") from error
+
+
+def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
+    """Raises `StorageError` where another version has written: that is no damage."""
+    for writer, verb, keys in (
+        ("an older version", "lacks", known - found),
+        ("a newer version", "has", found - known),
+    ):
+        if keys:
+            raise StorageError(
+                f"{url} was written by {writer} of ganinv (it {verb} {', '.join(sorted(keys))}); "
+                "go on with that version, or train anew at another storage.run"
+            )
 
 
 def folder(name: str) -> str:
@@ -86,9 +100,11 @@ def committed_names(store: Reader) -> list[str]:
 def manifests_newest_first(store: Reader) -> list[Manifest]:
     """All readable manifests; of attempts at the same images the one committed last comes first.
 
-    A damaged manifest is named in the log and left out: its checkpoint cannot be loaded anyway.
+    One that cannot be read is named in the log and left out: its checkpoint cannot be loaded.
+    Raises `StorageError` if that leaves none, since a run must not begin anew over what it holds.
     """
     readable = []
+    unreadable: StorageError | None = None  # the newest
     for name in committed_names(store):
         at = folder(name) + "manifest.json"
         try:
@@ -99,4 +115,7 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
             readable.append(Manifest.from_json(text, f"{store.url}/{at}"))
         except StorageError as error:
             log.warning("%s", error)
+            unreadable = error
+    if unreadable is not None and not readable:
+        raise unreadable
     return sorted(readable, key=lambda m: (m.images_seen, m.created), reverse=True)

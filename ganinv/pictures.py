@@ -76,7 +76,9 @@ def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
             f"images: this model's have {channels} channels and pictures have {RGB_CHANNELS}; give "
             f"a float tensor B × {channels} × {resolution} × {resolution} in [−1, 1]"
         )
-    square_BHWC = np.stack([np.asarray(prepare(picture, resolution)) for picture in pictures])
+    square_BHWC = np.stack(
+        [np.asarray(prepare(picture, resolution, resolution)) for picture in pictures]
+    )
     return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: the same bits on any number of workers and at any ZeRO stage, and never half."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -225,6 +226,19 @@ def test_a_damaged_manifest_counts_as_none(store: Store) -> None:
     newer = save(session, store)
     store.write(folder(newer) + "manifest.json", b'{"format": 1, "name": 3')
     assert [m.name for m in manifests_newest_first(store)] == [older]
+
+
+def test_a_run_does_not_begin_anew_over_checkpoints_that_cannot_be_read(store: Store) -> None:
+    name = save(train_locally("dlsgan", 16), store)
+    at = folder(name) + "manifest.json"
+    content = json.loads(store.read(at))
+    del content["image_resolution"]
+    store.write(at, json.dumps(content).encode())
+    fresh = local_session(make_objective("dlsgan"))
+    with pytest.raises(
+        StorageError, match=r"an older version .*lacks image_resolution.*go on with"
+    ):
+        checkpoint.restore(fresh, store)
 
 
 def test_the_manifest_is_written_last_only_if_absent_and_says_what_there_is(store: Store) -> None:

@@ -104,7 +104,14 @@ def change_manifest(place: Path, change: Callable[[dict[str, object]], object]) 
         (lambda m: m["config"]["network"].update(width=5), StorageError, "do not fit the networks"),
         (lambda m: m["config"]["objective"].update(name="gan"), ConfigError, "objective.name"),
         (lambda m: m["config"]["objective"].update(name="lsgan2"), ConfigError, "choose .*pvdgan"),
-        (lambda m: m.update(format=9), StorageError, "no checkpoint yet"),
+        (lambda m: m.update(format=9), StorageError, "has format 9, this program reads"),
+        (
+            lambda m: m.pop("image_channels"),
+            StorageError,
+            "an older version .*lacks image_channels",
+        ),
+        (lambda m: m.update(mood="good"), StorageError, "a newer version .*has mood"),
+        (lambda m: m.update(objects=3), StorageError, "is damaged"),
         (lambda m: m.update(image_resolution=24), ConfigError, "resolution = 24"),
     ],
 )

@@ -20,7 +20,7 @@ from launch.schema import RunConfig
 
 PLACES = ("storage.run=/run", "data.url=/data")
 
-INDEX = Index(description={}, resolution=16, splits={"train": (), "test": ()})
+INDEX = Index(description={}, width=16, height=16, splits={"train": (), "test": ()})
 
 
 def store_of_a_run(folder: Path, without: str = "") -> Store:
