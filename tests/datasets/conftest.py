@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from datasets.avatars import AvatarSource
 from datasets.build import build
 from datasets.index import Index
-from datasets.source import BuildOptions
+from datasets.source import BuildOptions, Sample
 from ganinv.errors import StorageExistsError, StorageMissingError
 from ganinv.seams import Blobs, Entries, Entry, Range
 
@@ -77,6 +77,7 @@ class Faces:
     index: Index
     options: BuildOptions
     source: AvatarSource
+    samples: Sequence[Sample]  # of the source
 
 
 @pytest.fixture
@@ -97,7 +98,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Faces:
     options = BuildOptions(images=320, resolution=16, seed=7)
     source = AvatarSource(options)
     store = FolderStore(tmp_path_factory.mktemp("faces"))
-    return Faces(store=store, index=build(source, store, options), options=options, source=source)
+    return Faces(
+        store=store,
+        index=build(source, store, options),
+        options=options,
+        source=source,
+        samples=list(source.samples()),
+    )
 
 
 @pytest.fixture
@@ -106,7 +113,7 @@ def faces_copy(faces: Faces, make_store: Callable[[str], FolderStore]) -> Faces:
     store = make_store("faces")
     for entry in faces.store.list():
         store.write(entry.name, (faces.store.folder / entry.name).read_bytes())
-    return Faces(store=store, index=faces.index, options=faces.options, source=faces.source)
+    return replace(faces, store=store)
 
 
 @pytest.fixture

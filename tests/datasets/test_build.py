@@ -48,7 +48,7 @@ def test_webdataset_itself_reads_our_tars(faces: Any) -> None:
     shards = [shard.name for shard in faces.index.shards]
     urls = [f"file:{faces.store.folder / name}" for name in shards]
     read = list(webdataset.WebDataset(urls, shardshuffle=False))
-    made = sorted(faces.source.samples(), key=lambda sample: sample.split == "test")
+    made = sorted(faces.samples, key=lambda sample: sample.split == "test")
     assert len(read) == len(made) == 320
     for theirs, ours in zip(read, made, strict=True):
         assert theirs["__key__"] == ours.key

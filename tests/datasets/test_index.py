@@ -53,7 +53,7 @@ def test_round_trip(faces: Any) -> None:
 
 
 def test_tables_say_where_images_and_attributes_lie(faces: Any) -> None:
-    samples = {sample.key: sample for sample in faces.source.samples()}
+    samples = {sample.key: sample for sample in faces.samples}
     for shard in faces.index.shards:
         tar = faces.store.read(shard.name)
         for member in load_table(faces.store, shard):

@@ -63,7 +63,7 @@ def test_every_world_size_sees_one_sequence(faces: Any, world: int) -> None:
 
 @pytest.mark.usefixtures("windows")
 def test_batches_hold_the_images_of_their_keys(faces: Any) -> None:
-    images = {sample.key: sample.image_HWC for sample in faces.source.samples()}
+    images = {sample.key: sample.image_HWC for sample in faces.samples}
     batches = _take(_source(faces), STEPS)
     for batch in batches:
         assert batch.images_BCHW.dtype == torch.uint8
@@ -180,7 +180,7 @@ def test_impossible_batches_are_refused(faces: Any) -> None:
 
 
 def test_samples_in_index_order(faces: Any) -> None:
-    made = list(faces.source.samples())
+    made = list(faces.samples)
     images, keys, attributes = read_samples(faces.store, faces.index, "train", 60, 80)
     assert keys == tuple(sample.key for sample in made[60:140])
     assert attributes == tuple(sample.attributes for sample in made[60:140])
