@@ -25,7 +25,7 @@ FEATURES = Features(
 
 
 def index(**changes: Any) -> Index:
-    whole = Index(description={}, resolution=16, splits={"train": (), "test": (SHARD,)})
+    whole = Index(description={}, width=16, height=16, splits={"train": (), "test": (SHARD,)})
     return replace(whole, **changes)
 
 
@@ -54,7 +54,7 @@ def test_the_key_holds_all_that_features_depend_on(tmp_path: Path) -> None:
     others = [
         (references(store, count=4), FEATURES),
         (references(store, split="train"), FEATURES),
-        (references(store, index=index(resolution=32)), FEATURES),
+        (references(store, index=index(width=32, height=32)), FEATURES),
         (references(store, index=index(description={"seed": 1})), FEATURES),
         (kept, replace(FEATURES, name="inception")),
         (kept, replace(FEATURES, sha256="d" * 64)),

@@ -72,7 +72,7 @@ def options(*words: str) -> RunConfig:
 
 def index(held_out: int) -> Index:
     shard = Shard(name="a.tar", size_bytes=1, sha256="", samples=held_out, table_sha256="")
-    return Index(description={}, resolution=16, splits={"train": (), "test": (shard,)})
+    return Index(description={}, width=16, height=16, splits={"train": (), "test": (shard,)})
 
 
 @pytest.mark.parametrize(
