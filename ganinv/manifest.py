@@ -103,8 +103,8 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
     One that cannot be read is named in the log and left out: its checkpoint cannot be loaded.
     Raises `StorageError` if that leaves none, since a run must not begin anew over what it holds.
     """
-    readable = []
-    unreadable: StorageError | None = None  # the newest
+    readable: list[Manifest] = []
+    problems: list[StorageError] = []
     for name in committed_names(store):
         at = folder(name) + "manifest.json"
         try:
@@ -114,8 +114,9 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
         try:
             readable.append(Manifest.from_json(text, f"{store.url}/{at}"))
         except StorageError as error:
-            log.warning("%s", error)
-            unreadable = error
-    if unreadable is not None and not readable:
-        raise unreadable
+            problems.append(error)
+    if problems and not readable:
+        raise problems[-1]  # of the newest
+    for problem in problems:
+        log.warning("%s", problem)
     return sorted(readable, key=lambda m: (m.images_seen, m.created), reverse=True)
