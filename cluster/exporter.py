@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from prometheus_client import (
@@ -71,6 +72,9 @@ class Meters:
             "storage_requests", "Verbs on object storage", "op", "outcome"
         )
         self.bytes = self._counter("storage_bytes", "Bytes moved to and from storage", "op")
+        self.retries = self._counter("storage_retries", "Requests made again", "op")
+        self.hedges = self._counter("storage_hedges", "Second requests beside stragglers", "op")
+        self.quarantined = self._counter("samples_quarantined", "Damaged samples, replaced")
         self.step_seconds = self._histogram(
             "step_seconds", "One global batch, data wait left out", STEP_SECONDS
         )
@@ -261,3 +265,12 @@ class Exporter:
         self.meters.requests.labels(*self._labels, op, outcome).inc()
         if size_bytes:
             self.meters.bytes.labels(*self._labels, op).inc(size_bytes)
+
+    def repeated(self, kind: Literal["retry", "hedge"], op: str) -> None:
+        """A request to storage that was made besides the plain ones."""
+        counter = self.meters.retries if kind == "retry" else self.meters.hedges
+        counter.labels(*self._labels, op).inc()
+
+    def quarantined(self) -> None:
+        """A sample that this worker found damaged."""
+        self.meters.quarantined.labels(*self._labels).inc()

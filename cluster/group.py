@@ -24,6 +24,8 @@ CHECKOUT = Path(__file__).parents[1]
 # What a node does not need; .gitignore is honoured by Ray as well.
 EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
 CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
+# From an error that no restart can mend to the end of those workers that did not meet it.
+GRACE_S = 5.0
 Payload = dict[str, Any]
 TrainFunction = Callable[[Payload], None]
 
@@ -121,6 +123,13 @@ class WorkerGroup:
     def wait(self, timeout_s: float) -> Outcome | None:
         """The outcome, or None if the group still runs after `timeout_s`."""
         ready, _ = ray.wait([self._fit], timeout=timeout_s)
+        said: GanInvError | None = ray.get(self.directory.error.remote())
+        if not ready and said is not None:
+            # The others may wait in a collective for the one that has given up: left alone, until
+            # `cluster.collective_timeout_s`.
+            ready, _ = ray.wait([self._fit], timeout=GRACE_S)
+            if not ready:
+                return Outcome(error=said)
         if not ready:
             return None
         try:

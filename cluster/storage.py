@@ -3,18 +3,22 @@
 from uuid import uuid4
 
 from cluster.storage_local import LocalStore
+from cluster.storage_patience import Patience
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.seams import Range, Store
 from ganinv.storage_names import check_endpoint, parse_url
 
 
-def open_store(url: str, *, endpoint_url: str | None = None) -> Store:
+def open_store(
+    url: str, *, endpoint_url: str | None = None, patience: Patience | None = None
+) -> Store:
     """The store at a directory, `file:///DIRECTORY` or `s3://BUCKET/PREFIX`.
 
     Nothing is contacted or created yet. S3 credentials come from the environment or the cloud's
     own chain; without `endpoint_url` the endpoint is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or
-    AWS's own. Stores pickle, survive a fork and may be used from several threads. Raises
-    ConfigError for a URL or an endpoint that cannot be right.
+    AWS's own; with `patience` what failed in passing is tried again there. Stores pickle, survive
+    a fork and may be used from several threads. Raises ConfigError for a URL or an endpoint that
+    cannot be right.
     """
     address = parse_url(url)
     if address.scheme == "file":
@@ -22,7 +26,7 @@ def open_store(url: str, *, endpoint_url: str | None = None) -> Store:
     # Imported here because s3fs costs most of a second, which runs on directories need not pay.
     from cluster.storage_s3 import S3Store
 
-    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url))
+    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), patience)
 
 
 def probe(store: Store) -> None:

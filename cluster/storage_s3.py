@@ -1,14 +1,17 @@
 """A prefix in an S3 bucket as a store, on s3fs."""
 
+import asyncio
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import s3fs
+from botocore.exceptions import ClientError
+from fsspec.asyn import sync
 
+from cluster.storage_patience import Patience
 from cluster.storage_s3_client import CONNECTIONS, connect_lazily
 from cluster.storage_s3_errors import http_status, storage_errors
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
@@ -23,20 +26,26 @@ DELETE_BATCH = 1000  # the most that S3 accepts in one request
 _WRITER = "ganinv-writer"
 
 
+T = TypeVar("T")
+
+
 class S3Store:
     """The objects of `bucket` whose keys start with `root`, or all if it is empty.
 
-    `endpoint_url` is None for AWS. See `seams.Store`.
+    `endpoint_url` is None for AWS. Without `patience` a failure is final. See `seams.Store`.
     """
 
-    def __init__(self, bucket: str, root: str, endpoint_url: str | None) -> None:
+    def __init__(
+        self, bucket: str, root: str, endpoint_url: str | None, patience: Patience | None = None
+    ) -> None:
         self._bucket = bucket
         self._root = root
         self._endpoint_url = endpoint_url
+        self._patience = patience
         self._opened: tuple[int, s3fs.S3FileSystem] | None = None
 
-    def __reduce__(self) -> tuple[type["S3Store"], tuple[str, str, str | None]]:
-        return S3Store, (self._bucket, self._root, self._endpoint_url)
+    def __reduce__(self) -> tuple[type["S3Store"], tuple[Any, ...]]:
+        return S3Store, (self._bucket, self._root, self._endpoint_url, self._patience)
 
     @property
     def url(self) -> str:
@@ -47,8 +56,7 @@ class S3Store:
         found: Entries = []
         more: dict[str, str] = {}
         while True:
-            with self._errors("list", prefix):
-                page = self._call("list_objects_v2", Prefix=self._key(prefix), **more)
+            page = self._ask("list", prefix, "list_objects_v2", Prefix=self._key(prefix), **more)
             for item in page.get("Contents", []):
                 # Keys that end with a slash are the folder marks that consoles leave behind.
                 if not item["Key"].endswith("/"):
@@ -58,59 +66,84 @@ class S3Store:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def read(self, name: str) -> bytes:
-        with self._errors("read", name):
+        path = self._path(name)
+
+        async def get() -> bytes:
             # One request, so that a concurrent overwrite cannot mix old bytes with new ones.
-            data: bytes = self._filesystem.cat_file(self._path(name), max_concurrency=1)
-        return data
+            data: bytes = await self._filesystem._cat_file(path, max_concurrency=1)
+            return data
+
+        return self._do("read", name, get, hedge=True)
 
     def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
-        wanted = [part for part in ranges if part.end > part.start]
-        with self._errors("read", ", ".join(sorted({part.name for part in wanted})[:3])):
-            answers = self._filesystem.cat_ranges(
-                [self._path(part.name) for part in wanted],
-                [part.start for part in wanted],
-                [part.end for part in wanted],
-                batch_size=CONNECTIONS,
-                on_error="return",
-            )
-        found = iter([self._checked(*pair) for pair in zip(wanted, answers, strict=True)])
-        return [next(found) if part.end > part.start else b"" for part in ranges]
+        for part in ranges:
+            check_name(self.url, part.name)
+        found: Blobs = sync(self._filesystem.loop, self._read_ranges, ranges)
+        return found
 
-    def _checked(self, part: Range, answer: bytes | Exception) -> bytes:
-        beyond_the_end = isinstance(answer, Exception) and http_status(answer) == 416
-        if isinstance(answer, Exception) and not beyond_the_end:
-            with self._errors("read", part.name):
-                raise answer
-        if isinstance(answer, Exception) or len(answer) != part.end - part.start:
-            came = "none" if isinstance(answer, Exception) else str(len(answer))
+    async def _read_ranges(self, ranges: Sequence[Range]) -> Blobs:
+        places = asyncio.Semaphore(CONNECTIONS)
+
+        async def one(part: Range) -> bytes:
+            if part.start >= part.end:
+                return b""
+            async with places:
+                return await self._with_patience(
+                    "read", part.name, lambda: self._read_range(part), hedge=True
+                )
+
+        tasks = [asyncio.ensure_future(one(part)) for part in ranges]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()  # after a failure, nobody waits for the others
+
+    async def _read_range(self, part: Range) -> bytes:
+        path = self._path(part.name)
+        try:
+            data: bytes = await self._filesystem._cat_file(path, start=part.start, end=part.end)
+        except (OSError, ClientError) as error:
+            if http_status(error) != 416:  # it starts beyond the object's end
+                raise
+            data = b""
+        if len(data) != part.end - part.start:
             raise StorageError(
-                f"{self.url}: {came} of the {part.end - part.start} bytes from {part.start} to "
-                f"{part.end} of {part.name!r} came; restore or rebuild the object"
+                f"{self.url}: {len(data) or 'none'} of the {part.end - part.start} bytes from "
+                f"{part.start} to {part.end} of {part.name!r} came; restore or rebuild the object"
             )
-        return answer
+        return data
 
     def write(self, name: str, data: bytes | Path) -> None:
         path = self._path(name)
         options = {"chunksize": PART_BYTES, "max_concurrency": PARTS_AT_A_TIME}
-        with self._errors("write", name):
+
+        async def put() -> None:
             if isinstance(data, Path):
-                self._filesystem.put_file(str(data), path, **options)
+                await self._filesystem._put_file(str(data), path, **options)
             else:
-                self._filesystem.pipe_file(path, data, **options)
+                await self._filesystem._pipe_file(path, data, **options)
+
+        self._do("write", name, put)
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         path, signature = self._path(name), uuid4().hex
-        with self._errors("write", name):
+
+        async def create() -> bool:
             try:
-                self._filesystem.pipe_file(path, data, mode="create", Metadata={_WRITER: signature})
-                return
+                await self._filesystem._pipe_file(
+                    path, data, mode="create", Metadata={_WRITER: signature}
+                )
             except OSError as error:
                 # Servers differ in how they say that the name is taken, and s3fs in how it
                 # renders it; the status is what they share.
-                if http_status(error) not in (409, 412):
-                    raise
+                if http_status(error) in (409, 412):
+                    return False
+                raise
+            return True
+
         # A first attempt whose answer got lost makes the second one find its own object.
-        if self._signature(name) != signature:
+        if not self._do("write", name, create) and self._signature(name) != signature:
             raise StorageExistsError(
                 f"{self.url}: {name!r} exists already; somebody else was first"
             )
@@ -118,8 +151,7 @@ class S3Store:
     def _signature(self, name: str) -> str | None:
         """Who wrote an object that a conditional write was refused for."""
         try:
-            with self._errors("look up", name, head=True):
-                head = self._call("head_object", Key=self._key(name))
+            head = self._ask("look up", name, "head_object", Key=self._key(name))
         except StorageMissingError as error:
             raise StorageError(
                 f"{self.url}: {name!r} was refused as existing but is not there; "
@@ -134,8 +166,8 @@ class S3Store:
         for first in range(0, len(names), DELETE_BATCH):
             batch = names[first : first + DELETE_BATCH]
             objects = [{"Key": self._key(name)} for name in batch]
-            with self._errors("delete", batch[0]):
-                answer = self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+            wanted = {"Objects": objects, "Quiet": True}
+            answer = self._ask("delete", batch[0], "delete_objects", Delete=wanted)
             if refused := answer.get("Errors"):
                 raise StorageError(
                     f"{self.url}: {len(refused)} of {len(batch)} objects were not deleted, first "
@@ -150,16 +182,41 @@ class S3Store:
         check_name(self.url, name)
         return f"{self._bucket}/{self._key(name)}"
 
-    def _call(self, request: str, **arguments: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._filesystem.call_s3(request, Bucket=self._bucket, **arguments)
-        return answer
+    def _ask(self, op: str, name: str, request: str, **arguments: Any) -> dict[str, Any]:
+        async def ask() -> dict[str, Any]:
+            answer: dict[str, Any] = await self._filesystem._call_s3(
+                request, Bucket=self._bucket, **arguments
+            )
+            return answer
 
-    def _errors(self, verb: str, name: str, *, head: bool = False) -> AbstractContextManager[None]:
-        return storage_errors(self.url, self._endpoint_url, verb, name, head=head)
+        return self._do(op, name, ask)
+
+    def _do(
+        self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool = False
+    ) -> T:
+        """Run a request on the client's loop, and wait for it here."""
+        found: T = sync(self._filesystem.loop, self._with_patience, op, name, request, hedge=hedge)
+        return found
+
+    async def _with_patience(
+        self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool
+    ) -> T:
+        async def attempt() -> T:
+            with storage_errors(self.url, self._endpoint_url, op, name):
+                return await request()
+
+        patience = self._patience
+        if patience is None:
+            return await attempt()
+        what = f"{self.url}/{name} (endpoint {self._endpoint_url or 'of AWS'})"
+        if hedge:
+            return await patience.call(op, what, lambda: patience.hedged(op, attempt))
+        return await patience.call(op, what, attempt)
 
     @property
     def _filesystem(self) -> s3fs.S3FileSystem:
         # In a forked child the inherited client's event loop stands still: it needs its own.
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), connect_lazily(self._endpoint_url))
+            once = self._patience is not None
+            self._opened = (os.getpid(), connect_lazily(self._endpoint_url, once=once))
         return self._opened[1]

@@ -7,7 +7,8 @@ import s3fs
 from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
 
-# An endpoint that never answers costs ATTEMPTS waits and a pause of at most 1 s between them.
+# Where nobody has more patience. An endpoint that never answers costs ATTEMPTS waits and a pause
+# of at most 1 s between them.
 ATTEMPTS = 2
 CONNECT_TIMEOUT_S = 5
 # Silence, not duration: each byte that arrives starts it anew.
@@ -17,10 +18,15 @@ READ_TIMEOUT_S = 8
 SEND_TIMEOUT_S = 5
 # Ranges, or parts of an upload, that are under way at a time.
 CONNECTIONS = 16
+# Connections beyond those, for second requests beside stragglers.
+SPARE_CONNECTIONS = 16
 
 
-def connect_lazily(endpoint_url: str | None) -> s3fs.S3FileSystem:
-    """A client with the environment's credentials; nothing is contacted before its first use."""
+def connect_lazily(endpoint_url: str | None, *, once: bool) -> s3fs.S3FileSystem:
+    """A client with the environment's credentials; nothing is contacted before its first use.
+
+    `once`: leave all repetition to the caller.
+    """
     session = get_session()
     # Asking for leave before an upload (Expect: 100-continue) would wait without any timeout.
     session.unregister("before-call.s3", add_expect_header)
@@ -33,8 +39,8 @@ def connect_lazily(endpoint_url: str | None) -> s3fs.S3FileSystem:
         config_kwargs={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
-            "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
-            "max_pool_connections": CONNECTIONS,
+            "retries": {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS},
+            "max_pool_connections": CONNECTIONS + SPARE_CONNECTIONS,
             "connector_args": {"socket_factory": _impatient_socket},
         },
     )

@@ -8,13 +8,14 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from ganinv.errors import StorageError, StorageMissingError
+from ganinv.errors import StorageError, StorageMissingError, StorageUnavailableError
 
 _CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the machine's role) to credentials "
@@ -27,29 +28,41 @@ _REMEDIES = {
     "AuthorizationHeaderMalformed": "set AWS_DEFAULT_REGION to the bucket's region",
     "NotImplemented": "use a server that knows this request, such as AWS S3 or SeaweedFS",
 }
+# Refusals that pass by themselves, beside all of the 5xx kind.
+_PASSING = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests"}
+_PASSING_STATUS = {408, 429}
+_UNREACHABLE = (
+    NoConnectionError,
+    HTTPClientError,
+    TransferError,
+    TimeoutError,
+    ConnectionError,
+    IncompleteReadError,
+    ResponseParserError,
+)
 
 
 @contextmanager
-def storage_errors(
-    url: str, endpoint_url: str | None, verb: str, name: str, *, head: bool = False
-) -> Iterator[None]:
-    """Turn whatever s3fs, botocore or the network raise while `verb` is done to `name`.
-
-    Answers to a `head` request have no body, so that their status alone says what is missing.
-    """
+def storage_errors(url: str, endpoint_url: str | None, verb: str, name: str) -> Iterator[None]:
+    """Turn whatever s3fs, botocore or the network raise while `verb` is done to `name`."""
     try:
         yield
     except (OSError, BotoCoreError, ClientError, TransferError, ResponseParserError) as error:
         where = f"{url} (endpoint {endpoint_url or 'of AWS'})"
         what = f"{where}: cannot {verb} {name!r}" if name else f"{where}: cannot {verb}"
         answer = _server_answer(error)
-        # Any other 404 may come from whatever answers while the store is away.
-        if answer and (_code(answer) == "NoSuchKey" or (head and http_status(answer) == 404)):
+        # Any other 404 may come from whatever answers while the store is away. Only an answer to
+        # `look up` has no body, so that the status alone says what is missing.
+        if answer and (
+            _code(answer) == "NoSuchKey" or (verb == "look up" and http_status(answer) == 404)
+        ):
             raise StorageMissingError(
                 f"{what}: there is no such object; check storage.run and data.url"
             ) from error
         reason, remedy = _of_answer(answer) if answer else _without_answer(error)
-        raise StorageError(f"{what}: {reason}; {remedy}") from error
+        passing = _passes(answer) if answer else isinstance(error, _UNREACHABLE)
+        kind = StorageUnavailableError if passing else StorageError
+        raise kind(f"{what}: {reason}; {remedy}") from error
 
 
 def http_status(error: BaseException) -> int | None:
@@ -71,6 +84,14 @@ def _code(answer: ClientError) -> str:
     return str(answer.response.get("Error", {}).get("Code", ""))
 
 
+def _passes(answer: ClientError) -> bool:
+    """Whether the same request may well succeed a little later."""
+    code, status = _code(answer), http_status(answer)
+    if code in _REMEDIES:
+        return False
+    return code in _PASSING or (status is not None and (status >= 500 or status in _PASSING_STATUS))
+
+
 def _of_answer(answer: ClientError) -> tuple[str, str]:
     code, status = _code(answer), http_status(answer)
     message = answer.response.get("Error", {}).get("Message") or "no explanation"
@@ -87,8 +108,7 @@ def _of_answer(answer: ClientError) -> tuple[str, str]:
 def _without_answer(error: BaseException) -> tuple[str, str]:
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return "no credentials were found", _CREDENTIALS
-    unreachable = (NoConnectionError, HTTPClientError, TransferError, TimeoutError)
-    if isinstance(error, unreachable):
+    if isinstance(error, _UNREACHABLE):
         return (
             f"the endpoint does not answer ({type(error).__name__})",
             "check storage.endpoint_url or AWS_ENDPOINT_URL, the network, and that it runs",

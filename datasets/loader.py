@@ -1,146 +1,187 @@
-"""Batches of a data set, from any position on: plan → ranged reads → decoded images."""
+"""Batches of data sets, from any position on: plan → ranged reads → decoded images.
 
-import json
+One thread reads windows ahead, others decode batches ahead, and the training thread takes them in
+order, so that neither the number of threads nor that of ranks shows in what is trained.
+"""
+
 from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from datasets.fetch import Encoded, Piece, decode_batch, fetch, read_encoded
+from datasets.config import LoaderConfig
+from datasets.decoding import Decoder, Draw
+from datasets.fetch import decode_attributes, decode_sample, read_encoded, stack_images
 from datasets.index import Index
+from datasets.mix import DataSet, share_slots
 from datasets.plan import Plan
+from datasets.quarantine import Quarantine, Record
 from datasets.shards import Shard, load_table
 from datasets.source import Split
 from datasets.tars import Member
+from datasets.windows import Strand, WindowReader, window_samples
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams import Batch, Position, Store
 
-_MAX_WINDOW_BYTES = 2**20
-_MAX_WINDOW_SAMPLES = 256
+_MAX_BATCHES_AHEAD = 16
+_DEFAULTS = LoaderConfig()
 
 
-def window_samples(index: Index, split: Split) -> int:
-    """Samples that are shuffled together: about 1 MiB of the shards, at most 256 of them."""
-    size_bytes = sum(shard.size_bytes for shard in index.splits[split])
-    mean_bytes = max(1, size_bytes // max(1, index.samples(split)))
-    return max(1, min(_MAX_WINDOW_SAMPLES, _MAX_WINDOW_BYTES // mean_bytes))
+class _Part(NamedTuple):
+    """One data set of the mix, as this rank reads it."""
+
+    reader: WindowReader
+    decoder: Decoder
+    slots: tuple[int, ...]
+    """Ours, of the global batch."""
 
 
 class ShardBatches:
     """One rank's share of the global batches of a split; a `ganinv.seams.BatchSource`.
 
-    Which samples make up a global batch depends on index, split, seed and global batch alone;
-    rank r of `world` takes its slots r, r + world, … Memory: a window per slot, and
-    `prefetch_batches` decoded batches.
+    Which samples make up a global batch depends on indexes, weights, split, seed and global batch
+    alone; rank r of `world` takes its slots r, r + world, … An epoch of several data sets ends
+    with that of the one that takes longest; the others have begun anew meanwhile.
     """
 
     def __init__(
         self,
-        store: Store,
-        index: Index,
+        data_sets: Sequence[DataSet],
         split: Split,
         *,
         seed: int,
         global_batch: int,
         rank: int = 0,
         world: int = 1,
-        prefetch_batches: int = 4,
+        config: LoaderConfig = _DEFAULTS,
+        record: Record | None = None,
+        pin: bool = False,
     ) -> None:
-        """Raises `ConfigError` if a batch exceeds the split, or the world exceeds a batch."""
+        """`record` keeps damaged samples for the run; `pin` puts batches into page-locked memory.
+
+        Raises `ConfigError` if a batch exceeds the split, or the world exceeds a batch.
+        """
         assert 0 <= rank < world
-        assert prefetch_batches >= 1
         if global_batch < world:
             raise ConfigError(
                 f"train.global_batch={global_batch} is below the {world} workers, and each needs"
                 " at least one sample; raise it or lower cluster.workers"
             )
-        self._store = store
-        self._index = index
-        self._shards = index.splits[split]
-        self._plan = Plan(
-            shard_samples=[shard.samples for shard in self._shards],
-            seed=seed,
-            global_batch=global_batch,
-            window_samples=window_samples(index, split),
-        )
+        self._global_batch = global_batch
         self._slots = tuple(range(rank, global_batch, world))
-        self._prefetch_batches = prefetch_batches
+        self._config = config
+        self._pin = pin
+        quarantine = Quarantine(
+            config.most_bad(sum(d.index.samples(split) for d in data_sets)),
+            listed=[sample for d in data_sets for sample in d.listed],
+            record=record,
+        )
+        shares = share_slots([d.weight for d in data_sets], global_batch)
+        self._plans = [
+            Plan(
+                shard_samples=[shard.samples for shard in data_set.index.splits[split]],
+                seed=seed + number,
+                global_batch=len(slots),
+                window_samples=window_samples(data_set.index, split, global_batch),
+            )
+            for number, (data_set, slots) in enumerate(zip(data_sets, shares, strict=True))
+        ]
+        self._steps = max(plan.steps for plan in self._plans)
+        self._resolution = data_sets[0].index.resolution
+        self._parts = [
+            _Part(
+                WindowReader(
+                    store=data_set.store,
+                    shards=data_set.index.splits[split],
+                    plan=plan,
+                    slots=tuple(i for i, slot in enumerate(slots) if slot % world == rank),
+                    attributes=config.attributes,
+                    quarantine=quarantine,
+                ),
+                Decoder(
+                    store=data_set.origin or data_set.store,
+                    resolution=data_set.index.resolution,
+                    attributes=config.attributes,
+                    quarantine=quarantine,
+                ),
+                tuple(slot for slot in slots if slot % world == rank),
+            )
+            for data_set, plan, slots in zip(data_sets, self._plans, shares, strict=True)
+            if any(slot % world == rank for slot in slots)
+        ]
 
     def batches(self, start: Position) -> Generator[Batch, None, None]:
-        """Batches without end from `start` on; closing the iterator ends its thread.
+        """Batches without end from `start` on; closing the iterator ends its threads.
 
         Raises `DataError` for a position that is not between two batches, and while iterating
-        for samples that are missing or damaged.
+        for samples that are missing or too many that are damaged.
         """
-        step, rest = divmod(start.images, self._plan.global_batch)
-        if rest or not 0 <= step < self._plan.steps or start.epoch < 0:
+        step, rest = divmod(start.images, self._global_batch)
+        if rest or not 0 <= step < self._steps or start.epoch < 0:
             raise DataError(
                 f"position epoch={start.epoch} images={start.images} is not one of this data set"
-                f" with train.global_batch={self._plan.global_batch} and {self._plan.steps}"
+                f" with train.global_batch={self._global_batch} and {self._steps}"
                 " batches an epoch; go on with the data and the batch size it was saved with"
             )
-        return self._prefetched(start.epoch, step)
+        return self._prefetched(start.epoch * self._steps + step)
 
-    def _prefetched(self, epoch: int, step: int) -> Generator[Batch, None, None]:
-        """Runs `_stream` on a thread, a bounded number of batches ahead."""
-        stream = self._stream(epoch, step)
-        with ThreadPoolExecutor(1, thread_name_prefix="ganinv-loader") as pool:
-            ahead: deque[Future[Batch]] = deque()
-            try:
-                while True:
-                    while len(ahead) < self._prefetch_batches:
-                        ahead.append(pool.submit(next, stream))
-                    yield ahead.popleft().result()
-            finally:
-                for future in ahead:
-                    future.cancel()
+    def _prefetched(self, step: int) -> Generator[Batch, None, None]:
+        """Decodes on threads, a bounded number of batches ahead; `step` counts over all epochs."""
+        batch_bytes = len(self._slots) * 3 * self._resolution**2
+        half = self._config.prefetch_bytes // 2
+        workers = self._config.workers
+        most = max(1, min(_MAX_BATCHES_AHEAD, half // batch_bytes)) if workers else 1
+        encoded_bytes = max(half, self._config.prefetch_bytes - most * batch_bytes)
+        with ExitStack() as threads:
+            reader = _start_threads(threads, 1, "reader")
+            decoders = _start_threads(threads, workers, "decoder") if workers else None
+            strands = [
+                Strand(p.reader, reader, step, encoded_bytes * len(p.slots) // len(self._slots))
+                for p in self._parts
+            ]
+            ahead: deque[Callable[[], Batch]] = deque()
+            while True:
+                for strand in strands:
+                    strand.read_ahead()
+                while not ahead or (
+                    len(ahead) < most and all(strand.is_ready() for strand in strands)
+                ):
+                    draws = [strand.take() for strand in strands]
+                    step += 1
+                    job = partial(self._decode, draws, step)
+                    ahead.append(decoders.submit(job).result if decoders else job)
+                    for strand in strands:
+                        strand.read_ahead()
+                yield ahead.popleft()()
 
-    def _stream(self, epoch: int, step: int) -> Iterator[Batch]:
-        tables: dict[int, list[Member]] = {}
-        while True:
-            window, skipped = divmod(step, self._plan.window_samples)
-            window_B = self._read_window(epoch, window, skipped, tables)
-            # Consumed from the front, so that the bytes of trained samples are let go.
-            while window_B[0]:
-                samples = [column.popleft() for column in window_B]
-                step += 1
-                if step < self._plan.steps:
-                    after = Position(epoch=epoch, images=step * self._plan.global_batch)
-                else:
-                    epoch, step = epoch + 1, 0
-                    after = Position(epoch=epoch, images=0)
-                yield Batch(
-                    images_BCHW=decode_batch(samples, self._index.resolution),
-                    slots=self._slots,
-                    keys=tuple(sample.member.key for sample in samples),
-                    after=after,
-                )
-
-    def _read_window(
-        self, epoch: int, window: int, skipped: int, tables: dict[int, list[Member]]
-    ) -> list[deque[Encoded]]:
-        """For each of our slots, its samples of a window in order, without the first `skipped`.
-
-        `tables` holds those of the shards in use, and is brought up to date.
-        """
-        places_B = [self._plan.order(epoch, slot, window)[skipped:] for slot in self._slots]
-        needed = {place.shard for places in places_B for place in places}
-        for shard in tables.keys() - needed:
-            del tables[shard]
-        for shard in needed - tables.keys():
-            tables[shard] = load_table(self._store, self._shards[shard])
-        found = read_encoded(
-            self._store,
-            [
-                (self._shards[place.shard], tables[place.shard][place.sample])
-                for places in places_B
-                for place in places
-            ],
+    def _decode(self, draws: Sequence[Sequence[Draw]], step: int) -> Batch:
+        """The batch after which `step` batches are done."""
+        found = {
+            slot: part.decoder.decode(draw)
+            for part, own in zip(self._parts, draws, strict=True)
+            for slot, draw in zip(part.slots, own, strict=True)
+        }
+        samples = [found[slot] for slot in self._slots]
+        images_BCHW = stack_images([sample.image_HWC for sample in samples])
+        epoch, done = divmod(step, self._steps)
+        return Batch(
+            images_BCHW=images_BCHW.pin_memory() if self._pin else images_BCHW,
+            slots=self._slots,
+            keys=tuple(sample.key for sample in samples),
+            attributes=tuple(s.attributes for s in samples) if self._config.attributes else None,
+            after=Position(epoch=epoch, images=done * self._global_batch),
         )
-        each = len(places_B[0])
-        return [deque(found[i : i + each]) for i in range(0, len(found), each)]
+
+
+def _start_threads(context: ExitStack, count: int, name: str) -> ThreadPoolExecutor:
+    """Threads that end with the context, after what they are doing; what waits is dropped."""
+    pool = ThreadPoolExecutor(count, thread_name_prefix=f"ganinv-{name}")
+    context.callback(pool.shutdown, cancel_futures=True)
+    return pool
 
 
 def read_samples(
@@ -164,12 +205,7 @@ def read_samples(
             table = load_table(store, shard)
             wanted += [(shard, table[i]) for i in inside]
         start += shard.samples
-    samples = read_encoded(store, wanted)
-    texts = fetch(
-        store,
-        [Piece(s, m.json_start, m.json_start + m.json_bytes) for s, m in wanted if m.json_bytes],
-    )
-    rest = iter(texts)
-    attributes = tuple(json.loads(next(rest)) if m.json_bytes else {} for _, m in wanted)
-    images_BCHW = decode_batch(samples, index.resolution)
-    return images_BCHW, tuple(member.key for _, member in wanted), attributes
+    samples = read_encoded(store, wanted, attributes=True)
+    images_BCHW = stack_images([decode_sample(sample, index.resolution) for sample in samples])
+    keys = tuple(sample.member.key for sample in samples)
+    return images_BCHW, keys, tuple(decode_attributes(sample) for sample in samples)

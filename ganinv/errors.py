@@ -37,6 +37,10 @@ class StorageMissingError(StorageError):
     """The object or folder that was asked for does not exist."""
 
 
+class StorageUnavailableError(StorageError):
+    """The object store does not answer now, and may later: the one kind that is worth a retry."""
+
+
 class DivergenceError(GanInvError):
     """Training produced non-finite numbers too many times in a row."""
 

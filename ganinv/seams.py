@@ -40,13 +40,28 @@ class Batch:
     """One rank's share of a global batch.
 
     `images_BCHW`: uint8. `slots`: the place of each sample in the global batch, ascending.
-    `after`: the position once this batch has been trained.
+    `after`: the position once this batch has been trained. `attributes`: what is known of each
+    sample, for example its label; None if that is not read.
     """
 
     images_BCHW: Tensor
     slots: tuple[int, ...]
     keys: tuple[str, ...]
     after: Position
+    attributes: tuple[Mapping[str, Any], ...] | None = None
+
+
+class BadSample(NamedTuple):
+    """A stored sample that cannot be used: the data set's URL, its shard and key, and why."""
+
+    url: str
+    shard: str
+    key: str
+    reason: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return (self.url, self.shard, self.key)
 
 
 class BatchSource(Protocol):

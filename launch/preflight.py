@@ -13,13 +13,15 @@ from cluster.storage import open_store, probe
 from datasets.build import build
 from datasets.finding import find_source
 from datasets.index import Index, check_sizes
-from datasets.plan import Plan
+from datasets.loader import ShardBatches
+from datasets.mix import joint_fingerprint
 from datasets.shards import INDEX_NAME
 from datasets.source import BuildOptions, Inputs, Progress
 from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams import Store
 from launch.features import FeatureNetworks
+from launch.inputs import open_data_sets
 from launch.schema import LEAST_SAMPLES, RunConfig
 
 CHECKOUT = Path(__file__).parents[1]
@@ -54,13 +56,6 @@ def prepare_data(
     store = open_store(config.data.url, endpoint_url=config.storage.endpoint_url)
     index = _load_or_build(config, store, watching, announce)
     check_sizes(index, store)
-    shards = [shard.samples for shard in index.splits.get("train", ())]
-    Plan(  # raises if there is less than one batch
-        shard_samples=shards,
-        seed=config.train.seed,
-        global_batch=config.train.global_batch,
-        window_samples=1,
-    )
     with torch.device("meta"):  # raises if the network cannot have this resolution
         networks.find(config.network.name).build(
             config.network,
@@ -85,6 +80,20 @@ def check_evaluation(config: RunConfig, index: Index) -> None:
         features.extract(blank)
 
 
+def check_loading(config: RunConfig) -> str | None:
+    """Open all data sets as workers will; the joint fingerprint of a mix, None if there is none.
+
+    Raises `DataError` and `ConfigError` where they do not fit each other or the batch.
+    """
+    endpoint = config.storage.endpoint_url
+    data_sets = open_data_sets(config.data, lambda url: open_store(url, endpoint_url=endpoint))
+    for data_set in data_sets[1:]:
+        check_sizes(data_set.index, data_set.store)
+    batch = config.train.global_batch
+    ShardBatches(data_sets, "train", seed=config.train.seed, global_batch=batch)
+    return joint_fingerprint(data_sets, batch) if config.data.mix else None
+
+
 def _load_or_build(
     config: RunConfig,
     store: Store,
@@ -104,7 +113,9 @@ def _load_or_build(
     return build(source, store, options, watching(f"{data.source} images"))
 
 
-def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
+def check_same_run(
+    store: Store, config: RunConfig, index: Index, mix_fingerprint: str | None = None
+) -> list[str]:
     """Compare with the configuration that the run began with; returns what changed otherwise.
 
     Raises `ConfigError` where the run would go on as another one. An option that is newer than the
@@ -114,12 +125,13 @@ def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
         before = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError:
         return []
-    then, now = dict(_leaves(before)), dict(_leaves(record(config, index)))
+    then, now = dict(_leaves(before)), dict(_leaves(record(config, index, mix_fingerprint)))
     changed = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
     forbidden = sorted(
         key
-        for key in changed & then.keys()
-        if key == "data_fingerprint" or any(key == i or key.startswith(f"{i}.") for i in IDENTITY)
+        for key in changed & (then.keys() | {"mix_fingerprint"})
+        if key in ("data_fingerprint", "mix_fingerprint")
+        or any(key == i or key.startswith(f"{i}.") for i in IDENTITY)
     )
     if forbidden:
         lines = [
@@ -132,12 +144,13 @@ def check_same_run(store: Store, config: RunConfig, index: Index) -> list[str]:
     return [f"{key}: {then.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
 
 
-def record(config: RunConfig, index: Index) -> dict[str, Any]:
+def record(config: RunConfig, index: Index, mix_fingerprint: str | None = None) -> dict[str, Any]:
     """What `config.yaml` beside a run holds. The schema has no place for credentials."""
     return {
         **config.resolved,
         "image_resolution": index.resolution,
         "data_fingerprint": index.fingerprint,
+        "mix_fingerprint": mix_fingerprint,
     }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
+from datasets.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
@@ -13,7 +14,7 @@ from ganinv.training import TrainConfig
 # Sections whose dataclass depends on a name, and where that name is looked up.
 CHOICES = {"objective": objectives, "network": networks}
 # Keys that hold a place: a directory or a URL.
-LOCATIONS = ("storage.run", "data.url", "evaluate.inception")
+LOCATIONS = ("storage.run", "data.url", "data.cache_dir", "evaluate.inception")
 # Feature networks by name; FID's Inception comes as a file.
 FEATURES = ("own", "pixels", "lite0")
 # Real and generated images each, for every figure on features.
@@ -29,16 +30,38 @@ class StorageConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DataConfig:
-    """The data set. `source` and below are used only where the run builds it itself."""
+class MixConfig:
+    """One more data set to train with."""
 
     url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
+    weight: float = 1.0  # its share of every batch, relative to the others'
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ConfigError(f"weight = {self.weight}: must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig(LoaderConfig):
+    """The data set. `source` to `seed` are used only where the run builds it itself."""
+
+    url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
+    weight: float = 1.0  # its share of every batch, where there is a mix
+    mix: list[MixConfig] = field(default_factory=list)  # more: [{url: …, weight: …}, …]
     build: bool = True  # build it first if nothing is there and the recipe names a source
     source: str | None = None  # built-in source, for example avatars
     images: int | None = None  # to build; None: as many as the source has by default
     resolution: int = 32  # pixels a side, to build
     seed: int = 0  # of a procedural source
-    prefetch_batches: int = 4  # decoded batches kept ready per worker
+    deadline_s: float = 240.0  # how long to try again when object storage fails in passing
+    cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
+    cache_bytes: int = 20 * 2**30  # the most that it holds
+
+    def __post_init__(self) -> None:
+        LoaderConfig.__post_init__(self)
+        for key in ("weight", "deadline_s", "cache_bytes"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from launch.arguments import parse
 from launch.config import load_config, load_recipe, recipe_names
 from launch.preflight import (
     check_evaluation,
+    check_loading,
     check_packages,
     check_same_run,
     check_storage,
@@ -64,8 +65,12 @@ def train(config: RunConfig, out: Console) -> int:
     with counting(out) as watching:
         index = prepare_data(config, watching, out.print)
     check_evaluation(config, index)
+    mix_fingerprint = check_loading(config)
+    for change in check_same_run(store, config, index, mix_fingerprint):
+        out.print(f"changed since this run began: {change}")
     _announce(config, index, store, out)
-    store.write("config.yaml", yaml.safe_dump(record(config, index), sort_keys=False).encode())
+    recorded = record(config, index, mix_fingerprint)
+    store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
     # Ray takes over the signals as it starts, so they are taken back after.
     with (
         WorkerGroup(config.storage.run, config.cluster, config.metrics) as group,
@@ -107,8 +112,6 @@ def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, An
 
 
 def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> None:
-    for change in check_same_run(store, config, index):
-        out.print(f"changed since this run began: {change}")
     sizes = config.cluster.sizes
     workers = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
     out.print(

@@ -16,13 +16,17 @@ from cluster.directory import listening_address
 from cluster.engine import DeepSpeedEngine
 from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
+from cluster.quarantine import RunQuarantine
 from cluster.storage import open_store
+from cluster.storage_patience import Patience
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from ganinv import networks, objectives
 from ganinv.loop import run
+from ganinv.seams import BadSample, Store
 from ganinv.training import Session, new_session, split_batch
 from launch.evaluating import Evaluation
+from launch.inputs import open_data_sets
 from launch.schema import RunConfig
 from launch.watching import Watcher, run_worker
 
@@ -72,8 +76,14 @@ def _train(config: RunConfig, directory: Any) -> None:
         storage = CountingStore(
             open_store(config.storage.run, endpoint_url=endpoint), exporter.requested
         )
-        data = CountingStore(open_store(config.data.url, endpoint_url=endpoint), exporter.requested)
-        index = Index.load(data)
+        patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
+
+        def open_at(url: str) -> Store:
+            opened = open_store(url, endpoint_url=endpoint, patience=patience)
+            return CountingStore(opened, exporter.requested)
+
+        data_sets = open_data_sets(config.data, open_at)
+        data, index = data_sets[0].store, data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
         session = build_session(config, index, device)
         manifest = checkpoint.restore(session, storage)
@@ -92,6 +102,12 @@ def _train(config: RunConfig, directory: Any) -> None:
             config=config.resolved,
         )
 
+        kept = RunQuarantine(storage)
+
+        def record(sample: BadSample) -> list[BadSample]:
+            exporter.quarantined()
+            return kept.record(sample)
+
         def save() -> None:
             watcher.flush()  # no row up to a checkpoint may be missing after a resume
             checkpoint.save(session, storage, identity, config.checkpoint)
@@ -107,14 +123,15 @@ def _train(config: RunConfig, directory: Any) -> None:
             config.train,
             split_batch(config.train, world_size()),
             source=ShardBatches(
-                data,
-                index,
+                data_sets,
                 "train",
                 seed=config.train.seed,
                 global_batch=config.train.global_batch,
                 rank=rank(),
                 world=world_size(),
-                prefetch_batches=config.data.prefetch_batches,
+                config=config.data,
+                record=record,
+                pin=config.cluster.use_gpu,
             ),
             reduce=reduce,
             observer=watcher,

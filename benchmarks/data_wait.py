@@ -1,0 +1,158 @@
+"""How long training waits for data when S3 is slow and faulty: real server, one process a rank.
+
+Starts SeaweedFS and the fault proxy on loopback, makes shards, and lets every rank take a batch,
+"train" for a step's time, and take the next. Prints the part of the time that ranks waited, what
+was repeated and what was fetched, as JSON.
+
+    python -m benchmarks.data_wait                         # 50 ms, 2 % each of 503, RST, cut bodies
+    python -m benchmarks.data_wait --outage 60 --steps 500 # and a minute without any storage
+"""
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cluster import seaweed
+from cluster.counting import CountingStore
+from cluster.storage import open_store
+from cluster.storage_patience import Patience
+from datasets.build import build
+from datasets.index import Index
+from datasets.loader import ShardBatches
+from datasets.mix import DataSet
+from datasets.source import BuildOptions, Sample
+from ganinv.seams import Position
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+
+URL = "s3://bench/data"
+SEED = 0
+
+
+class SmoothNoise:
+    """A source of images that compress about as well as photographs do."""
+
+    skipped = ()
+
+    def __init__(self, count: int, resolution: int) -> None:
+        self.count = count
+        self._resolution = resolution
+
+    def samples(self) -> Iterator[Sample]:
+        size = (self._resolution, self._resolution)
+        for number in range(self.count):
+            coarse = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+            image_HWC = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
+            yield Sample(key=f"{number:08}", image_HWC=image_HWC, attributes={}, split="train")
+
+    def describe(self) -> dict[str, Any]:
+        return {"source": "smooth noise", "images": self.count, "resolution": self._resolution}
+
+
+def rank_main(rank: int, options: argparse.Namespace) -> None:
+    """What a rank does; prints what it saw."""
+    logging.basicConfig(stream=sys.stderr, format=f"rank {rank}: %(message)s")
+    told: Counter[str] = Counter()
+
+    def tell(kind: str, op: str) -> None:
+        told[f"{kind} {op}"] += 1
+
+    def count(op: str, outcome: str, size_bytes: int) -> None:
+        told["bytes"] += size_bytes
+
+    store = CountingStore(open_store(URL, patience=Patience(deadline_s=240, on_extra=tell)), count)
+    data = DataSet(store=store, index=Index.load(store))
+    source = ShardBatches(
+        [data], "train", seed=SEED, global_batch=options.batch, rank=rank, world=options.ranks
+    )
+    waits = []
+    keys: list[str] = []
+    with closing(source.batches(Position(epoch=0, images=0))) as batches:
+        for _ in range(options.steps):
+            started = time.perf_counter()
+            keys += next(batches).keys
+            waits.append(time.perf_counter() - started)
+            time.sleep(options.step)
+    rest = sum(waits[1:])
+    row = {"first_s": waits[0], "wait": rest / (rest + options.step * len(waits[1:]))}
+    print(json.dumps({**row, "longest_s": max(waits[1:]), "told": told, "keys": keys}))
+
+
+def outages(proxy: FaultProxy, seconds: float, ended: threading.Event) -> None:
+    """One outage, ten seconds into the run."""
+    if seconds and not ended.wait(10):
+        proxy.away.set()
+        ended.wait(seconds)
+        proxy.away.clear()
+
+
+def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[str, Any]:
+    images = options.batch * (options.steps + 1) - 1
+    build_options = BuildOptions(images=images, resolution=options.resolution)
+    store = open_store(URL)
+    index = build(SmoothNoise(images, options.resolution), store, build_options)
+    faults = {"slow_down": 0.02, "reset": 0.02, "truncate": 0.02, "stall": 0.005, "stall_s": 20.0}
+    with fault_proxy(server.endpoint_url, seed=SEED, delay_s=0.05, **faults) as proxy:
+        environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.url, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "benchmarks.data_wait", *sys.argv[1:], "--rank"]
+        ranks = [
+            subprocess.Popen([*command, str(r)], stdout=subprocess.PIPE, env=environment, text=True)  # noqa: S603 (ourselves)
+            for r in range(options.ranks)
+        ]
+        ended = threading.Event()
+        threading.Thread(target=outages, args=(proxy, options.outage, ended), daemon=True).start()
+        try:
+            rows = [json.loads(rank.communicate()[0]) for rank in ranks]
+        finally:
+            ended.set()
+            for rank in ranks:
+                rank.kill()
+    keys = [key for row in rows for key in row.pop("keys")]
+    used = sum(shard.size_bytes for shard in index.splits["train"])
+    return {
+        "samples": len(keys),
+        "every_sample_once": len(set(keys)) == len(keys) == options.steps * options.batch,
+        "bytes_used": used,
+        "bytes_sent_ratio": proxy.body_bytes / used,
+        "requests": proxy.fates,
+        "ranks": rows,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16, help="samples of a step, over all ranks")
+    parser.add_argument("--steps", type=int, default=200, help="they make up an epoch")
+    parser.add_argument("--step", type=float, default=0.2, help="seconds that a step trains")
+    parser.add_argument("--resolution", type=int, default=128, help="pixels a side")
+    parser.add_argument("--outage", type=float, default=0.0, help="seconds without storage")
+    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rank is not None:
+        rank_main(options.rank, options)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            server = seaweed.start(Path(folder), ["bench"])
+            os.environ.update(server.environment())
+            print(json.dumps(measure(options, server), indent=1))
+        finally:
+            seaweed.stop(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""From encoded samples to images, and what takes the place of those that cannot be decoded.
+
+A bad sample is replaced by the nearest good one after it in its slot's window, in the order of the
+epoch and around its end. That is a function of the plan and of the content alone: every world
+size, every number of loader workers and every resumed run decide alike, without a word.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets.fetch import Encoded, decode_attributes, decode_sample, read_encoded
+from datasets.quarantine import Quarantine
+from datasets.shards import Shard
+from datasets.tars import Member
+from ganinv.errors import DataError
+from ganinv.seams import BadSample, Store
+
+
+class Draw(NamedTuple):
+    """What a slot gets at one step, and what could take its place."""
+
+    order: Sequence[tuple[Shard, Member]]
+    """All samples of the slot's window, in the order of their steps."""
+    at: int
+    """The place of this one."""
+    sample: Encoded | None
+    """None if it is quarantined already, and was not read."""
+
+
+class Decoded(NamedTuple):
+    """A sample that is good."""
+
+    image_HWC: NDArray[np.uint8]
+    key: str
+    attributes: dict[str, Any]
+    """{} if it has none or none were asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Decodes the samples of one data set. May be used from several threads."""
+
+    store: Store
+    """Where doubtful samples are read again: the origin, not a cache."""
+    resolution: int
+    """Pixels a side."""
+    attributes: bool
+    """Whether these are wanted."""
+    quarantine: Quarantine
+
+    def decode(self, draw: Draw) -> Decoded:
+        """The sample that was drawn or the one in its place.
+
+        Raises `DataError` if no sample of the window is good, or too many of the run are bad.
+        """
+        shard, member = draw.order[draw.at]
+        if draw.sample is not None and (found := self._attempt(draw.sample)) is not None:
+            return found
+        for other, candidate in [*draw.order[draw.at + 1 :], *draw.order[: draw.at]]:
+            if self.quarantine.holds(self.store.url, other.name, candidate.key):
+                continue
+            if (found := self._attempt(self._read(other, candidate))) is not None:
+                return found
+        raise DataError(
+            f"image {member.key!r} in {shard.name} is damaged, and so are all {len(draw.order)}"
+            " samples that could take its place; restore the shard or run `data build` again"
+        )
+
+    def _attempt(self, sample: Encoded) -> Decoded | None:
+        """None, and into quarantine, if the sample is bad when it is read once more, too."""
+        try:
+            return self._decode(sample)
+        except DataError:
+            # Bytes may have been damaged on their way, which is no property of the sample.
+            again = self._read(sample.shard, sample.member)
+        try:
+            return self._decode(again)
+        except DataError as problem:
+            place = (self.store.url, sample.shard.name, sample.member.key)
+            self.quarantine.add(BadSample(*place, str(problem)))
+            return None
+
+    def _read(self, shard: Shard, member: Member) -> Encoded:
+        return read_encoded(self.store, [(shard, member)], attributes=self.attributes)[0]
+
+    def _decode(self, sample: Encoded) -> Decoded:
+        image_HWC = decode_sample(sample, self.resolution)
+        return Decoded(image_HWC, sample.member.key, decode_attributes(sample))

@@ -1,0 +1,33 @@
+"""The data sets that a configuration names, opened."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.storage_cache import CachedStore
+from datasets.index import Index
+from datasets.mix import DataSet, check_alike
+from datasets.quarantine import listed_samples
+from ganinv.seams import Store
+from launch.schema import DataConfig
+
+
+def open_data_sets(data: DataConfig, open_at: Callable[[str], Store]) -> list[DataSet]:
+    """That at `data.url` first, then those of `data.mix`; `open_at` opens a URL.
+
+    Raises `DataError` where one of them, or its list of damaged samples, cannot be used.
+    """
+    parts = [(data.url, data.weight), *((part.url, part.weight) for part in data.mix)]
+    found = [_open(data, open_at(url), weight) for url, weight in parts]
+    check_alike(found)
+    return found
+
+
+def _open(data: DataConfig, origin: Store, weight: float) -> DataSet:
+    index = Index.load(origin)
+    store = origin
+    if data.cache_dir is not None:
+        sizes = {shard.name: shard.size_bytes for shard in index.shards}
+        folder = Path(data.cache_dir)
+        store = CachedStore(origin, folder, data.cache_bytes, index.fingerprint, sizes)
+    listed = listed_samples(origin, index)
+    return DataSet(store=store, index=index, weight=weight, origin=origin, listed=listed)

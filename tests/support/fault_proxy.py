@@ -1,0 +1,206 @@
+"""An HTTP proxy on loopback that makes an S3 server as bad as real networks are.
+
+It passes requests on to one server and, by chance or by command, delays them, answers 503 SlowDown,
+resets the connection, cuts the body short, goes silent, or is away altogether. What happens to
+request number n is a function of (seed, n). The Host header goes through untouched, for the
+signature of the request covers it.
+
+    python -m tests.support.fault_proxy http://127.0.0.1:8333 delay_s=0.05 slow_down=0.02
+"""
+
+import http.client
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+SLOW_DOWN = (
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+KEPT = ("content-length", "content-type", "content-range", "etag", "last-modified")
+SERVER_TIMEOUT_S = 30
+Fate = Literal["pass", "slow_down", "reset", "truncate", "stall"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """How often (0 to 1, of requests) which fault happens, and how long things take."""
+
+    seed: int = 0
+    delay_s: float = 0.0  # before every answer
+    slow_down: float = 0.0  # 503 instead of an answer
+    reset: float = 0.0  # the connection is reset instead of an answer
+    truncate: float = 0.0  # half of the body, then the connection is closed
+    stall: float = 0.0  # silence of `stall_s` in the middle of the body
+    stall_s: float = 3.0
+
+    def fate(self, number: int) -> Fate:
+        chance = random.Random(f"{self.seed}/{number}").random()
+        kinds: tuple[Fate, ...] = ("slow_down", "reset", "truncate", "stall")
+        for kind in kinds:
+            chance -= getattr(self, kind)
+            if chance < 0:
+                return kind
+        return "pass"
+
+
+class FaultProxy:
+    """A running proxy. `faults` and `away` may be changed at any time."""
+
+    def __init__(self, server_url: str, faults: Faults) -> None:
+        self.faults = faults
+        self.away = threading.Event()  # set: every connection is reset
+        self.fates: Counter[str] = Counter()
+        self.body_bytes = 0  # of answers to GET, sent to clients
+        self.host, self.port = urlsplit(server_url).hostname, urlsplit(server_url).port
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._number = 0
+        proxy = self
+
+        class Handler(_Handler):
+            owner = proxy
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def draw(self) -> Fate:
+        """The fate of the next request."""
+        with self._lock:
+            fate = self.faults.fate(self._number)
+            self._number += 1
+            self.fates[fate] += 1
+        return fate
+
+    def sent(self, size_bytes: int) -> None:
+        with self._lock:
+            self.body_bytes += size_bytes
+
+    def serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.05)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    owner: FaultProxy
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body leave in two writes
+
+    def do_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.owner.away.is_set():
+            return self._reset()
+        fate = self.owner.draw()
+        time.sleep(self.owner.faults.delay_s)
+        if fate == "reset":
+            return self._reset()
+        if fate == "slow_down":
+            return self._answer(503, {"Content-Type": "application/xml"}, SLOW_DOWN, "pass")
+        status, headers, data = self._forward(body)
+        return self._answer(status, headers, data, fate)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any
+
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(
+            self.owner.host or "", self.owner.port, timeout=SERVER_TIMEOUT_S
+        )
+        try:
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for key, value in self.headers.items():
+                if key.lower() != "connection":
+                    connection.putheader(key, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            headers = {k: v for k, v in answer.getheaders() if _passes(k)}
+            return answer.status, headers, answer.read()
+        finally:
+            connection.close()
+
+    def _answer(self, status: int, headers: dict[str, str], data: bytes, fate: Fate) -> None:
+        self.send_response(status)
+        if self.command != "HEAD":  # whose length is that of the object
+            headers = {k: v for k, v in headers.items() if k.lower() != "content-length"}
+            headers["Content-Length"] = str(len(data))
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.owner.sent(len(data) if fate != "truncate" else len(data) // 2)
+        half = len(data) // 2
+        self.wfile.write(data[:half])
+        if fate == "truncate":
+            self.close_connection = True
+            return
+        if fate == "stall":
+            self.wfile.flush()
+            self.owner.stopping.wait(self.owner.faults.stall_s)
+        self.wfile.write(data[half:])
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        # To linger for no time is to send RST in place of FIN.
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (OSError, ValueError):  # ValueError: a file on a socket that was reset
+            self.close_connection = True  # the client has had enough, or was reset
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not news."""
+
+
+def _passes(header: str) -> bool:
+    return header.lower() in KEPT or header.lower().startswith("x-amz-")
+
+
+@contextmanager
+def fault_proxy(server_url: str, **faults: Any) -> Iterator[FaultProxy]:
+    """A proxy in front of `server_url` (http://HOST:PORT), stopped at the end."""
+    proxy = FaultProxy(server_url, Faults(**faults))
+    thread = threading.Thread(target=proxy.serve)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+        thread.join(10)
+
+
+def main(words: list[str]) -> None:
+    """`SERVER_URL [NAME=NUMBER …]`; the names are those of `Faults`."""
+    known = {field.name: field.type for field in fields(Faults)}
+    given = dict(word.split("=", 1) for word in words[1:])
+    proxy = FaultProxy(words[0], Faults(**{k: known[k](v) for k, v in given.items()}))  # type: ignore[operator]  # int or float
+    print(proxy.url, flush=True)
+    proxy.serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
