@@ -71,7 +71,7 @@ def rank_main(rank: int, options: argparse.Namespace) -> None:
         told[f"{kind} {op}"] += 1
 
     def count(op: str, outcome: str, size_bytes: int) -> None:
-        told["bytes"] += size_bytes
+        told.update({f"{op} {outcome}": 1, "bytes": size_bytes})
 
     store = CountingStore(open_store(URL, patience=Patience(deadline_s=240, on_extra=tell)), count)
     data = DataSet(store=store, index=Index.load(store))

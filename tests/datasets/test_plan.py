@@ -1,7 +1,10 @@
 """The order of samples, as properties over shards, batch sizes, seeds and epochs."""
 
+import tracemalloc
 from collections import Counter
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +63,53 @@ def test_the_order_does_not_depend_on_what_was_asked_before(plan: Plan, epochs: 
             window_samples=plan.window_samples,
         )
         assert _epoch(plan, epoch) == _epoch(fresh, epoch)
+
+
+@settings(max_examples=20, deadline=None)
+@given(step=st.integers(0, 10**9 // 48 - 1), slot=st.integers(0, 47), epoch=st.integers(0, 10**6))
+def test_seeking_costs_the_same_anywhere(step: int, slot: int, epoch: int) -> None:
+    """Of a thousand million samples; memory is that of the shards and of one window."""
+    plan = Plan(shard_samples=[10**6] * 1000, seed=1, global_batch=48, window_samples=256)
+    tracemalloc.start()
+    place = plan.sample(epoch, step, slot)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 200_000
+    assert place == plan.order(epoch, slot, step // 256)[step % 256]
+
+
+@pytest.mark.parametrize("global_batch", [16, 48])
+def test_batches_mix_shards_as_a_global_shuffle_does(global_batch: int) -> None:
+    """Entropy of the shards in a batch, in bits, and the mean of many batches."""
+    shards, each = 64, 400
+    plan = Plan(shard_samples=[each] * shards, seed=4, global_batch=global_batch, window_samples=64)
+    shuffled = np.random.default_rng(0).permutation(shards * each) // each
+    steps = range(0, plan.steps, max(1, plan.steps // 60))
+    ours = [
+        _entropy([plan.sample(0, step, slot).shard for slot in range(global_batch)])
+        for step in steps
+    ]
+    theirs = [_entropy(shuffled[s * global_batch : (s + 1) * global_batch]) for s in steps]
+    assert np.mean(ours) >= 0.95 * np.mean(theirs)
+    assert min(ours) >= 0.9 * np.mean(theirs)  # not now and then either
+
+
+def test_neighbours_in_a_shard_are_as_far_apart_as_shuffling_the_window_puts_them() -> None:
+    plan = Plan(shard_samples=[256 * 32], seed=4, global_batch=8, window_samples=256)
+    random = np.random.default_rng(0)
+    windows = [(slot, window) for slot in range(8) for window in range(4)]
+    orders = [np.array([p.sample for p in plan.order(0, *place)]) for place in windows]
+    ours = np.concatenate([np.diff(order) for order in orders])
+    theirs = np.concatenate([np.diff(random.permutation(256)) for _ in windows])
+    assert _entropy(np.abs(ours) // 8) >= 0.95 * _entropy(np.abs(theirs) // 8)
+    assert abs(np.abs(ours).mean() / np.abs(theirs).mean() - 1) < 0.05
+
+
+def _entropy(values: Any) -> float:
+    """Of the empirical distribution, in bits."""
+    _, counts = np.unique(values, return_counts=True)
+    ratios = counts / counts.sum()
+    return float(-(ratios * np.log2(ratios)).sum())
 
 
 def _plan(seed: int = 0, global_batch: int = 7) -> Plan:

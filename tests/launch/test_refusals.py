@@ -1,5 +1,6 @@
 """Commands that cannot work end at once: the status of their kind, and one clear sentence."""
 
+import json
 import shutil
 import socket
 import time
@@ -8,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cluster.quarantine import quarantined
+from cluster.storage import open_store
 from tests.support.commands import launch
 
 pytestmark = pytest.mark.integration
@@ -86,6 +89,37 @@ def test_a_truncated_or_empty_shard(tmp_path: Path, data_url: str, size_bytes: i
     shard = sorted(copy.rglob("*.tar"))[0]
     shard.write_bytes(shard.read_bytes()[:size_bytes])
     assert shard.name in refused(3, *train(str(tmp_path / "run"), str(copy)))
+
+
+def test_damaged_images_are_named_and_too_many_end_the_run(tmp_path: Path, data_url: str) -> None:
+    """Found by workers, each of which reads its own part of the data."""
+    copy, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data_url, copy)
+    for table in copy.rglob("train/*.index.jsonl"):
+        tar = Path(str(table).replace(".index.jsonl", ".tar"))
+        data = bytearray(tar.read_bytes())
+        for line in table.read_text().splitlines()[::8]:
+            _, _, start, size, *_ = json.loads(line)
+            data[start + size // 2] ^= 1
+        tar.write_bytes(data)
+    done = launch(*train(str(run), str(copy), "data.max_quarantined=2"), timeout_s=120)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "quarantined, another sample takes its place: image '" in done.stdout
+    assert "data.max_quarantined_ratio allow" in done.stderr
+    kept = quarantined(open_store(str(run)))
+    assert len(kept) >= 2
+    assert any(f"'{sample.key}' in {sample.url}/{sample.shard}" in done.stderr for sample in kept)
+
+
+def test_what_does_not_mix(tmp_path: Path, data_url: str) -> None:
+    other = tmp_path / "larger"
+    options = (f"data.url={other}", "data.images=16", "data.resolution=32")
+    assert launch("data", "build", "avatars", *options).returncode == 0
+    words = train(str(tmp_path / "run"), data_url, f"data.mix=[{{url: {other}}}]")
+    assert "images of 32 pixels" in refused(3, *words)
+    words = train(str(tmp_path / "run"), data_url, f"data.mix=[{{url: {other}, weight: -1}}]")
+    assert "data.mix" in refused(2, *words)
 
 
 def test_fewer_images_than_a_batch(tmp_path: Path, data_url: str) -> None:
