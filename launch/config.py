@@ -55,6 +55,9 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
         _assign(schema, key, value, problems)
     for key in LOCATIONS:
         _make_absolute(schema, key)
+    for number, part in enumerate(schema.data.mix):
+        OmegaConf.set_readonly(part, None)  # thawed as the rest; it came with the options
+        _make_absolute(schema, f"data.mix[{number}].url")
     sections = _sections(schema, problems)
     if not problems:
         problems += _combinations(sections)

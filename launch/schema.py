@@ -38,7 +38,7 @@ class MixConfig:
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
-            raise ConfigError(f"weight = {self.weight}: must be above 0")
+            raise ConfigError(f"mix: the weight {self.weight} of {self.url} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

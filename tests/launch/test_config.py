@@ -51,6 +51,21 @@ def test_relative_places_are_where_the_command_was_typed(
     assert config.data.url == "file:///d"
 
 
+def test_a_mix_of_data_sets(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    words = ["data.mix=[{url: mine, weight: 0.5}, {url: s3://b/c}]"]
+    config = load_config(load_recipe("tiny-dlsgan"), [*PLACES, *words])
+    mine = {"url": f"{tmp_path}/mine", "weight": 0.5}
+    assert config.resolved["data"]["mix"] == [mine, {"url": "s3://b/c", "weight": 1.0}]
+    assert [(part.url, part.weight) for part in config.data.mix] == [
+        (mine["url"], 0.5),
+        ("s3://b/c", 1.0),
+    ]
+    assert load_config(config.resolved, []) == config
+    assert "data.mix: the weight -1.0 of s3://b" in problems("data.mix=[{url: s3://b, weight: -1}]")
+    assert "data.mix[0].url: missing" in problems("data.mix=[{weight: 1}]")
+
+
 def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> None:
     text = problems(
         "train.imagse=5", "train.seed=red", "objective.scale=mse", "train.precision=fp16", "loose"

@@ -118,8 +118,6 @@ def test_what_does_not_mix(tmp_path: Path, data_url: str) -> None:
     assert launch("data", "build", "avatars", *options).returncode == 0
     words = train(str(tmp_path / "run"), data_url, f"data.mix=[{{url: {other}}}]")
     assert "images of 32 pixels" in refused(3, *words)
-    words = train(str(tmp_path / "run"), data_url, f"data.mix=[{{url: {other}, weight: -1}}]")
-    assert "data.mix" in refused(2, *words)
 
 
 def test_fewer_images_than_a_batch(tmp_path: Path, data_url: str) -> None:
