@@ -102,7 +102,7 @@ def test_damaged_images_are_named_and_too_many_end_the_run(tmp_path: Path, data_
             _, _, start, size, *_ = json.loads(line)
             data[start + size // 2] ^= 1
         tar.write_bytes(data)
-    done = launch(*train(str(run), str(copy), "data.max_quarantined=2"), timeout_s=120)
+    done = launch(*train(str(run), str(copy), "data.max_quarantined=2"))
     assert done.returncode == 3, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert "quarantined, another sample takes its place: image '" in done.stdout

@@ -216,6 +216,7 @@ EXPRESSIONS = [
     'ganinv_storage_bytes_total{op="read"} > 0',
     "abs(sum by (run) (ganinv:time:ratio1m) - 1) < 0.01",
     "ganinv:ray_nodes:count == 1",
+    "ganinv_samples_quarantined_total == 0",
     *(
         f'ganinv_time_seconds_total{{state="{state}"}} > 0'
         for state in ("compute", "data", "communicate", "checkpoint", "evaluate")
