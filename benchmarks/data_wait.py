@@ -121,12 +121,13 @@ def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[st
             for rank in ranks:
                 rank.kill()
     keys = [key for row in rows for key in row.pop("keys")]
-    used = sum(shard.size_bytes for shard in index.splits["train"])
+    asked_bytes = sum(row["told"]["bytes"] for row in rows)
     return {
         "samples": len(keys),
         "every_sample_once": len(set(keys)) == len(keys) == options.steps * options.batch,
-        "bytes_used": used,
-        "bytes_sent_ratio": proxy.body_bytes / used,
+        "bytes_of_the_epoch": sum(shard.size_bytes for shard in index.splits["train"]),
+        "bytes_asked": asked_bytes,  # up to what lay ahead at the end
+        "bytes_sent_per_byte_asked": proxy.body_bytes / asked_bytes,
         "requests": proxy.fates,
         "ranks": rows,
     }

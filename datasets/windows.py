@@ -18,8 +18,9 @@ from ganinv.seams import Store
 _MAX_WINDOW_BYTES = 2**20
 _MAX_WINDOWS_BYTES = 2**28
 _MAX_WINDOW_SAMPLES = 256
-# Beyond so many steps ahead nothing more is won.
-MOST_STEPS_AHEAD = 256
+# Enough to cover retries of requests at any speed of training; what lies ahead when a run ends was
+# read in vain.
+MOST_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
 
 # For each slot, what is left of its window.
