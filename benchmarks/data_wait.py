@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -146,6 +147,7 @@ def main() -> None:
     if options.rank is not None:
         rank_main(options.rank, options)
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through `finally`: the server ends, too
     with tempfile.TemporaryDirectory() as folder:
         try:
             server = seaweed.start(Path(folder), ["bench"])
