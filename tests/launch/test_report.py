@@ -11,6 +11,7 @@ from cluster.metrics_log import MetricsLog
 from cluster.storage import open_store
 from datasets.index import Index
 from datasets.loader import ShardBatches
+from datasets.mix import DataSet
 from ganinv.errors import DataError, StorageError
 from ganinv.loop import describe
 from ganinv.model import to_bytes
@@ -30,7 +31,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     made = make_run(tmp_path_factory.mktemp("run"), 160, "train.images=96")
     session, config = made.session, made.config.train
     log = MetricsLog(made.store, 0)
-    source = ShardBatches(made.data, made.index, "train", seed=0, global_batch=16)
+    data = DataSet(store=made.data, index=made.index)
+    source = ShardBatches([data], "train", seed=0, global_batch=16)
     for batch in source.batches(session.position):
         train_batch(session, batch, config, split_batch(config, 1), no_reduction)
         log.append(describe(session, no_reduction) | {"throughput/images_per_second": 100.0})
