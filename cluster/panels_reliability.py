@@ -100,6 +100,22 @@ RELIABILITY = Board(
                     "errors": 'sum(ganinv:storage_errors:increase5m{run=~"$run"}) or vector(0)'
                 },
             ),
+            Panel(
+                title="Retries and second reads",
+                help="Requests made again after a fault, and beside a straggler.",
+                queries={
+                    "retries": "sum(rate(ganinv_storage_retries_total"
+                    '{run=~"$run"}[$__rate_interval])) or vector(0)',
+                    "second reads": "sum(rate(ganinv_storage_hedges_total"
+                    '{run=~"$run"}[$__rate_interval])) or vector(0)',
+                },
+                unit="reqps",
+            ),
+            Panel(
+                title="Damaged samples",
+                help="Replaced since the workers started; a run names them in its quarantine/.",
+                queries={"samples": 'sum(ganinv_samples_quarantined_total{run=~"$run"})'},
+            ),
         ),
     },
 )
