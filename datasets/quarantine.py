@@ -14,7 +14,7 @@ from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import BadSample, Store
 
 log = logging.getLogger(__name__)
-LIST_NAME = "quarantine.json"
+QUARANTINE_NAME = "quarantine.json"
 _SHOWN = 20  # samples that a message names
 
 # Keeps a bad sample for the run, and returns all that the run knows of, this one included.
@@ -27,10 +27,10 @@ def listed_samples(store: Store, index: Index) -> list[BadSample]:
     Raises `DataError` for a list that is damaged or was made for other shards.
     """
     try:
-        text = store.read(LIST_NAME)
+        text = store.read(QUARANTINE_NAME)
     except StorageMissingError:
         return []
-    where = f"{store.url.rstrip('/')}/{LIST_NAME}"
+    where = f"{store.url.rstrip('/')}/{QUARANTINE_NAME}"
     try:
         content = json.loads(text)
         fingerprint = content["fingerprint"]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from datasets.images import decode_sized
 from datasets.index import Index
 from datasets.parallel import cores, map_threads
+from datasets.quarantine import QUARANTINE_NAME
 from datasets.shards import Shard, load_table
 from datasets.source import Progress, no_progress
 from datasets.tar_headers import File
@@ -16,8 +17,6 @@ from datasets.tars import layout, scan
 from datasets.window import Window
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
-
-QUARANTINE_NAME = "quarantine.json"
 
 
 class Problem(NamedTuple):

@@ -96,7 +96,7 @@ def test_what_a_mix_is_shows_in_its_fingerprint(faces: Any) -> None:
 
 
 def test_images_of_different_sizes_do_not_mix(faces: Any) -> None:
-    large = type(faces.index)(description={}, resolution=32, splits=faces.index.splits)
+    large = type(faces.index)(description={}, width=32, height=32, splits=faces.index.splits)
     parts = [
         DataSet(store=faces.store, index=faces.index),
         DataSet(store=faces.store, index=large),

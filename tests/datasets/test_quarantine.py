@@ -178,7 +178,7 @@ def test_bytes_damaged_on_their_way_are_no_property_of_a_sample(
 
 
 def test_images_of_another_size_are_told_as_such(faces: Any) -> None:
-    index = type(faces.index)(description={}, resolution=32, splits=faces.index.splits)
+    index = type(faces.index)(description={}, width=32, height=32, splits=faces.index.splits)
     batches = ShardBatches(
         [DataSet(store=faces.store, index=index)], "train", seed=0, global_batch=4
     ).batches(START)

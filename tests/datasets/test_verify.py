@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from datasets.existing import index_existing
+from datasets.quarantine import QUARANTINE_NAME
 from datasets.shards import load_table
-from datasets.verify import QUARANTINE_NAME, verify, write_quarantine
+from datasets.verify import verify, write_quarantine
 
 # `faces_copy` is `conftest.Faces`.
 
