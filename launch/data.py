@@ -15,8 +15,9 @@ from datasets.build_report import BuildReport
 from datasets.existing import index_existing
 from datasets.finding import find_source
 from datasets.index import Index
+from datasets.quarantine import QUARANTINE_NAME
 from datasets.source import SPLITS, Inputs
-from datasets.verify import QUARANTINE_NAME, Problem, verify, write_quarantine
+from datasets.verify import Problem, verify, write_quarantine
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams import Store
 from launch.arguments import Arguments, parse

@@ -41,7 +41,8 @@ def _mix(faces: Any, rank: int = 0, world: int = 1) -> ShardBatches:
     """The held-out split stands in for a second, smaller data set."""
     small = type(faces.index)(
         description={},
-        resolution=16,
+        width=16,
+        height=16,
         splits={"train": faces.index.splits["test"], "test": ()},
     )
     return ShardBatches(
