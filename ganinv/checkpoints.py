@@ -47,6 +47,17 @@ def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[s
     return None
 
 
+def choose_named(store: Reader, name: str, wanted: Wanted) -> tuple[Manifest, dict[str, Tensor]]:
+    """The committed checkpoint of this name. Raises `StorageError` if it cannot be loaded."""
+    candidates = {manifest.name: manifest for manifest in manifests_newest_first(store)}
+    if name not in candidates:
+        raise StorageError(
+            f"{store.url} holds no checkpoint {name!r}; choose among "
+            f"{', '.join(candidates) or 'none: there are no checkpoints'}"
+        )
+    return candidates[name], read_tensors(store, candidates[name], wanted)
+
+
 def read_tensors(
     store: Reader, manifest: Manifest, wanted: Wanted = everything
 ) -> dict[str, Tensor]:

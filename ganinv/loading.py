@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ganinv import objectives
-from ganinv.checkpoints import below, choose
+from ganinv.checkpoints import below, choose, choose_named
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.exports import MODEL_NAME, SUFFIX, read_export
 from ganinv.manifest import FOLDER, Manifest
@@ -53,13 +53,18 @@ def _load_folder(folder: Reader) -> InvertibleGan:
         return load_run(folder).model
 
 
-def load_run(store: Reader) -> TrainedRun:
+def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     """The averaged weights of a run's newest checkpoint that is whole and intact, on the CPU.
 
-    Falls back to older checkpoints, saying so in the log. Raises `StorageError` if there is none
+    Falls back to older checkpoints, saying so in the log; `checkpoint` names the one to load
+    instead. Raises `StorageError` if there is none
     that can be loaded, or if this is no run, and `ConfigError` for options that are not known.
     """
-    chosen = choose(store, lambda name: "/average/" in name or name.startswith("state/"))
+    chosen = (
+        choose(store, _evaluated)
+        if checkpoint is None
+        else choose_named(store, checkpoint, _evaluated)
+    )
     if chosen is None:
         unfinished = ", but parts of one that was not committed," if store.list(FOLDER) else ""
         raise StorageError(
@@ -93,3 +98,8 @@ def load_run(store: Reader) -> TrainedRun:
         state=state,
         manifest=manifest,
     )
+
+
+def _evaluated(name: str) -> bool:
+    """Whether a tensor belongs to what is used after training."""
+    return "/average/" in name or name.startswith("state/")

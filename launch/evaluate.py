@@ -29,6 +29,7 @@ keys:
   evaluate.seed=N             of the generated images and of what metrics draw (0)
   evaluate.features=[A,B]     among own, pixels and lite0 ([pixels])
   evaluate.inception=FILE     adds FID, KID, precision and recall on FID's features
+  evaluate.checkpoint=NAME    another than the newest, see `launch checkpoints`
   evaluate.record=false       does not keep the result in the run's folder evaluations/
   cluster.workers=N           over so many workers; the figures are the same (this process)
 
@@ -42,7 +43,7 @@ BETTER = {True: "higher", False: "lower", None: ""}
 
 
 def main(argv: list[str]) -> int:
-    arguments = parse(argv, "evaluate", "Evaluate the newest checkpoint of a run.", EXAMPLES)
+    arguments = parse(argv, "evaluate", "Evaluate a checkpoint of a run.", EXAMPLES)
     sections = read_sections(
         arguments.options,
         {"storage": StorageConfig, "evaluate": EvaluateOptions, "cluster": ClusterConfig},

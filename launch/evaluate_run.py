@@ -33,6 +33,7 @@ class EvaluateOptions(FigureOptions):
     """How many images are compared, and whether that is recorded beside the run."""
 
     samples: int = 10_000  # held-out images, at most, and as many generated ones
+    checkpoint: str | None = None  # its name; None: the newest
     record: bool = True  # keep the result in the run's folder evaluations/
 
     def __post_init__(self) -> None:
@@ -115,7 +116,8 @@ def _evaluate(
     storage: StorageConfig, options: EvaluateOptions, device: torch.device, watch: Watch
 ) -> Evaluated:
     """All ranks call this together; each returns the same figures."""
-    trained = load_trained(open_store(storage.run, endpoint_url=storage.endpoint_url))
+    run = open_store(storage.run, endpoint_url=storage.endpoint_url)
+    trained = load_trained(run, options.checkpoint)
     data = open_store(trained.config.data.url, endpoint_url=storage.endpoint_url)
     index = Index.load(data)
     _check_same_checkpoint(storage, trained)

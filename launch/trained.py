@@ -21,9 +21,12 @@ class Trained(TrainedRun):
     recorded: Mapping[str, Any]  # config.yaml of the run
 
 
-def load_trained(store: Store) -> Trained:
-    """Raises `StorageError` if the run has no checkpoint that can be loaded."""
-    run = load_run(store)
+def load_trained(store: Store, checkpoint: str | None = None) -> Trained:
+    """The newest good checkpoint, or the one named.
+
+    Raises `StorageError` if the run has no checkpoint that can be loaded.
+    """
+    run = load_run(store, checkpoint)
     return Trained(
         model=run.model,
         objective=run.objective,
