@@ -89,6 +89,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert "SHA-256" in caplog.text
 
 
+def test_an_older_checkpoint_by_its_name(tmp_path: Path) -> None:
+    older, expected = save(tmp_path, IMAGES)
+    save(tmp_path, 2 * IMAGES)
+    store = open_store(str(tmp_path))
+    assert_same(load_run(store, older).model, expected)
+    with pytest.raises(StorageError, match=f"no checkpoint 'best'; choose among .*{older}"):
+        load_run(store, "best")
+
+
 def change_manifest(place: Path, change: Callable[[dict[str, object]], object]) -> None:
     path = next(place.rglob("manifest.json"))
     manifest = json.loads(path.read_text())
