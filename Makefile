@@ -31,11 +31,11 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check
-	$(BIN)/python -m pytest
+test: check test-unit
+	$(BIN)/python -m pytest -m "integration or gpu"
 
 test-unit: setup
-	$(BIN)/python -m pytest -m "not integration and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu"
 
 format: setup
 	$(BIN)/ruff check --fix .

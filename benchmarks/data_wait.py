@@ -9,6 +9,7 @@ was repeated and what was fetched, as JSON.
 """
 
 import argparse
+import functools
 import json
 import logging
 import os
@@ -35,7 +36,7 @@ from datasets.build import build
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from datasets.mix import DataSet
-from datasets.source import BuildOptions, Sample
+from datasets.source import BuildOptions, Sample, Source, Work
 from ganinv.seams import Position
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 
@@ -43,24 +44,26 @@ URL = "s3://bench/data"
 SEED = 0
 
 
-class SmoothNoise:
+class SmoothNoise(Source):
     """A source of images that compress about as well as photographs do."""
-
-    skipped = ()
 
     def __init__(self, count: int, resolution: int) -> None:
         self.count = count
         self._resolution = resolution
 
-    def samples(self) -> Iterator[Sample]:
-        size = (self._resolution, self._resolution)
-        for number in range(self.count):
-            coarse = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
-            image_HWC = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC))
-            yield Sample(key=f"{number:08}", image_HWC=image_HWC, attributes={}, split="train")
+    def work(self, first: int) -> Iterator[Work]:
+        for number in range(first, self.count):
+            yield functools.partial(_smooth_noise, number, self._resolution)
 
     def describe(self) -> dict[str, Any]:
         return {"source": "smooth noise", "images": self.count, "resolution": self._resolution}
+
+
+def _smooth_noise(number: int, resolution: int) -> list[Sample]:
+    coarse = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+    picture = Image.fromarray(coarse).resize((resolution, resolution), Image.Resampling.BICUBIC)
+    image_HWC = np.asarray(picture)
+    return [Sample(key=f"{number:08}", image_HWC=image_HWC, attributes={}, split="train")]
 
 
 def rank_main(rank: int, options: argparse.Namespace) -> None:
