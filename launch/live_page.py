@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 import yaml
 
+from cluster.evaluation_log import read_records
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
@@ -19,6 +20,7 @@ from launch.page import Headline, Page, render
 from launch.page_curves import Rows
 from launch.page_facts import evaluated_on, facts, headlines
 from launch.page_pictures import Section
+from launch.page_records import Record
 from launch.pictures import Pictures
 from launch.report import held_out_of
 from launch.schema import StorageConfig
@@ -51,6 +53,7 @@ class LivePage:
     _html: str = ""
     _model: Model | None = None
     _rows: Rows = ()
+    _records: Sequence[Record] = ()
     _recorded: Mapping[str, Any] = field(default_factory=dict)
     _standing: Standing | None = None
 
@@ -81,6 +84,7 @@ class LivePage:
     def _read(self) -> None:
         if not self._recorded:
             self._recorded = _recorded(self._store)
+        self._records = read_records(self._store)
         self._rows = read_rows(self._store)
         newest = next(iter(manifests_newest_first(self._store)), None)
         images = self._recorded["train"]["images"] if self._recorded else None
@@ -115,7 +119,7 @@ class LivePage:
             title="A run, live",
             run_url=self.storage.run,
             facts=facts(model.trained, rows) if model else {},
-            evaluated_on=evaluated_on(model.trained, model.index) if model else {},
+            evaluated_on=evaluated_on(model.trained, model.index, self._records) if model else {},
             headlines=(*found, *(headlines(model.trained, rows) if model else ())),
             pictures=model.pictures if model else (),
             curves=rows,

@@ -5,6 +5,7 @@ else a run has evaluated, under its own name. Names are `eval/FIGURE`, `eval/FIG
 distances of sets, and end in `_test` or `_generated` for reconstructions of those images.
 """
 
+from ganinv.figures import explain
 from ganinv.metrics.base import INCEPTION, Figure, set_metrics
 from launch.page_curves import CurveGroup, Rows, drawable, drawn_keys
 
@@ -96,10 +97,13 @@ def _further(chart: str, keys: list[str]) -> CurveGroup:
     found = _figure_on(chart)
     if found is None:
         parts = {key: next((PARTS[p] for p in PARTS if key.endswith(p)), "") for key in keys}
+        known = explain(keys[0])
         return CurveGroup(
             title=chart.replace("_", " "),
+            unit=known.unit if known else "",
             series=parts,
             caption=f"Further evaluation of this run, as {', '.join(keys)} in metrics.jsonl.",
+            higher_is_better=known.higher_is_better if known else None,
         )
     figure, features = found
     words, source = SET_WORDS.get(figure.name, ("", ""))

@@ -1,7 +1,7 @@
 """The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import yaml
 from torch import nn
@@ -10,6 +10,7 @@ from datasets.index import Index
 from ganinv.latent_scale import active_elements, latent_entropy_nats, latent_scale
 from launch.page import Headline
 from launch.page_curves import Rows, finite_curve, number
+from launch.page_records import Record, conditions_by_name
 from launch.trained import Trained
 
 
@@ -65,8 +66,13 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
     return found
 
 
-def evaluated_on(trained: Trained, index: Index | None) -> dict[str, str]:
-    """What the curves of evaluations depend on, by name; `index` is the data set's, if known."""
+def evaluated_on(
+    trained: Trained, index: Index | None, records: Sequence[Record]
+) -> dict[str, str]:
+    """What the curves of evaluations depend on, by name; `index` is the data set's, if known.
+
+    `records`: of the run's evaluations; without them, what its options say.
+    """
     options = trained.config.evaluate
     found = {
         "Weights": "averaged",
@@ -79,7 +85,7 @@ def evaluated_on(trained: Trained, index: Index | None) -> dict[str, str]:
         held_out = index.samples("test")
         used = min(options.test_images, held_out)
         found["Held-out images"] = f"the first {used:,} of the {held_out:,} in the split test"
-    return found
+    return found | conditions_by_name(records)
 
 
 def config_yaml(recorded: Mapping[str, object]) -> str:

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from cluster.evaluation_log import read_records
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
@@ -18,6 +19,7 @@ from launch.config import read_sections
 from launch.page import Page, render
 from launch.page_facts import config_yaml, evaluated_on, facts, headlines
 from launch.page_pictures import Section
+from launch.page_records import with_records
 from launch.pictures import HeldOut, Pictures
 from launch.progress import console
 from launch.schema import StorageConfig
@@ -69,7 +71,8 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
     Raises `StorageError` if the run has no checkpoint that can be loaded.
     """
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained, rows = load_trained(store), read_rows(store)
+    trained, records = load_trained(store), read_records(store)
+    rows = with_records(read_rows(store), records)
     index, held_out = held_out_of(trained, storage, max(report.pairs, 2 * report.rows))
     if held_out.missing:
         screen.print(held_out.missing, soft_wrap=True)
@@ -79,7 +82,7 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
         f"{trained.manifest.images_seen:,} images",
         run_url=storage.run,
         facts=facts(trained, rows),
-        evaluated_on=evaluated_on(trained, index),
+        evaluated_on=evaluated_on(trained, index, records),
         headlines=headlines(trained, rows),
         pictures=_pictures(trained, held_out, report, screen),
         curves=rows,
