@@ -1,6 +1,8 @@
 """How a run uses its workers; light to import, for everyone who only reads configuration."""
 
-from dataclasses import dataclass
+import os
+import re
+from dataclasses import dataclass, field
 
 from ganinv.errors import ConfigError
 
@@ -96,3 +98,16 @@ class MetricsConfig:
                 f"host = {self.host!r}: would listen on every network of every node; give "
                 "metrics.host=node, the address by which Ray knows each node"
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerConfig:
+    """Where a cluster's job server is; an SSH tunnel to the head ends at the default."""
+
+    address: str = field(
+        default_factory=lambda: os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265")
+    )
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"https?://[^/@\s]+/?", self.address):
+            raise ConfigError(f"address = {self.address!r}: write http://HOST:PORT")

@@ -158,8 +158,18 @@ def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[
     `ray_targets`: exporters of Ray itself, of a Ray that has no discovery of its own.
     """
     head = next(n for n in ray.nodes() if n["Alive"] and HEAD in n["Resources"])
-    on_head = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        node_id=head["NodeID"], soft=False
-    )
+    on_head = on_node(head["NodeID"])
     actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head)
     return actor.remote(run, host, discovery_port, ray_targets)
+
+
+def on_this_node() -> Any:
+    """The scheduling strategy that keeps a task or an actor with the driver."""
+    return on_node(ray.get_runtime_context().get_node_id())
+
+
+def on_node(node_id: str) -> Any:
+    """The scheduling strategy that takes a task or an actor to a node, or nowhere."""
+    return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        node_id=node_id, soft=False
+    )

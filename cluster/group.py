@@ -10,19 +10,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.directory import start_directory
+from cluster.directory import on_this_node, start_directory
+from cluster.shipping import runtime_environment, shipped
 from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
 
-CHECKOUT = Path(__file__).parents[1]
-# What a node does not need; .gitignore is honoured by Ray as well.
-EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
 CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
 # From an error that no restart can mend to the end of those workers that did not meet it.
 GRACE_S = 5.0
@@ -43,15 +40,17 @@ def start_ray(config: ClusterConfig) -> None:
     A local Ray ends with this process, however that ends. Who may talk to it is settled by
     `cluster.ray_environment` before.
     """
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "1")  # notice failures soon
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(config.start_timeout_s))
-    if os.environ.get("RAY_ADDRESS"):
-        inside_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ  # a job ships the checkout itself
-        environment = {} if inside_job else {"working_dir": str(CHECKOUT), "excludes": EXCLUDED}
-        ray.init(runtime_env=environment or None, logging_level="warning", log_to_driver=False)
-        return
+    settings = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # notice failures soon
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(config.start_timeout_s),
+    }
     if not config.use_gpu:
-        os.environ["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for others, and warns
+        settings["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for others, and warns
+    missing = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(missing)
+    if os.environ.get("RAY_ADDRESS"):
+        _join({name: os.environ[name] for name in settings}, missing)
+        return
     with _children_deaf_to_sigterm():
         _start_local(config)
 
@@ -62,6 +61,17 @@ def _undiscovered_ray_targets() -> list[str]:
         return []
     nodes = (node for node in ray.nodes() if node["Alive"])
     return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in nodes]
+
+
+def _join(settings: dict[str, str], missing: dict[str, str]) -> None:
+    """Nodes do not inherit this process' environment: what they need of it is passed on."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        # The job has shipped the checkout and passed on its own variables; Ray takes none twice.
+        environment: dict[str, object] = {"env_vars": missing}
+    else:
+        shipped()  # raises if it is too much
+        environment = {**runtime_environment(), "env_vars": settings}
+    ray.init(runtime_env=environment, logging_level="warning", log_to_driver=False)
 
 
 def _start_local(config: ClusterConfig) -> None:
@@ -117,7 +127,9 @@ class WorkerGroup:
 
     def start(self, function: TrainFunction, payload: Payload) -> None:
         """Let `function({**payload, "directory": …})` run on all workers."""
-        fit = ray.remote(_fit).options(num_cpus=0, max_retries=0)
+        # On the driver's node: the loss of a worker's node must not take the controller with it.
+        here = on_this_node()
+        fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         self._fit = fit.remote(function, {**payload, "directory": self.directory}, self._cluster)
 
     def wait(self, timeout_s: float) -> Outcome | None:

@@ -9,6 +9,9 @@ from ganinv.errors import ConfigError, GanInvError
 VERBS = {
     "data": "build, index, verify and list data sets",
     "train": "train a model here, or on the cluster named by RAY_ADDRESS",
+    "submit": "train as a job on a cluster: ships this checkout, follows the log",
+    "attach": "follow a submitted job again, or stop it",
+    "status": "how far a run is; or nodes, workers and jobs of a cluster",
     "checkpoints": "list the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
     "invert": "a folder of images to codes, and back to images",
@@ -18,8 +21,11 @@ VERBS = {
     "watch": "a page that follows a run, from its storage alone",
     "monitor": "Prometheus, and Grafana where it is installed, for all runs",
     "store": "an S3 server on this machine, for development",
+    "doctor": "check this machine, storage and data, or every node of a cluster",
     "demo": "store, data, training and report in one go",
 }
+# These speak to a cluster's job server and never start Ray here.
+CLIENTS = ("submit", "attach", "status", "doctor")
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +37,7 @@ def main(argv: list[str]) -> int:
     try:
         if verb not in VERBS:
             raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
-        ray_environment.prepare()
+        ray_environment.prepare(client=verb in CLIENTS)
         status: int = importlib.import_module(f"launch.{verb}").main(rest)
     except GanInvError as error:
         print(f"error: {error}", file=sys.stderr)

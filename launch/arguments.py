@@ -1,7 +1,7 @@
 """The form that all verbs share: `VERB [NAMES] [key=value …] [--json]`, and its --help."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ganinv.errors import ConfigError
@@ -9,20 +9,26 @@ from ganinv.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """What was typed: leading words without `=`, then options, then whether JSON is wanted."""
+    """What was typed: words without `=`, options, whether JSON is wanted, further switches."""
 
     names: tuple[str, ...]
     options: tuple[str, ...]
     as_json: bool
+    switches: frozenset[str] = frozenset()
 
 
 def parse(
-    argv: Sequence[str], verb: str, description: str, examples: str, names: str = ""
+    argv: Sequence[str],
+    verb: str,
+    description: str,
+    examples: str,
+    names: str = "",
+    switches: Mapping[str, str] | None = None,
 ) -> Arguments:
     """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
 
-    A last one with an ellipsis, `RUN…`, may be repeated. Raises `ConfigError` if there are fewer
-    or more.
+    A last one with an ellipsis, `RUN…`, may be repeated. `switches` maps further words, such as
+    `--cluster`, to their help. Raises `ConfigError` if there are fewer names or more.
     """
     usage = " ".join(["python -m launch", verb, *([names] if names else []), "[key=value …]"])
     parser = argparse.ArgumentParser(
@@ -34,6 +40,8 @@ def parse(
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    for switch, text in (switches or {}).items():
+        parser.add_argument(switch, action="append_const", dest="on", const=switch, help=text)
     found = parser.parse_intermixed_args(argv)
     names_found = tuple(word for word in found.words if "=" not in word)
     options = tuple(word for word in found.words if "=" in word)
@@ -43,4 +51,5 @@ def parse(
             f"python -m launch {verb} takes {names or 'no name'} and options key=value, not "
             f"{' '.join(names_found) or 'options alone'}; see python -m launch {verb} --help"
         )
-    return Arguments(names=names_found, options=options, as_json=found.json)
+    on = frozenset(getattr(found, "on", None) or ())
+    return Arguments(names=names_found, options=options, as_json=found.json, switches=on)

@@ -27,11 +27,14 @@ def launch(
     )
 
 
-def start(*words: str, output: IO[str]) -> subprocess.Popen[str]:
+def start(
+    *words: str, output: IO[str], environment: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
     """`python -m launch WORDS`, left running; the caller ends it."""
     return subprocess.Popen(
         [sys.executable, "-m", "launch", *words],
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
         stdout=output,
         stderr=subprocess.STDOUT,
         text=True,

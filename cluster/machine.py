@@ -1,0 +1,146 @@
+"""What one machine offers a run, and what about it would get in the way."""
+
+import os
+import platform
+import resource
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from cluster.shipping import CHECKOUT
+from cluster.storage import probe
+from ganinv.errors import ClusterError, ConfigError
+from ganinv.seams import Range, Store
+
+DISK_BYTES = 5 * 10**9  # for Ray's session, its logs and what it spills
+OPEN_FILES = 4096  # Ray holds a connection per worker process and more
+TRIAL_BYTES = 32 * 2**20  # written to and read from storage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """Facts of one machine, taken there."""
+
+    host: str
+    address: str | None  # what the host's own name resolves to
+    python: str
+    packages: Mapping[str, str]  # installed versions of everything that constraints.txt names
+    free_disk_bytes: int  # where temporary files go
+    cpus: int
+    memory_bytes: int
+    open_files: int  # limit per process
+    gpus: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        gpus = ", ".join(self.gpus) or "no GPU"
+        return (
+            f"Python {self.python}, {self.cpus} CPUs, {self.memory_bytes / 1e9:.0f} GB memory, "
+            f"{self.free_disk_bytes / 1e9:.0f} GB disk free, {gpus}"
+        )
+
+
+def look() -> Machine:
+    """The facts of this machine; takes the seconds that importing torch takes."""
+    import torch
+
+    host = socket.gethostname()
+    try:
+        address = socket.gethostbyname(host)
+    except OSError:
+        address = None
+    gpus = tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return Machine(
+        host=host,
+        address=address,
+        python=platform.python_version(),
+        packages={name: found for name in pins() if (found := _installed(name))},
+        free_disk_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
+        cpus=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        gpus=gpus,
+    )
+
+
+def pins() -> dict[str, str]:
+    """Package → version, as constraints.txt pins them."""
+    lines = (CHECKOUT / "constraints.txt").read_text().splitlines()
+    return dict(line.split("==", 1) for line in lines)
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def check_versions(machine: Machine) -> str:
+    """Raises `ConfigError` where an installed package is not of the pinned version."""
+    pinned = pins()
+    wrong = [
+        f"{name} {found} instead of {pinned[name]}"
+        for name, found in machine.packages.items()
+        if found.partition("+")[0] != pinned[name]  # torch's builds differ in what follows
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{machine.host} has other packages than constraints.txt: {', '.join(wrong)}; run "
+            "make setup (on a cluster's nodes: cluster/setup_node.sh)"
+        )
+    return f"{len(machine.packages)} packages as pinned"
+
+
+def check_room(machine: Machine) -> str:
+    """Raises `ConfigError` for too little disk or too few open files."""
+    if machine.free_disk_bytes < DISK_BYTES:
+        raise ConfigError(
+            f"{machine.host} has {machine.free_disk_bytes / 1e9:.1f} GB free in "
+            f"{tempfile.gettempdir()}, less than {DISK_BYTES / 1e9:.0f} GB; make room or set TMPDIR"
+        )
+    if machine.open_files < OPEN_FILES:
+        raise ConfigError(
+            f"{machine.host} lets a process open {machine.open_files} files, fewer than "
+            f"{OPEN_FILES}; type ulimit -n 65536 first"
+        )
+    return machine.summary
+
+
+def check_name(machine: Machine) -> str:
+    """Raises `ClusterError` if gloo, which asks for the host's own name, would get loopback."""
+    if machine.address is None or machine.address.startswith("127."):
+        raise ClusterError(
+            f"{machine.host} resolves its own name to {machine.address or 'nothing'}, where other "
+            "nodes cannot reach it; put its real address into its /etc/hosts, or set "
+            "GLOO_SOCKET_IFNAME to its network interface before ray start"
+        )
+    return f"{machine.host} is {machine.address}"
+
+
+def check_store(store: Store) -> str:
+    """A real write, conditional write, ranged read, listing and delete, and how fast bytes move.
+
+    Raises `StorageError` as `cluster.storage.probe` does. Leaves nothing behind.
+    """
+    probe(store)
+    name = f"probe-{socket.gethostname()}-{os.getpid()}"
+    data = os.urandom(TRIAL_BYTES)
+    started = time.perf_counter()
+    store.write(name, data)
+    written = time.perf_counter()
+    try:
+        eighth = TRIAL_BYTES // 8
+        store.read_ranges([Range(name, i * eighth, (i + 1) * eighth) for i in range(8)])
+        read = time.perf_counter()
+    finally:
+        store.delete([name])
+    megabytes = TRIAL_BYTES / 1e6
+    return (
+        f"{store.url}: usable; writes {megabytes / (written - started):.0f} MB/s, "
+        f"reads {megabytes / (read - written):.0f} MB/s"
+    )

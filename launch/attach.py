@@ -1,0 +1,35 @@
+"""`python -m launch attach`: follow a job that was submitted before, or end it."""
+
+import json
+
+from cluster.config import ServerConfig
+from cluster.jobs import STOP_WAIT_S, JobServer
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.progress import console
+from launch.submit import follow
+
+EXAMPLES = """\
+examples:
+  python -m launch attach raysubmit_Ab12Cd34
+  python -m launch attach first --stop                 save, then end (status 130)
+  python -m launch attach first server.address=http://127.0.0.1:8265
+
+The exit status is the one of the job's command. `launch status --cluster` lists jobs.
+"""
+
+
+def main(argv: list[str]) -> int:
+    stop_help = f"ask the job to save and end; it is killed after {STOP_WAIT_S} s"
+    arguments = parse(
+        argv, "attach", "Follow a job of a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
+    )
+    sections = read_sections(arguments.options, {"server": ServerConfig})
+    server = JobServer(sections["server"].address)
+    job = arguments.names[0]
+    if "--stop" in arguments.switches:
+        server.stop(job)
+    status = follow(server, job, console(arguments.as_json))
+    if arguments.as_json:
+        print(json.dumps({"job": job, "status": status}))
+    return status

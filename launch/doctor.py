@@ -1,0 +1,161 @@
+"""`python -m launch doctor`: what would get in the way of a run, and how to mend it."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from rich.console import Console
+
+from cluster import machine
+from cluster.config import ClusterConfig, ServerConfig
+from cluster.jobs import JobServer
+from cluster.storage import open_store
+from datasets.index import Index, check_sizes
+from ganinv.errors import GanInvError
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.preflight import check_packages
+from launch.progress import console
+from launch.submit import SubmitConfig, environment, follow
+
+EXAMPLES = """\
+examples:
+  python -m launch doctor                                     this machine
+  python -m launch doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
+  python -m launch doctor --cluster storage.run=s3://bucket/runs/try    from every node
+
+--cluster runs as a job of the cluster (server.address, else RAY_API_SERVER_ADDRESS, else a tunnel
+at http://127.0.0.1:8265), and takes a CPU, or a GPU where there are any, of each node for seconds.
+Exit status: 0 if all is well, else that of the first trouble (2 this machine, 3 storage or data,
+5 cluster).
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlaceConfig:
+    """Where a run would live; not needed to look at machines."""
+
+    run: str | None = None
+    endpoint_url: str | None = None  # of an S3 server that is not AWS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataPlaceConfig:
+    """A data set to look at."""
+
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """The answer to one question; `status` is 0, or the exit status of the trouble."""
+
+    topic: str
+    says: str
+    status: int = 0
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv,
+        "doctor",
+        "Check this machine, storage and data, or every node of a cluster.",
+        EXAMPLES,
+        switches={"--cluster": "look from every node of the cluster"},
+    )
+    sections = read_sections(
+        arguments.options,
+        {"storage": PlaceConfig, "data": DataPlaceConfig, "server": ServerConfig},
+    )
+    out = console(arguments.as_json)
+    if "--cluster" in arguments.switches and not os.environ.get("RAY_ADDRESS"):
+        return _as_job(argv, sections["server"], out)
+    if "--cluster" in arguments.switches:
+        checks = _cluster(sections["storage"], sections["data"])
+    else:
+        checks = _here(sections["storage"], sections["data"])
+    findings = list(examine(checks, out))
+    status = next((finding.status for finding in findings if finding.status), 0)
+    if arguments.as_json:
+        rows = [{"topic": f.topic, "says": f.says, "status": f.status} for f in findings]
+        print(json.dumps({"findings": rows, "status": status}))
+    else:
+        troubles = sum(finding.status != 0 for finding in findings)
+        out.print("all is well" if not troubles else f"{troubles} of {len(findings)} need mending")
+    return status
+
+
+def examine(checks: Iterable[tuple[str, Callable[[], str]]], out: Console) -> Iterator[Finding]:
+    """Ask every question, whatever the others' answers, and show each answer as it comes."""
+    for topic, check in checks:
+        try:
+            finding = Finding(topic=topic, says=check())
+        except GanInvError as error:
+            finding = Finding(topic=topic, says=str(error), status=error.exit_status)
+        mark = "[red]✗[/red]" if finding.status else "[green]✓[/green]"
+        out.print(mark, end=" ")
+        out.print(f"{finding.topic}: {finding.says}", markup=False, soft_wrap=True)
+        yield finding
+
+
+def _here(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, Callable[[], str]]]:
+    found = machine.look()
+    yield "this machine", partial(machine.check_room, found)
+    yield "packages", partial(machine.check_versions, found)
+    yield "checkout", _checkout
+    yield "Prometheus", _prometheus
+    yield from _places(storage, data)
+
+
+def _places(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, Callable[[], str]]]:
+    run, url, endpoint = storage.run, data.url, storage.endpoint_url
+    if run is not None:
+        yield "storage", partial(_storage, run, endpoint)
+    if url is not None:
+        yield "data", partial(_data, url, endpoint)
+
+
+def _cluster(
+    storage: PlaceConfig, data: DataPlaceConfig
+) -> Iterator[tuple[str, Callable[[], str]]]:
+    # Late: these cost seconds, which a look at this machine need not pay.
+    from cluster import survey
+    from cluster.group import start_ray
+
+    start_ray(ClusterConfig(use_gpu=True))  # joins; whatever devices there are may be used
+    yield from survey.checks(storage.run, storage.endpoint_url)
+    yield from _places(PlaceConfig(endpoint_url=storage.endpoint_url), data)
+
+
+def _as_job(argv: Sequence[str], server: ServerConfig, out: Console) -> int:
+    jobs = JobServer(server.address)
+    words = [word for word in argv if not word.startswith("server.")]
+    job = jobs.submit(["doctor", *words], environment=environment(SubmitConfig().env), metadata={})
+    return follow(jobs, job, out)
+
+
+def _checkout() -> str:
+    check_packages()
+    return "commands run from it"
+
+
+def _prometheus() -> str:
+    found = shutil.which("prometheus")
+    return found or "not installed; only watching needs it (Debian package: prometheus)"
+
+
+def _storage(url: str, endpoint_url: str | None) -> str:
+    return machine.check_store(open_store(url, endpoint_url=endpoint_url))
+
+
+def _data(url: str, endpoint_url: str | None) -> str:
+    store = open_store(url, endpoint_url=endpoint_url)
+    index = Index.load(store)
+    check_sizes(index, store)
+    return (
+        f"{url}: {index.samples('train')} images of {index.resolution} px in {len(index.shards)} "
+        "shards, none missing or truncated (data verify reads every byte)"
+    )

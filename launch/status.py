@@ -1,0 +1,91 @@
+"""`python -m launch status`: how far a run is, from storage alone; or what a cluster is doing."""
+
+import json
+import time
+from typing import Any
+
+from rich.table import Table
+
+from cluster.config import ServerConfig
+from cluster.jobs import JobServer
+from cluster.metrics_log import read_rows
+from cluster.storage import open_store
+from ganinv.manifest import manifests_newest_first
+from launch.arguments import parse
+from launch.config import read_sections
+from launch.progress import console
+from launch.schema import StorageConfig
+
+EXAMPLES = """\
+examples:
+  python -m launch status storage.run=s3://bucket/runs/a
+  python -m launch status --cluster                        nodes, workers and jobs
+  python -m launch status --cluster server.address=http://127.0.0.1:8265 --json
+"""
+SHOWN = ("loss/d", "loss/g", "loss/enc", "latent/entropy_nats", "throughput/images_per_second")
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv,
+        "status",
+        "How far a run is, or what a cluster is doing.",
+        EXAMPLES,
+        switches={"--cluster": "nodes, workers and jobs of a cluster instead of a run"},
+    )
+    if "--cluster" in arguments.switches:
+        sections = read_sections(arguments.options, {"server": ServerConfig})
+        facts = JobServer(sections["server"].address).overview()
+        if not arguments.as_json:
+            _show_cluster(facts)
+    else:
+        facts = run_status(read_sections(arguments.options, {"storage": StorageConfig})["storage"])
+        if not arguments.as_json:
+            _show_run(facts)
+    if arguments.as_json:
+        print(json.dumps(facts))
+    return 0
+
+
+def run_status(storage: StorageConfig) -> dict[str, Any]:
+    """The newest row of metrics and the newest checkpoint of a run."""
+    store = open_store(storage.run, endpoint_url=storage.endpoint_url)
+    rows = read_rows(store)
+    manifests = manifests_newest_first(store)
+    newest = manifests[0] if manifests else None
+    return {
+        "storage.run": storage.run,
+        "metrics": rows[-1] if rows else None,
+        "checkpoint": newest and {"name": newest.name, "created": newest.created},
+        "checkpoints": len(manifests),
+    }
+
+
+def _show_run(facts: dict[str, Any]) -> None:
+    row, newest = facts["metrics"], facts["checkpoint"]
+    if row is None and newest is None:
+        print(f"nothing was trained in {facts['storage.run']} yet")
+        return
+    if row is not None:
+        figures = "  ".join(f"{key} {row[key]:.4g}" for key in SHOWN if key in row)
+        print(f"{int(row['images_seen']):,} images seen  {figures}")
+    if newest is not None:
+        minutes = (time.time() - newest["created"]) / 60
+        print(
+            f"newest of {facts['checkpoints']} checkpoints: {newest['name']}, {minutes:.0f} min ago"
+        )
+
+
+def _show_cluster(facts: dict[str, Any]) -> None:
+    out = console()
+    nodes = Table("node", "role", "state", "CPU", "GPU", "workers of runs", box=None)
+    for node in facts["nodes"]:
+        role = "head" if node["head"] else "worker"
+        cells = (f"{node['cpus']:g}", f"{node['gpus']:g}", str(node["workers"]))
+        nodes.add_row(node["address"], role, node["state"], *cells)
+    out.print(nodes)
+    jobs = Table("job", "state", "run", "started", box=None)
+    for job in facts["jobs"]:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["started"]))
+        jobs.add_row(job["id"], job["state"], job["run"] or "", started)
+    out.print(jobs if facts["jobs"] else "no job was submitted")

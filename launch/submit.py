@@ -1,0 +1,158 @@
+"""`python -m launch submit`: train as a job on a cluster, and end as the job ends."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.config import ServerConfig
+from cluster.jobs import JobServer
+from cluster.shipping import CHECKOUT, shipped
+from ganinv.errors import ConfigError
+from ganinv.storage_names import check_endpoint, parse_url
+from launch.arguments import parse
+from launch.config import load_config, load_recipe, read_sections, recipe_names
+from launch.progress import console
+from launch.schema import LOCATIONS, RunConfig
+
+EXAMPLES = """\
+recipes: {recipes}
+
+examples:
+  ray dashboard ray_cluster.yaml                       (a tunnel to the head, in another terminal)
+  python -m launch submit avatars32-pvdgan \\
+      data.url=s3://bucket/avatars32 storage.run=s3://bucket/runs/a cluster.workers=8
+  python -m launch submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
+  python -m launch submit … submit.env=[AWS_REGION,NCCL_DEBUG]
+  python -m launch attach first
+
+Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (else
+RAY_API_SERVER_ADDRESS). Ctrl-C ends the following, not the job. The exit status is the one that
+`train` ends with on the cluster.
+"""
+# Everybody who may use the cluster can read a job's environment.
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|_KEY|KEY_", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmitConfig:
+    """What a job is called and what it is given."""
+
+    id: str | None = None  # the job's name; None: Ray makes one up
+    # Variables of this shell that the job gets, where they are set.
+    env: list[str] = field(
+        default_factory=lambda: [
+            "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
+        ]
+    )  # fmt: skip
+    follow: bool = True  # show the log until the job ends
+
+    def __post_init__(self) -> None:
+        secret = [name for name in self.env if _SECRET.search(name)]
+        if secret:
+            raise ConfigError(
+                f"env = {secret}: may hold a secret, which a job's environment would show to all "
+                "users of the cluster; give it to the nodes instead (an IAM role, or their own "
+                "environment)"
+            )
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv,
+        "submit",
+        "Train as a job on a cluster.",
+        EXAMPLES.format(recipes=", ".join(recipe_names())),
+        "RECIPE",
+    )
+    own = tuple(word for word in arguments.options if word.startswith(("submit.", "server.")))
+    options = tuple(word for word in arguments.options if word not in own)
+    sections = read_sections(own, {"submit": SubmitConfig, "server": ServerConfig})
+    submit: SubmitConfig = sections["submit"]
+    config = check(arguments.names[0], options)
+    words = ["train", in_checkout(arguments.names[0]), *options]
+    out = console(arguments.as_json)
+    files = shipped()
+    server = JobServer(sections["server"].address)
+    _refuse_second(server, config.storage.run)
+    megabytes = sum(entry.size_bytes for entry in files) / 1e6
+    out.print(f"shipping {len(files)} files, {megabytes:.1f} MB, to {server.address}")
+    job = server.submit(
+        words,
+        environment=environment(submit.env),
+        metadata={"run": config.storage.run, "recipe": arguments.names[0]},
+        job_id=submit.id,
+    )
+    status = follow(server, job, out) if submit.follow else 0
+    if arguments.as_json:
+        print(json.dumps({"job": job, "storage.run": config.storage.run, "status": status}))
+    elif not submit.follow:
+        out.print(f"submitted {job}; python -m launch attach {job} follows it")
+    return status
+
+
+def check(recipe: str, options: Sequence[str]) -> RunConfig:
+    """Everything about a run's options that can be known here. Raises `ConfigError`."""
+    config = load_config(load_recipe(recipe), options)
+    values = dict(word.split("=", 1) for word in options)
+    for key in LOCATIONS:
+        value = values.get(key, "")
+        if parse_url(value).scheme == "file" and "://" not in value and not value.startswith("/"):
+            raise ConfigError(
+                f"{key} = {value!r}: a relative path means nothing on the nodes; give an s3:// "
+                "URL, or the absolute path of a directory that all nodes share"
+            )
+    check_endpoint(config.storage.endpoint_url)
+    return config
+
+
+def in_checkout(recipe: str) -> str:
+    """A recipe as it is called on the nodes. Raises `ConfigError` for a file outside."""
+    if recipe in recipe_names():
+        return recipe
+    path = Path(recipe).resolve()
+    if path not in {CHECKOUT / entry.name for entry in shipped()}:
+        raise ConfigError(
+            f"recipe {recipe!r}: is not shipped to the nodes; put it into {CHECKOUT}, where no "
+            "ignore file names it"
+        )
+    return str(path.relative_to(CHECKOUT))
+
+
+def environment(names: Sequence[str]) -> dict[str, str]:
+    """The named variables that are set here. Raises `ConfigError` for one with a password in it."""
+    found = {name: os.environ[name] for name in names if os.environ.get(name)}
+    for name, value in found.items():
+        if re.search(r"://[^/\s]*@", value):
+            raise ConfigError(f"{name}: must not carry credentials; remove the part before the @")
+    return found
+
+
+def follow(server: JobServer, job: str, out: Console) -> int:
+    """Show a job's log until it ends; its exit status, or 130 after Ctrl-C."""
+    out.print(f"following job {job}; Ctrl-C leaves it running")
+    try:
+        return server.follow(
+            job, lambda text: out.print(text, end="", markup=False, soft_wrap=True)
+        )
+    except KeyboardInterrupt:
+        out.print(
+            f"\nthe job goes on: python -m launch attach {job} follows it again, "
+            f"python -m launch attach {job} --stop ends it"
+        )
+        return 130
+
+
+def _refuse_second(server: JobServer, run: str) -> None:
+    """Raises `ConfigError` if a job trains this run already; two would fight over checkpoints."""
+    for job in server.jobs():
+        metadata: Mapping[str, str] = job.metadata or {}
+        if metadata.get("run") == run and not job.status.is_terminal():
+            raise ConfigError(
+                f"storage.run = {run!r}: job {job.submission_id} trains it already; follow it with "
+                f"python -m launch attach {job.submission_id}, or choose another storage.run"
+            )
