@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +19,9 @@ import pytest
 import requests
 
 from cluster.jobs import JobServer, exit_status
-from cluster.jobs_client import Log
+from cluster.jobs_client import Log, asking
 from ganinv.errors import ClusterError, ConfigError
-from launch.submit import SubmitConfig, check, environment, in_checkout
+from launch.submit import SubmitConfig, _refuse_second, check, environment, in_checkout
 from tests.support.commands import ROOT, launch, start, wait_until
 
 PLANTED = "planted-secret-" + uuid4().hex
@@ -73,6 +74,7 @@ class Ended:
     driver_exit_code: int | None = None
     message: str | None = "first line\nthe rest of the log"
     submission_id: str = "job"
+    metadata: dict[str, str] | None = None
 
 
 def test_the_exit_status_is_the_commands_own() -> None:
@@ -102,6 +104,32 @@ def test_a_log_that_is_told_again_is_shown_once() -> None:
     asyncio.run(log.take(lines("ab")))
     asyncio.run(log.take(lines("abcdef")))
     assert "".join(said) == "abcdef"
+
+
+class Server:
+    """What is read of a job server: one job that trains s3://b/run, one that did train another."""
+
+    def jobs(self) -> list[Ended]:
+        from ray.job_submission import JobStatus
+
+        return [
+            Ended(JobStatus.RUNNING, submission_id="first", metadata={"run": "s3://b/run"}),
+            Ended(JobStatus.SUCCEEDED, submission_id="second", metadata={"run": "s3://b/old"}),
+        ]
+
+
+def test_two_jobs_do_not_train_the_same_run() -> None:
+    for free in ("s3://b/old", "s3://b/new"):
+        _refuse_second(Server(), free)
+    with pytest.raises(ConfigError, match="job first trains it already"):
+        _refuse_second(Server(), "s3://b/run")
+
+
+def test_a_refused_token_is_told_with_its_remedy() -> None:
+    from ray.exceptions import AuthenticationError
+
+    with pytest.raises(ClusterError, match=r"~/\.ray/auth_token"), asking("http://head"):
+        raise AuthenticationError("no")
 
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +179,10 @@ def head(object_store: Any) -> Iterator[Head]:
     endpoint = {k: v for k, v in storage.items() if "ENDPOINT" in k or "REGION" in k}
     environment = {**access, "RAY_API_SERVER_ADDRESS": url, **endpoint}
     try:
-        wait_until(lambda: answers(url), 90, "the job server")
+        wait_until(lambda: started(process, home / "said"), 120, "the head")
         yield Head(url, home / "session_latest", environment)
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGKILL)  # asked politely, a head drains for half a minute
         process.wait(30)
         shutil.rmtree(home, ignore_errors=True)
 
@@ -167,11 +195,11 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/api/version", timeout=5).status_code == 401
-    except requests.RequestException:
-        return False
+def started(process: subprocess.Popen[bytes], said: Path) -> bool:
+    """Whether `ray start` has done its work."""
+    text = said.read_text()
+    assert process.poll() is None, text
+    return "Ray runtime started" in text
 
 
 @pytest.mark.integration
@@ -181,9 +209,6 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
     places = (f"storage.run={run}", f"data.url={data}", "data.images=128", "cluster.workers=2")
     tiny = ("submit", "tiny-pvdgan", *places, "train.images=64", "train.checkpoint_every=64")
 
-    refused = launch(*tiny, environment={**head.environment, "RAY_AUTH_TOKEN": "0" * 32})
-    assert refused.returncode == 5
-    assert "does not admit without the cluster's token" in refused.stderr
     for path in ("/api/jobs/", "/api/version", "/nodes?view=summary", "/api/prometheus/sd"):
         assert requests.get(head.url + path, timeout=10).status_code == 401, path
 
@@ -194,9 +219,6 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
         finally:
             client.kill()
             client.wait(10)
-    twice = launch(*tiny, environment=head.environment)
-    assert twice.returncode == 2
-    assert "job first trains it already" in twice.stderr
 
     followed = launch("attach", "first", environment=head.environment)
     assert followed.returncode == 0, followed.stdout + followed.stderr
