@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs a command in a world of its own, in which a few hosts can be built: network, processes and
+# mounts are private, and the kernel clears all of it when the command ends, however it ends.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PATH=$PATH:/usr/sbin:/sbin
+
+skip() {
+    echo "lab: skipped: $1"
+    exit 0
+}
+
+[ "$(id -u)" = 0 ] || skip "only root may make network namespaces"
+for tool in ip sshd ssh ssh-keygen rsync unshare nsenter setpriv; do
+    command -v "$tool" >/dev/null ||
+        skip "no $tool (Debian: openssh-server openssh-client rsync iproute2 util-linux)"
+done
+unshare --net --mount --uts --ipc --pid --fork true 2>/dev/null ||
+    skip "the kernel or the container does not allow namespaces"
+unshare --net bash -c 'ip link add lab-a type veth peer name lab-b && ip link add lab-c type bridge' \
+    2>/dev/null || skip "the kernel has no veth or no bridge"
+unshare --mount bash -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w &&
+    mount -t overlay -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w none /etc' 2>/dev/null ||
+    skip "the kernel has no overlay file system"
+
+# Dies with whoever started it, and takes everything inside with it.
+exec setpriv --pdeathsig KILL \
+    unshare --net --mount --pid --fork --kill-child=SIGKILL --mount-proc \
+    bash "$here/world.sh" "$@"

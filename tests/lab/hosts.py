@@ -1,0 +1,153 @@
+"""Hosts of the lab: each a network, process, mount and name space with an SSH server of its own.
+
+They live in the world that enter.sh makes, and end with it. One kernel, one clock and one page
+cache serve them all; otherwise they are as separate as machines, so that Ray's launcher and
+`ray stop` do what they do on real ones.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.commands import ROOT, wait_until
+
+STATE = Path("/run/lab")
+HERE = Path(__file__).parent
+NETWORK = "10.77.0"
+SSHD = """\
+Port 22
+HostKey /etc/ssh/host_key
+UsePAM no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+StrictModes no
+PidFile none
+"""
+
+
+@dataclass
+class Host:
+    """A machine that can be started, crashed, and cut off."""
+
+    name: str
+    address: str
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> Path:
+        return STATE / self.name
+
+    @property
+    def home(self) -> Path:
+        """/root of the host: outlives a crash, as a disk does."""
+        return self.state / "home"
+
+    def plug_in(self) -> None:
+        """Its network: a cable named like the host, from the bridge to its eth0."""
+        ip("netns", "add", self.name)
+        ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        ip("link", "set", self.name, "master", "lab0", "up")
+        ip("-n", self.name, "link", "set", "lo", "up")
+        ip("-n", self.name, "address", "add", f"{self.address}/24", "dev", "eth0")
+        ip("-n", self.name, "link", "set", "eth0", "up")
+
+    def start(self) -> None:
+        """Boot, and wait for its SSH server."""
+        venv = Path(sys.prefix)
+        self.process = subprocess.Popen(
+            [
+                "nsenter", f"--net=/run/netns/{self.name}",
+                "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL",
+                "bash", str(HERE / "host.sh"), self.name, str(self.state),
+                sys.base_prefix, str(venv), str(ROOT),
+            ],
+            stdout=(self.state / "console").open("ab"),
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        wait_until(self._answers, 20, f"{self.name} answers to SSH")
+
+    def crash(self) -> None:
+        """Power off: every process of the host is gone at once."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        wait_until(lambda: not self._answers(), 10, f"{self.name} is gone")
+
+    def cut(self) -> None:
+        ip("link", "set", self.name, "down")
+
+    def mend(self) -> None:
+        ip("link", "set", self.name, "up")
+
+    def processes(self) -> list[str]:
+        """The command lines of what runs on the host."""
+        return self.run(
+            "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done"
+        ).splitlines()
+
+    def run(self, command: str) -> str:
+        """What a shell command prints there; it may fail."""
+        words = ["ssh", *ssh_options(), f"root@{self.address}", command]
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", check=False, timeout=30
+        )
+        return done.stdout
+
+    def _answers(self) -> bool:
+        with socket.socket() as link:
+            link.settimeout(1)
+            return link.connect_ex((self.address, 22)) == 0
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, timeout=10)
+
+
+def client() -> Path:
+    """The home of the person who uses the lab: SSH key and token."""
+    return STATE / "client"
+
+
+def ssh_options() -> list[str]:
+    return [
+        "-i", str(client() / "key"), "-o", "StrictHostKeyChecking=no",
+        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes",
+    ]  # fmt: skip
+
+
+def build(names: list[str]) -> list[Host]:
+    """Hosts of these names, booted. Python packages are there already, as on a node's image."""
+    assert os.environ.get("GANINV_LAB"), "only inside of tests/lab/enter.sh"
+    client().mkdir(parents=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(client() / "key")], check=True
+    )
+    hosts = [Host(name, f"{NETWORK}.{11 + i}") for i, name in enumerate(names)]
+    table = "127.0.0.1 localhost\n" + "".join(f"{h.address} {h.name}\n" for h in hosts)
+    for host in hosts:
+        _furnish(host, table)
+        host.plug_in()
+        host.start()
+    return hosts
+
+
+def _furnish(host: Host, table: str) -> None:
+    packages = host.home / ".ganinv"
+    packages.mkdir(parents=True)
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (packages / name).symlink_to(Path(sys.prefix) / name)
+    shutil.copy(ROOT / "constraints.txt", packages)
+    keys = host.home / ".ssh"
+    keys.mkdir()
+    shutil.copy(client() / "key.pub", keys / "authorized_keys")
+    (host.state / "hosts").write_text(table)
+    (host.state / "sshd_config").write_text(SSHD)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.state / "host_key")],
+        check=True,
+    )
