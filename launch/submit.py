@@ -99,8 +99,8 @@ def check(recipe: str, options: Sequence[str]) -> RunConfig:
     """Everything about a run's options that can be known here. Raises `ConfigError`."""
     config = load_config(load_recipe(recipe), options)
     values = dict(word.split("=", 1) for word in options)
-    for key in LOCATIONS:
-        value = values.get(key, "")
+    for key in values.keys() & set(LOCATIONS):
+        value = values[key]
         if parse_url(value).scheme == "file" and "://" not in value and not value.startswith("/"):
             raise ConfigError(
                 f"{key} = {value!r}: a relative path means nothing on the nodes; give an s3:// "
