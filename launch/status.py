@@ -8,7 +8,8 @@ from rich.table import Table
 
 from cluster.config import ServerConfig
 from cluster.jobs import JobServer
-from cluster.metrics_log import read_rows
+from cluster.metrics_log import finite_or_null, read_rows
+from cluster.quarantine import quarantined
 from cluster.storage import open_store
 from ganinv.manifest import manifests_newest_first
 from launch.arguments import parse
@@ -48,16 +49,17 @@ def main(argv: list[str]) -> int:
 
 
 def run_status(storage: StorageConfig) -> dict[str, Any]:
-    """The newest row of metrics and the newest checkpoint of a run."""
+    """The newest row of metrics, the newest checkpoint and the damaged samples of a run."""
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
     rows = read_rows(store)
     manifests = manifests_newest_first(store)
     newest = manifests[0] if manifests else None
     return {
         "storage.run": storage.run,
-        "metrics": rows[-1] if rows else None,
+        "metrics": finite_or_null(rows[-1]) if rows else None,
         "checkpoint": newest and {"name": newest.name, "created": newest.created},
         "checkpoints": len(manifests),
+        "quarantined": [sample._asdict() for sample in quarantined(store)],
     }
 
 
@@ -67,13 +69,15 @@ def _show_run(facts: dict[str, Any]) -> None:
         print(f"nothing was trained in {facts['storage.run']} yet")
         return
     if row is not None:
-        figures = "  ".join(f"{key} {row[key]:.4g}" for key in SHOWN if key in row)
+        figures = "  ".join(f"{key} {row[key]:.4g}" for key in SHOWN if row.get(key) is not None)
         print(f"{int(row['images_seen']):,} images seen  {figures}")
     if newest is not None:
         minutes = (time.time() - newest["created"]) / 60
         print(
             f"newest of {facts['checkpoints']} checkpoints: {newest['name']}, {minutes:.0f} min ago"
         )
+    for sample in facts["quarantined"]:
+        print(f"damaged and replaced: {sample['key']} in {sample['shard']} ({sample['reason']})")
 
 
 def _show_cluster(facts: dict[str, Any]) -> None:

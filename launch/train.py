@@ -114,9 +114,10 @@ def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, An
 def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> None:
     sizes = config.cluster.sizes
     workers = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}–{sizes[-1]}"
+    workers += " worker" if sizes[-1] == 1 else " workers"
     out.print(
         f"{config.objective.name} on {index.samples('train')} images of {index.resolution} px, "
-        f"{workers} workers, {config.train.images} images to see, run in {store.url}"
+        f"{workers}, {config.train.images} images to see, run in {store.url}"
     )
     manifests = manifests_newest_first(store)
     if manifests:
