@@ -33,7 +33,7 @@ check: setup
 	$(BIN)/mypy
 
 test: check test-unit
-	$(BIN)/python -m pytest -m "integration or gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
 
 test-unit: setup
 	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu"

@@ -106,7 +106,8 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ray = _ray_dashboard(config)
     with ExitStack() as stack:
-        for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does: with its servers
+        # As Ctrl-C does: with its servers. A script's background job starts deaf to SIGINT.
+        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, signal.default_int_handler)
         prometheus = start_prometheus(
             folder,
