@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Row = dict[str, float]
 Rows = Sequence[Mapping[str, float]]
 
 FEW_POINTS = 24  # up to here a curve is drawn as it is, with a dot for each value

@@ -55,7 +55,7 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
         "Network": f"{config.network.name}, {_count(model.generator)} parameters in G, "
         f"{_count(model.discriminator)} in D with the encoder",
         "Images seen": f"{manifest.images_seen:,} in batches of {config.train.global_batch}",
-        "Data set": f"{config.data.url} at {trained.recorded['image_resolution']} pixels",
+        "Data set": f"{config.data.url} at {manifest.image_resolution} pixels",
         "Workers": f"{manifest.world_size}, ZeRO stage {config.engine.zero_stage}",
         "Checkpoint": manifest.name,
         "Written": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created)),
@@ -79,7 +79,7 @@ def evaluated_on(
         "Generated images": f"{options.generated_images:,}, seed {options.seed}",
         "Data set": trained.config.data.url,
         "Fingerprint of the data set": trained.manifest.data_fingerprint,
-        "Resolution": f"{trained.recorded['image_resolution']} pixels",
+        "Resolution": f"{trained.manifest.image_resolution} pixels",
     }
     if index is not None:
         held_out = index.samples("test")

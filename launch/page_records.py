@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch.page_curves import Row, Rows
+from ganinv.loop import Row
+from launch.page_curves import Rows
 
 Record = Mapping[str, Any]
 CONDITIONS = ("data_fingerprint", "split", "real", "generated", "seed", "features")

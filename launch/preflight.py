@@ -75,7 +75,9 @@ def check_evaluation(config: RunConfig, index: Index) -> None:
             f"held-out ones, at least {LEAST_SAMPLES}, and {config.data.url} has {held_out}; use a "
             "data set with a split 'test', or set evaluate.features=[]"
         )
-    blank = torch.zeros(1, 3, index.resolution, index.resolution, dtype=torch.uint8)
+    blank = torch.zeros(
+        1, index.image_channels, index.resolution, index.resolution, dtype=torch.uint8
+    )
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
 

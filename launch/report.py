@@ -115,8 +115,8 @@ def held_out_of(
     trained: Trained, storage: StorageConfig, count: int
 ) -> tuple[Index | None, HeldOut]:
     """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
-    url, size = trained.config.data.url, int(trained.recorded["image_resolution"])
-    none = torch.zeros(0, 3, size, size, dtype=torch.uint8)
+    url, size = trained.config.data.url, trained.manifest.image_resolution
+    none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
     data = open_store(url, endpoint_url=storage.endpoint_url)
     try:
         index = Index.load(data)
