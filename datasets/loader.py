@@ -5,7 +5,7 @@ order, so that neither the number of threads nor that of ranks shows in what is 
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -38,6 +38,32 @@ class _Part(NamedTuple):
     decoder: Decoder
     slots: tuple[int, ...]
     """Ours, of the global batch."""
+
+
+def _part(
+    data_set: DataSet,
+    split: Split,
+    plan: Plan,
+    own: Mapping[int, int],
+    config: LoaderConfig,
+    quarantine: Quarantine,
+) -> _Part:
+    """`own`: number of a slot in `plan` → its number in the global batch, those of this rank."""
+    reader = WindowReader(
+        store=data_set.store,
+        shards=data_set.index.splits[split],
+        plan=plan,
+        slots=tuple(own),
+        attributes=config.attributes,
+        quarantine=quarantine,
+    )
+    decoder = Decoder(
+        store=data_set.origin or data_set.store,
+        resolution=data_set.index.resolution,
+        attributes=config.attributes,
+        quarantine=quarantine,
+    )
+    return _Part(reader, decoder, tuple(own.values()))
 
 
 class ShardBatches:
@@ -81,7 +107,7 @@ class ShardBatches:
             record=record,
         )
         shares = share_slots([d.weight for d in data_sets], global_batch)
-        self._plans = [
+        plans = [
             Plan(
                 shard_samples=[shard.samples for shard in data_set.index.splits[split]],
                 seed=seed + number,
@@ -90,29 +116,13 @@ class ShardBatches:
             )
             for number, (data_set, slots) in enumerate(zip(data_sets, shares, strict=True))
         ]
-        self._steps = max(plan.steps for plan in self._plans)
+        self._steps = max(plan.steps for plan in plans)
         self._resolution = data_sets[0].index.resolution
-        self._parts = [
-            _Part(
-                WindowReader(
-                    store=data_set.store,
-                    shards=data_set.index.splits[split],
-                    plan=plan,
-                    slots=tuple(i for i, slot in enumerate(slots) if slot % world == rank),
-                    attributes=config.attributes,
-                    quarantine=quarantine,
-                ),
-                Decoder(
-                    store=data_set.origin or data_set.store,
-                    resolution=data_set.index.resolution,
-                    attributes=config.attributes,
-                    quarantine=quarantine,
-                ),
-                tuple(slot for slot in slots if slot % world == rank),
-            )
-            for data_set, plan, slots in zip(data_sets, self._plans, shares, strict=True)
-            if any(slot % world == rank for slot in slots)
-        ]
+        self._parts = []
+        for data_set, plan, slots in zip(data_sets, plans, shares, strict=True):
+            own = {i: slot for i, slot in enumerate(slots) if slot % world == rank}
+            if own:
+                self._parts.append(_part(data_set, split, plan, own, config, quarantine))
 
     def batches(self, start: Position) -> Generator[Batch, None, None]:
         """Batches without end from `start` on; closing the iterator ends its threads.

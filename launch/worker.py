@@ -1,6 +1,7 @@
 """What every worker of a run does: the one place where all rooms are wired together."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -21,6 +22,7 @@ from cluster.storage import open_store
 from cluster.storage_patience import Patience
 from datasets.index import Index
 from datasets.loader import ShardBatches
+from datasets.mix import DataSet
 from ganinv import networks, objectives
 from ganinv.loop import run
 from ganinv.seams import BadSample, Store
@@ -72,17 +74,7 @@ def _train(config: RunConfig, directory: Any) -> None:
         node = ray.util.get_node_ip_address()
         ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
-        endpoint = config.storage.endpoint_url
-        storage = CountingStore(
-            open_store(config.storage.run, endpoint_url=endpoint), exporter.requested
-        )
-        patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
-
-        def open_at(url: str) -> Store:
-            opened = open_store(url, endpoint_url=endpoint, patience=patience)
-            return CountingStore(opened, exporter.requested)
-
-        data_sets = open_data_sets(config.data, open_at)
+        storage, data_sets = _open_storage(config, exporter)
         data, index = data_sets[0].store, data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
         session = build_session(config, index, device)
@@ -102,12 +94,6 @@ def _train(config: RunConfig, directory: Any) -> None:
             config=config.resolved,
         )
 
-        kept = RunQuarantine(storage)
-
-        def record(sample: BadSample) -> list[BadSample]:
-            exporter.quarantined()
-            return kept.record(sample)
-
         def save() -> None:
             watcher.flush()  # no row up to a checkpoint may be missing after a resume
             checkpoint.save(session, storage, identity, config.checkpoint)
@@ -122,20 +108,46 @@ def _train(config: RunConfig, directory: Any) -> None:
             session,
             config.train,
             split_batch(config.train, world_size()),
-            source=ShardBatches(
-                data_sets,
-                "train",
-                seed=config.train.seed,
-                global_batch=config.train.global_batch,
-                rank=rank(),
-                world=world_size(),
-                config=config.data,
-                record=record,
-                pin=config.cluster.use_gpu,
-            ),
+            source=_source(config, data_sets, storage, exporter),
             reduce=reduce,
             observer=watcher,
             save=save,
             evaluate=evaluation,
         )
         watcher.finish(session)
+
+
+def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[DataSet]]:
+    """The run's folder and its data sets, their requests counted; reading data is patient."""
+    endpoint = config.storage.endpoint_url
+    patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
+
+    def open_at(url: str) -> Store:
+        opened = open_store(url, endpoint_url=endpoint, patience=patience)
+        return CountingStore(opened, exporter.requested)
+
+    run_folder = open_store(config.storage.run, endpoint_url=endpoint)
+    return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
+
+
+def _source(
+    config: RunConfig, data_sets: Sequence[DataSet], storage: Store, exporter: Exporter
+) -> ShardBatches:
+    """This rank's share of the batches; damaged samples are counted, and kept beside the run."""
+    kept = RunQuarantine(storage)
+
+    def record(sample: BadSample) -> list[BadSample]:
+        exporter.quarantined()
+        return kept.record(sample)
+
+    return ShardBatches(
+        data_sets,
+        "train",
+        seed=config.train.seed,
+        global_batch=config.train.global_batch,
+        rank=rank(),
+        world=world_size(),
+        config=config.data,
+        record=record,
+        pin=config.cluster.use_gpu,
+    )
