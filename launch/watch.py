@@ -52,7 +52,9 @@ def main(argv: list[str]) -> int:
     arguments = parse(argv, "watch", "Follow a run on a page that renews itself.", EXAMPLES)
     sections = read_sections(arguments.options, {"storage": StorageConfig, "watch": WatchConfig})
     torch.set_num_threads(1)  # training beside it needs the processors more
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    # As Ctrl-C does. A script's background job starts deaf to SIGINT.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     with serve(LivePage(sections["storage"]), sections["watch"]) as server:
         url = f"http://{sections['watch'].host}:{server.server_port}/"
         print(json.dumps({"url": url}) if arguments.as_json else f"{url} (Ctrl-C ends)", flush=True)

@@ -2,6 +2,7 @@
 
 import http.client
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ from launch.live_page import LivePage
 from launch.schema import StorageConfig
 from launch.standing import duration, standing
 from launch.watch import WatchConfig, serve
+from tests.support.commands import start, wait_until
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.pages import Document
 
@@ -147,3 +149,17 @@ def test_a_browser_shows_pictures_and_curves(made: MadeRun, address: str, tmp_pa
     assert len(document.images()) == live_page.SAMPLES + 2 * live_page.PAIRS
     assert document.count("svg") >= 2
     assert "Refused to" not in done.stderr  # nothing that the page needs is forbidden by its policy
+
+
+@pytest.mark.integration
+def test_ctrl_c_ends_it_in_the_background_too(made: MadeRun, tmp_path: Path) -> None:
+    said = tmp_path / "watch.log"
+    with said.open("w") as output:
+        process = start("watch", f"storage.run={made.store.url}", "watch.port=0", output=output)
+    try:
+        wait_until(lambda: "Ctrl-C ends" in said.read_text(), 60, "the page's address")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+        process.wait(30)

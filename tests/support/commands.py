@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,15 +31,22 @@ def launch(
 def start(
     *words: str, output: IO[str], environment: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """`python -m launch WORDS`, left running; the caller ends it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "launch", *words],
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    """`python -m launch WORDS`, left running; the caller ends it.
+
+    It starts deaf to SIGINT, as a script's background jobs do, and has to hear it all the same.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "launch", *words],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_until(condition: Callable[[], Any], deadline_s: float, what: str) -> Any:

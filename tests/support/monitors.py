@@ -28,10 +28,8 @@ def monitor(folder: Path, *words: str) -> Iterator[Ask]:
     """A monitor with its files in `folder`; a function from query to result."""
     port = free_port()
     options = (f"monitor.port={port}", f"monitor.directory={folder / 'monitor'}", *words)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's background job starts
     with (folder / "monitor.log").open("w") as output:
         process = start("monitor", *options, "monitor.interval_s=1", output=output)
-    signal.signal(signal.SIGINT, before)
 
     def ask(query: str) -> list[dict[str, Any]]:
         asked = urllib.parse.urlencode({"query": query})
