@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 
 def run_ranks(function: Callable[..., Any], world: int, *args: Any) -> list[Any]:
     """`function(*args)` on every rank; what the ranks returned, in their order."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(
+        start_processes(
             _rank, args=(function, world, folder, args), nprocs=world, start_method="spawn"
         )
         return [

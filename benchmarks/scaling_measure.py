@@ -1,0 +1,168 @@
+"""Real training steps on one to four processes, and what their collectives cost: the measurements.
+
+Steps are those of `launch train` (DeepSpeed, gloo, one thread a process) on images at hand, so that
+no storage is in the way.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from cluster.collectives import all_reduce_sum
+from ganinv import networks, objectives
+from ganinv.seams import LocalEngine, Position, no_reduction
+from ganinv.training import Session, TrainConfig, new_session, split_batch, train_batch
+from launch.config import load_config, load_recipe
+from launch.schema import RunConfig
+from tests.support.gloo import run_ranks
+from tests.support.runs import RandomImages
+
+RECIPES = {"tiny-pvdgan": 16, "avatars32-pvdgan": 32}  # and pixels a side
+SHARES = (4, 8, 16)  # images per worker
+WORLDS = (1, 2, 3, 4)
+STEPS = 7  # of each measurement; the first is left out
+MESSAGES = (8, 64 * 1024, 4 * 2**20)  # bytes of an all-reduce
+
+
+class CountFlops(TorchDispatchMode):
+    """Counts FLOPs with torch's own formulas; its counter's hooks do not bear inner gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        found = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepTimes:
+    """Times of successive steps, as rank 0 saw them, in seconds."""
+
+    recipe: str
+    workers: int
+    share: int
+    seconds: tuple[float, ...]
+
+    @property
+    def median_s(self) -> float:
+        return statistics.median(self.seconds)
+
+
+def config_of(recipe: str) -> RunConfig:
+    return load_config(load_recipe(recipe), ["storage.run=unused", "data.url=unused"])
+
+
+def measure(rounds: int) -> tuple[list[StepTimes], dict[int, dict[int, float]], dict[str, int]]:
+    """Step times of every case; per number of workers, seconds of an all-reduce by its bytes.
+
+    And the bytes of gradients of each recipe. Rounds go over all numbers of workers in turn.
+    """
+    times: dict[tuple[str, int, int], list[float]] = defaultdict(list)
+    messages: dict[tuple[int, int], list[float]] = defaultdict(list)
+    gradient_bytes: dict[str, int] = {}
+    for _ in range(rounds):
+        for workers in WORLDS:
+            steps, reductions, gradient_bytes = run_ranks(_measure_rank, workers)[0]
+            for (recipe, share), seconds in steps.items():
+                times[recipe, workers, share] += seconds
+            for size, second in reductions.items():
+                messages[workers, size] += second
+    found = [
+        StepTimes(recipe=recipe, workers=workers, share=share, seconds=tuple(seconds))
+        for (recipe, workers, share), seconds in times.items()
+    ]
+    reduced = {
+        w: {size: statistics.median(messages[w, size]) for size in MESSAGES} for w in WORLDS[1:]
+    }
+    return found, reduced, gradient_bytes
+
+
+def _measure_rank() -> tuple[
+    dict[tuple[str, int], list[float]], dict[int, list[float]], dict[str, int]
+]:
+    steps, gradient_bytes = {}, {}
+    for recipe in RECIPES:
+        for share in SHARES:
+            session, seconds = _train(recipe, share)
+            steps[recipe, share] = seconds
+        pair = (session.engines.g.network, session.engines.d.network)
+        gradient_bytes[recipe] = sum(4 * p.numel() for n in pair for p in n.parameters())
+    reductions = {size: _reduce(size) for size in MESSAGES} if dist.get_world_size() > 1 else {}
+    return steps, reductions, gradient_bytes
+
+
+def _train(recipe: str, share: int) -> tuple[Session, list[float]]:
+    from cluster.engine import (
+        DeepSpeedEngine,
+    )  # its import takes seconds, and needs a process group
+
+    config = config_of(recipe)
+    world = dist.get_world_size()
+    train = replace(config.train, global_batch=share * world)
+    split = split_batch(train, world)
+    session = _session(
+        config, train, RECIPES[recipe],
+        lambda n: DeepSpeedEngine(n, train.optimizer(n), config.engine, split, "fp32"),
+    )  # fmt: skip
+    source = RandomImages(train.global_batch, dist.get_rank(), world, RECIPES[recipe])
+    batches = source.batches(Position(epoch=0, images=0))
+    seconds = []
+    for _ in range(STEPS):
+        batch = next(batches)
+        all_reduce_sum(torch.zeros(1, dtype=torch.float64))  # all start together
+        began = time.perf_counter()
+        train_batch(session, batch, train, split, all_reduce_sum)
+        seconds.append(time.perf_counter() - began)
+    return session, seconds[1:]
+
+
+def _session(config: RunConfig, train: TrainConfig, resolution: int, engine: object) -> Session:
+    pair = networks.find(config.network.name).build(
+        config.network, resolution=resolution, image_channels=3, seed=0
+    )
+    return new_session(
+        objectives.find(config.objective.name).Objective(config.objective),
+        pair,
+        engine,  # type: ignore[arg-type]  # either engine; both make one of a network
+        config=train,
+        latent_size=config.network.latent_size,
+        device=torch.device("cpu"),
+    )
+
+
+def _reduce(size_bytes: int) -> list[float]:
+    tensor = torch.zeros(size_bytes // 4)
+    seconds = []
+    for _ in range(30):
+        dist.barrier()
+        began = time.perf_counter()
+        dist.all_reduce(tensor)
+        seconds.append(time.perf_counter() - began)
+    return seconds[5:]
+
+
+def full_size(recipe: str, resolution: int) -> tuple[float, int]:
+    """FLOPs per image of a training step of a recipe for GPUs, counted here; bytes of gradients."""
+    config = config_of(recipe)
+    train = replace(config.train, global_batch=2)
+    session = _session(config, train, resolution, lambda n: LocalEngine(n, train.optimizer(n)))
+    batch = next(RandomImages(2, resolution=resolution).batches(Position(epoch=0, images=0)))
+    with CountFlops() as counter:
+        train_batch(session, batch, train, split_batch(train, 1), no_reduction)
+    pair = (session.engines.g.network, session.engines.d.network)
+    return counter.total / 2, sum(4 * p.numel() for n in pair for p in n.parameters())
