@@ -1,32 +1,25 @@
-"""Checkpoints: every rank writes its part, rank 0 commits; any number of workers loads them.
+"""What lies in a checkpoint, and how any number of workers loads it; `saving.py` writes them.
 
 A part is a safetensors file. Tensors that all ranks hold alike (weights, averages, traces) are
 dealt out over the ranks; optimizer moments are written by the rank that holds them, as flat runs
 named NETWORK/optimizer/MOMENT/PARAMETER@START. Nothing in a name or shape depends on the number of
 workers or the ZeRO stage.
-
-Order of a save (contract): payload, then barrier, then `manifest.json` if absent, then retention.
 """
 
-import hashlib
 import importlib.metadata
 import re
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from cluster.agreement import check_ranks_agree
-from cluster.collectives import all_reduce_sum, broadcast_object, gather_objects, rank, world_size
-from cluster.config import CheckpointConfig
+from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
 from ganinv.checkpoints import below, choose, read_tensors
 from ganinv.errors import GanInvError, StorageError
-from ganinv.manifest import Manifest, StoredObject, committed_names, folder
+from ganinv.manifest import Manifest
 from ganinv.seams import Store
 from ganinv.training import Session
 
@@ -45,43 +38,26 @@ class RunIdentity:
     config: Mapping[str, Any]
 
 
-def save(session: Session, store: Store, identity: RunIdentity, config: CheckpointConfig) -> str:
-    """Commit the session's state; all ranks call this together. Returns the checkpoint's name.
-
-    Raises `ClusterError` where ranks differ in what they must hold alike.
-    """
-    check_ranks_agree(session)
-    name = broadcast_object(f"{session.images_seen:012d}-{secrets.token_hex(4)}")
-    payload = safetensors.torch.save(dict(_part(session)))
-    stored = StoredObject(
-        name=f"part-{rank():05d}-of-{world_size():05d}.safetensors",
-        size_bytes=len(payload),
-        sha256=hashlib.sha256(payload).hexdigest(),
+def describe(session: Session, identity: RunIdentity, name: str) -> Manifest:
+    """The manifest of the session as it stands, before it is known what objects there are."""
+    return Manifest(
+        name=name,
+        images_seen=session.images_seen,
+        position=session.position,
+        seed=identity.seed,
+        data_fingerprint=identity.data_fingerprint,
+        image_resolution=identity.image_resolution,
+        image_channels=identity.image_channels,
+        objects=(),
+        optimizer_steps={
+            letter: engine.optimizer_fragments()[1] for letter, engine in _engines(session)
+        },
+        nonfinite_in_a_row=session.nonfinite_in_a_row,
+        world_size=world_size(),
+        created=time.time(),
+        config=identity.config,
+        versions={p: importlib.metadata.version(p) for p in _VERSIONED},
     )
-    store.write(folder(name) + stored.name, payload)
-    objects = gather_objects(stored)  # also the barrier: all parts are written
-    steps = {letter: engine.optimizer_fragments()[1] for letter, engine in _engines(session)}
-    if rank() == 0:
-        manifest = Manifest(
-            name=name,
-            images_seen=session.images_seen,
-            position=session.position,
-            seed=identity.seed,
-            data_fingerprint=identity.data_fingerprint,
-            image_resolution=identity.image_resolution,
-            image_channels=identity.image_channels,
-            objects=tuple(objects),
-            optimizer_steps=steps,
-            nonfinite_in_a_row=session.nonfinite_in_a_row,
-            world_size=world_size(),
-            created=time.time(),
-            config=identity.config,
-            versions={p: importlib.metadata.version(p) for p in _VERSIONED},
-        )
-        store.write_if_absent(folder(name) + "manifest.json", manifest.to_json())
-        prune(store, config)
-    broadcast_object(name)  # nobody trains on before the checkpoint is committed
-    return name
 
 
 def restore(session: Session, store: Store) -> Manifest | None:
@@ -106,21 +82,6 @@ def restore(session: Session, store: Store) -> Manifest | None:
     return manifest
 
 
-def prune(store: Store, config: CheckpointConfig) -> None:
-    """Delete all but the last k and every n-th checkpoint, the manifest of each first."""
-    names = committed_names(store)
-    kept = set(names[-config.keep_last :])
-    if config.keep_every_images:
-        by_period: dict[int, str] = {}
-        for name in names:
-            by_period.setdefault(int(name[:12]) // config.keep_every_images, name)
-        kept |= set(by_period.values())
-    for name in names:
-        if name not in kept:
-            store.delete([folder(name) + "manifest.json"])
-            store.delete([entry.name for entry in store.list(folder(name))])
-
-
 def _engines(session: Session) -> list[tuple[str, Any]]:
     return [("g", session.engines.g), ("d", session.engines.d)]
 
@@ -137,17 +98,24 @@ def _replicated(session: Session) -> Iterator[tuple[str, Tensor]]:
         yield f"state/{name}", tensor
 
 
-def _part(session: Session) -> Iterator[tuple[str, Tensor]]:
-    """What this rank writes, as contiguous CPU copies."""
-    folded = session.means.fold(all_reduce_sum)
-    replicated = [*_replicated(session), ("means", folded)]
-    for index, (name, tensor) in enumerate(replicated):
-        if index % world_size() == rank():
-            yield name, tensor.detach().to("cpu", copy=True).contiguous()
+def part(session: Session) -> list[tuple[str, Tensor]]:
+    """What this rank writes, as it lies in networks and optimizers; all ranks call this together.
+
+    Tensors that all ranks hold alike are dealt out by size, largest first, to whoever has least.
+    """
+    named = [*_replicated(session), ("means", session.means.fold(all_reduce_sum))]
+    share = [0] * world_size()
+    mine = []
+    for name, tensor in sorted(named, key=lambda n: -n[1].nbytes):
+        least = share.index(min(share))
+        share[least] += tensor.nbytes
+        if least == rank():
+            mine.append((name, tensor))
     for letter, engine in _engines(session):
         for fragment in engine.optimizer_fragments()[0]:
             name = f"{letter}/optimizer/{fragment.moment}/{fragment.parameter}@{fragment.start}"
-            yield name, fragment.values.detach().to("cpu", copy=True).contiguous()
+            mine.append((name, fragment.values))
+    return mine
 
 
 def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:

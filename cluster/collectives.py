@@ -4,6 +4,7 @@ Reductions of statistics run on the CPU in float64 (gloo), so that every rank en
 bits. Without a process group (one process) they are the identity.
 """
 
+from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -28,18 +29,29 @@ def all_reduce_sum(total: Tensor) -> Tensor:
     return summed
 
 
-def gather_objects(value: T) -> list[T]:
+def group_of_its_own(timeout_s: float) -> dist.ProcessGroup | None:
+    """A group of all ranks over gloo, for one thread beside training; None for one process.
+
+    All ranks call this together. A wait in it for longer than `timeout_s` raises `RuntimeError`.
+    """
+    if world_size() == 1:
+        return None
+    group: dist.ProcessGroup = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_s))
+    return group
+
+
+def gather_objects(value: T, group: dist.ProcessGroup | None = None) -> list[T]:
     """Every rank's value, in the order of ranks, on all of them. Small values only."""
     if world_size() == 1:
         return [value]
     values: list[T | None] = [None] * world_size()
-    dist.all_gather_object(values, value)
+    dist.all_gather_object(values, value, group)
     return values  # type: ignore[return-value]  # filled by now
 
 
-def broadcast_object(value: T | None) -> T:
+def broadcast_object(value: T | None, group: dist.ProcessGroup | None = None) -> T:
     """Rank 0's value, on all ranks. Small values only."""
     holder: list[T | None] = [value]
     if world_size() > 1:
-        dist.broadcast_object_list(holder, src=0)
+        dist.broadcast_object_list(holder, src=0, group=group)
     return holder[0]  # type: ignore[return-value]  # rank 0 gave a value

@@ -27,10 +27,11 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointConfig:
-    """Which checkpoints stay: the last `keep_last`, and every `keep_every_images` images one."""
+    """Which checkpoints stay, and how long a run goes on that cannot write any."""
 
-    keep_last: int = 3
-    keep_every_images: int | None = None
+    keep_last: int = 3  # this many of the newest
+    keep_every_images: int | None = None  # and the first of each so many images; None: no others
+    trouble_limit_s: float = 1800  # without a commit, once one has failed; then the run stops
 
     def __post_init__(self) -> None:
         if self.keep_last < 2:
@@ -40,6 +41,8 @@ class CheckpointConfig:
             )
         if self.keep_every_images is not None and self.keep_every_images < 1:
             raise ConfigError(f"keep_every_images = {self.keep_every_images}: must be at least 1")
+        if self.trouble_limit_s < 0:
+            raise ConfigError(f"trouble_limit_s = {self.trouble_limit_s}: must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

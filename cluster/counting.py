@@ -34,7 +34,7 @@ class CountingStore:
             "read", lambda: self._store.read_ranges(ranges), lambda blobs: sum(map(len, blobs))
         )
 
-    def write(self, name: str, data: bytes | Path) -> None:
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
         size = data.stat().st_size if isinstance(data, Path) else len(data)
         self._told("write", lambda: self._store.write(name, data), lambda _: size)
 

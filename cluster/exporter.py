@@ -130,6 +130,18 @@ class Exporter:
             self.meters.checkpoint_images.labels(self._run).set(images_seen)
             self.meters.checkpoint_time.labels(self._run).set(time.time())
 
+    def save_waited(self, seconds: float) -> None:
+        """A save waited for the one before it; on rank 0, as all about saves."""
+        self.meters.save_wait.labels(*self._labels).inc(seconds)
+
+    def uploaded(self, seconds: float) -> None:
+        """From the copy in host memory to the commit."""
+        self.meters.upload_seconds.labels(*self._labels).observe(seconds)
+
+    def save_failed(self) -> None:
+        """An attempt that is tried again, or the last one."""
+        self.meters.save_failures.labels(*self._labels).inc()
+
     def restarted(self, reasons: Mapping[str, int], lost_images: int) -> None:
         """What the run has been through before this group of workers."""
         if not self._is_first:

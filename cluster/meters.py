@@ -114,6 +114,15 @@ class Meters:
         self.stall_seconds = self._histogram(
             "checkpoint_stall_seconds", "Training stood still to save", STALL_SECONDS
         )
+        self.upload_seconds = self._histogram(
+            "checkpoint_upload_seconds", "From the copy in memory to the commit", STALL_SECONDS
+        )
+        self.save_wait = self._counter(
+            "checkpoint_wait_seconds", "Part of the stall: the save before was still under way"
+        )
+        self.save_failures = self._counter(
+            "checkpoint_failures", "Attempts to save that failed; each is tried again"
+        )
         self.restarts = self._counter("restarts", "Restarts of the worker group", "reason")
         self.lost = self._counter("lost_images", "Images trained again after a restart")
         self.loss = self._gauge("loss", "Mean loss since the last row", "term")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.processes import start_of
 from ganinv.errors import StorageError
 
 _POLL_S = 0.1
@@ -29,13 +30,13 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> "Process":
         """The process that has the number now; raises StorageError if it has ended already."""
-        started = _start_of(pid)
+        started = start_of(pid)
         if started is None:
             raise StorageError(f"the object store's process {pid} ended at once; start it again")
         return cls(pid=pid, started=started)
 
     def alive(self) -> bool:
-        return _start_of(self.pid) == self.started
+        return start_of(self.pid) == self.started
 
     def end(self, deadline_s: float) -> bool:
         """Ask it to end, and kill it after `deadline_s`; returns whether it was alive."""
@@ -69,17 +70,6 @@ class Process:
             f"the object store's process {self.pid} outlived SIGKILL for {deadline_s:g} s; "
             "look for a disk that hangs"
         )
-
-
-def _start_of(pid: int) -> str | None:
-    """When the process started; None if there is none or only its exit status is left."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, start_ticks = fields[0], fields[19]
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return None if state in ("Z", "X") else f"{boot}/{start_ticks}"
 
 
 def poll_until(done: Callable[[], bool], deadline_s: float) -> bool:

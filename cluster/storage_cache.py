@@ -49,7 +49,7 @@ class CachedStore:
     def read(self, name: str) -> bytes:
         return self._store.read(name)
 
-    def write(self, name: str, data: bytes | Path) -> None:
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
         self._store.write(name, data)
 
     def write_if_absent(self, name: str, data: bytes) -> None:

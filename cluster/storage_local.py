@@ -10,12 +10,18 @@ from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
-from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
+from ganinv.errors import (
+    StorageError,
+    StorageExistsError,
+    StorageFullError,
+    StorageMissingError,
+)
 from ganinv.seams import Blobs, Entries, Entry, Range
 from ganinv.storage_names import TEMPORARY_PREFIX, check_name
 
 # How often a write makes its directory anew when a concurrent `delete` keeps pruning it.
 _DIRECTORY_ATTEMPTS = 10
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class LocalStore:
             position += len(chunk)
         return b"".join(chunks)
 
-    def write(self, name: str, data: bytes | Path) -> None:
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
         with self._errors("write", name):
             self._commit(name, data, os.replace)
 
@@ -106,7 +112,9 @@ class LocalStore:
                 raise
             directory = directory.parent
 
-    def _commit(self, name: str, data: bytes | Path, publish: Callable[[Path, Path], None]) -> None:
+    def _commit(
+        self, name: str, data: bytes | memoryview | Path, publish: Callable[[Path, Path], None]
+    ) -> None:
         target = self._path(name)
         temporary = self._fill_temporary(target.parent, data)
         try:
@@ -119,7 +127,7 @@ class LocalStore:
             if directory == Path(self.url):
                 break
 
-    def _fill_temporary(self, directory: Path, data: bytes | Path) -> Path:
+    def _fill_temporary(self, directory: Path, data: bytes | memoryview | Path) -> Path:
         temporary = directory / f"{TEMPORARY_PREFIX}{uuid4().hex}"
         descriptor = _create(temporary)
         try:
@@ -152,8 +160,9 @@ class LocalStore:
                 raise StorageMissingError(
                     f"{reason}: there is no such object; check storage.run and data.url"
                 ) from error
+            kind = StorageFullError if error.errno in _FULL else StorageError
             about = "" if error.filename in (None, str(own)) else f" ({error.filename})"
-            raise StorageError(
+            raise kind(
                 f"{reason}: {error.strerror or error}{about}; "
                 "make the directory writable, free space on its disk, or choose another one"
             ) from error

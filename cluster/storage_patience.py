@@ -47,6 +47,8 @@ class Patience:
 
     deadline_s: float
     """From the first attempt of a request to giving it up."""
+    option: str = "data.deadline_s"
+    """The key by which a user sets it."""
     on_extra: OnExtra = tell_nobody
     _requests: int = 0
     _hedges: int = 0
@@ -74,7 +76,7 @@ class Patience:
                     reason = str(error) or f"{what}: the endpoint does not answer"
                     raise StorageUnavailableError(
                         f"{reason} (gave up after attempt {failures} in {taken_s:.0f} s; "
-                        "data.deadline_s is how long to try)"
+                        f"{self.option} is how long to try)"
                     ) from error
                 self._failed(op, failures, error)
                 await asyncio.sleep(pause_s)

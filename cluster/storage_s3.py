@@ -11,16 +11,15 @@ import s3fs
 from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 
+from cluster import storage_s3_parts
 from cluster.storage_patience import Patience
 from cluster.storage_s3_client import CONNECTIONS, connect_lazily
 from cluster.storage_s3_errors import http_status, storage_errors
+from cluster.storage_s3_parts import cut, size_of, upload_in_parts
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams import Blobs, Entries, Entry, Range
 from ganinv.storage_names import check_name
 
-# Files from twice this size on are uploaded in parts, so one upload holds at most 128 MiB.
-PART_BYTES = 16 * 2**20
-PARTS_AT_A_TIME = 8
 DELETE_BATCH = 1000  # the most that S3 accepts in one request
 # User metadata in which a conditional write signs its object.
 _WRITER = "ganinv-writer"
@@ -114,17 +113,24 @@ class S3Store:
             )
         return data
 
-    def write(self, name: str, data: bytes | Path) -> None:
-        path = self._path(name)
-        options = {"chunksize": PART_BYTES, "max_concurrency": PARTS_AT_A_TIME}
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
+        check_name(self.url, name)
+        sync(self._filesystem.loop, self._write, name, data)
 
-        async def put() -> None:
-            if isinstance(data, Path):
-                await self._filesystem._put_file(str(data), path, **options)
+    async def _write(self, name: str, data: bytes | memoryview | Path) -> None:
+        def ask(request: str, **arguments: Any) -> Awaitable[dict[str, Any]]:
+            return self._request("write", name, request, Key=self._key(name), **arguments)
+
+        try:
+            if size_of(data) >= 2 * storage_s3_parts.PART_BYTES:
+                await upload_in_parts(ask, data)
             else:
-                await self._filesystem._pipe_file(path, data, **options)
-
-        self._do("write", name, put)
+                await ask("put_object", Body=cut(data, 0, size_of(data)))
+        except OSError as error:
+            raise StorageError(
+                f"{self.url}: cannot write {name!r}: its file {error.filename} cannot be read "
+                f"({error.strerror}); mend the cause and try again"
+            ) from error
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         path, signature = self._path(name), uuid4().hex
@@ -183,13 +189,19 @@ class S3Store:
         return f"{self._bucket}/{self._key(name)}"
 
     def _ask(self, op: str, name: str, request: str, **arguments: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = sync(
+            self._filesystem.loop, self._request, op, name, request, **arguments
+        )
+        return answer
+
+    async def _request(self, op: str, name: str, request: str, **arguments: Any) -> dict[str, Any]:
         async def ask() -> dict[str, Any]:
             answer: dict[str, Any] = await self._filesystem._call_s3(
                 request, Bucket=self._bucket, **arguments
             )
             return answer
 
-        return self._do(op, name, ask)
+        return await self._with_patience(op, name, ask, hedge=False)
 
     def _do(
         self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool = False

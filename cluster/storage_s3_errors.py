@@ -15,7 +15,12 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
-from ganinv.errors import StorageError, StorageMissingError, StorageUnavailableError
+from ganinv.errors import (
+    StorageError,
+    StorageFullError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 
 _CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the machine's role) to credentials "
@@ -29,7 +34,14 @@ _REMEDIES = {
     "NotImplemented": "use a server that knows this request, such as AWS S3 or SeaweedFS",
 }
 # Refusals that pass by themselves, beside all of the 5xx kind.
-_PASSING = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests"}
+_PASSING = {
+    "SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests",
+    # What arrived is not what was sent: bits were flipped on the way.
+    "BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
+# How servers say that a disk is full or a quota used up, each in its own words.
+_FULL = {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+_FULL_STATUS = 507
 _PASSING_STATUS = {408, 429}
 _UNREACHABLE = (
     NoConnectionError,
@@ -60,9 +72,15 @@ def storage_errors(url: str, endpoint_url: str | None, verb: str, name: str) -> 
                 f"{what}: there is no such object; check storage.run and data.url"
             ) from error
         reason, remedy = _of_answer(answer) if answer else _without_answer(error)
-        passing = _passes(answer) if answer else isinstance(error, _UNREACHABLE)
-        kind = StorageUnavailableError if passing else StorageError
-        raise kind(f"{what}: {reason}; {remedy}") from error
+        raise _kind(error, answer)(f"{what}: {reason}; {remedy}") from error
+
+
+def _kind(error: Exception, answer: ClientError | None) -> type[StorageError]:
+    if answer is None:
+        return StorageUnavailableError if isinstance(error, _UNREACHABLE) else StorageError
+    if _code(answer) in _FULL or http_status(answer) == _FULL_STATUS:
+        return StorageFullError
+    return StorageUnavailableError if _passes(answer) else StorageError
 
 
 def http_status(error: BaseException) -> int | None:

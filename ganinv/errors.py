@@ -37,6 +37,14 @@ class StorageMissingError(StorageError):
     """The object or folder that was asked for does not exist."""
 
 
+class StorageFullError(StorageError):
+    """There is no room left to write: the disk is full, or a quota is used up."""
+
+
+class LeaseLostError(StorageError):
+    """Another command has taken over the run that this one was writing."""
+
+
 class StorageUnavailableError(StorageError):
     """The object store does not answer now, and may later: the one kind that is worth a retry."""
 

@@ -4,6 +4,7 @@ Contract: the payload of a checkpoint lies under `checkpoints/IMAGES_SEEN-ATTEMP
 `manifest.json` in that folder commits it. A folder without a manifest does not exist for anyone.
 """
 
+import hashlib
 import json
 import logging
 import re
@@ -17,7 +18,9 @@ from ganinv.seams import Position, Reader
 log = logging.getLogger(__name__)
 FORMAT = 1
 FOLDER = "checkpoints/"
-_NAME = re.compile(r"checkpoints/(\d{12}-[0-9a-f]{8})/manifest\.json")
+MANIFEST = "manifest.json"
+NAME = re.compile(r"\d{12}-[0-9a-f]{8}")  # IMAGES_SEEN-ATTEMPT
+_COMMITTED = re.compile(rf"{FOLDER}({NAME.pattern})/{re.escape(MANIFEST)}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,13 +56,16 @@ class Manifest:
         return sum(o.size_bytes for o in self.objects)
 
     def to_json(self) -> bytes:
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True).encode()
+        content = {"format": FORMAT, **asdict(self)}
+        content["sha256"] = digest(content)
+        return json.dumps(content, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: bytes, url: str) -> "Manifest":
         """Raises `StorageError` where the text is no manifest, or another version's."""
         try:
             content = json.loads(text)
+            written, found = content.pop("sha256", None), digest(content)
             version = content.pop("format")
             if version != FORMAT:
                 raise StorageError(
@@ -67,11 +73,20 @@ class Manifest:
                     "ganinv that wrote it"
                 )
             _check_keys(content.keys(), {field.name for field in fields(cls)}, url)
+            if written != found:
+                raise StorageError(
+                    f"{url} is not what was written (SHA-256 differs); delete its folder"
+                )
             content["position"] = Position(**content["position"])
             content["objects"] = tuple(StoredObject(**o) for o in content["objects"])
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{url} is damaged ({error!r}); delete its folder") from error
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Of a manifest's content but for the digest itself; spaces and order do not matter."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
@@ -93,12 +108,15 @@ def folder(name: str) -> str:
 
 def committed_names(store: Reader) -> list[str]:
     """Names of all committed checkpoints, oldest first."""
-    matches = (_NAME.fullmatch(entry.name) for entry in store.list(FOLDER))
+    matches = (_COMMITTED.fullmatch(entry.name) for entry in store.list(FOLDER))
     return sorted(match[1] for match in matches if match)
 
 
 def manifests_newest_first(store: Reader) -> list[Manifest]:
-    """All readable manifests; of attempts at the same images the one committed last comes first.
+    """All readable manifests, those of most images first.
+
+    Attempts at the same images hold the same state; their order is that of their names, for clocks
+    of different hosts do not agree.
 
     One that cannot be read is named in the log and left out: its checkpoint cannot be loaded.
     Raises `StorageError` if that leaves none, since a run must not begin anew over what it holds.
@@ -106,7 +124,7 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
     readable: list[Manifest] = []
     problems: list[StorageError] = []
     for name in committed_names(store):
-        at = folder(name) + "manifest.json"
+        at = folder(name) + MANIFEST
         try:
             text = store.read(at)
         except StorageMissingError:
@@ -119,4 +137,4 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
         raise problems[-1]  # of the newest
     for problem in problems:
         log.warning("%s", problem)
-    return sorted(readable, key=lambda m: (m.images_seen, m.created), reverse=True)
+    return sorted(readable, key=lambda m: m.name, reverse=True)

@@ -117,8 +117,8 @@ class Store(Reader, Protocol):
         """The bytes of each range, in order, fetched concurrently; a short answer is an error."""
         ...
 
-    def write(self, name: str, data: bytes | Path) -> None:
-        """Create or replace an object from memory or from a file on disk."""
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
+        """Create or replace an object from memory (bytes one after the other) or from a file."""
         ...
 
     def write_if_absent(self, name: str, data: bytes) -> None:

@@ -27,6 +27,13 @@ class StorageConfig:
 
     run: str  # directory, file:// or s3://BUCKET/PREFIX
     endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
+    deadline_s: float = 60.0  # how long to try a request again that fails in passing
+    lease_s: float = 30.0  # silence after which a run's writer on another host counts as gone
+
+    def __post_init__(self) -> None:
+        for key in ("deadline_s", "lease_s"):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

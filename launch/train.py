@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from cluster.group import WorkerGroup
+from cluster.lease import Lease, lease
 from datasets.index import Index
 from ganinv.manifest import manifests_newest_first
 from ganinv.seams import Store
@@ -62,6 +63,12 @@ def train(config: RunConfig, out: Console) -> int:
     """Train to the end. 0, or 130 if it was stopped (after saving); errors of ours pass through."""
     check_packages()
     store = check_storage(config)
+    # Before anything is written or started: two commands must not write one run.
+    with lease(store, config.storage.lease_s, out.print) as held:
+        return _train(config, store, held, out)
+
+
+def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     with counting(out) as watching:
         index = prepare_data(config, watching, out.print)
     check_evaluation(config, index)
@@ -77,8 +84,8 @@ def train(config: RunConfig, out: Console) -> int:
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        group.start(train_worker, {"config": config})
-        stopped = _watch(group, config, out, asked)
+        group.start(train_worker, {"config": config, "lease": held.held})
+        stopped = _watch(group, config, held, out, asked)
     if stopped:
         out.print("stopped after saving; the same command goes on from here")
         return 130
@@ -87,12 +94,15 @@ def train(config: RunConfig, out: Console) -> int:
     return 0
 
 
-def _watch(group: WorkerGroup, config: RunConfig, out: Console, asked: list[int]) -> bool:
+def _watch(
+    group: WorkerGroup, config: RunConfig, held: Lease, out: Console, asked: list[int]
+) -> bool:
     """Show progress until the group ends. True if it was stopped before its end."""
     forwarded = False
     with TrainingBar(out, config.train.images) as bar:
         while (outcome := group.wait(POLL_S)) is None:
             _show(group, bar, out)
+            held.check()
             if asked and not forwarded:
                 out.print("saving, then stopping (a second Ctrl-C stops without saving)")
                 group.request_stop()

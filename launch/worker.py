@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import ray
@@ -17,9 +17,12 @@ from cluster.directory import listening_address
 from cluster.engine import DeepSpeedEngine
 from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
+from cluster.lease import Held
 from cluster.quarantine import RunQuarantine
+from cluster.saving import Saver
 from cluster.storage import open_store
 from cluster.storage_patience import Patience
+from cluster.write_behind import WriteBehind
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from datasets.mix import DataSet
@@ -38,8 +41,8 @@ log = logging.getLogger(__name__)
 def train_worker(payload: dict[str, Any]) -> None:
     """Ray Train's training function."""
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-    config, directory = payload["config"], payload["directory"]
-    run_worker(directory, config.cluster, lambda: _train(config, directory))
+    config, directory, lease = payload["config"], payload["directory"], payload["lease"]
+    run_worker(directory, config.cluster, lambda: _train(config, directory, lease))
 
 
 def build_session(config: RunConfig, index: Index, device: torch.device) -> Session:
@@ -67,10 +70,11 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
     )
 
 
-def _train(config: RunConfig, directory: Any) -> None:
+def _train(config: RunConfig, directory: Any, lease: Held) -> None:
     host = listening_address(config.metrics.host)
     exporter = Exporter(config.storage.run, rank(), world_size(), host)
-    with closing(exporter):
+    with ExitStack() as opened:
+        opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
         ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
@@ -82,26 +86,34 @@ def _train(config: RunConfig, directory: Any) -> None:
         if manifest is not None:
             log.info("going on from checkpoint %s", manifest.name)
             exporter.committed(manifest.images_seen)
-        watcher = Watcher(exporter, directory, storage, session.images_seen)
-        evaluation = Evaluation(config, session, data=data, index=index, run=storage)
         if rank() == 0:
             forget_after(storage, session.images_seen)
-        identity = checkpoint.RunIdentity(
-            seed=config.train.seed,
-            data_fingerprint=index.fingerprint,
-            image_resolution=index.resolution,
-            image_channels=index.image_channels,
-            config=config.resolved,
-        )
-
-        def save() -> None:
-            watcher.flush()  # no row up to a checkpoint may be missing after a resume
-            checkpoint.save(session, storage, identity, config.checkpoint)
-            exporter.committed(session.images_seen)
+        logs = opened.enter_context(closing(WriteBehind(storage)))
+        watcher = Watcher(exporter, directory, logs, session.images_seen)
+        evaluation = Evaluation(config, session, data=data, index=index, run=logs)
 
         def reduce(total: Tensor) -> Tensor:
             with exporter.timed("communicate"):
                 return all_reduce_sum(total)
+
+        def before_commit() -> None:
+            logs.flush()  # no row up to a checkpoint may be missing after a resume
+            lease.check(storage)
+
+        saver = Saver(
+            storage,
+            _identity(config, index),
+            config.checkpoint,
+            observer=exporter,
+            before_commit=before_commit,
+            give_up=lambda error: ray.get(directory.fail.remote(error)),
+            resumed=manifest,
+        )
+        opened.enter_context(saver)
+
+        def save() -> None:
+            watcher.flush()
+            saver.save(session)
 
         exporter.enter("compute")
         run(
@@ -114,11 +126,23 @@ def _train(config: RunConfig, directory: Any) -> None:
             save=save,
             evaluate=evaluation,
         )
+        with exporter.timed("checkpoint"):
+            saver.finish(session)
         watcher.finish(session)
 
 
+def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
+    return checkpoint.RunIdentity(
+        seed=config.train.seed,
+        data_fingerprint=index.fingerprint,
+        image_resolution=index.resolution,
+        image_channels=index.image_channels,
+        config=config.resolved,
+    )
+
+
 def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[DataSet]]:
-    """The run's folder and its data sets, their requests counted; reading data is patient."""
+    """The run's folder and its data sets, their requests counted and patient."""
     endpoint = config.storage.endpoint_url
     patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
 
@@ -126,7 +150,12 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
         opened = open_store(url, endpoint_url=endpoint, patience=patience)
         return CountingStore(opened, exporter.requested)
 
-    run_folder = open_store(config.storage.run, endpoint_url=endpoint)
+    run_patience = Patience(
+        deadline_s=config.storage.deadline_s,
+        option="storage.deadline_s",
+        on_extra=exporter.repeated,
+    )
+    run_folder = open_store(config.storage.run, endpoint_url=endpoint, patience=run_patience)
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 

@@ -23,20 +23,9 @@ from ganinv.seams import Store
 from ganinv.training import Session
 from tests.support.gloo import run_ranks
 from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
+from tests.support.saves import save
 
-IDENTITY = checkpoint.RunIdentity(
-    seed=0,
-    data_fingerprint="f",
-    image_resolution=16,
-    image_channels=3,
-    config={"train": {"seed": 0}},
-)
-KEEP = CheckpointConfig(keep_last=2)
 HALF, WHOLE = 32, 64
-
-
-def save(session: Session, store: Store, keep: CheckpointConfig = KEEP) -> str:
-    return checkpoint.save(session, store, IDENTITY, keep)
 
 
 def whole_state(store: Store) -> dict[str, Tensor]:
@@ -248,7 +237,7 @@ def test_the_manifest_is_written_last_only_if_absent_and_says_what_there_is(stor
         def __getattr__(self, verb: str) -> object:
             return getattr(store, verb)
 
-        def write(self, name: str, data: bytes) -> None:
+        def write(self, name: str, data: memoryview) -> None:
             written.append(name)
             store.write(name, data)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from cluster import storage_s3, storage_s3_client
+from cluster import storage_s3_client, storage_s3_parts
 from cluster.storage import open_store, probe
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams import Range, Store
@@ -170,7 +170,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 @pytest.mark.integration
 def test_a_file_in_parts(s3_store_url: str, tmp_path: Path) -> None:
     store = open_store(s3_store_url)
-    data = os.urandom(2 * storage_s3.PART_BYTES + 12345)
+    data = os.urandom(2 * storage_s3_parts.PART_BYTES + 12345)
     (tmp_path / "file").write_bytes(data)
     store.write("from file", tmp_path / "file")
     store.write("from memory", data)

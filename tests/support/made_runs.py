@@ -7,7 +7,6 @@ import torch
 import yaml
 
 from cluster import checkpoint
-from cluster.config import CheckpointConfig
 from cluster.storage import open_store
 from datasets.avatars import AvatarSource
 from datasets.build import build
@@ -19,6 +18,7 @@ from ganinv.training import Session, new_session
 from launch.config import load_config, load_recipe
 from launch.preflight import record
 from launch.schema import RunConfig
+from tests.support import saves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class MadeRun:
             image_channels=self.index.image_channels,
             config=self.config.resolved,
         )
-        checkpoint.save(self.session, self.store, identity, CheckpointConfig())
+        saves.save(self.session, self.store, identity=identity)
         return self.config.storage.run
 
 

@@ -1,0 +1,69 @@
+"""Host memory that is a safetensors file: laid out once, filled again at every save.
+
+Training stands still only while tensors are copied to their places in it; the bytes are then
+hashed and uploaded as they lie. File format: eight bytes with the length of the header, a JSON
+header that names type, shape and place of each tensor, the tensors
+(https://github.com/huggingface/safetensors#format).
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Named = Sequence[tuple[str, Tensor]]
+_TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+# Places of tensors are multiples of the largest item's size, as safetensors writes them too.
+_ALIGNMENT_BYTES = 8
+
+
+class HostBuffer:
+    """The memory for one save at a time; pinned where tensors come from a GPU."""
+
+    def __init__(self) -> None:
+        self._signature: list[Any] | None = None
+        self._bytes = torch.empty(0, dtype=torch.uint8)
+        self._places: dict[str, Tensor] = {}
+
+    def fill(self, tensors: Named) -> memoryview:
+        """Copy `tensors` in; the file as it lies in memory, valid until the next call."""
+        signature = [(name, t.dtype, t.shape, t.is_cuda) for name, t in tensors]
+        if signature != self._signature:
+            self._lay_out(tensors)
+            self._signature = signature
+        for name, tensor in tensors:
+            self._places[name].copy_(tensor.detach(), non_blocking=True)
+        if any(tensor.is_cuda for _, tensor in tensors):
+            torch.cuda.synchronize()
+        file: memoryview = self._bytes.numpy().data
+        return file
+
+    def _lay_out(self, tensors: Named) -> None:
+        # Large items first, so that each place is a multiple of its own item's size.
+        ordered = sorted(tensors, key=lambda named: (-named[1].itemsize, named[0]))
+        header: dict[str, Any] = {}
+        end = 0
+        for name, tensor in ordered:
+            start, end = end, end + tensor.nbytes
+            header[name] = {
+                "dtype": _TYPES[tensor.dtype],
+                "shape": list(tensor.shape),
+                "data_offsets": [start, end],
+            }
+        assert len(header) == len(tensors), "two tensors have the same name"
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % _ALIGNMENT_BYTES)
+        head = len(text).to_bytes(8, "little") + text
+        pin = any(tensor.is_cuda for _, tensor in tensors)
+        self._bytes = torch.empty(len(head) + end, dtype=torch.uint8, pin_memory=pin)
+        self._bytes[: len(head)] = torch.frombuffer(bytearray(head), dtype=torch.uint8)
+        self._places = {}
+        for name, tensor in ordered:
+            start, end = (len(head) + offset for offset in header[name]["data_offsets"])
+            self._places[name] = self._bytes[start:end].view(tensor.dtype).view(tensor.shape)
