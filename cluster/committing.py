@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from cluster.config import CheckpointConfig
-from cluster.retention import clear_leftovers, prune
+from cluster.retention import dead, delete_checkpoints, delete_leftovers, expired, look
 from cluster.trouble import Trouble
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
 from ganinv.manifest import MANIFEST, Manifest, StoredObject, folder
@@ -107,7 +107,9 @@ class Committer:
 
     def _make_room(self, living: str) -> None:
         try:
-            cleared = clear_leftovers(self._store, {living})
+            held = look(self._store)
+            cleared = dead(held, {living})
+            delete_leftovers(self._store, held, cleared)
         except StorageError as error:
             self._tidying.failed(error)
             return
@@ -117,8 +119,11 @@ class Committer:
     def tidy(self) -> None:
         """Retention, after a commit; a failure is said in the log."""
         assert self._newest is not None, "after a commit"
+        good = self._newest.name
         try:
-            prune(self._store, self._config, self._newest.name)
+            held = look(self._store)
+            delete_checkpoints(self._store, held, expired(held, self._config, good))
+            delete_leftovers(self._store, held, dead(held, {good}))
         except StorageError as error:
             self._tidying.failed(error)
         else:

@@ -145,15 +145,24 @@ def _acquire(store: Store, ttl_s: float, say: Callable[[str], None]) -> tuple[in
             _await_free(store, number, ttl_s, say)
         mine, holder = (number or 0) + 1, _myself()
         try:
-            store.write_if_absent(_object(mine), _text(holder))
+            _take(store, mine, holder)
         except StorageExistsError:
             continue  # somebody else was faster, and is to be watched now
-        store.delete([_object(n) for n in _numbers(store) if n < mine])
         return mine, holder
     raise StorageError(
         f"{store.url} is wanted by several commands at once, and this one was too slow "
         f"{ATTEMPTS} times; leave the run to one of them"
     )
+
+
+def _take(store: Store, mine: int, holder: Holder) -> None:
+    """Raises `StorageExistsError` if somebody else has this number, or a higher one."""
+    store.write_if_absent(_object(mine), _text(holder))
+    numbers = _numbers(store)
+    if max(numbers, default=mine) > mine:  # others took it and the next one since it was looked at
+        store.delete([_object(mine)])
+        raise StorageExistsError(f"{store.url}: the lease {mine} is an old one")
+    store.delete([_object(number) for number in numbers if number < mine])
 
 
 def _await_free(store: Store, number: int, ttl_s: float, say: Callable[[str], None]) -> None:

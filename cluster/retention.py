@@ -1,6 +1,6 @@
 """Which checkpoints stay: the last k, every n-th, and the newest that is known to be good."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -48,27 +48,14 @@ def dead(held: Held, living: Set[str]) -> list[str]:
     return [name for name in held.leftovers if name[:12] <= newest[:12] and name not in living]
 
 
-def clear_leftovers(store: Store, living: Set[str]) -> list[str]:
-    """Delete what failed attempts have left; returns their names. Raises `StorageError`."""
-    held = look(store)
-    names = dead(held, living)
+def delete_checkpoints(store: Store, held: Held, names: Sequence[str]) -> None:
+    """The manifest of each first, so that what is half deleted is a leftover."""
+    for name in names:
+        manifest = folder(name) + MANIFEST
+        store.delete([manifest])
+        store.delete([n for n in held.committed[name] if n != manifest])
+
+
+def delete_leftovers(store: Store, held: Held, names: Sequence[str]) -> None:
     for name in names:
         store.delete(held.leftovers[name])
-    return names
-
-
-def prune(store: Store, config: CheckpointConfig, verified: str) -> tuple[list[str], list[str]]:
-    """Delete expired checkpoints, the manifest of each first, and dead leftovers.
-
-    `verified`: the newest checkpoint that is known to be whole. Returns the names of both kinds.
-    Raises `StorageError`; what is half deleted then is a leftover, for the next time.
-    """
-    held = look(store)
-    old = expired(held, config, verified)
-    for name in old:
-        store.delete([folder(name) + MANIFEST])
-        store.delete([n for n in held.committed[name] if n != folder(name) + MANIFEST])
-    gone = dead(held, {verified})
-    for name in gone:
-        store.delete(held.leftovers[name])
-    return old, gone

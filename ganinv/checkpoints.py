@@ -14,7 +14,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ganinv.errors import StorageError
-from ganinv.manifest import Manifest, folder, manifests_newest_first
+from ganinv.manifest import Manifest, StoredObject, folder, manifests_newest_first
 from ganinv.seams import Reader
 
 log = logging.getLogger(__name__)
@@ -64,16 +64,23 @@ def read_tensors(
     """The wanted tensors of a checkpoint, after comparing every object with its hash."""
     tensors: dict[str, Tensor] = {}
     for stored in manifest.objects:
-        name = folder(manifest.name) + stored.name
-        payload = store.read(name)
-        if hashlib.sha256(payload).hexdigest() != stored.sha256:
-            raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
+        payload = read_object(store, manifest, stored)
         try:
             found = safetensors.torch.load(payload)
         except safetensors.SafetensorError as error:
+            name = folder(manifest.name) + stored.name
             raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
         tensors |= {key: tensor for key, tensor in found.items() if wanted(key)}
     return tensors
+
+
+def read_object(store: Reader, manifest: Manifest, stored: StoredObject) -> bytes:
+    """One payload object of a checkpoint. Raises `StorageError` if it is not what was written."""
+    name = folder(manifest.name) + stored.name
+    payload = store.read(name)
+    if hashlib.sha256(payload).hexdigest() != stored.sha256:
+        raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
+    return payload
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -112,6 +112,12 @@ def committed_names(store: Reader) -> list[str]:
     return sorted(match[1] for match in matches if match)
 
 
+def read_manifest(store: Reader, name: str) -> Manifest:
+    """Of the committed checkpoint of this name. Raises `StorageError` where it is damaged."""
+    at = folder(name) + MANIFEST
+    return Manifest.from_json(store.read(at), f"{store.url}/{at}")
+
+
 def manifests_newest_first(store: Reader) -> list[Manifest]:
     """All readable manifests, those of most images first.
 
@@ -124,13 +130,10 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
     readable: list[Manifest] = []
     problems: list[StorageError] = []
     for name in committed_names(store):
-        at = folder(name) + MANIFEST
         try:
-            text = store.read(at)
+            readable.append(read_manifest(store, name))
         except StorageMissingError:
             continue  # deleted by retention since it was listed
-        try:
-            readable.append(Manifest.from_json(text, f"{store.url}/{at}"))
         except StorageError as error:
             problems.append(error)
     if problems and not readable:

@@ -1,49 +1,194 @@
-"""`python -m launch checkpoints`: what a run holds, from storage alone."""
+"""`python -m launch checkpoints`: what a run holds, from storage alone, and what may go."""
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from rich.console import Console
 from rich.table import Table
 
+from cluster.config import CheckpointConfig
+from cluster.lease import lease
+from cluster.retention import delete_checkpoints, delete_leftovers, expired, look
 from cluster.storage import open_store
-from ganinv.manifest import manifests_newest_first
+from cluster.storage_patience import Patience
+from ganinv.checkpoints import read_object
+from ganinv.errors import StorageError, StorageMissingError
+from ganinv.manifest import Manifest, committed_names, read_manifest
+from ganinv.seams import Store
 from launch.arguments import parse
 from launch.config import read_sections
-from launch.progress import console
+from launch.progress import console, counting
 from launch.schema import StorageConfig
 
 EXAMPLES = """\
 examples:
   python -m launch checkpoints storage.run=runs/tiny
-  python -m launch checkpoints storage.run=s3://ganinv/runs/a --json
+  python -m launch checkpoints storage.run=s3://ganinv/runs/a --verify --json
+  python -m launch checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
+
+--prune deletes all but the last checkpoint.keep_last and the first of every
+checkpoint.keep_every_images images, and what failed saves have left; never the newest one that is
+whole, and nothing while the run is being written. Exit status 3 if --verify finds any damage.
 """
+SWITCHES = {
+    "--verify": "read every object and compare it with its hash",
+    "--prune": "delete what retention does not keep, and leftovers of failed saves",
+}
+DAMAGED = 3  # exit status
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One committed checkpoint: its manifest if that can be read, and what is known of its bytes.
+
+    `problem` None: it is whole, if `verified`.
+    """
+
+    name: str
+    manifest: Manifest | None
+    problem: str | None
+    verified: bool = False
+
+    @property
+    def whole(self) -> bool | None:
+        """None: not known."""
+        if self.problem is not None:
+            return False
+        return True if self.verified else None
 
 
 def main(argv: list[str]) -> int:
-    arguments = parse(argv, "checkpoints", "List the checkpoints of a run, newest first.", EXAMPLES)
-    storage = read_sections(arguments.options, {"storage": StorageConfig})["storage"]
-    manifests = manifests_newest_first(open_store(storage.run, endpoint_url=storage.endpoint_url))
+    about = "List the checkpoints of a run, newest first; verify or thin them out."
+    arguments = parse(argv, "checkpoints", about, EXAMPLES, switches=SWITCHES)
+    kinds = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
+    sections = read_sections(arguments.options, kinds)
+    storage: StorageConfig = sections["storage"]
+    out = console(arguments.as_json)
+    patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")
+    store = open_store(storage.run, endpoint_url=storage.endpoint_url, patience=patience)
+    rows = read_rows(store)
+    if "--verify" in arguments.switches:
+        verify(store, rows, out)
+    deleted: tuple[list[str], list[str]] = ([], [])
+    if "--prune" in arguments.switches:
+        with lease(store, storage.lease_s, out.print):
+            deleted = prune(store, rows, sections["checkpoint"], out)
     if arguments.as_json:
-        rows = [
-            {
-                "name": m.name,
-                "images_seen": m.images_seen,
-                "created": m.created,
-                "size_bytes": m.size_bytes,
-                "objects": len(m.objects),
-                "world_size": m.world_size,
-            }
-            for m in manifests
-        ]
-        print(json.dumps({"storage.run": storage.run, "checkpoints": rows}))
-        return 0
-    if not manifests:
-        print(f"no checkpoint in {storage.run}")
-        return 0
-    table = Table("checkpoint", "images seen", "written", "size", "by workers", box=None)
-    for m in manifests:
-        written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(m.created))
-        size = f"{m.size_bytes / 1e6:.1f} MB in {len(m.objects)}"
-        table.add_row(m.name, f"{m.images_seen:,}", written, size, str(m.world_size))
-    console().print(table)
-    return 0
+        answer = {
+            "storage.run": storage.run,
+            "checkpoints": [_as_json(row) for row in rows],
+            "deleted": deleted[0],
+            "deleted_leftovers": deleted[1],
+        }
+        print(json.dumps(answer))
+    else:
+        _show(storage.run, rows, out)
+        for kind, names in zip(("checkpoint", "leftover of a failed save"), deleted, strict=True):
+            for name in names:
+                out.print(f"deleted {name}, a {kind}")
+        if "--prune" in arguments.switches and not any(deleted):
+            out.print("nothing to delete")
+    return DAMAGED if any(row.whole is False for row in rows) else 0
+
+
+def read_rows(store: Store) -> list[Row]:
+    """All committed checkpoints, newest first."""
+    rows = []
+    for name in reversed(committed_names(store)):
+        try:
+            rows.append(Row(name=name, manifest=read_manifest(store, name), problem=None))
+        except StorageMissingError:
+            continue  # deleted since it was listed
+        except StorageError as error:
+            rows.append(Row(name=name, manifest=None, problem=str(error)))
+    return rows
+
+
+def verify(store: Store, rows: Sequence[Row], out: Console) -> None:
+    """Read every object of `rows`, and note in them what is found."""
+    total = sum(len(row.manifest.objects) for row in rows if row.manifest)
+    done = size_bytes = 0
+    with counting(out) as watching:
+        advance = watching("verified objects")
+        for row in rows:
+            manifest = row.manifest
+            for stored in manifest.objects if manifest else ():
+                try:
+                    size_bytes += len(read_object(store, manifest, stored))
+                except StorageError as error:
+                    row.problem = row.problem or str(error)
+                done += 1
+                advance(done, total, size_bytes)
+            row.verified = True
+
+
+def prune(
+    store: Store, rows: list[Row], config: CheckpointConfig, out: Console
+) -> tuple[list[str], list[str]]:
+    """Delete what retention does not keep and all leftovers; the names of both.
+
+    Takes what is deleted out of `rows`. The run must be held. Raises `StorageError`, and deletes
+    nothing, if no checkpoint is whole.
+    """
+    good = next((row for row in rows if _is_whole(store, row, out)), None)
+    if good is None and rows:
+        raise StorageError(
+            f"none of the {len(rows)} checkpoints in {store.url} is whole, so nothing is deleted; "
+            "restore one from a backup, or delete the run's folder by hand"
+        )
+    held = look(store)
+    names = expired(held, config, good.name) if good else []
+    delete_checkpoints(store, held, names)
+    leftovers = list(held.leftovers)  # of whoever held the run before
+    delete_leftovers(store, held, leftovers)
+    rows[:] = [row for row in rows if row.name not in names]
+    return names, leftovers
+
+
+def _is_whole(store: Store, row: Row, out: Console) -> bool:
+    if row.whole is None:
+        verify(store, [row], out)
+    return row.problem is None
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    m = row.manifest
+    known = (
+        {}
+        if m is None
+        else {
+            "images_seen": m.images_seen,
+            "created": m.created,
+            "size_bytes": m.size_bytes,
+            "objects": len(m.objects),
+            "world_size": m.world_size,
+        }
+    )
+    return {"name": row.name, **known, "whole": row.whole, "problem": row.problem}
+
+
+def _show(run: str, rows: Sequence[Row], out: Console) -> None:
+    if not rows:
+        out.print(f"no checkpoint in {run}")
+        return
+    table = Table("checkpoint", "images seen", "written", "size", "by workers", "state", box=None)
+    words = {None: "", True: "whole", False: "damaged"}
+    for row in rows:
+        m = row.manifest
+        facts = (
+            ["", "", "", ""]
+            if m is None
+            else [
+                f"{m.images_seen:,}",
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(m.created)),
+                f"{m.size_bytes / 1e6:.1f} MB in {len(m.objects)}",
+                str(m.world_size),
+            ]
+        )
+        table.add_row(row.name, *facts, words[row.whole])
+    out.print(table)
+    for row in rows:
+        if row.problem is not None:
+            out.print(f"damaged: {row.problem}", markup=False, soft_wrap=True)
