@@ -66,15 +66,26 @@ RELIABILITY = Board(
                 },
             ),
             Panel(
-                title="Stall",
-                help="How long training stood still to save, since the workers started.",
+                title="Stall and upload",
+                help="How long training stood still to save, and how long it then took beside "
+                "training until the commit, since the workers started.",
                 queries={
+                    "upload, mean": 'ganinv_checkpoint_upload_seconds_sum{run=~"$run"} '
+                    '/ ganinv_checkpoint_upload_seconds_count{run=~"$run"}',
                     "mean": 'ganinv_checkpoint_stall_seconds_sum{run=~"$run"} '
                     '/ ganinv_checkpoint_stall_seconds_count{run=~"$run"}',
                     "99 %": "histogram_quantile(0.99, "
                     'ganinv_checkpoint_stall_seconds_bucket{run=~"$run"})',
                 },
                 unit="s",
+            ),
+            Panel(
+                title="Failed saves",
+                help="Attempts that failed, and seconds that saves waited for the one before.",
+                queries={
+                    "failed": 'ganinv_checkpoint_failures_total{run=~"$run"}',
+                    "waited, s": 'ganinv_checkpoint_wait_seconds_total{run=~"$run"}',
+                },
             ),
             Panel(
                 title="Goodput over time",
