@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-clean test test-unit lab check format
+.PHONY: help setup demo demo-clean test test-unit chaos lab check format
 
 help:
 	@echo "make demo        train on drawn faces for about ten minutes and make a page of results"
 	@echo "make demo-clean  remove everything that the demo made"
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
+	@echo "make chaos       kills and damage at every point of a save"
 	@echo "make lab         a cluster of three hosts on this machine, through its life (root only)"
 	@echo "make check       linters and type checker alone"
 
@@ -36,7 +37,10 @@ test: check test-unit
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
 
 test-unit: setup
-	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu and not chaos"
+
+chaos: setup
+	$(BIN)/python -m pytest -m chaos tests/chaos
 
 lab: setup
 	tests/lab/enter.sh $(BIN)/python -m pytest tests/lab

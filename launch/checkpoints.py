@@ -188,7 +188,7 @@ def _show(run: str, rows: Sequence[Row], out: Console) -> None:
             ]
         )
         table.add_row(row.name, *facts, words[row.whole])
-    out.print(table)
+    out.print(table, width=max(out.width, 100))  # a line of text wraps better than a cut name
     for row in rows:
         if row.problem is not None:
             out.print(f"damaged: {row.problem}", markup=False, soft_wrap=True)

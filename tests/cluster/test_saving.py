@@ -2,7 +2,6 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from ganinv.manifest import committed_names, folder
 from ganinv.seams import Store
 from ganinv.training import Session, split_batch
 from tests.support.commands import wait_until
+from tests.support.harassed import Harassed
 from tests.support.runs import TRAIN, snapshot, train, train_locally
 from tests.support.saves import IDENTITY, Counts, save, saver_of
 
@@ -33,34 +33,6 @@ OLD = f"{1:012d}-0000000a"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "FIRST_PAUSE_S", 0.005)
     monkeypatch.setattr(saving, "MAX_PAUSE_S", 0.01)
-
-
-class Harassed:
-    """A store whose writes wait for `gate`, and raise what `fault` says of their names."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.gate = threading.Event()
-        self.gate.set()
-        self.reached = threading.Event()
-        self.fault: Callable[[str], Exception | None] = lambda _: None
-
-    def __getattr__(self, verb: str) -> object:
-        return getattr(self.store, verb)
-
-    def _pass(self, name: str) -> None:
-        self.reached.set()
-        assert self.gate.wait(30)
-        if error := self.fault(name):
-            raise error
-
-    def write(self, name: str, data: memoryview) -> None:
-        self._pass(name)
-        self.store.write(name, data)
-
-    def write_if_absent(self, name: str, data: bytes) -> None:
-        self._pass(name)
-        self.store.write_if_absent(name, data)
 
 
 @pytest.fixture

@@ -28,7 +28,10 @@ SLOW_DOWN = (
 )
 KEPT = ("content-length", "content-type", "content-range", "etag", "last-modified")
 SERVER_TIMEOUT_S = 30
+HELD_S = 60  # the longest that a request is held
 Fate = Literal["pass", "slow_down", "reset", "truncate", "stall"]
+# When a request is cut: before any of it, in the middle of its body, or after it was answered.
+Moment = Literal["before", "middle", "after"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +56,40 @@ class Faults:
         return "pass"
 
 
+class Cut:
+    """Holds one request, counted from 0 since this was made, until `release`; then resets it.
+
+    What the server gets of it is settled when `reached` is set. If there are fewer requests,
+    nothing happens.
+    """
+
+    def __init__(self, number: int, moment: Moment) -> None:
+        self.number = number
+        self.moment = moment
+        self.seen: list[tuple[str, int]] = []  # method and size of the body of each request
+        self.reached = threading.Event()
+        self.release = threading.Event()
+        self._lock = threading.Lock()
+
+    def takes(self, method: str, size_bytes: int) -> bool:
+        """Whether this is the request; tells of every one."""
+        with self._lock:
+            self.seen.append((method, size_bytes))
+            return len(self.seen) - 1 == self.number
+
+    def hold(self) -> None:
+        self.reached.set()
+        self.release.wait(HELD_S)
+
+
 class FaultProxy:
-    """A running proxy. `faults` and `away` may be changed at any time."""
+    """A running proxy. `faults`, `away`, `cut` and `flip` may be changed at any time."""
 
     def __init__(self, server_url: str, faults: Faults) -> None:
         self.faults = faults
         self.away = threading.Event()  # set: every connection is reset
+        self.cut: Cut | None = None
+        self.flip = 0  # bits to flip in the bodies of that many uploads to come
         self.fates: Counter[str] = Counter()
         self.body_bytes = 0  # of answers to GET, sent to clients
         self.host, self.port = urlsplit(server_url).hostname, urlsplit(server_url).port
@@ -82,6 +113,13 @@ class FaultProxy:
             self.fates[fate] += 1
         return fate
 
+    def flips(self) -> bool:
+        """Whether a bit of this upload is to be flipped."""
+        with self._lock:
+            flips = self.flip > 0
+            self.flip -= flips
+        return flips
+
     def sent(self, size_bytes: int) -> None:
         with self._lock:
             self.body_bytes += size_bytes
@@ -104,6 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.owner.away.is_set():
             return self._reset()
+        cut = self.owner.cut
+        if cut is not None and cut.takes(self.command, len(body)):
+            if cut.moment != "before":
+                self._forward(body, in_part=cut.moment == "middle")
+            cut.hold()
+            return self._reset()
+        if self.command == "PUT" and body and self.owner.flips():
+            body = body[:-1] + bytes([body[-1] ^ 1])
         fate = self.owner.draw()
         time.sleep(self.owner.faults.delay_s)
         if fate == "reset":
@@ -115,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any
 
-    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _forward(self, body: bytes, *, in_part: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """The server's answer; nothing comes if only half of the body was sent."""
         connection = http.client.HTTPConnection(
             self.owner.host or "", self.owner.port, timeout=SERVER_TIMEOUT_S
         )
@@ -126,7 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
             for key, value in self.headers.items():
                 if key.lower() != "connection":
                     connection.putheader(key, value)
-            connection.endheaders(body)
+            connection.endheaders(body[: len(body) // 2] if in_part else body)
+            if in_part:
+                return 0, {}, b""
             answer = connection.getresponse()
             headers = {k: v for k, v in answer.getheaders() if _passes(k)}
             return answer.status, headers, answer.read()

@@ -1,0 +1,177 @@
+"""A save is killed at every point there is: writer or store, each step of it, none left out.
+
+After each: what was committed before can be loaded, or what was about to be; nothing else, nothing
+partial; and the next save works.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from cluster import lease as leases
+from cluster import seaweed, storage_s3_parts
+from cluster.storage import open_store
+from ganinv.checkpoints import choose
+from ganinv.manifest import committed_names
+from ganinv.seams import Store
+from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy
+from tests.support.writers import LEASE, Writing, save_once, session_at, start
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+BEFORE, DURING, AFTER = 32, 48, 64  # images of the saves before, with and after the kill
+DEADLINE_S = 60
+MOST_POINTS = 400  # no save has so many
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A run with two checkpoints, of which retention is to delete the older one."""
+    store = open_store(str(tmp_path_factory.mktemp("template")))
+    holder = replace(leases._myself(), token=LEASE.token)
+    store.write(leases._object(LEASE.number), leases._text(holder))
+    for images in (16, BEFORE):
+        save_once(store, images)
+    return {entry.name: store.read(entry.name) for entry in store.list()}
+
+
+def prepared(url: str, template: dict[str, bytes]) -> Store:
+    store = open_store(url)
+    for name, content in template.items():
+        store.write(name, content)
+    return store
+
+
+def check(store: Store, where: str) -> int:
+    """Whatever was killed, the run is whole; returns the images of what is loaded."""
+    names = committed_names(store)
+    chosen = choose(store)
+    assert chosen is not None, where
+    manifest, tensors = chosen
+    assert manifest.images_seen in (BEFORE, DURING), where
+    assert manifest.name == names[-1], f"{where}: fell back, so something partial was committed"
+    expected = session_at(manifest.images_seen).engines.g.network.state_dict()
+    for name, tensor in expected.items():
+        assert tensor.equal(tensors[f"g/weights/{name}"]), where
+    save_once(store, AFTER)
+    after = committed_names(store)
+    assert int(after[-1][:12]) == AFTER, where
+    assert len(after) == 2, where
+    folders = {entry.name.split("/")[1] for entry in store.list("checkpoints/")}
+    assert folders == set(after), f"{where}: leftovers stay"
+    return manifest.images_seen
+
+
+# --- the writer -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_writer_killed_at_every_step_on_disk(
+    tmp_path: Path, template: dict[str, bytes], after: bool
+) -> None:
+    loaded = []
+    for point in range(MOST_POINTS):
+        url = str(tmp_path / f"{point}")
+        store = prepared(url, template)
+        process = start(Writing(url=url, images=DURING, die_at=point, after=after))
+        process.join(DEADLINE_S)
+        if process.exitcode == 0:
+            break  # it has no such step: all were enumerated
+        assert process.exitcode == -signal.SIGKILL
+        loaded.append(check(store, f"step {point}"))
+    assert len(loaded) >= 25
+    assert sorted(loaded) == loaded  # from some step on it is committed, and stays so
+    assert set(loaded) == {BEFORE, DURING}
+
+
+@pytest.fixture
+def proxy(object_store: seaweed.ObjectStore, s3_environment: object) -> Iterator[FaultProxy]:
+    with fault_proxy(object_store.endpoint_url) as running:
+        yield running
+
+
+@pytest.mark.parametrize("moment", ["before", "middle", "after"])
+def test_writer_killed_at_every_request(
+    proxy: FaultProxy, template: dict[str, bytes], moment: Moment
+) -> None:
+    loaded = []
+    points = 0
+    for point in range(MOST_POINTS):
+        url = f"s3://tests/chaos-{uuid4().hex}"
+        store = prepared(url, template)
+        proxy.cut = cut = Cut(point, moment)
+        process = start(Writing(url=url, images=DURING, endpoint_url=proxy.url))
+        try:
+            if not reached(cut, process):
+                break  # it has no such request: all were enumerated
+            points += 1
+            process.kill()
+            process.join(DEADLINE_S)
+        finally:
+            cut.release.set()
+            process.kill()
+            process.join(DEADLINE_S)
+        loaded.append(check(store, f"request {point}, {cut.seen[-1]}"))
+    assert points >= 17  # three moments: more than 50 points
+    assert set(loaded) == {BEFORE, DURING}
+
+
+def reached(cut: Cut, process: ForkServerProcess) -> bool:
+    """False if the process came to its end before."""
+    while not cut.reached.wait(0.02):
+        if process.exitcode is not None:
+            assert process.exitcode == 0
+            return False
+    return True
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[seaweed.ObjectStore]:
+    """A store of this test's own."""
+    directory = tmp_path / "weed"
+    try:
+        store = seaweed.start(directory, ["tests"])
+        for name, value in store.environment().items():
+            monkeypatch.setenv(name, value)
+        yield store
+    finally:
+        seaweed.stop(directory)
+
+
+def test_store_killed_at_every_request(
+    mortal: seaweed.ObjectStore, template: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started again on the same data, and the save goes on by itself."""
+    monkeypatch.setattr(storage_s3_parts, "PART_BYTES", 64 * 2**10)
+    for point in range(MOST_POINTS):
+        moment: Moment = ("before", "middle", "after")[point % 3]
+        url = f"s3://tests/chaos-{point}"
+        store = prepared(url, template)
+        with fault_proxy(mortal.endpoint_url) as proxy:
+            proxy.cut = cut = Cut(point, moment)
+            process = start(
+                Writing(url=url, images=DURING, endpoint_url=proxy.url, part_bytes=64 * 2**10)
+            )
+            try:
+                if not reached(cut, process):
+                    break
+                os.kill(mortal.process.pid, signal.SIGKILL)
+                mortal = seaweed.start(mortal.directory)
+                assert proxy.port == mortal.ports["s3"]
+                cut.release.set()
+                process.join(DEADLINE_S)
+                assert process.exitcode == 0, f"request {point}, {moment}"
+            finally:
+                cut.release.set()
+                process.kill()
+                process.join(DEADLINE_S)
+        assert check(store, f"request {point}, {moment}") == DURING
+    assert point >= 10

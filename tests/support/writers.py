@@ -1,0 +1,142 @@
+"""A process that makes one save, to be killed in the middle of it.
+
+Forked from a server that has imported this module, so that each takes a fraction of a second. It
+trains nothing: the state is that of `session_at`, which all tests know.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any
+
+import cluster.storage_s3  # noqa: F401 (imported before the fork: it takes most of a second)
+from cluster import saving, storage_local, storage_s3_parts
+from cluster.config import CheckpointConfig
+from cluster.lease import Held
+from cluster.storage import open_store
+from cluster.storage_patience import Patience
+from ganinv.seams import Store
+from ganinv.training import Session
+from tests.support.runs import train_locally
+from tests.support.saves import IDENTITY, Counts
+
+KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=60)
+LEASE = Held(1, "ours")
+# What the local store does to a disk, beside writing to files.
+DISK_STEPS = ("open", "fsync", "replace", "link", "unlink", "rmdir", "mkdir")
+
+
+@cache
+def session_at(images: int) -> Session:
+    """Never trained on: the same process may save it again."""
+    return train_locally("dlsgan", images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What the process is to do."""
+
+    url: str
+    images: int
+    endpoint_url: str | None = None
+    part_bytes: int = 24 * 2**10  # of an upload, so that one save makes many requests
+    die_at: int | None = None  # the number of the step on disk at which it kills itself
+    after: bool = False  # that step was done already
+
+
+def save_once(store: Store, images: int) -> Counts:
+    counts = Counts()
+    saver = saving.Saver(
+        store,
+        IDENTITY,
+        KEEP,
+        observer=counts,
+        before_commit=lambda: LEASE.check(store),
+        give_up=counts.given_up.append,
+        resumed=None,
+    )
+    with saver:
+        saver.save(session_at(images))
+        saver.finish(session_at(images))
+    return counts
+
+
+def start(writing: Writing) -> ForkServerProcess:
+    """The process, under way; whoever starts it ends and joins it."""
+    process = _context().Process(target=_write, args=(writing, dict(os.environ)))
+    process.start()
+    return process
+
+
+@cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.writers"])
+    return context
+
+
+def _write(writing: Writing, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # the server may have been started under another one
+    storage_s3_parts.PART_BYTES = writing.part_bytes
+    saving.FIRST_PAUSE_S = 0.05
+    if writing.die_at is not None:
+        _die_at(writing.die_at, after=writing.after)
+    patience = Patience(deadline_s=20, option="storage.deadline_s")
+    store = open_store(writing.url, endpoint_url=writing.endpoint_url, patience=patience)
+    save_once(store, writing.images)
+
+
+def _die_at(number: int, *, after: bool) -> None:
+    """Let this process kill itself at a step of the local store's, counted from 0."""
+    steps = iter(range(10**9))
+
+    def counted(step: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            turn = next(steps)
+            if turn == number and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = step(*arguments, **options)
+            if turn == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return call
+
+    def opened(descriptor: int, mode: str) -> Any:
+        file = open(descriptor, mode)  # noqa: SIM115 (the caller closes it)
+        return _InTwoWrites(file, counted(file.write)) if "w" in mode else file
+
+    for name in DISK_STEPS:
+        setattr(os, name, counted(getattr(os, name)))
+    storage_local.open = opened  # type: ignore[attr-defined]  # in place of the built-in
+
+
+class _InTwoWrites:
+    """A file whose contents are written in two steps."""
+
+    def __init__(self, file: Any, write: Callable[..., Any]) -> None:
+        self._file = file
+        self._write = write
+
+    def __enter__(self) -> "_InTwoWrites":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        half = len(data) // 2
+        self._write(data[:half])
+        self._file.flush()
+        self._write(data[half:])
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def fileno(self) -> int:
+        number: int = self._file.fileno()
+        return number
