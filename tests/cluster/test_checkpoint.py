@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -200,6 +201,30 @@ def test_a_damaged_newest_falls_back_to_the_one_before(
     assert manifest.name == older
     assert newer in caplog.text
     equal(whole_state(store), expected)
+
+
+def test_any_flipped_bit_is_noticed_and_the_older_one_used(store: Store) -> None:
+    session = train_locally("dlsgan", 16)
+    older = save(session, store)
+    train_more(session, 32)
+    newer = save(session, store)
+    offsets = random.Random(0)
+    for entry in store.list(folder(newer)):
+        content = store.read(entry.name)
+        for _ in range(12):
+            spoilt = bytearray(content)
+            spoilt[offsets.randrange(len(content))] ^= 1 << offsets.randrange(8)
+            store.write(entry.name, bytes(spoilt))
+            chosen = choose(store)
+            assert chosen is not None
+            if chosen[0].name == newer:  # a space became another one, and nothing else
+                assert json.loads(bytes(spoilt)) == json.loads(content)
+            else:
+                assert chosen[0].name == older
+        store.write(entry.name, content)
+    chosen = choose(store)
+    assert chosen is not None
+    assert chosen[0].name == newer
 
 
 def test_nothing_is_loaded_where_nothing_is_good(store: Store) -> None:

@@ -13,9 +13,17 @@ import pytest
 from s3fs import S3FileSystem
 
 from cluster import storage_s3_client, storage_s3_parts
+from cluster.seaweed import ObjectStore
 from cluster.storage import open_store, probe
-from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
+from cluster.storage_patience import Patience
+from ganinv.errors import (
+    StorageError,
+    StorageExistsError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 from ganinv.seams import Range, Store
+from tests.support.fault_proxy import fault_proxy
 
 PLANTED = "wJalrXUtnFEMI-planted-secret"
 DEADLINE_S = 20.0
@@ -206,3 +214,26 @@ def test_a_server_that_ignores_conditions_fails_the_probe(
     with pytest.raises(StorageError, match=r"conditional writes.*use a server that"):
         probe(store)
     assert store.list() == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("parts", [0, 3])
+def test_bits_that_flip_on_the_way_up_are_noticed_and_sent_again(
+    object_store: ObjectStore, s3_store_url: str, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """By the server, by what the client says of each part; only what was spoilt is repeated."""
+    monkeypatch.setattr(storage_s3_parts, "PART_BYTES", 5 * 2**20)  # the least that S3 takes
+    data = os.urandom(parts * 5 * 2**20 or 2**16)
+    with fault_proxy(object_store.endpoint_url) as proxy:
+        once = open_store(s3_store_url, endpoint_url=proxy.url)
+        proxy.flip = 2
+        with pytest.raises(StorageUnavailableError, match="BadDigest"):
+            once.write("x", data)
+        assert once.list() == []
+        told: list[str] = []
+        patience = Patience(deadline_s=20, on_extra=lambda kind, op: told.append(f"{kind} {op}"))
+        patient = open_store(s3_store_url, endpoint_url=proxy.url, patience=patience)
+        proxy.flip = 2
+        patient.write("x", memoryview(data))
+        assert told == ["retry write"] * 2
+    assert open_store(s3_store_url).read("x") == data

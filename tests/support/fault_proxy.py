@@ -30,8 +30,8 @@ KEPT = ("content-length", "content-type", "content-range", "etag", "last-modifie
 SERVER_TIMEOUT_S = 30
 HELD_S = 60  # the longest that a request is held
 Fate = Literal["pass", "slow_down", "reset", "truncate", "stall"]
-# When a request is cut: before any of it, in the middle of its body, or after it was answered.
-Moment = Literal["before", "middle", "after"]
+# When a request is cut: before any of it, after that part of its body (0 to 1), after the answer.
+Moment = Literal["before", "after"] | float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         cut = self.owner.cut
         if cut is not None and cut.takes(self.command, len(body)):
             if cut.moment != "before":
-                self._forward(body, in_part=cut.moment == "middle")
+                self._forward(body, 1.0 if cut.moment == "after" else cut.moment)
             cut.hold()
             return self._reset()
         if self.command == "PUT" and body and self.owner.flips():
@@ -161,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any
 
-    def _forward(self, body: bytes, *, in_part: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """The server's answer; nothing comes if only half of the body was sent."""
+    def _forward(self, body: bytes, share: float = 1.0) -> tuple[int, dict[str, str], bytes]:
+        """The server's answer; nothing comes if only a `share` of the body is sent."""
         connection = http.client.HTTPConnection(
             self.owner.host or "", self.owner.port, timeout=SERVER_TIMEOUT_S
         )
@@ -173,8 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             for key, value in self.headers.items():
                 if key.lower() != "connection":
                     connection.putheader(key, value)
-            connection.endheaders(body[: len(body) // 2] if in_part else body)
-            if in_part:
+            connection.endheaders(body[: int(len(body) * share)])
+            if share < 1:
                 return 0, {}, b""
             answer = connection.getresponse()
             headers = {k: v for k, v in answer.getheaders() if _passes(k)}

@@ -8,10 +8,12 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
+
+import torch
 
 import cluster.storage_s3  # noqa: F401 (imported before the fork: it takes most of a second)
 from cluster import saving, storage_local, storage_s3_parts
@@ -21,9 +23,10 @@ from cluster.storage import open_store
 from cluster.storage_patience import Patience
 from ganinv.seams import Store
 from ganinv.training import Session
-from tests.support.runs import train_locally
+from tests.support.runs import TRAIN, local_session, make_objective
 from tests.support.saves import IDENTITY, Counts
 
+PART_BYTES = 5 * 2**20  # the least that S3 takes
 KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=60)
 LEASE = Held(1, "ours")
 # What the local store does to a disk, beside writing to files.
@@ -31,9 +34,13 @@ DISK_STEPS = ("open", "fsync", "replace", "link", "unlink", "rmdir", "mkdir")
 
 
 @cache
-def session_at(images: int) -> Session:
-    """Never trained on: the same process may save it again."""
-    return train_locally("dlsgan", images)
+def session_at(images: int, large: bool = False) -> Session:
+    """Weights by the number of images alone. A large one is uploaded in three parts."""
+    session = local_session(make_objective("dlsgan"), replace(TRAIN, seed=images))
+    session.images_seen = images
+    if large:
+        session.state["padding"] = torch.zeros(2 * PART_BYTES + 2**18, dtype=torch.uint8)
+    return session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +50,11 @@ class Writing:
     url: str
     images: int
     endpoint_url: str | None = None
-    part_bytes: int = 24 * 2**10  # of an upload, so that one save makes many requests
     die_at: int | None = None  # the number of the step on disk at which it kills itself
     after: bool = False  # that step was done already
 
 
-def save_once(store: Store, images: int) -> Counts:
+def save_once(store: Store, session: Session) -> Counts:
     counts = Counts()
     saver = saving.Saver(
         store,
@@ -60,8 +66,8 @@ def save_once(store: Store, images: int) -> Counts:
         resumed=None,
     )
     with saver:
-        saver.save(session_at(images))
-        saver.finish(session_at(images))
+        saver.save(session)
+        saver.finish(session)
     return counts
 
 
@@ -81,13 +87,13 @@ def _context() -> ForkServerContext:
 
 def _write(writing: Writing, environment: dict[str, str]) -> None:
     os.environ.update(environment)  # the server may have been started under another one
-    storage_s3_parts.PART_BYTES = writing.part_bytes
+    storage_s3_parts.PART_BYTES = PART_BYTES
     saving.FIRST_PAUSE_S = 0.05
     if writing.die_at is not None:
         _die_at(writing.die_at, after=writing.after)
     patience = Patience(deadline_s=20, option="storage.deadline_s")
     store = open_store(writing.url, endpoint_url=writing.endpoint_url, patience=patience)
-    save_once(store, writing.images)
+    save_once(store, session_at(writing.images, large=writing.endpoint_url is not None))
 
 
 def _die_at(number: int, *, after: bool) -> None:
