@@ -108,20 +108,18 @@ def read_rows(store: Store) -> list[Row]:
 
 def verify(store: Store, rows: Sequence[Row], out: Console) -> None:
     """Read every object of `rows`, and note in them what is found."""
-    total = sum(len(row.manifest.objects) for row in rows if row.manifest)
-    done = size_bytes = 0
+    objects = [(r, r.manifest, s) for r in rows if r.manifest for s in r.manifest.objects]
+    size_bytes = 0
     with counting(out) as watching:
         advance = watching("verified objects")
-        for row in rows:
-            manifest = row.manifest
-            for stored in manifest.objects if manifest else ():
-                try:
-                    size_bytes += len(read_object(store, manifest, stored))
-                except StorageError as error:
-                    row.problem = row.problem or str(error)
-                done += 1
-                advance(done, total, size_bytes)
-            row.verified = True
+        for done, (row, manifest, stored) in enumerate(objects, 1):
+            try:
+                size_bytes += len(read_object(store, manifest, stored))
+            except StorageError as error:
+                row.problem = row.problem or str(error)
+            advance(done, len(objects), size_bytes)
+    for row in rows:
+        row.verified = True
 
 
 def prune(
