@@ -29,6 +29,16 @@ def open_store(
     return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), patience)
 
 
+def sweep(url: str) -> None:
+    """Remove what killed writers have left unfinished at a directory, and no listing shows.
+
+    Parts of unfinished uploads to S3 are cleared by the bucket's life cycle rules.
+    """
+    address = parse_url(url)
+    if address.scheme == "file":
+        LocalStore(address.root).sweep()
+
+
 def probe(store: Store) -> None:
     """Prove that `store` is usable for a run: write, write if absent, ranged read, list, delete.
 

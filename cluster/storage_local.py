@@ -1,10 +1,11 @@
 """A directory on disk as a store: whole objects or none, durable once a write has returned."""
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -99,6 +100,14 @@ class LocalStore:
                     continue  # a parent is an object itself, so the name cannot exist
                 self._prune(path.parent)
 
+    def sweep(self) -> None:
+        """Remove files that killed writers have not finished, and that no listing shows."""
+        with self._errors("clear", ""):
+            for path in list(Path(self.url).rglob(f"{TEMPORARY_PREFIX}*")):
+                if _abandoned(path):
+                    path.unlink(missing_ok=True)
+                    self._prune(path.parent)
+
     def _prune(self, directory: Path) -> None:
         """Remove directories that became empty, as a prefix without objects vanishes on S3."""
         while directory != Path(self.url):
@@ -116,7 +125,12 @@ class LocalStore:
         self, name: str, data: bytes | memoryview | Path, publish: Callable[[Path, Path], None]
     ) -> None:
         target = self._path(name)
-        temporary = self._fill_temporary(target.parent, data)
+        try:
+            temporary = self._fill_temporary(target.parent, data)
+        except OSError as error:
+            if error.errno in _FULL:
+                self.sweep()  # for the next attempt
+            raise
         try:
             publish(temporary, target)
         finally:
@@ -132,6 +146,8 @@ class LocalStore:
         descriptor = _create(temporary)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor has no path)
+                with suppress(OSError):  # file systems without locks are never swept
+                    fcntl.flock(file, fcntl.LOCK_SH)  # until it is closed, or this process dies
                 if isinstance(data, Path):
                     with data.open("rb") as source:
                         shutil.copyfileobj(source, file, 1 << 20)
@@ -178,6 +194,16 @@ def _create(path: Path) -> int:
             if attempt == _DIRECTORY_ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether nobody writes the file any more: its writer holds a lock, which goes with it."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # it is locked, gone meanwhile, or the file system knows no locks
+        return False
+    return True
 
 
 def _sync_directory(directory: Path) -> None:

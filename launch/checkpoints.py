@@ -11,7 +11,7 @@ from rich.table import Table
 from cluster.config import CheckpointConfig
 from cluster.lease import lease
 from cluster.retention import delete_checkpoints, delete_leftovers, expired, look
-from cluster.storage import open_store
+from cluster.storage import open_store, sweep
 from cluster.storage_patience import Patience
 from ganinv.checkpoints import read_object
 from ganinv.errors import StorageError, StorageMissingError
@@ -75,6 +75,7 @@ def main(argv: list[str]) -> int:
     if "--prune" in arguments.switches:
         with lease(store, storage.lease_s, out.print):
             deleted = prune(store, rows, sections["checkpoint"], out)
+            sweep(storage.run)
     if arguments.as_json:
         answer = {
             "storage.run": storage.run,

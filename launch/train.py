@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cluster.group import WorkerGroup
 from cluster.lease import Lease, lease
+from cluster.storage import sweep
 from datasets.index import Index
 from ganinv.manifest import manifests_newest_first
 from ganinv.seams import Store
@@ -65,6 +66,7 @@ def train(config: RunConfig, out: Console) -> int:
     store = check_storage(config)
     # Before anything is written or started: two commands must not write one run.
     with lease(store, config.storage.lease_s, out.print) as held:
+        sweep(config.storage.run)
         return _train(config, store, held, out)
 
 

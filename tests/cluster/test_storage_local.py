@@ -11,9 +11,10 @@ from typing import NoReturn
 
 import pytest
 
-from cluster.storage import open_store
-from ganinv.errors import StorageError, StorageExistsError
+from cluster.storage import open_store, sweep
+from ganinv.errors import StorageError, StorageExistsError, StorageFullError
 from ganinv.seams import Entry
+from ganinv.storage_names import TEMPORARY_PREFIX
 
 
 def test_every_way_to_name_a_directory_leads_there(
@@ -88,6 +89,44 @@ def test_a_crash_before_the_name_is_given_leaves_nothing_visible(tmp_path: Path,
     store.write_if_absent("ck/manifest.json", b"again")  # nor is it in anybody's way
     with pytest.raises(StorageExistsError):
         store.write_if_absent("ck/manifest.json", b"third")
+
+
+def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path / "run"))
+    store.write("ck/part", b"old")
+    abandoned = tmp_path / "run" / "gone" / f"{TEMPORARY_PREFIX}1"
+    abandoned.parent.mkdir()
+    abandoned.write_bytes(b"half")
+    fsync, swept = os.fsync, []
+
+    def meanwhile(descriptor: int) -> None:
+        if not swept:
+            swept.append(sweep(store.url))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    store.write("ck/new", b"new")
+    assert not abandoned.parent.exists()
+    assert store.read("ck/new") == b"new"
+    assert store.read("ck/part") == b"old"
+
+
+def test_a_full_disk_is_told_apart_and_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = tmp_path / "gone" / f"{TEMPORARY_PREFIX}1"
+    abandoned.parent.mkdir()
+    abandoned.write_bytes(b"half")
+
+    def full(descriptor: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFullError, match=r"No space left.*free space"):
+        open_store(str(tmp_path)).write("x", b"1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_emptied_folders_vanish_even_while_others_write_there(tmp_path: Path) -> None:
