@@ -172,22 +172,19 @@ def _show(run: str, rows: Sequence[Row], out: Console) -> None:
     if not rows:
         out.print(f"no checkpoint in {run}")
         return
-    table = Table("checkpoint", "images seen", "written", "size", "by workers", "state", box=None)
+    table = Table(box=None, pad_edge=False)
+    for title in ("checkpoint", "images seen", "written", "size", "workers", "state"):
+        table.add_column(title, no_wrap=True)
     words = {None: "", True: "whole", False: "damaged"}
     for row in rows:
         m = row.manifest
-        facts = (
-            ["", "", "", ""]
-            if m is None
-            else [
-                f"{m.images_seen:,}",
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(m.created)),
-                f"{m.size_bytes / 1e6:.1f} MB in {len(m.objects)}",
-                str(m.world_size),
-            ]
-        )
+        facts = ["", "", "", ""]
+        if m is not None:
+            written = time.strftime("%Y-%m-%d %H:%M", time.localtime(m.created))
+            size = f"{m.size_bytes / 1e6:.1f} MB"
+            facts = [f"{m.images_seen:,}", written, size, str(m.world_size)]
         table.add_row(row.name, *facts, words[row.whole])
-    out.print(table, width=max(out.width, 100))  # a line of text wraps better than a cut name
+    out.print(table)
     for row in rows:
         if row.problem is not None:
             out.print(f"damaged: {row.problem}", markup=False, soft_wrap=True)
