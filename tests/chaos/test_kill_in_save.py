@@ -20,6 +20,7 @@ from cluster.storage import open_store
 from ganinv.checkpoints import choose
 from ganinv.manifest import committed_names
 from ganinv.seams import Store
+from tests.support.commands import wait_until
 from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy
 from tests.support.writers import LEASE, Writing, save_once, session_at, start
 
@@ -152,7 +153,7 @@ def test_store_killed_at_every_request(
     for point in range(MOST_POINTS):
         moment: Moment = ("before", 0.5, "after")[point % 3]
         url = f"s3://tests/chaos-{point}"
-        store = prepared(url, template)
+        prepared(url, template)
         with fault_proxy(mortal.endpoint_url) as proxy:
             proxy.cut = cut = Cut(point, moment)
             process = start(Writing(url=url, images=DURING, endpoint_url=proxy.url))
@@ -160,6 +161,7 @@ def test_store_killed_at_every_request(
                 if not reached(cut, process):
                     break
                 os.kill(mortal.process.pid, signal.SIGKILL)
+                wait_until(lambda killed=mortal: not killed.process.alive(), 10, "its end")
                 mortal = seaweed.start(mortal.directory)
                 proxy.port = mortal.ports["s3"]  # its old one may not be free yet
                 monkeypatch.setenv("AWS_ENDPOINT_URL", mortal.endpoint_url)
