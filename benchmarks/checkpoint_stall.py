@@ -117,6 +117,7 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
     median = {name: row["median_s"] for name, row in summary.items()}
     return {
         "state_bytes": size_bytes,
+        "first_save_s": found["save"][0],  # it makes the memory that later ones use again
         "seconds": summary,
         "save/memcpy": median["save"] / median["memcpy"],
         "save/by hand": median["save"] / median["by hand"],
