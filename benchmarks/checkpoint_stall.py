@@ -111,7 +111,7 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
             started = time.perf_counter()
             saver.save(session)
             found["save"].append(time.perf_counter() - started)
-            found["upload"].append(took_s(saver._join))
+            found["upload"].append(took_s(saver.wait))
             found["by hand"].append(took_s(by_hand))
     summary = {name: spread(values[1:]) for name, values in found.items()}
     median = {name: row["median_s"] for name, row in summary.items()}
@@ -136,7 +136,7 @@ def slowdown(session: Session, store: Store, windows: int, window_s: float) -> d
                 saver.save(session)
             steps = train_for(session, seconds=window_s)
             per_step[kind].append((time.perf_counter() - started) / steps)
-            saver._join()
+            saver.wait()
     means = {kind: statistics.mean(values) for kind, values in per_step.items()}
     return {
         "window_s": window_s,

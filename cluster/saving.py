@@ -35,6 +35,8 @@ FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
 # How long a wait for a save may last beyond the limit of trouble: its last attempt, and deletions.
 MARGIN_S = 600.0
+# Of a state that was left out while storage was in trouble, or that another writer was faster with.
+SAVES_AT_THE_END = 2
 # For the save under way when training ends with an error of ours.
 CLOSE_S = 60.0
 
@@ -107,7 +109,7 @@ class Saver:
             raise error
         if name is None:
             return None
-        self._join()
+        self.wait()
         manifest = describe(session, self._identity, name)
         payload = self._buffer.fill(part(session))
         self._under_way = True
@@ -118,12 +120,14 @@ class Saver:
 
     def finish(self, session: Session) -> None:
         """Return once the session as it is now is committed. Raises as `save`."""
-        for _ in range(3):  # what is under way, what was left out meanwhile, one more attempt
-            self._join()
+        self.wait()
+        for _ in range(SAVES_AT_THE_END):
             if self._committed == session.images_seen:
                 return
             self.save(session)
-        self._join()
+            self.wait()
+        if self._committed == session.images_seen:
+            return
         raise StorageError(
             f"the state at {session.images_seen} images could not be saved to {self._store.url}: "
             "another writer is at work there; see above, stop it, then start again"
@@ -139,8 +143,8 @@ class Saver:
             return None, None
         return f"{session.images_seen:012d}-{secrets.token_hex(4)}", None
 
-    def _join(self) -> None:
-        """Wait for the save under way; raises what ended it, if anything but a failure did."""
+    def wait(self) -> None:
+        """Return once no save is under way; raises what ended it, if it was not a commit."""
         if self._thread is not None:
             self._thread.join(self._longest_s)
             assert not self._thread.is_alive(), "a save outlives all of its deadlines"

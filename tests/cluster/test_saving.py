@@ -217,6 +217,23 @@ def test_a_failed_deletion_is_no_failed_save(
     assert caplog.text.count("cannot delete old checkpoints") == 1
 
 
+def test_a_name_that_another_writer_committed_is_left_to_him(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, counts = train_locally("dlsgan", 16), Counts()
+    tokens = iter(["0000aaaa", "0000bbbb"])
+    monkeypatch.setattr(saving.secrets, "token_hex", lambda _: next(tokens))
+    theirs = folder(f"{16:012d}-0000aaaa") + "manifest.json"
+    store.write(theirs, b"theirs")
+    with saver_of(store, KEEP, counts) as saver:
+        saver.save(session)
+        saver.finish(session)
+    assert store.read(theirs) == b"theirs"
+    assert counts.failures == 1
+    assert counts.images == [16]
+    assert committed_names(store)[-1].endswith("0000bbbb")
+
+
 def test_one_of_two_racing_writers_commits(store: Store) -> None:
     session = train_locally("dlsgan", 16)
     manifests = []
