@@ -105,10 +105,11 @@ def _die_at(number: int, *, after: bool) -> None:
             turn = next(steps)
             if turn == number and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            result = step(*arguments, **options)
-            if turn == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            try:
+                return step(*arguments, **options)
+            finally:  # a step that fails, such as making what is there, is one all the same
+                if turn == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
         return call
 
