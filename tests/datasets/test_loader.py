@@ -17,8 +17,6 @@ from datasets.mix import DataSet
 from datasets.windows import window_samples
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.seams import Batch, Position
-from ganinv.training import TrainConfig, cut_into_parts, split_batch
-from tests.support.runs import local_session, make_objective
 
 BATCH = 12
 STEPS = 280 // BATCH  # of an epoch of `faces`
@@ -51,51 +49,6 @@ def _take(source: ShardBatches, count: int, start: Position = START) -> list[Bat
     batches = list(islice(iterator, count))
     iterator.close()
     return batches
-
-
-Trained = dict[int, tuple[str, torch.Tensor, torch.Tensor]]
-
-
-def _trained(source: ShardBatches, world: int, first: int, start: Position, count: int) -> Any:
-    """Step by step, by slot: key, mirrored image and noise; `first` steps were done before."""
-    config = TrainConfig(global_batch=24, seed=9)
-    session = local_session(make_objective("dlsgan"), config)
-    steps: list[Trained] = []
-    for number, batch in enumerate(_take(source, count, start)):
-        session.images_seen = (first + number) * 24
-        (part,) = cut_into_parts(session, batch, config, split_batch(config, world))
-        (noise,) = part.noise.values()
-        samples = zip(batch.keys, part.real_NCHW, noise, strict=True)
-        steps.append(dict(zip(batch.slots, samples, strict=True)))
-    return steps
-
-
-def test_ranks_and_loader_workers_do_not_show_wherever_they_begin(
-    faces: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("datasets.windows._MAX_WINDOW_SAMPLES", 5)
-    whole = _take(_source(faces, global_batch=24), 50)
-    expected = _trained(_source(faces, global_batch=24), 1, 0, START, 50)
-    pairs = [(world, workers) for world in (1, 2, 3, 4) for workers in (0, 1, 2)]
-    for number, (world, workers) in enumerate(pairs):
-        first = 1 + (number * 7) % 40  # resumes at any point of any of four epochs
-        shares = [
-            _trained(
-                _source(faces, rank, world, 24, workers=workers, prefetch_bytes=10**5),
-                world,
-                first,
-                whole[first - 1].after,
-                9,
-            )
-            for rank in range(world)
-        ]
-        for step in range(9):
-            found = {slot: sample for share in shares for slot, sample in share[step].items()}
-            assert sorted(found) == list(range(24))
-            for slot, (key, image_CHW, noise_L) in expected[first + step].items():
-                assert found[slot][0] == key
-                assert torch.equal(found[slot][1], image_CHW)
-                assert torch.equal(found[slot][2], noise_L)
 
 
 def test_attributes_come_along_if_asked_for(faces: Any) -> None:
