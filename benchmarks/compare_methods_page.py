@@ -1,16 +1,13 @@
 """What `compare_methods` found, for docs/results/: JSON, curves, pictures and words."""
 
-import json
-import os
-import platform
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.results import RESULTS, write_json
 from cluster.evaluation_log import read_records
 from cluster.storage import open_store
 from datasets.index import Index
@@ -20,7 +17,6 @@ from ganinv.statistics import describe
 from launch.page_compare import curves_figure
 from launch.trained import load_trained
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 NAME = "compare-methods"
 CURVES = (
     "eval/enc",
@@ -48,8 +44,7 @@ def write_page(runs: Mapping[str, str], commands: Mapping[str, str], *, samples:
     for key in CURVES:
         (RESULTS / f"{NAME}-{_file(key)}.svg").write_text(curves_figure(rows, key))
     _pictures(runs).save(RESULTS / f"{NAME}.png", optimize=True)
-    found = {"machine": _machine(), "commands": dict(commands), "evaluations": records}
-    (RESULTS / f"{NAME}.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_json(NAME, {"commands": dict(commands), "evaluations": records})
     print(_table(rows))
     print(f"figures at {samples} images; written to {RESULTS}; put the table into {NAME}.md")
 
@@ -88,14 +83,6 @@ def _pictures(runs: Mapping[str, str]) -> Image.Image:
 
 def _band(image_BCHW: torch.Tensor) -> np.ndarray[Any, Any]:
     return torch.cat(list(image_BCHW), 2).permute(1, 2, 0).numpy()
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
 
 
 def _file(key: str) -> str:

@@ -9,7 +9,6 @@ was repeated and what was fetched, as JSON.
 """
 
 import argparse
-import functools
 import json
 import logging
 import os
@@ -20,14 +19,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
+from benchmarks.smooth_noise import SmoothNoise
 from cluster import seaweed
 from cluster.counting import CountingStore
 from cluster.storage import open_store
@@ -36,34 +32,12 @@ from datasets.build import build
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from datasets.mix import DataSet
-from datasets.source import BuildOptions, Sample, Source, Work
+from datasets.source import BuildOptions
 from ganinv.seams import Position
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 
 URL = "s3://bench/data"
 SEED = 0
-
-
-class SmoothNoise(Source):
-    """A source of images that compress about as well as photographs do."""
-
-    def __init__(self, count: int, resolution: int) -> None:
-        self.count = count
-        self._resolution = resolution
-
-    def work(self, first: int) -> Iterator[Work]:
-        for number in range(first, self.count):
-            yield functools.partial(_smooth_noise, number, self._resolution)
-
-    def describe(self) -> dict[str, Any]:
-        return {"source": "smooth noise", "images": self.count, "resolution": self._resolution}
-
-
-def _smooth_noise(number: int, resolution: int) -> list[Sample]:
-    coarse = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
-    picture = Image.fromarray(coarse).resize((resolution, resolution), Image.Resampling.BICUBIC)
-    image_HWC = np.asarray(picture)
-    return [Sample(key=f"{number:08}", image_HWC=image_HWC, attributes={}, split="train")]
 
 
 def rank_main(rank: int, options: argparse.Namespace) -> None:

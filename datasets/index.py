@@ -125,7 +125,10 @@ def _row(shard: Shard) -> tuple[str | int | None, ...]:
 
 
 def _shard(row: Sequence[Any]) -> Shard:
-    return Shard(**dict(zip(_COLUMNS, row, strict=True)))
+    name, size_bytes, sha256, samples, table_sha256 = row
+    return Shard(
+        name=name, size_bytes=size_bytes, sha256=sha256, samples=samples, table_sha256=table_sha256
+    )
 
 
 def check_sizes(index: Index, store: Store) -> None:

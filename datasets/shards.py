@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.tars import Member, dump_table, parse_table
+from datasets.tars import Member, Table, dump_table
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
 
@@ -46,7 +46,7 @@ def write_table(
     return shard
 
 
-def load_table(store: Store, shard: Shard) -> list[Member]:
+def load_table(store: Store, shard: Shard) -> Table:
     """Where the samples of a shard lie. Raises `DataError` if that is not what was indexed."""
     try:
         table = store.read(shard.table_name)
@@ -59,7 +59,7 @@ def load_table(store: Store, shard: Shard) -> list[Member]:
             f"{shard.table_name} below {store.url} is not what {INDEX_NAME} was made with; run"
             " `data index` again"
         )
-    return parse_table(table)
+    return Table(table)
 
 
 def sha256_hex(data: bytes) -> str:

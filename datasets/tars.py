@@ -4,8 +4,10 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from datasets.tar_headers import File, Read, files
 from ganinv.errors import DataError
@@ -131,7 +133,7 @@ def _member(key: str, members: dict[str, File], checksum: int | None, name: str)
     )
 
 
-def layout(members: Sequence[Member]) -> list[Member]:
+def layout(members: Iterable[Member]) -> list[Member]:
     """The members without what only those know who have read them."""
     return [member._replace(image_crc32=None) for member in members]
 
@@ -142,5 +144,25 @@ def dump_table(members: Sequence[Member]) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def parse_table(data: bytes) -> list[Member]:
-    return [Member(*json.loads(line)) for line in data.splitlines()]
+class Table:
+    """The members that `dump_table` wrote; each is parsed as it is asked for.
+
+    A loader holds a table per slot and needs a window of it: parsed, the tables of large shards
+    would be most of its memory, and of the time that it takes to go on.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, number: int) -> Member:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        start = self._ends[number - 1] + 1 if number else 0
+        return Member(*json.loads(self._data[start : self._ends[number]]))
+
+    def __iter__(self) -> Iterator[Member]:
+        return (self[number] for number in range(len(self)))

@@ -12,7 +12,7 @@ from datasets.plan import Plan
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard, load_table
 from datasets.source import Split
-from datasets.tars import Member
+from datasets.tars import Member, Table
 from ganinv.seams import Store
 
 _MAX_WINDOW_BYTES = 2**20
@@ -50,7 +50,7 @@ class WindowReader:
     attributes: bool
     """Whether these are read, too."""
     quarantine: Quarantine
-    _tables: dict[int, list[Member]] = field(default_factory=dict, init=False)
+    _tables: dict[int, Table] = field(default_factory=dict, init=False)
     """Those of the shards of the last window, by shard number."""
 
     def read(self, epoch: int, window: int, skipped: int) -> Columns:

@@ -1,9 +1,12 @@
-"""An index of many shards is written, loaded, planned and checked within seconds."""
+"""Large data sets: what comes before the first batch grows with the shards, not the samples."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from benchmarks import control_plane
 from datasets.index import Index, check_sizes
 from datasets.plan import Plan
 from datasets.shards import Shard, sha256_hex
@@ -75,3 +78,18 @@ def test_the_time_and_size_of_an_index_grow_with_its_shards_alone() -> None:
     assert loaded == index
     assert len(store.objects["index.json"]) < BYTES_A_SHARD * SHARDS
     assert 0 <= place.sample < shards[place.shard].samples
+
+
+@pytest.mark.integration
+def test_a_billion_samples_are_planned_sought_and_resumed_in_bounded_memory() -> None:
+    """In a fresh process, whose whole memory counts; docs/results/ has the times."""
+    (found,) = control_plane.measure_in_fresh_processes(control_plane.SHARDS, 1)
+    assert found["shards"] == 10**5
+    assert found["samples"] == 10**9
+    assert found["peak_bytes"] < 10**9
+    slots = found["resumed_samples"]
+    # Of each slot: the table of a shard, or two, and about a megabyte of images, or two.
+    assert found["requests"] <= slots * (2 + 2 * 256)
+    assert found["read_bytes"] <= slots * 2 * (2**19 + 2**20)
+    # About 0.8; an index of samples would take minutes.
+    assert sum(step["cpu_s"] for step in found["seconds"].values()) < 5

@@ -1,7 +1,6 @@
 """Batches from real shards: one sequence for every world size, from every position, cheaply."""
 
 import gc
-import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -58,23 +57,6 @@ def test_attributes_come_along_if_asked_for(faces: Any) -> None:
     for batch in _take(_source(faces, attributes=True), 3):
         assert batch.attributes == tuple(made[key] for key in batch.keys)
     assert _take(_source(faces), 1)[0].attributes is None
-
-
-def test_memory_stays_flat(faces: Any) -> None:
-    """The most that Python holds in any of ten epochs, images included, is what two hold."""
-    batches = _source(faces, prefetch_bytes=200_000).batches(START)
-    peaks = []
-    tracemalloc.start()
-    try:
-        for _ in range(5):
-            tracemalloc.reset_peak()
-            for _ in range(2 * STEPS):
-                next(batches)
-            peaks.append(tracemalloc.get_traced_memory()[1])
-    finally:
-        tracemalloc.stop()
-        batches.close()
-    assert max(peaks[1:]) <= 1.2 * peaks[0]
 
 
 def _same(a: Batch, b: Batch) -> bool:

@@ -1,0 +1,34 @@
+"""What benchmarks have in common: where their figures go, and how these are summed up."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+
+
+def machine() -> dict[str, Any]:
+    """What figures were taken on."""
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and greatest of repeated measurements; these do not scatter like a Gaussian."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def write_json(name: str, found: dict[str, Any]) -> None:
+    """`docs/results/NAME.json`, with the machine."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    content = {"machine": machine(), **found}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
