@@ -11,7 +11,7 @@ from benchmarks.results import RESULTS, write_json
 from cluster.evaluation_log import read_records
 from cluster.storage import open_store
 from datasets.index import Index
-from datasets.loader import read_samples
+from datasets.samples import read_samples
 from ganinv.model import to_bytes, to_signed
 from ganinv.statistics import describe
 from launch.page_compare import curves_figure

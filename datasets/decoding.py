@@ -58,20 +58,23 @@ class Decoder:
         Raises `DataError` if no sample of the window is good, or too many of the run are bad.
         """
         shard, member = draw.order[draw.at]
-        if draw.sample is not None and (found := self._attempt(draw.sample)) is not None:
+        if draw.sample is not None and (found := self.attempt(draw.sample)) is not None:
             return found
         for other, candidate in [*draw.order[draw.at + 1 :], *draw.order[: draw.at]]:
             if self.quarantine.holds(self.store.url, other.name, candidate.key):
                 continue
-            if (found := self._attempt(self._read(other, candidate))) is not None:
+            if (found := self.attempt(self._read(other, candidate))) is not None:
                 return found
         raise DataError(
             f"image {member.key!r} in {shard.name} is damaged, and so are all {len(draw.order)}"
             " samples that could take its place; restore the shard or run `data build` again"
         )
 
-    def _attempt(self, sample: Encoded) -> Decoded | None:
-        """None, and into quarantine, if the sample is bad when it is read once more, too."""
+    def attempt(self, sample: Encoded) -> Decoded | None:
+        """The image of a sample; None if it is bad, and when it is read once more, too.
+
+        It goes into quarantine then. Raises `DataError` if too many are there.
+        """
         try:
             return self._decode(sample)
         except DataError:

@@ -62,6 +62,11 @@ class Index:
         return sum(shard.samples for shard in self.splits[split])
 
     @property
+    def images(self) -> int:
+        """Samples of all splits."""
+        return sum(self.samples(split) for split in SPLITS)
+
+    @property
     def shards(self) -> list[Shard]:
         """Those of all splits."""
         return [shard for split in SPLITS for shard in self.splits[split]]

@@ -9,23 +9,18 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import NamedTuple
 
 from datasets.config import LoaderConfig
 from datasets.decoding import Decoder, Draw
-from datasets.fetch import decode_attributes, decode_sample, read_encoded, stack_images
-from datasets.index import Index
+from datasets.fetch import stack_images
 from datasets.mix import DataSet, share_slots
 from datasets.plan import Plan
 from datasets.quarantine import Quarantine, Record
-from datasets.shards import Shard, load_table
 from datasets.source import Split
-from datasets.tars import Member
 from datasets.windows import Strand, WindowReader, window_samples
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams import Batch, Position, Store
+from ganinv.seams import Batch, Position
 
 _MAX_BATCHES_AHEAD = 16
 _DEFAULTS = LoaderConfig()
@@ -102,7 +97,7 @@ class ShardBatches:
         self._config = config
         self._pin = pin
         quarantine = Quarantine(
-            config.most_bad(sum(d.index.samples(split) for d in data_sets)),
+            config.most_bad(sum(d.index.images for d in data_sets)),
             listed=[sample for d in data_sets for sample in d.listed],
             record=record,
         )
@@ -192,30 +187,3 @@ def _start_threads(context: ExitStack, count: int, name: str) -> ThreadPoolExecu
     pool = ThreadPoolExecutor(count, thread_name_prefix=f"ganinv-{name}")
     context.callback(pool.shutdown, cancel_futures=True)
     return pool
-
-
-def read_samples(
-    store: Store, index: Index, split: Split, first: int, count: int
-) -> tuple[Tensor, tuple[str, ...], tuple[dict[str, Any], ...]]:
-    """Samples `first` up to `first + count` of a split in the order of the index.
-
-    Returns images (uint8, B × 3 × H × W), keys and attributes ({} where there are none). Raises
-    `DataError` if the split has not as many.
-    """
-    if first < 0 or count < 1 or first + count > index.samples(split):
-        raise DataError(
-            f"samples {first} to {first + count - 1} of the split {split!r} were asked for and it"
-            f" has {index.samples(split)}; ask for fewer, or build a larger data set"
-        )
-    wanted: list[tuple[Shard, Member]] = []
-    start = 0
-    for shard in index.splits[split]:
-        inside = range(max(first - start, 0), min(first + count - start, shard.samples))
-        if inside:
-            table = load_table(store, shard)
-            wanted += [(shard, table[i]) for i in inside]
-        start += shard.samples
-    samples = read_encoded(store, wanted, attributes=True)
-    images_BCHW = stack_images([decode_sample(sample, index.resolution) for sample in samples])
-    keys = tuple(sample.member.key for sample in samples)
-    return images_BCHW, keys, tuple(decode_attributes(sample) for sample in samples)

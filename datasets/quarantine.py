@@ -68,7 +68,7 @@ class Quarantine:
         with self._lock:
             if sample.place in self._known:
                 return
-            log.warning("quarantined, another sample takes its place: %s", sample.reason)
+            log.warning("quarantined, and not used: %s", sample.reason)
             found = self._record(sample)
             self._known.add(sample.place)
         if len(found) > self._most:

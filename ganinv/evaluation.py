@@ -92,6 +92,8 @@ class Evaluator:
         self._reduce = reduce
         self._watch = watch
         self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
+        self.damaged = 0
+        """Held-out images that the last figures were taken without."""
         fewest = min(held_out.count, generated)
         self._pairs = [m for m in pair_metrics() if m.least_pixels <= held_out.resolution]
         self._sets = [m for m in set_metrics() if m.least_samples <= fewest]
@@ -113,22 +115,29 @@ class Evaluator:
             + [distance_name(f.name, part) for f in networks for part in PARTS]
             + [ENCODER_LOSS]
         )
-        real = self._add_held_out(model, networks, sums)
+        real, good_N = self._add_held_out(model, networks, sums)
         fake = self._add_generated(model, networks, sums)
         found = sums.means(self._reduce)
-        for f in networks if self._sets else ():
-            real_NF = self._real.gathered(f, real[f.name])
+        sets = [m for m in self._sets if m.least_samples <= good_N.sum()]
+        for f in networks if sets else ():
+            real_NF = self._real.gathered(f, real[f.name], good_N)
             fake_MF = fake[f.name].gathered(self._reduce)
-            found |= self._set_figures(f.name, real_NF, fake_MF, model.device)
+            found |= self._set_figures(sets, f.name, real_NF, fake_MF, model.device)
         return found
 
     def _add_held_out(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
-    ) -> dict[str, FeatureRows]:
+    ) -> tuple[dict[str, FeatureRows], Tensor]:
+        """This rank's features; and of all held-out images, whether they are not damaged."""
         known = {f.name: self._real.known(f) for f in networks}
         rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
-        for numbers in self._watch(self._share.batches(self.held_out.count), "held-out images"):
-            byte_BCHW = self.held_out.read(numbers).to(model.device)
+        read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
+        for asked in self._watch(self._share.batches(self.held_out.count), "held-out images"):
+            numbers, found_BCHW = self.held_out.read(asked)
+            if not numbers:
+                continue
+            read_N[list(numbers)] = 1
+            byte_BCHW = found_BCHW.to(model.device)
             image_BCHW = to_signed(byte_BCHW)
             recovered_BCHW = model.reconstruct(image_BCHW)
             self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
@@ -140,7 +149,9 @@ class Evaluator:
                 else:
                     feature_BF = known_NF[list(numbers)].to(model.device)
                 self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
-        return rows
+        good_N = self._reduce(read_N) > 0
+        self.damaged = int((~good_N).sum())
+        return rows, good_N
 
     def _add_generated(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
@@ -171,13 +182,18 @@ class Evaluator:
         sums.add(distance_name(features.name, part), FEATURE_DISTANCE.measure(feature_BF, other_BF))
 
     def _set_figures(
-        self, features: str, real_NF: Tensor, fake_MF: Tensor, device: torch.device
+        self,
+        sets: Sequence[SetMetric],
+        features: str,
+        real_NF: Tensor,
+        fake_MF: Tensor,
+        device: torch.device,
     ) -> dict[str, float]:
-        names = [set_name(figure, features) for m in self._sets for figure in m.figures]
+        names = [set_name(figure, features) for m in sets for figure in m.figures]
         value_K = torch.zeros(len(names), dtype=torch.float64)
         if self._share.rank == 0:  # the others would only do the same work again
             real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
-            found = [v for m in self._sets for v in self._measured(m, real_NF, fake_MF)]
+            found = [v for m in sets for v in self._measured(m, real_NF, fake_MF)]
             value_K = torch.tensor(found, dtype=torch.float64)
         return dict(zip(names, self._reduce(value_K).tolist(), strict=True))
 

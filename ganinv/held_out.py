@@ -3,7 +3,7 @@
 Shapes: N images of the set, B of a batch, F features, C × H × W image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,9 +31,14 @@ class HeldOut:
     """Images that the model was not trained on; at most a batch of them is asked for at once."""
 
     count: int
-    resolution: int  # pixels a side
-    read: Callable[[range], Tensor]  # numbers below `count` → uint8 B × C × H × W
+    """Damaged ones included."""
+    resolution: int
+    """Pixels a side."""
+    read: Callable[[range], tuple[Sequence[int], Tensor]]
+    """Numbers below `count` → those whose images are not damaged, and these, uint8 B × C × H × W.
+    The same ones on every rank that asks."""
     references: References | None = None
+    """Where features lie between evaluations."""
 
 
 class RealFeatures:
@@ -64,14 +69,17 @@ class RealFeatures:
                 self._kept[features.name] = rows.gathered(self._reduce).float()
         return self._kept.get(features.name)
 
-    def gathered(self, features: Features, rows: FeatureRows) -> Tensor:
-        """The features of all ranks' `rows`, or the known ones: N × F, float64."""
+    def gathered(self, features: Features, rows: FeatureRows, good_N: Tensor) -> Tensor:
+        """The features of all ranks' `rows`, or the known ones, where `good_N`: float64, … × F.
+
+        They are kept only if no image is damaged, for a damaged one may be mended.
+        """
         kept_NF = self._kept.get(features.name)
         if kept_NF is not None:
-            return kept_NF.double()
+            return kept_NF.double()[good_N]
         feature_NF = rows.gathered(self._reduce)
-        if features.sha256 is not None:
+        if features.sha256 is not None and bool(good_N.all()):
             self._kept[features.name] = feature_NF.float()
             if self._references is not None:
                 self._references.save(features, feature_NF.float())
-        return feature_NF
+        return feature_NF[good_N]

@@ -1,6 +1,7 @@
 """The figures of a finished run: in this process, or over a group of workers."""
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +14,22 @@ from rich.progress import Progress, track
 from cluster.collectives import all_reduce_sum, gather_objects, rank, world_size
 from cluster.config import ClusterConfig, MetricsConfig
 from cluster.group import WorkerGroup
+from cluster.quarantine import RunQuarantine
 from cluster.storage import open_store
 from datasets.index import Index
+from datasets.quarantine import Record
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation import Evaluator, Share, Watch
 from ganinv.latent_scale import active_elements, latent_entropy_nats
 from ganinv.model import best_device
+from ganinv.seams import BadSample, Store
 from launch.evaluating import conditions, held_out_images
 from launch.features import FeatureNetworks
 from launch.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
 from launch.trained import Trained, load_trained
 from launch.watching import run_worker
 
+log = logging.getLogger(__name__)
 POLL_S = 0.3
 
 
@@ -123,7 +128,8 @@ def _evaluate(
     _check_same_checkpoint(storage, trained)
     _check_data(storage, trained, index)
     model = trained.model.to(device)
-    held_out = held_out_images(data, index, options.samples)
+    record = _recording(run) if options.record else None
+    held_out = held_out_images(data, index, options.samples, trained.config.data, record)
     networks = FeatureNetworks(options, device).of(
         model, feature_block=trained.config.network.feature_block, origin=trained.manifest.name
     )
@@ -152,6 +158,21 @@ def _evaluate(
             "workers": world_size(),
         },
     )
+
+
+def _recording(run: Store) -> Record:
+    """Keeps damaged held-out images beside the run, which may be read-only."""
+    kept, seen = RunQuarantine(run), list[BadSample]()
+
+    def record(sample: BadSample) -> Sequence[BadSample]:
+        seen.append(sample)
+        try:
+            return kept.record(sample)
+        except StorageError as error:
+            log.warning("%s is not recorded as damaged: %s", sample.key, error)
+            return seen
+
+    return record
 
 
 def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.evaluation_log import write_record
+from datasets.config import LoaderConfig
 from datasets.index import Index
-from datasets.loader import read_samples
+from datasets.quarantine import Quarantine, Record, listed_samples
 from datasets.reference import ReferenceFeatures
+from datasets.samples import read_good_images
 from ganinv.evaluation import Evaluator, Share
 from ganinv.held_out import HeldOut
 from ganinv.loop import Row
@@ -18,13 +20,21 @@ from launch.features import FeatureNetworks
 from launch.schema import RunConfig
 
 
-def held_out_images(data: Store, index: Index, most: int) -> HeldOut:
-    """The first of the split `test`, at most so many, with the features that lie beside them."""
+def held_out_images(
+    data: Store, index: Index, most: int, loading: LoaderConfig, record: Record | None = None
+) -> HeldOut:
+    """The first of the split `test`, at most so many, with the features that lie beside them.
+
+    Damaged ones are left aside, up to the limits of `loading`; `record` keeps them for the run.
+    """
     count = min(most, index.samples("test"))
+    quarantine = Quarantine(
+        loading.most_bad(index.images), listed=listed_samples(data, index), record=record
+    )
     return HeldOut(
         count=count,
         resolution=index.resolution,
-        read=lambda numbers: read_samples(data, index, "test", numbers.start, len(numbers))[0],
+        read=lambda numbers: read_good_images(data, index, "test", numbers, quarantine),
         references=ReferenceFeatures(store=data, index=index, split="test", count=count),
     )
 
@@ -37,7 +47,9 @@ def conditions(
     images_seen: int,
     checkpoint: str | None,
 ) -> dict[str, Any]:
-    """All that figures depend on, and nothing that they do not: no times, places or workers."""
+    """All that the figures just taken depend on, and nothing that they do not: no times, places
+    or workers.
+    """
     return {
         "checkpoint": checkpoint,
         "images_seen": images_seen,
@@ -45,7 +57,8 @@ def conditions(
         "data_fingerprint": index.fingerprint,
         "split": "test",
         "resolution": index.resolution,
-        "real": evaluator.held_out.count,
+        "real": evaluator.held_out.count - evaluator.damaged,
+        "damaged": evaluator.damaged,
         "generated": evaluator.generated,
         "seed": evaluator.seed,
         "left_out": evaluator.left_out,
@@ -62,8 +75,16 @@ class Evaluation:
     """
 
     def __init__(
-        self, config: RunConfig, session: Session, *, data: Store, index: Index, run: Store
+        self,
+        config: RunConfig,
+        session: Session,
+        *,
+        data: Store,
+        index: Index,
+        run: Store,
+        record: Record | None = None,
     ) -> None:
+        """`record` keeps damaged held-out images for the run."""
         options = config.evaluate
         self._config = config
         self._session = session
@@ -71,7 +92,7 @@ class Evaluation:
         self._run = run
         self._networks = FeatureNetworks(options, session.device)
         self._evaluator = Evaluator(
-            held_out_images(data, index, options.test_images),
+            held_out_images(data, index, options.test_images, config.data, record),
             generated=options.generated_images,
             seed=options.seed,
             share=Share(rank=rank(), world=world_size()),

@@ -15,9 +15,11 @@ def conditions_by_name(records: Sequence[Record]) -> dict[str, str]:
     if not records:
         return {}
     newest = max(records, key=lambda record: record["recorded"])
+    damaged = newest.get("damaged", 0)
+    held_out = f"the first {newest['real'] + damaged:,} of the split {newest['split']}"
     found = {
         "Evaluated": newest["checkpoint"] or f"while training, at {newest['images_seen']:,} images",
-        "Held-out images": f"the first {newest['real']:,} of the split {newest['split']}",
+        "Held-out images": held_out + (f", without {damaged} damaged ones" if damaged else ""),
         "Generated images": f"{newest['generated']:,}, seed {newest['seed']}",
     }
     for name, network in newest["features"].items():

@@ -12,10 +12,10 @@ from cluster.evaluation_log import read_records
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
-from datasets.loader import read_samples
 from ganinv.errors import ConfigError, DataError
 from launch.arguments import parse
 from launch.config import read_sections
+from launch.evaluating import held_out_images
 from launch.page import Page, render
 from launch.page_facts import config_yaml, evaluated_on, facts, headlines
 from launch.page_pictures import Section
@@ -132,4 +132,5 @@ def held_out_of(
     if not available:
         reason = f"No held-out images: {url} has no split 'test'."
         return index, HeldOut(images_BCHW=none, missing=reason)
-    return index, HeldOut(images_BCHW=read_samples(data, index, "test", 0, available)[0])
+    held_out = held_out_images(data, index, available, trained.config.data)
+    return index, HeldOut(images_BCHW=held_out.read(range(available))[1])

@@ -26,6 +26,7 @@ from cluster.write_behind import WriteBehind
 from datasets.index import Index
 from datasets.loader import ShardBatches
 from datasets.mix import DataSet
+from datasets.quarantine import Record
 from ganinv import networks, objectives
 from ganinv.loop import run
 from ganinv.seams import BadSample, Store
@@ -90,7 +91,10 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
             forget_after(storage, session.images_seen)
         logs = opened.enter_context(closing(WriteBehind(storage)))
         watcher = Watcher(exporter, directory, logs, session.images_seen)
-        evaluation = Evaluation(config, session, data=data, index=index, run=logs)
+        record = _recording(storage, exporter)
+        evaluation = Evaluation(
+            config, session, data=data, index=index, run=logs, record=record
+        )
 
         def reduce(total: Tensor) -> Tensor:
             with exporter.timed("communicate"):
@@ -120,7 +124,7 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
             session,
             config.train,
             split_batch(config.train, world_size()),
-            source=_source(config, data_sets, storage, exporter),
+            source=_source(config, data_sets, record),
             reduce=reduce,
             observer=watcher,
             save=save,
@@ -159,16 +163,19 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 
-def _source(
-    config: RunConfig, data_sets: Sequence[DataSet], storage: Store, exporter: Exporter
-) -> ShardBatches:
-    """This rank's share of the batches; damaged samples are counted, and kept beside the run."""
+def _recording(storage: Store, exporter: Exporter) -> Record:
+    """Counts damaged samples, and keeps them beside the run."""
     kept = RunQuarantine(storage)
 
     def record(sample: BadSample) -> list[BadSample]:
         exporter.quarantined()
         return kept.record(sample)
 
+    return record
+
+
+def _source(config: RunConfig, data_sets: Sequence[DataSet], record: Record) -> ShardBatches:
+    """This rank's share of the batches."""
     return ShardBatches(
         data_sets,
         "train",

@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.build import build
 from datasets.build_report import BuildReport
 from datasets.folder import folder_source
-from datasets.loader import read_samples
+from datasets.samples import read_samples
 from datasets.source import BuildOptions, Sample, Source
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams import Store

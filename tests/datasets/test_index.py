@@ -15,7 +15,7 @@ from PIL import Image
 
 from datasets.existing import index_existing
 from datasets.index import Index, check_sizes
-from datasets.loader import read_samples
+from datasets.samples import read_samples
 from datasets.shards import load_table
 from datasets.verify import verify
 from ganinv.errors import DataError

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from datasets.config import LoaderConfig
-from datasets.loader import ShardBatches, read_samples
+from datasets.loader import ShardBatches
 from datasets.mix import DataSet
+from datasets.samples import read_samples
 from datasets.windows import window_samples
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.seams import Batch, Position

@@ -161,3 +161,35 @@ def test_bytes_to_signed_and_back_is_exact() -> None:
     assert torch.equal(to_bytes(to_signed(every_byte)), every_byte)
     assert to_signed(every_byte)[[0, 255]].tolist() == [-1.0, 1.0]
     assert to_bytes(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_damaged_images_are_as_if_they_had_never_been_there() -> None:
+    """Whether features are known or not, and whatever batches they fall into."""
+    gan, references = model(), KeptFeatures()
+    networks = [CountedFeatures().features(), pixel_features()]
+    part = evaluator(11, 7, references, damaged={3, 4, 5, 9})
+    found = part.figures(gan, networks)
+    assert part.damaged == 4
+    assert not references.kept, "features without some images were kept as those of all"
+    whole = evaluator(11, 7, references)
+    whole.figures(gan, networks)
+    assert whole.damaged == 0
+    assert set(references.kept) == {"counted"}
+    known = evaluator(11, 7, references, damaged={3, 4, 5, 9})
+    assert known.figures(gan, networks) == pytest.approx(found)
+
+    with torch.no_grad():
+        real = to_signed(images([0, 1, 2, 6, 7, 8, 10]))
+        psnr_db_B = psnr_db(real, gan.reconstruct(real))
+        fake = gan.decode(gan.prior(range(7), SEED))
+    extract = networks[0].extract
+    distance = frechet.METRIC.measure(extract(to_bytes(real)), extract(to_bytes(fake)), seed=0)
+    assert found["eval/psnr_db_test"] == pytest.approx(float(psnr_db_B.mean()), rel=1e-6)
+    assert found["eval/fd_counted"] == pytest.approx(distance["fd"], rel=1e-3)
+
+
+def test_a_set_of_which_nothing_is_left_has_no_figures_of_its_own() -> None:
+    gan = model()
+    found = evaluator(6, 7, damaged=range(6)).figures(gan, [pixel_features()])
+    assert not {"eval/psnr_db_test", "eval/fd_pixels"} & set(found)
+    assert math.isfinite(found["eval/psnr_db_generated"])

@@ -14,13 +14,15 @@ WORLDS = (1, 2, 3)
 # Held-out and generated images, in batches of four: none of them divides over the workers, and in
 # the last case there are fewer batches than workers.
 COUNTS = ((23, 18), (8, 13), (5, 4))
+DAMAGED = (1,)
 Figures = dict[str, float]
 
 
 def figures_in_groups() -> dict[tuple[int, tuple[int, int]], list[Figures]]:
     """What this rank gets in groups of the first 1, 2 and 3 ranks, of which it may be no part.
 
-    Twice each: the second time the features of held-out images are known.
+    Three times each: the second time the features of held-out images are known, and the third
+    time one of these images is damaged.
     """
     evaluation.BATCH = 4
     found = {}
@@ -40,8 +42,10 @@ def figures_in_groups() -> dict[tuple[int, tuple[int, int]], list[Figures]]:
             networks = [CountedFeatures().features(), own, pixel_features()]
             share = Share(rank=dist.get_rank(), world=world)
             found[world, counts] = [
-                evaluator(*counts, references, share=share, reduce=reduce).figures(gan, networks)
-                for _ in range(2)
+                evaluator(*counts, references, missing, share=share, reduce=reduce).figures(
+                    gan, networks
+                )
+                for missing in ((), (), DAMAGED)
             ]
     return found
 
@@ -56,7 +60,9 @@ def test_figures_do_not_depend_on_the_number_of_workers() -> None:
         )
         for world in WORLDS:
             for rank in range(world):
-                first, second = ranks[rank][world, counts]
+                first, second, damaged = ranks[rank][world, counts]
                 assert first == pytest.approx(expected, rel=1e-6, abs=1e-9)
                 assert second == first
                 assert first == ranks[0][world, counts][0]
+                assert damaged == pytest.approx(ranks[0][1, counts][2], rel=1e-6, abs=1e-9)
+                assert damaged["eval/psnr_db_test"] != first["eval/psnr_db_test"]

@@ -19,7 +19,7 @@ from datasets import reference
 from datasets.avatars import AvatarSource
 from datasets.build import build
 from datasets.index import Index
-from datasets.loader import read_samples
+from datasets.samples import read_samples
 from datasets.source import BuildOptions
 from ganinv import evaluation
 from ganinv.errors import ConfigError, DataError, StorageError

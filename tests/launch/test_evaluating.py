@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from cluster.evaluation_log import read_records
+from cluster.quarantine import RunQuarantine, quarantined
+from datasets.shards import load_table
 from launch.evaluating import Evaluation
 from tests.support.made_runs import MadeRun, make_run
 
@@ -54,3 +56,35 @@ def test_a_data_set_without_held_out_images_has_figures_of_generated_ones(
     row = evaluation(none)()
     assert {"eval/psnr_db_generated", "eval/enc"} < set(row)
     assert not {"eval/psnr_db_test", "eval/fd_pixels"} & set(row)
+
+
+def test_a_damaged_held_out_image_is_left_aside_named_and_counted(
+    made: MadeRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    (shard, *_) = made.index.splits["test"]
+    member = load_table(made.data, shard)[3]
+    tar = bytearray(made.data.read(shard.name))
+    tar[member.image_start + member.image_bytes // 2] ^= 1
+    made.session.images_seen = 96
+    whole = evaluation(made)()
+    good = made.data.read(shard.name)
+    made.data.write(shard.name, bytes(tar))
+    try:
+        record = RunQuarantine(made.store).record
+        damaged = Evaluation(
+            made.config,
+            made.session,
+            data=made.data,
+            index=made.index,
+            run=made.store,
+            record=record,
+        )
+        row, again = damaged(), damaged()
+    finally:
+        made.data.write(shard.name, good)
+    assert row == again
+    assert row["eval/psnr_db_test"] != whole["eval/psnr_db_test"]
+    assert row["eval/psnr_db_generated"] == whole["eval/psnr_db_generated"]
+    assert [sample.key for sample in quarantined(made.store)] == [member.key]
+    assert caplog.text.count(f"image '{member.key}'") == 1
+    assert [r["real"] for r in read_records(made.store) if r["damaged"] == 1] == [19]

@@ -105,7 +105,7 @@ def test_damaged_images_are_named_and_too_many_end_the_run(tmp_path: Path, data_
     done = launch(*train(str(run), str(copy), "data.max_quarantined=2"))
     assert done.returncode == 3, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    assert "quarantined, another sample takes its place: image '" in done.stdout
+    assert "quarantined, and not used: image '" in done.stdout
     assert "data.max_quarantined_ratio allow" in done.stderr
     kept = quarantined(open_store(str(run)))
     assert len(kept) >= 2

@@ -1,5 +1,6 @@
 """Evaluations of tiny models on random images."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +23,10 @@ def model(**changes: Any) -> InvertibleGan:
     return InvertibleGan(**(whole | changes))
 
 
-def images(numbers: range, resolution: int = 16) -> Tensor:
+def images(numbers: Sequence[int], resolution: int = 16) -> Tensor:
     source = RandomImages(global_batch=1, resolution=resolution)
-    return torch.stack([source.image(number) for number in numbers])
+    none = torch.zeros(0, 3, resolution, resolution, dtype=torch.uint8)
+    return torch.stack([source.image(number) for number in numbers]) if numbers else none
 
 
 @dataclass
@@ -57,7 +59,17 @@ class KeptFeatures:
 
 
 def evaluator(
-    held_out: int, generated: int, references: References | None = None, **more: Any
+    held_out: int,
+    generated: int,
+    references: References | None = None,
+    damaged: Collection[int] = (),
+    **more: Any,
 ) -> Evaluator:
-    there = HeldOut(count=held_out, resolution=16, read=images, references=references)
+    """`damaged`: numbers of held-out images that cannot be read."""
+
+    def read(numbers: range) -> tuple[list[int], Tensor]:
+        good = [number for number in numbers if number not in damaged]
+        return good, images(good)
+
+    there = HeldOut(count=held_out, resolution=16, read=read, references=references)
     return Evaluator(there, generated=generated, seed=SEED, **more)
