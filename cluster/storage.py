@@ -12,17 +12,21 @@ from ganinv.storage_names import check_endpoint, parse_url
 def open_store(
     url: str, *, endpoint_url: str | None = None, patience: Patience | None = None
 ) -> Store:
-    """The store at a directory, `file:///DIRECTORY` or `s3://BUCKET/PREFIX`.
+    """The store at a directory, `file:///DIRECTORY`, `s3://BUCKET/PREFIX` or any URL of fsspec's.
 
     Nothing is contacted or created yet. S3 credentials come from the environment or the cloud's
     own chain; without `endpoint_url` the endpoint is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or
     AWS's own; with `patience` what failed in passing is tried again there. Stores pickle, survive
     a fork and may be used from several threads. Raises ConfigError for a URL or an endpoint that
-    cannot be right.
+    cannot be right, and for a scheme whose driver is not installed.
     """
     address = parse_url(url)
     if address.scheme == "file":
         return LocalStore(address.root)
+    if address.scheme != "s3":
+        from cluster.storage_fsspec import FsspecStore
+
+        return FsspecStore(f"{address.scheme}://{address.root}")
     # Imported here because s3fs costs most of a second, which runs on directories need not pay.
     from cluster.storage_s3 import S3Store
 
@@ -65,12 +69,14 @@ def _demand_refusal(store: Store, taken: str) -> None:
         store.write_if_absent(taken, b"second")
     except StorageExistsError:
         return
-    _demand(False, store, "conditional writes (If-None-Match: *) overwrite what is there")
+    _demand(
+        False, store, "writes on condition that nothing is there (If-None-Match: *) overwrite it"
+    )
 
 
 def _demand(kept: bool, store: Store, otherwise: str) -> None:
     if not kept:
         raise StorageError(
-            f"{store.url} cannot hold a run because {otherwise}; use a server that keeps S3's "
-            "consistency and conditional writes, such as AWS S3, Ceph RGW or SeaweedFS"
+            f"{store.url} cannot hold a run because {otherwise}; use a store that keeps S3's "
+            "consistency and conditional writes, such as AWS S3, Ceph RGW, SeaweedFS, gs:// or az://"
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganinv.errors import ConfigError, StorageError, StorageMissingError
+from ganinv.filesystems import open_filesystem
 from ganinv.seams import Entries, Entry
 from ganinv.storage_names import check_endpoint, check_name, parse_url
 
@@ -58,15 +59,20 @@ class Place:
 
 
 def open_place(url: str, endpoint_url: str | None) -> Place:
-    """The place at a directory, `file:///DIRECTORY` or `s3://BUCKET/PREFIX`; contacts nothing yet.
+    """The place at a directory, a `file:///` or `s3://` URL, or any other one of fsspec's.
 
-    Raises `ConfigError` for a URL or an endpoint that cannot be right, and for s3:// without s3fs.
+    Raises `ConfigError` for a URL or an endpoint that cannot be right, or a missing driver.
     """
     from fsspec.implementations.local import LocalFileSystem
 
     address = parse_url(url)
     if address.scheme == "file":
         return Place(address.root, address.root, LocalFileSystem(), (OSError,))
+    if address.scheme != "s3":
+        filesystem, root = open_filesystem(url)
+        return Place(
+            url.rstrip("/"), root, filesystem, (Exception,)
+        )  # drivers raise what they like
     try:
         from aiohttp import ClientError as TransferError
         from botocore.exceptions import BotoCoreError, ClientError

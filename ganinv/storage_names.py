@@ -10,6 +10,13 @@ from urllib.parse import unquote, urlsplit
 from ganinv.errors import ConfigError, StorageError
 
 SCHEMES = ("file", "s3")
+# Those of fsspec that wrap other filesystems, hold no files to write, or go to S3 by another way.
+_NO_STORES = {
+    *("arrow_hdfs", "async_wrapper", "asyncwrapper", "asynclocal", "blockcache", "cached", "data"),
+    *("dir", "dvc", "filecache", "gdrive", "generic", "gist", "git", "github", "http", "https"),
+    *("jlab", "jupyter", "libarchive", "pyscript", "reference", "root", "s3a", "simplecache"),
+    *("tar", "wandb", "zip"),
+}
 # Files that a local store has not finished; reserved, so that no object can be mistaken for one.
 TEMPORARY_PREFIX = ".unfinished-"
 # S3 allows 3 to 63 of these; capitals and underscores are left over from its early years.
@@ -21,11 +28,12 @@ class Address:
     """A store's URL, taken apart."""
 
     scheme: str
-    """One of `SCHEMES`."""
+    """One of `SCHEMES`, or another one that fsspec knows."""
     bucket: str
-    """The bucket of an s3 URL; empty for a directory."""
+    """The bucket of an s3 URL; empty for anything else."""
     root: str
-    """An absolute path for a directory; for s3 the keys' common prefix, without outer slashes."""
+    """An absolute path for a directory; for s3 the keys' common prefix, without outer slashes; for
+    other schemes all that follows them."""
 
 
 def parse_url(url: str) -> Address:
@@ -39,12 +47,35 @@ def parse_url(url: str) -> Address:
         return _parse_file(url, rest)
     if scheme == "s3":
         return _parse_s3(url, rest)
+    if scheme in other_schemes():
+        return _parse_other(url, scheme, rest)
     nearest = get_close_matches(scheme.lower(), SCHEMES, n=1, cutoff=0.4)
     hint = f"; did you mean {nearest[0]}://?" if nearest else ""
     raise ConfigError(
         f"storage scheme {scheme}:// is not supported; "
-        f"use a directory, file:///DIRECTORY or s3://BUCKET/PREFIX{hint}"
+        f"use a directory, file:///DIRECTORY, s3://BUCKET/PREFIX or, with its driver, a scheme of "
+        f"fsspec such as gs:// or az://{hint}"
     )
+
+
+def other_schemes() -> set[str]:
+    """The schemes of fsspec, installed or not, whose filesystems can be stores."""
+    from fsspec.registry import known_implementations
+
+    return set(known_implementations) - {*_NO_STORES, *SCHEMES}
+
+
+def _parse_other(url: str, scheme: str, rest: str) -> Address:
+    # It may be a secret, so it is not echoed.
+    if re.match(r"[^/]*:[^/]*@", rest):
+        raise ConfigError(
+            f"a {scheme}:// storage URL must not carry a password; remove it, and put it where the "
+            "filesystem's driver looks for credentials"
+        )
+    root = rest.rstrip("/")
+    if problem := _problem(root.lstrip("/")):
+        raise ConfigError(f"{url} cannot be a store because what follows the scheme {problem}")
+    return Address(scheme=scheme, bucket="", root=root)
 
 
 def _parse_path(path: str) -> Address:

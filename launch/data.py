@@ -60,12 +60,11 @@ def main(argv: list[str]) -> int:
 
 def _build(arguments: Arguments, words: BuildWords, at_endpoint: OpenStore) -> int:
     out = console(arguments.as_json)
-    options = words.build_options()
     store = at_endpoint(words.url)
     with counting(out) as watching:
         inputs = Inputs(open_store=at_endpoint, watching=watching)
-        source = find_source(arguments.names[0], options, inputs)
-        index = build(source, store, options, watching("images"))
+        source = find_source(arguments.names[0], words, inputs)
+        index = build(source, store, words, watching("images"))
     _tell(BuildReport.load(store), out)
     return _describe(arguments, index, store)
 

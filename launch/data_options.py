@@ -1,43 +1,16 @@
 """What may be typed after `python -m launch data VERB`, and what its help says."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from datasets.finding import source_names
 from datasets.source import BuildOptions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildWords:
-    """Options of `data build`; see `BuildOptions`."""
+class BuildWords(BuildOptions):
+    """Options of `data build`."""
 
-    url: str  # directory, file:// or s3://BUCKET/PREFIX
-    input: str | None = None  # directory or URL that celeba, ffhq, lsun … read
-    images: int | None = None
-    resolution: int | str = 32  # pixels a side, or WIDTHxHEIGHT
-    resize: str = "crop"  # or stretch
-    seed: int = 0
-    shard_bytes: int = 64 * 2**20
-    attributes: str | None = None  # CSV or JSONL with a column `file`, for folders
-    image_column: str | None = None  # of Parquet and Arrow files
-    max_unreadable: float = 0.01  # ratio of images that may be skipped
-    drop_duplicates: bool = False
-    workers: int | None = None  # processes; one a core
-
-    def build_options(self) -> BuildOptions:
-        return BuildOptions(
-            images=self.images,
-            resolution=self.resolution,
-            resize=self.resize,
-            seed=self.seed,
-            shard_bytes=self.shard_bytes,
-            input=self.input,
-            attributes=Path(self.attributes) if self.attributes else None,
-            image_column=self.image_column,
-            max_unreadable=self.max_unreadable,
-            drop_duplicates=self.drop_duplicates,
-            workers=self.workers,
-        )
+    url: str  # directory, file://, s3://BUCKET/PREFIX, gs://, az:// …
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +65,7 @@ and Arrow files) also take a URL there. docs/data.md says where people get the o
 The same command goes on where an interrupted one stopped, and leaves finished shards alone.
 
 options:
-  data.url=URL              where the shards go: a directory, file:// or s3://
+  data.url=URL              where the shards go: a directory, file://, s3://, gs://, az:// …
   data.images=N             so many, spread evenly; without it all of them (avatars: 8192)
   data.resolution=PX        pixels a side, or WIDTHxHEIGHT (the networks take squares)
   data.resize=crop|stretch  the centre of each photograph, or all of it out of shape

@@ -117,7 +117,7 @@ def _build(node: DictConfig, path: str, problems: list[str]) -> Any:
     try:
         return OmegaConf.to_object(node)
     except ConfigError as error:
-        problems.append(f"{path}.{error}")
+        problems.append(f"{path}.{str(error).removeprefix(f'{path}.')}")
     except (OmegaConfBaseException, ValueError) as error:
         problems.append(f"{path}: {reason(error)}")
     return None

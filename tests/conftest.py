@@ -52,9 +52,15 @@ def s3_store_url(s3_environment: dict[str, str]) -> str:
     return f"s3://{BUCKET}/{uuid4().hex}"
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.integration)])
+@pytest.fixture(
+    params=["local", "memory", "fsspec", pytest.param("s3", marks=pytest.mark.integration)]
+)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An empty store, once on a directory and once on S3."""
+    """An empty store: on a directory, on two filesystems by way of fsspec, and on S3."""
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
+    if request.param == "memory":
+        return open_store(f"memory://{uuid4().hex}")
+    if request.param == "fsspec":
+        return open_store(f"local://{tmp_path}/store")
     return open_store(request.getfixturevalue("s3_store_url"))

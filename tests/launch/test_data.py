@@ -112,3 +112,12 @@ def test_a_killed_build_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
     options = BuildOptions(images=800, resolution=16, workers=1)
     build(AvatarSource(options), open_store(str(whole)), options)
     assert _contents(killed) == _contents(whole)
+
+
+def test_values_outside_their_range_are_named_together_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    words = [f"data.url={tmp_path}/new", "data.resolution=x", "data.workers=0"]
+    with pytest.raises(ConfigError, match=r"^data\.resolution=x is neither .*; data\.workers=0"):
+        data.main(["build", "avatars", *words])
+    assert not (tmp_path / "new").exists()
