@@ -47,21 +47,22 @@ def fetch(store: Store, pieces: Sequence[Piece]) -> list[bytes]:
     """The bytes of each piece, in order, by one call of `read_ranges` for all of them."""
     by_place = sorted(range(len(pieces)), key=lambda i: (pieces[i].shard.name, pieces[i].start))
     ranges: list[Range] = []
-    range_of: dict[int, int] = {}
+    place_of = [(0, 0)] * len(pieces)  # number of the range, and where it starts
+    name, first, last = "", 0, 0
     for i in by_place:
         shard, start, end = pieces[i]
-        last = ranges[-1] if ranges else None
-        if last and last.name == shard.name and start - last.end <= _MAX_GAP_BYTES:
-            ranges[-1] = last._replace(end=max(last.end, end))
+        if shard.name == name and start - last <= _MAX_GAP_BYTES:
+            last = max(last, end)
+            ranges[-1] = Range(name, first, last)
         else:
-            ranges.append(Range(shard.name, start, end))
-        range_of[i] = len(ranges) - 1
+            name, first, last = shard.name, start, end
+            ranges.append(Range(name, first, last))
+        place_of[i] = len(ranges) - 1, first
     data = store.read_ranges(ranges)
-    found = []
-    for i, piece in enumerate(pieces):
-        offset = ranges[range_of[i]].start
-        found.append(data[range_of[i]][piece.start - offset : piece.end - offset])
-    return found
+    return [
+        data[number][piece.start - first : piece.end - first]
+        for piece, (number, first) in zip(pieces, place_of, strict=True)
+    ]
 
 
 def read_encoded(
@@ -71,9 +72,8 @@ def read_encoded(
     pieces = [Piece(s, m.image_start, m.image_start + m.image_bytes) for s, m in wanted]
     if attributes:
         pieces += [Piece(s, m.json_start, m.json_start + m.json_bytes) for s, m in wanted]
-    found = fetch(store, [piece for piece in pieces if piece.end > piece.start])
-    rest = iter(found)
-    texts = [next(rest) if piece.end > piece.start else b"" for piece in pieces]
+    found = iter(fetch(store, [piece for piece in pieces if piece.end > piece.start]))
+    texts = [next(found) if piece.end > piece.start else b"" for piece in pieces]
     texts += [b""] * (2 * len(wanted) - len(texts))
     pairs = zip(texts[: len(wanted)], texts[len(wanted) :], strict=True)
     return [Encoded(s, m, *pair) for (s, m), pair in zip(wanted, pairs, strict=True)]

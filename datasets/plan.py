@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ganinv.errors import ConfigError
 
 _SHARDS, _WINDOWS = 0, 1  # purposes of random numbers
 _UINT64_MASK = 2**64 - 1
+
+T = TypeVar("T")
 
 
 class Span(NamedTuple):
@@ -109,7 +111,12 @@ class Plan:
             for span in self.window(epoch, slot, window)
             for sample in range(span.first, span.first + span.samples)
         ]
-        return [places[i] for i in self._permutation(epoch, slot, window, len(places))]
+        return self.shuffled(epoch, slot, window, places)
+
+    def shuffled(self, epoch: int, slot: int, window: int, samples: Sequence[T]) -> list[T]:
+        """All samples of a window, given as its spans have them, in the order of their steps."""
+        order = self._permutation(epoch, slot, window, len(samples))
+        return [samples[i] for i in order.tolist()]
 
     def _bounds(self, slot: int, window: int) -> tuple[int, int]:
         """The first position of a window, and the number of its samples."""

@@ -74,7 +74,7 @@ def locate(
     for shard in index.splits[split]:
         inside = range(max(first - start, 0), min(end - start, shard.samples))
         if inside:
-            table = load_table(store, shard)
-            found += [(shard, table[i]) for i in inside]
+            members = load_table(store, shard).members(inside.start, len(inside))
+            found += [(shard, member) for member in members]
         start += shard.samples
     return found

@@ -145,7 +145,7 @@ def dump_table(members: Sequence[Member]) -> bytes:
 
 
 class Table:
-    """The members that `dump_table` wrote; each is parsed as it is asked for.
+    """The members that `dump_table` wrote; runs of them are parsed as they are asked for.
 
     A loader holds a table per slot and needs a window of it: parsed, the tables of large shards
     would be most of its memory, and of the time that it takes to go on.
@@ -158,11 +158,16 @@ class Table:
     def __len__(self) -> int:
         return len(self._ends)
 
-    def __getitem__(self, number: int) -> Member:
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        start = self._ends[number - 1] + 1 if number else 0
-        return Member(*json.loads(self._data[start : self._ends[number]]))
+    def members(self, first: int, count: int) -> list[Member]:
+        """Members `first` up to, not including, `first + count`."""
+        if not 0 <= first <= first + count <= len(self):
+            raise IndexError((first, count))
+        if not count:
+            return []
+        start = self._ends[first - 1] + 1 if first else 0
+        lines = self._data[start : self._ends[first + count - 1]]
+        # Lines hold no others, and one call for all of them is several times faster.
+        return [Member(*row) for row in json.loads(b"[%b]" % lines.replace(b"\n", b","))]
 
     def __iter__(self) -> Iterator[Member]:
-        return (self[number] for number in range(len(self)))
+        return iter(self.members(0, len(self)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datasets.decoding import Draw
 from datasets.fetch import read_encoded
 from datasets.index import Index
-from datasets.plan import Plan
+from datasets.plan import Plan, Span
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard, load_table
 from datasets.source import Split
@@ -22,6 +22,8 @@ _MAX_WINDOW_SAMPLES = 256
 # read in vain.
 MOST_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
+# What a strand begins with, so that the first batch need not wait for whole windows.
+_FIRST_STEPS = 2
 
 # For each slot, what is left of its window.
 Columns = list[deque[Draw]]
@@ -53,29 +55,36 @@ class WindowReader:
     _tables: dict[int, Table] = field(default_factory=dict, init=False)
     """Those of the shards of the last window, by shard number."""
 
-    def read(self, epoch: int, window: int, skipped: int) -> Columns:
-        """The samples of a window in the order of their steps, without the first `skipped`."""
-        places_B = [self.plan.order(epoch, slot, window) for slot in self.slots]
-        self._load_tables({place.shard for places in places_B for place in places})
+    def read(self, epoch: int, window: int, skipped: int, end: int) -> Columns:
+        """The samples of a window for its steps `skipped` up to, not including, `end`."""
+        spans_B = [self.plan.window(epoch, slot, window) for slot in self.slots]
+        self._load_tables({span.shard for spans in spans_B for span in spans})
         orders_B = [
-            [(self.shards[p.shard], self._tables[p.shard][p.sample]) for p in places]
-            for places in places_B
+            self.plan.shuffled(epoch, slot, window, self._samples(spans))
+            for slot, spans in zip(self.slots, spans_B, strict=True)
         ]
         # Asked once, for decoding threads may find more while this one reads.
-        good_B = [[self._is_good(*sample) for sample in order] for order in orders_B]
+        good_B = [[self._is_good(*sample) for sample in order[skipped:end]] for order in orders_B]
         wanted = [
-            order[at]
+            sample
             for order, good in zip(orders_B, good_B, strict=True)
-            for at in range(skipped, len(order))
-            if good[at]
+            for sample, is_good in zip(order[skipped:end], good, strict=True)
+            if is_good
         ]
         found = iter(read_encoded(self.store, wanted, attributes=self.attributes))
         return [
             deque(
-                Draw(order, at, next(found) if good[at] else None)
-                for at in range(skipped, len(order))
+                Draw(order, at, next(found) if is_good else None)
+                for at, is_good in enumerate(good, skipped)
             )
             for order, good in zip(orders_B, good_B, strict=True)
+        ]
+
+    def _samples(self, spans: Sequence[Span]) -> list[tuple[Shard, Member]]:
+        return [
+            (self.shards[span.shard], member)
+            for span in spans
+            for member in self._tables[span.shard].members(span.first, span.samples)
         ]
 
     def _load_tables(self, needed: set[int]) -> None:
@@ -104,6 +113,7 @@ class Strand:
         mean_bytes = sum(s.size_bytes for s in shards) / sum(s.samples for s in shards)
         affordable = int(most_bytes / (mean_bytes * len(reader.slots)))
         self._most_steps = min(MOST_STEPS_AHEAD + plan.window_samples, affordable)
+        self._first = step
         self._to_read = step
         self._taken = step
         self._ahead: deque[Future[Columns]] = deque()
@@ -115,11 +125,15 @@ class Strand:
             plan = self._reader.plan
             epoch, step = divmod(self._to_read, plan.steps)
             window, skipped = divmod(step, plan.window_samples)
-            end = min((window + 1) * plan.window_samples, plan.steps)
+            start = window * plan.window_samples
+            end = min(start + plan.window_samples, plan.steps)
+            if self._to_read == self._first:
+                end = min(step + _FIRST_STEPS, end)
             nothing_ahead = self._to_read == self._taken
             if not nothing_ahead and self._to_read + end - step - self._taken > self._most_steps:
                 return
-            self._ahead.append(self._executor.submit(self._reader.read, epoch, window, skipped))
+            read = self._reader.read
+            self._ahead.append(self._executor.submit(read, epoch, window, skipped, end - start))
             self._to_read += end - step
 
     def is_ready(self) -> bool:

@@ -14,7 +14,7 @@ from datasets.verify import verify, write_quarantine
 def _damage_image(faces: Any, shard_number: int, number: int) -> str:
     """Overwrite pixels of a sample; returns its key."""
     shard = faces.index.splits["train"][shard_number]
-    victim = load_table(faces.store, shard)[number]
+    (victim,) = load_table(faces.store, shard).members(number, 1)
     tar = bytearray(faces.store.read(shard.name))
     tar[victim.image_start + 40 : victim.image_start + 60] = bytes(20)
     faces.store.write(shard.name, bytes(tar))
@@ -62,7 +62,7 @@ def test_another_image_in_the_place_of_one_is_noticed(faces_copy: Any) -> None:
     """It can be decoded, and its attributes are those of the one before: only a sum tells."""
     store, index = faces_copy.store, faces_copy.index
     shard = index.splits["train"][0]
-    table = load_table(store, shard)
+    table = list(load_table(store, shard))
     sizes = [member.image_bytes for member in table]
     a, b = next((i, j) for j, n in enumerate(sizes) for i in range(j) if sizes[i] == n)
     tar = bytearray(store.read(shard.name))

@@ -69,7 +69,7 @@ def test_damage_is_listed_and_quarantined(
     _run(capsys, "build", "avatars", url, "data.images=40", "data.resolution=8")
     store = open_store(str(tmp_path))
     shard = Index.load(store).splits["train"][0]
-    member = load_table(store, shard)[3]
+    member = list(load_table(store, shard))[3]
     tar = bytearray((tmp_path / shard.name).read_bytes())
     tar[member.image_start + 50] ^= 1
     (tmp_path / shard.name).write_bytes(tar)

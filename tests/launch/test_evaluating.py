@@ -62,7 +62,7 @@ def test_a_damaged_held_out_image_is_left_aside_named_and_counted(
     made: MadeRun, caplog: pytest.LogCaptureFixture
 ) -> None:
     (shard, *_) = made.index.splits["test"]
-    member = load_table(made.data, shard)[3]
+    member = list(load_table(made.data, shard))[3]
     tar = bytearray(made.data.read(shard.name))
     tar[member.image_start + member.image_bytes // 2] ^= 1
     made.session.images_seen = 96

@@ -1,0 +1,157 @@
+"""How fast four readers are on the same images: ganinv, webdataset, MosaicML Streaming, LitData.
+
+Every measurement is a process of its own, and the readers take turns, so that a machine that
+becomes slower does so for all of them. A reader that is not installed is left out, and named.
+The others' packages change pinned versions; install them into an environment of their own:
+
+    python -m venv /tmp/readers && echo "$PWD/.venv/lib/python3.11/site-packages" \\
+        > /tmp/readers/lib/python3.11/site-packages/main.pth
+    /tmp/readers/bin/pip install -c constraints.txt mosaicml-streaming litdata
+    /tmp/readers/bin/python -m benchmarks.data_readers --in /tmp/readers/data --rounds 5
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reader_formats import WRITERS, signed_urls, upload
+from benchmarks.readers import MODULES, READERS, Job
+from benchmarks.results import machine, spread
+from cluster import seaweed
+
+BUCKET = "readers"
+TIMEOUT_S = 90
+Places = Mapping[tuple[str, str], Any]
+# Measure, where, workers. Going on is at 90 % of the data.
+CASES = (
+    ("raw", "local", 0),
+    ("decoded", "local", 0),
+    ("decoded", "local", 2),
+    ("decoded", "s3", 2),
+    ("seek", "local", 0),
+    ("resume", "local", 0),
+    ("resume", "local", 2),
+    ("resume", "s3", 2),
+)
+
+
+def installed() -> list[str]:
+    return [name for name in READERS if importlib.util.find_spec(MODULES[name])]
+
+
+def prepare(folder: Path, count: int) -> Places:
+    """(reader, local or s3) → the place of its data; what is there already is used again."""
+    places: dict[tuple[str, str], Any] = {}
+    for reader in installed():
+        if reader not in WRITERS:
+            continue
+        own, url = folder / f"{reader}-{count}", f"s3://{BUCKET}/{reader}-{count}"
+        if not (own / "done").exists():
+            WRITERS[reader](own, count)
+            upload(own, url)
+            (own / "done").touch()
+        places[reader, "local"], places[reader, "s3"] = str(own), url
+    tars = sorted(Path(places["ganinv", "local"]).glob("train/*.tar"))
+    names = [f"train/{tar.name}" for tar in tars]
+    places["webdataset", "local"] = [str(tar) for tar in tars]
+    places["webdataset", "s3"] = signed_urls(places["ganinv", "s3"], names)
+    return places
+
+
+def take(job: Job) -> dict[str, Any]:
+    """One measurement in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.readers", json.dumps(asdict(job))]
+    try:
+        done = subprocess.run(  # noqa: S603 (ourselves)
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {TIMEOUT_S} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        told = [line for line in lines if "Error" in line] or lines or ["no reason given"]
+        return {"failed": told[-1].strip()[:300]}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(places: Places, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All cases, one reader after the other, `rounds` times."""
+    rows = []
+    for turn in range(options.rounds):
+        for measure, where, workers in CASES:
+            if options.only and measure not in options.only:
+                continue
+            images = {"raw": options.images, "decoded": options.decoded}.get(
+                measure, options.images * 9 // 10
+            )
+            for reader in installed():
+                job = Job(
+                    reader=reader,
+                    measure=measure,
+                    place=places[reader, where],
+                    images=images,
+                    workers=workers,
+                )
+                row = {"reader": reader, "measure": measure, "where": where, "workers": workers}
+                rows.append({**row, "turn": turn, **take(job)})
+                print(json.dumps(rows[-1]), file=sys.stderr)
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per case and reader: images/s where many were read, else seconds."""
+    found = []
+    for measure, where, workers in CASES:
+        for reader in READERS:
+            case = {"reader": reader, "measure": measure, "where": where, "workers": workers}
+            own = [row for row in rows if case.items() <= row.items()]
+            good = [row for row in own if "failed" not in row]
+            if failed := [row["failed"] for row in own if "failed" in row]:
+                case["failed"] = failed[0]
+            if good:
+                case["seconds"] = spread([row["seconds"] for row in good])
+                case["images_per_s"] = spread([row["images"] / row["seconds"] for row in good])
+            if own:
+                found.append(case)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--in", dest="folder", type=Path, required=True, help="for the data")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--decoded", type=int, default=4000, help="images that are decoded")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="measures")
+    parser.add_argument("--rows", type=Path, help="append the measurements to this file, too")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        server = seaweed.start(options.folder / "s3", [BUCKET])
+        os.environ.update(server.environment())
+        os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name for it
+        os.environ["OMP_NUM_THREADS"] = "1"
+        rows = measure(prepare(options.folder, options.images), options)
+    finally:
+        seaweed.stop(options.folder / "s3")
+    if options.rows is not None:
+        with options.rows.open("a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        rows = [json.loads(line) for line in options.rows.read_text().splitlines()]
+    versions = {name: importlib.metadata.version(name) for name in installed() if name != "ganinv"}
+    absent = [name for name in READERS if name not in installed()]
+    found = {"versions": versions, "absent": absent, "images": options.images}
+    print(json.dumps({"machine": machine(), **found, "cases": summary(rows)}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

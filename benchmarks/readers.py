@@ -1,0 +1,249 @@
+"""One measurement of one reader, in a process of its own: ours, webdataset, MosaicML, LitData.
+
+All read the same JPEG files, in the format of each, decode them by the same function and stack
+them into the same batches. Imports and the making of data are not measured. Prints JSON.
+"""
+
+import importlib
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cluster.storage import open_store
+from cluster.storage_patience import Patience
+from datasets.config import LoaderConfig
+from datasets.fetch import read_encoded, stack_images
+from datasets.images import decode_image
+from datasets.index import Index
+from datasets.loader import ShardBatches
+from datasets.mix import DataSet
+from datasets.plan import Plan
+from datasets.quarantine import Quarantine
+from datasets.shards import load_table
+from datasets.windows import Strand, WindowReader, window_samples
+from ganinv.seams import Position
+
+RESOLUTION = 128
+BATCH = 16
+SEED = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is measured."""
+
+    reader: str
+    """Name of one of `READERS`."""
+    measure: str
+    """`raw`, `decoded`, `seek` or `resume`."""
+    place: Any
+    """Where the reader's data are, as it names them: a folder, a URL, a list of tars."""
+    images: int
+    """How many to read, or to go on after."""
+    workers: int
+    """Threads or processes that decode; 0: the caller does."""
+
+
+def collate(samples: Iterable[Mapping[str, Any]]) -> Tensor:
+    """What every reader but ours does in its workers: decode, and stack a batch."""
+    return stack_images([decode_image(s["jpg"], RESOLUTION, "an image") for s in samples])
+
+
+class Ours:
+    """Shuffled in windows, as in training."""
+
+    def __init__(self, job: Job) -> None:
+        self._store = open_store(job.place, patience=Patience(deadline_s=60))
+        self._index = Index.load(self._store)
+        self._job = job
+
+    def raw(self) -> Iterator[bytes]:
+        index, plan = self._index, self._plan()
+        with ThreadPoolExecutor(1) as executor:
+            reader = WindowReader(
+                store=self._store,
+                shards=index.splits["train"],
+                plan=plan,
+                slots=tuple(range(BATCH)),
+                attributes=False,
+                quarantine=Quarantine(0),
+            )
+            strand = Strand(reader, executor, 0, LoaderConfig().prefetch_bytes)
+            for _ in range(plan.steps):
+                strand.read_ahead()
+                yield from (draw.sample.image for draw in strand.take() if draw.sample)
+
+    def seek(self) -> bytes:
+        place = self._plan().sample(0, self._job.images // BATCH, 0)
+        shard = self._index.splits["train"][place.shard]
+        (member,) = load_table(self._store, shard).members(place.sample, 1)
+        return read_encoded(self._store, [(shard, member)])[0].image
+
+    def batches(self, done: int) -> Iterator[Tensor]:
+        source = ShardBatches(
+            [DataSet(store=self._store, index=self._index)],
+            "train",
+            seed=SEED,
+            global_batch=BATCH,
+            config=LoaderConfig(workers=self._job.workers),
+        )
+        start = Position(epoch=0, images=done // BATCH * BATCH)
+        with closing(source.batches(start)) as batches:
+            yield from (batch.images_BCHW for batch in batches)
+
+    def _plan(self) -> Plan:
+        return Plan(
+            shard_samples=[shard.samples for shard in self._index.splits["train"]],
+            seed=SEED,
+            global_batch=BATCH,
+            window_samples=window_samples(self._index, "train", BATCH),
+        )
+
+
+class WebDataset:
+    """In the order of the tars, which is the cheapest for it. It cannot go on anywhere but at the
+    start, so going on is skipping.
+    """
+
+    def __init__(self, job: Job) -> None:
+        wds = importlib.import_module("webdataset")
+        splitter = wds.split_by_worker
+        self._dataset = wds.WebDataset(job.place, shardshuffle=False, workersplitter=splitter)
+        self._job = job
+
+    def raw(self) -> Iterator[bytes]:
+        return (sample["jpg"] for sample in self._dataset)
+
+    def seek(self) -> bytes:
+        return next(islice(self.raw(), self._job.images, None))
+
+    def batches(self, done: int) -> Iterator[Tensor]:
+        # Skipped before decoding, by each worker its part.
+        share = done // max(1, self._job.workers)
+        skipping = self._dataset.compose(lambda samples: islice(samples, share, None))
+        return iter(_loader(skipping, self._job.workers))
+
+
+class Mosaic:
+    """MosaicML Streaming: shuffled, with a cache on local disk that is empty at first."""
+
+    def __init__(self, job: Job) -> None:
+        streaming = importlib.import_module("streaming")
+        streaming.base.util.clean_stale_shared_memory()
+        place = {"local": job.place}
+        if "://" in job.place:
+            place = {"remote": job.place, "local": tempfile.mkdtemp()}
+        self._dataset = streaming.StreamingDataset(
+            **place, shuffle=job.measure != "raw", shuffle_seed=SEED, batch_size=BATCH
+        )
+        self._loader = streaming.StreamingDataLoader
+        self._job = job
+
+    def raw(self) -> Iterator[bytes]:
+        return (self._dataset[i]["jpg"] for i in range(len(self._dataset)))
+
+    def seek(self) -> bytes:
+        return bytes(self._dataset[self._job.images]["jpg"])
+
+    def batches(self, done: int) -> Iterator[Tensor]:
+        loader = _loader(self._dataset, self._job.workers, self._loader)
+        if done:
+            loader.load_state_dict(self._dataset.state_dict(done, from_beginning=True))
+        return iter(loader)
+
+
+class LitData:
+    """Shuffled, with a cache on local disk that is empty at first."""
+
+    def __init__(self, job: Job) -> None:
+        litdata = importlib.import_module("litdata")
+        more = {"cache_dir": tempfile.mkdtemp()} if "://" in job.place else {}
+        self._dataset = litdata.StreamingDataset(
+            job.place, shuffle=job.measure != "raw", seed=SEED, **more
+        )
+        self._loader = litdata.StreamingDataLoader
+        self._job = job
+
+    def raw(self) -> Iterator[bytes]:
+        return (sample["jpg"] for sample in self._dataset)
+
+    def seek(self) -> bytes:
+        return bytes(self._dataset[self._job.images]["jpg"])
+
+    def batches(self, done: int) -> Iterator[Tensor]:
+        loader = _loader(self._dataset, self._job.workers, self._loader)
+        if done:
+            # What `state_dict` gives after so many batches, without reading them.
+            loader.load_state_dict(_litdata_state(loader, done))
+        return iter(loader)
+
+
+def _litdata_state(loader: Any, done: int) -> dict[str, Any]:
+    workers = max(1, loader.num_workers)
+    return {
+        "dataset": loader.dataset.state_dict(done, loader.num_workers, BATCH),
+        "current_epoch": 1,
+        "latest_worker_idx": (done // BATCH - 1) % workers,
+        "num_samples_yielded": done,
+    }
+
+
+def _loader(dataset: Any, workers: int, make: Any = torch.utils.data.DataLoader) -> Any:
+    return make(dataset, batch_size=BATCH, num_workers=workers, collate_fn=collate)
+
+
+MODULES = {
+    "ganinv": "datasets.loader",
+    "webdataset": "webdataset",
+    "mosaicml-streaming": "streaming",
+    "litdata": "litdata",
+}
+READERS: Mapping[str, Callable[[Job], Any]] = {
+    "ganinv": Ours,
+    "webdataset": WebDataset,
+    "mosaicml-streaming": Mosaic,
+    "litdata": LitData,
+}
+
+
+def measure(job: Job) -> dict[str, float]:
+    """Seconds, images and bytes of one measurement, with making the reader, without imports."""
+    for module in (MODULES[job.reader], "boto3", "cluster.storage_s3"):
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)
+    torch.set_num_threads(1)
+    started, cpu = time.perf_counter(), time.process_time()
+    reader = READERS[job.reader](job)
+    images = size_bytes = 0
+    if job.measure == "raw":
+        for data in islice(reader.raw(), job.images):
+            images, size_bytes = images + 1, size_bytes + len(data)
+    elif job.measure == "seek":
+        images, size_bytes = 1, len(reader.seek())
+    else:
+        batches = reader.batches(job.images if job.measure == "resume" else 0)
+        wanted = 1 if job.measure == "resume" else job.images // BATCH
+        for images_BCHW in islice(batches, wanted):
+            images, size_bytes = images + len(images_BCHW), size_bytes + images_BCHW.numel()
+    seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "cpu_seconds": time.process_time() - cpu,
+        "images": images,
+        "bytes": size_bytes,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Job(**json.loads(sys.argv[1])))))
