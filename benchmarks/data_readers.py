@@ -139,6 +139,7 @@ def main() -> None:
         server = seaweed.start(options.folder / "s3", [BUCKET])
         os.environ.update(server.environment())
         os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name for it
+        os.environ["AWS_ALLOW_HTTP"] = "true"  # LitData asks for it
         os.environ["OMP_NUM_THREADS"] = "1"
         rows = measure(prepare(options.folder, options.images), options)
     finally:
