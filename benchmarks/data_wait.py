@@ -1,8 +1,8 @@
 """How long training waits for data when S3 is slow and faulty: real server, one process a rank.
 
 Starts SeaweedFS and the fault proxy on loopback, makes shards, and lets every rank take a batch,
-"train" for a step's time, and take the next. Prints the part of the time that ranks waited, what
-was repeated and what was fetched, as JSON.
+"train" for a step's time, and take the next. Prints the part of the time that ranks waited (over
+all ranks of all repetitions), what was repeated and what was fetched, as JSON.
 
     python -m benchmarks.data_wait                         # 50 ms, 2 % each of 503, RST, cut bodies
     python -m benchmarks.data_wait --outage 60 --steps 500 # and a minute without any storage
@@ -23,6 +23,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import spread
 from benchmarks.smooth_noise import SmoothNoise
 from cluster import seaweed
 from cluster.counting import CountingStore
@@ -78,12 +79,22 @@ def outages(proxy: FaultProxy, seconds: float, ended: threading.Event) -> None:
 
 
 def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[str, Any]:
+    """`repeat` epochs, each by fresh processes, with other faults each time."""
     images = options.batch * (options.steps + 1) - 1
     build_options = BuildOptions(images=images, resolution=options.resolution)
-    store = open_store(URL)
-    index = build(SmoothNoise(images, options.resolution), store, build_options)
+    index = build(SmoothNoise(images, options.resolution), open_store(URL), build_options)
+    runs = [_run(options, server, seed) for seed in range(options.repeat)]
+    return {
+        "wait": spread([rank["wait"] for run in runs for rank in run["ranks"]]),
+        "every_sample_once": all(run["every_sample_once"] for run in runs),
+        "bytes_of_the_epoch": sum(shard.size_bytes for shard in index.splits["train"]),
+        "runs": runs,
+    }
+
+
+def _run(options: argparse.Namespace, server: seaweed.ObjectStore, seed: int) -> dict[str, Any]:
     faults = {"slow_down": 0.02, "reset": 0.02, "truncate": 0.02, "stall": 0.005, "stall_s": 20.0}
-    with fault_proxy(server.endpoint_url, seed=SEED, delay_s=0.05, **faults) as proxy:
+    with fault_proxy(server.endpoint_url, seed=seed, delay_s=0.05, **faults) as proxy:
         environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.url, "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "benchmarks.data_wait", *sys.argv[1:], "--rank"]
         ranks = [
@@ -103,7 +114,6 @@ def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[st
     return {
         "samples": len(keys),
         "every_sample_once": len(set(keys)) == len(keys) == options.steps * options.batch,
-        "bytes_of_the_epoch": sum(shard.size_bytes for shard in index.splits["train"]),
         "bytes_asked": asked_bytes,  # up to what lay ahead at the end
         "bytes_sent_per_byte_asked": proxy.body_bytes / asked_bytes,
         "requests": proxy.fates,
@@ -119,6 +129,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=0.2, help="seconds that a step trains")
     parser.add_argument("--resolution", type=int, default=128, help="pixels a side")
     parser.add_argument("--outage", type=float, default=0.0, help="seconds without storage")
+    parser.add_argument("--repeat", type=int, default=1, help="epochs, for the spread")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank is not None:
