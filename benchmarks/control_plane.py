@@ -85,8 +85,8 @@ class SyntheticStore:
             self._count(end - start)
         return found
 
-    def write(self, name: str, data: bytes | Path) -> None:
-        (self.folder / name).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
+        (self.folder / name).write_bytes(data.read_bytes() if isinstance(data, Path) else data)
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         raise NotImplementedError

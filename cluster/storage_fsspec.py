@@ -12,6 +12,7 @@ from ganinv.errors import (
     StorageError,
     StorageExistsError,
     StorageMissingError,
+    StorageUnavailableError,
 )
 from ganinv.filesystems import open_filesystem
 from ganinv.seams import Blobs, Entries, Entry, Range
@@ -87,12 +88,12 @@ class FsspecStore:
                 )
         return blobs
 
-    def write(self, name: str, data: bytes | Path) -> None:
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
         path, filesystem = self._path(name), self._filesystem[0]
         if isinstance(data, Path):
             self._told("write", name, lambda: filesystem.put_file(str(data), path))
         else:
-            self._told("write", name, lambda: filesystem.pipe_file(path, data))
+            self._told("write", name, lambda: filesystem.pipe_file(path, bytes(data)))
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         path, filesystem = self._path(name), self._filesystem[0]
@@ -148,7 +149,9 @@ class FsspecStore:
                 raise StorageMissingError(
                     f"{what}: there is no such object; check storage.run and data.url"
                 ) from error
-            raise StorageError(
+            passing = isinstance(error, (ConnectionError, TimeoutError))
+            kind = StorageUnavailableError if passing else StorageError
+            raise kind(
                 f"{what}: {type(error).__name__}: {error}; check the place, the network and the"
                 " credentials that the filesystem's driver takes from the environment"
             ) from error

@@ -92,9 +92,7 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
         logs = opened.enter_context(closing(WriteBehind(storage)))
         watcher = Watcher(exporter, directory, logs, session.images_seen)
         record = _recording(storage, exporter)
-        evaluation = Evaluation(
-            config, session, data=data, index=index, run=logs, record=record
-        )
+        evaluation = Evaluation(config, session, data=data, index=index, run=logs, record=record)
 
         def reduce(total: Tensor) -> Tensor:
             with exporter.timed("communicate"):
