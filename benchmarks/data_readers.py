@@ -24,11 +24,11 @@ from typing import Any
 
 from benchmarks.reader_formats import WRITERS, signed_urls, upload
 from benchmarks.readers import MODULES, READERS, Job
-from benchmarks.results import machine, spread
+from benchmarks.results import RESULTS, spread, write_json
 from cluster import seaweed
 
 BUCKET = "readers"
-TIMEOUT_S = 90
+TIMEOUT_S = 75
 Places = Mapping[tuple[str, str], Any]
 # Measure, where, workers. Going on is at 90 % of the data.
 CASES = (
@@ -83,12 +83,11 @@ def take(job: Job) -> dict[str, Any]:
     return found
 
 
-def measure(places: Places, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """All cases, one reader after the other, `rounds` times."""
-    rows = []
+def measure(places: Places, options: argparse.Namespace) -> None:
+    """All cases, one reader after the other, `rounds` times; a line of `rows` for each."""
     for turn in range(options.rounds):
         for measure, where, workers in CASES:
-            if options.only and measure not in options.only:
+            if where not in options.where:
                 continue
             images = {"raw": options.images, "decoded": options.decoded}.get(
                 measure, options.images * 9 // 10
@@ -102,9 +101,9 @@ def measure(places: Places, options: argparse.Namespace) -> list[dict[str, Any]]
                     workers=workers,
                 )
                 row = {"reader": reader, "measure": measure, "where": where, "workers": workers}
-                rows.append({**row, "turn": turn, **take(job)})
-                print(json.dumps(rows[-1]), file=sys.stderr)
-    return rows
+                found = {**row, "turn": turn, **take(job)}
+                with options.rows.open("a") as file:
+                    file.write(json.dumps(found) + "\n")
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -125,33 +124,53 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def table(cases: list[dict[str, Any]]) -> str:
+    """Medians with ranges as Markdown: images/s, or milliseconds until something is there."""
+    lines = ["| | " + " | ".join(READERS) + " |", "|---" * (len(READERS) + 1) + "|"]
+    for measure, where, workers in CASES:
+        key = {"measure": measure, "where": where, "workers": workers}
+        own = {case["reader"]: case for case in cases if key.items() <= case.items()}
+        if own:
+            texts = (_cell(own[reader]) if reader in own else "not installed" for reader in READERS)
+            lines.append(f"| {measure}, {where}, {workers} workers | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+def _cell(case: Mapping[str, Any]) -> str:
+    if "seconds" not in case:
+        return "failed"
+    many = case["measure"] in ("raw", "decoded")
+    scale, unit, values = (1, "/s", case["images_per_s"]) if many else (1e3, " ms", case["seconds"])
+    middle, least, most = (f"{values[k] * scale:,.0f}" for k in ("median", "least", "most"))
+    return f"{middle}{unit} ({least}–{most})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--in", dest="folder", type=Path, required=True, help="for the data")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--decoded", type=int, default=4000, help="images that are decoded")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", help="measures")
-    parser.add_argument("--rows", type=Path, help="append the measurements to this file, too")
+    parser.add_argument("--where", nargs="*", default=["local", "s3"], help="only there")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    options.rows = options.folder / "rows.jsonl"  # what an interrupted run has measured counts, too
     try:
         server = seaweed.start(options.folder / "s3", [BUCKET])
         os.environ.update(server.environment())
         os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name for it
-        os.environ["AWS_ALLOW_HTTP"] = "true"  # LitData asks for it
         os.environ["OMP_NUM_THREADS"] = "1"
-        rows = measure(prepare(options.folder, options.images), options)
+        measure(prepare(options.folder, options.images), options)
     finally:
         seaweed.stop(options.folder / "s3")
-    if options.rows is not None:
-        with options.rows.open("a") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-        rows = [json.loads(line) for line in options.rows.read_text().splitlines()]
+    rows = [json.loads(line) for line in options.rows.read_text().splitlines()]
     versions = {name: importlib.metadata.version(name) for name in installed() if name != "ganinv"}
     absent = [name for name in READERS if name not in installed()]
     found = {"versions": versions, "absent": absent, "images": options.images}
-    print(json.dumps({"machine": machine(), **found, "cases": summary(rows)}, indent=1))
+    cases = summary(rows)
+    write_json("data-readers", {**found, "cases": cases, "rows": rows})
+    print(table(cases))
+    print(f"written to {RESULTS}; put the table into data-readers.md")
 
 
 if __name__ == "__main__":
