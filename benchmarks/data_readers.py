@@ -141,8 +141,12 @@ def _cell(case: Mapping[str, Any]) -> str:
         return "failed"
     many = case["measure"] in ("raw", "decoded")
     scale, unit, values = (1, "/s", case["images_per_s"]) if many else (1e3, " ms", case["seconds"])
-    middle, least, most = (f"{values[k] * scale:,.0f}" for k in ("median", "least", "most"))
+    middle, least, most = (_round(values[k] * scale) for k in ("median", "least", "most"))
     return f"{middle}{unit} ({least}–{most})"
+
+
+def _round(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def main() -> None:
