@@ -177,12 +177,14 @@ def test_bytes_damaged_on_their_way_are_no_property_of_a_sample(
     assert calls > STEPS // 7
 
 
-def test_images_of_another_size_are_told_as_such(faces: Any) -> None:
+def test_images_of_another_size_are_told_as_such(
+    faces: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     index = type(faces.index)(description={}, width=32, height=32, splits=faces.index.splits)
     batches = ShardBatches(
         [DataSet(store=faces.store, index=index)], "train", seed=0, global_batch=4
     ).batches(START)
-    logging.getLogger("datasets.quarantine").setLevel(logging.ERROR)
+    caplog.set_level(logging.ERROR, "datasets.quarantine")
     with pytest.raises(DataError, match=r"image '\d+' in train/\d+\.tar has 16 × 16 pixels"):
         next(batches)
 
