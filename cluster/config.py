@@ -54,18 +54,36 @@ class ClusterConfig:
     max_workers: int | None = None
     use_gpu: bool = False  # one GPU per worker, NCCL; else CPU, gloo
     cpus_per_worker: float = 1
-    max_failures: int = 3  # restarts of the group before the run counts as failed
+    max_failures: int = 3  # restarts in a row without a new checkpoint in between
+    max_preemptions: int | None = None  # the same for preemptions and resizes; None: any number
     start_timeout_s: float = 120  # for all workers to come up
-    collective_timeout_s: float = 300  # longest wait for another worker; then the group restarts
+    max_wait_s: float = 3600  # for room for the fewest workers; then the run ends
+    grow_after_s: float = 60  # a group trains for so long before it makes way for a larger one
+    # A worker that does not answer for so long, or takes so long for a step (or ten times as long
+    # as the slowest of a hundred), hangs: it is ended, and the group restarts.
+    hang_floor_s: float = 8
+    # The longest wait for another worker while that may wait for storage. It bounds what the above
+    # does not: a worker that is lost in other work than a step.
+    collective_timeout_s: float = 300
 
     def __post_init__(self) -> None:
         for key in ("workers", "min_workers", "max_workers"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise ConfigError(f"{key} = {value}: must be at least 1")
-        for key in ("cpus_per_worker", "start_timeout_s", "collective_timeout_s"):
+        for key in (
+            "cpus_per_worker", "start_timeout_s", "collective_timeout_s", "max_wait_s",
+        ):  # fmt: skip
             if getattr(self, key) <= 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
+        if self.hang_floor_s < 1:
+            raise ConfigError(
+                f"hang_floor_s = {self.hang_floor_s}: must be at least 1, or busy workers are ended"
+            )
+        for key in ("max_failures", "max_preemptions", "grow_after_s"):
+            value = getattr(self, key)
+            if value is not None and value < 0:
+                raise ConfigError(f"{key} = {value}: must be at least 0")
         if (self.min_workers is None) != (self.max_workers is None):
             raise ConfigError("min_workers and max_workers belong together; give both or neither")
         if self.min_workers is not None and self.max_workers is not None:
@@ -78,6 +96,11 @@ class ClusterConfig:
                 raise ConfigError(
                     f"min_workers = {self.min_workers}: above max_workers = {self.max_workers}"
                 )
+
+    @property
+    def resources_per_worker(self) -> dict[str, float]:
+        """What Ray reserves for each worker."""
+        return {"CPU": self.cpus_per_worker} | ({"GPU": 1} if self.use_gpu else {})
 
     @property
     def sizes(self) -> range:

@@ -14,6 +14,8 @@ from typing import Any
 
 import ray
 
+from cluster.chronicle import Chronicle, Purpose, Seat
+from cluster.history import End, GroupRecord, Summary
 from cluster.targets import Group, TargetsFile, targets_folder
 from ganinv.errors import GanInvError
 
@@ -29,10 +31,8 @@ class Directory:
         self._targets: dict[int, str] = {}
         self._progress: dict[str, Any] = {}
         self._error: GanInvError | None = None
-        self._stop = asyncio.Event()
-        self._groups = 0
-        self._images_seen = 0
-        self._lost_images = 0
+        self._asked = asyncio.Event()
+        self._chronicle = Chronicle()
         self._said: list[str] = []
         self._file = self._open_file()
         address = listening_address(host)
@@ -44,13 +44,46 @@ class Directory:
     async def discovery_url(self) -> str:
         return self._url
 
-    async def group_started(self, resumed_from: int) -> tuple[int, int]:
-        """Called once per worker group, by rank 0. Returns restarts so far and images lost."""
-        if self._groups:
-            self._lost_images += max(0, self._images_seen - resumed_from)
-        self._groups += 1
-        self._images_seen = resumed_from
-        return self._groups - 1, self._lost_images
+    async def group_launched(self, world_size: int) -> None:
+        """Workers of a new group are asked for; by the supervisor."""
+        self._chronicle.launched(world_size)
+        if self._chronicle.purpose is None:
+            self._asked.clear()
+
+    async def group_withdrawn(self) -> None:
+        """There was no room for its workers; by the supervisor."""
+        self._chronicle.withdrawn()
+
+    async def group_resumed(self, images_seen: int) -> Summary:
+        """The group trains from there; by its rank 0. What the run has been through before."""
+        return self._chronicle.resumed(images_seen)
+
+    async def group_went_back(self, images_seen: int, restored: int) -> None:
+        """The group diverged and went back to its last checkpoint; by rank 0."""
+        self._chronicle.went_back(images_seen, restored)
+
+    async def group_committed(self, images_seen: int) -> None:
+        """A checkpoint was committed; by rank 0."""
+        self._chronicle.committed(images_seen)
+
+    async def group_ended(self, reason: End, detail: str) -> GroupRecord:
+        """The group has ended; the record of it."""
+        return self._chronicle.ended(reason, detail)
+
+    async def number_groups_from(self, number: int) -> None:
+        """Earlier ones are in storage already."""
+        self._chronicle.first_number = number
+
+    async def groups(self) -> list[GroupRecord]:
+        return self._chronicle.records
+
+    async def seats(self) -> list[Seat]:
+        """Where the workers of the present group are, as far as they have come up."""
+        return [seat for _, seat in sorted(self._chronicle.seats.items())]
+
+    async def sit(self, seat: Seat) -> None:
+        """Where a worker is; by itself."""
+        self._chronicle.seats[seat.rank] = seat
 
     async def register(self, rank: int, world: int, address: str, node: str) -> None:
         """Where rank's exporter is; ranks of an earlier, larger group are forgotten.
@@ -69,11 +102,13 @@ class Directory:
             self._file.write(self._target_groups())
 
     async def report(self, progress: dict[str, Any]) -> None:
-        self._images_seen = int(progress["images_seen"])
+        """A row of metrics, or images_seen and steps_seconds of the group; by rank 0."""
+        if "steps_seconds" in progress:
+            self._chronicle.trained(progress)
         self._progress = {**self._progress, **progress}
 
     async def progress(self) -> dict[str, Any]:
-        return {**self._progress, "restarts": max(0, self._groups - 1)}
+        return {**self._progress, "restarts": self._chronicle.restarts}
 
     async def say(self, line: str) -> None:
         """A line for the person who watches the driver."""
@@ -91,11 +126,19 @@ class Directory:
     async def error(self) -> GanInvError | None:
         return self._error
 
-    async def request_stop(self) -> None:
-        self._stop.set()
+    async def ask(self, purpose: Purpose, detail: str = "") -> None:
+        """Ask the workers to save, and end: for good, or to go on as another group."""
+        if self._chronicle.ask(purpose, detail):
+            self._asked.set()
+            if detail:
+                self._said.append(f"saving before the workers start again: {detail}")
 
-    async def wait_for_stop(self) -> None:
-        await self._stop.wait()
+    async def asked(self) -> tuple[Purpose | None, str]:
+        """What the workers were asked to save for, and why."""
+        return self._chronicle.purpose, self._chronicle.purpose_detail
+
+    async def wait_until_asked(self) -> None:
+        await self._asked.wait()
 
     async def close(self) -> None:
         """Tell Prometheus of no worker from now on."""

@@ -16,6 +16,9 @@ from ganinv.figures import PREFIX
 from ganinv.loop import Row, TimeState
 from ganinv.training import Session
 
+# What a step consists of; goodput, here and in `monitoring/rules.yml`, is the share of these.
+STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
+
 
 class _BeforeEachScrape(Collector):
     """Exports nothing. Registered first, it lets the exporter bring its counters up to now."""
@@ -49,6 +52,7 @@ class Exporter:
         if rank == 0:
             self._histograms["checkpoint"] = self.meters.stall_seconds
         self._state: TimeState = "restart"  # until training begins: networks, checkpoint, engines
+        self.steps_seconds = 0.0  # spent in training steps
         self._since = time.perf_counter()
         self._counting = threading.Lock()  # scrapes count time too
         self._server, self._thread = start_http_server(0, addr=host, registry=self.meters.registry)
@@ -89,6 +93,8 @@ class Exporter:
 
     def _count_time_until(self, now: float) -> TimeState:
         self.meters.time.labels(*self._labels, self._state).inc(now - self._since)
+        if self._state in STEP_STATES:
+            self.steps_seconds += now - self._since
         self._since = now
         return self._state
 
@@ -143,7 +149,7 @@ class Exporter:
         self.meters.save_failures.labels(*self._labels).inc()
 
     def restarted(self, reasons: Mapping[str, int], lost_images: int) -> None:
-        """What the run has been through before this group of workers."""
+        """Restarts to add, by reason, and the images that they cost."""
         if not self._is_first:
             return
         for reason, count in reasons.items():

@@ -1,12 +1,11 @@
-"""The worker group of a run: Ray Train starts it, restarts it after failures, and ends it.
+"""The worker group of a run, as its driver sees it; `cluster.supervision` starts it, and the next.
 
-`WorkerGroup` is the driver's side. The training function runs on every worker with its process
+The training function runs on every worker with its process
 group initialised; how it reports and why it ended goes through the run's `Directory`.
 """
 
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
 from cluster.directory import on_this_node, start_directory
+from cluster.history import End, GroupRecord
 from cluster.shipping import runtime_environment, shipped
-from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
+from ganinv.errors import ClusterError, GanInvError
 
 CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
 # From an error that no restart can mend to the end of those workers that did not meet it.
@@ -42,6 +42,7 @@ def start_ray(config: ClusterConfig) -> None:
     """
     settings = {
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # notice failures soon
+        "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(config.hang_floor_s),
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(config.start_timeout_s),
     }
     if not config.use_gpu:
@@ -125,11 +126,15 @@ class WorkerGroup:
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()
 
-    def start(self, function: TrainFunction, payload: Payload) -> None:
-        """Let `function({**payload, "directory": …})` run on all workers."""
+    def start(self, function: TrainFunction, payload: Payload, *, number_from: int = 0) -> None:
+        """Let `function({**payload, "directory": …})` run on all workers.
+
+        `number_from`: the number of the first worker group, over the life of the run.
+        """
+        ray.get(self.directory.number_groups_from.remote(number_from))
         # On the driver's node: the loss of a worker's node must not take the controller with it.
         here = on_this_node()
-        fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+        fit = ray.remote(_supervise).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         self._fit = fit.remote(function, {**payload, "directory": self.directory}, self._cluster)
 
     def wait(self, timeout_s: float) -> Outcome | None:
@@ -147,7 +152,7 @@ class WorkerGroup:
         try:
             failure: GanInvError | None = ray.get(self._fit)
         except ray.exceptions.RayError as error:
-            failure = ClusterError(f"the group's controller was lost ({error}); start again")
+            failure = ClusterError(f"the group's supervisor was lost ({error}); start again")
         # What a worker said of itself is closer to the cause than what Ray saw of it.
         return Outcome(error=ray.get(self.directory.error.remote()) or failure)
 
@@ -162,54 +167,23 @@ class WorkerGroup:
 
     def request_stop(self) -> None:
         """Ask the workers to save and end."""
-        ray.get(self.directory.request_stop.remote())
+        ray.get(self.directory.ask.remote("stop"))
+
+    def groups(self) -> list[GroupRecord]:
+        """The worker groups since `start`."""
+        records: list[GroupRecord] = ray.get(self.directory.groups.remote())
+        return records
+
+    def ended(self, reason: End, detail: str = "") -> list[GroupRecord]:
+        """Note how the last group ended, if that is not known; all groups."""
+        ray.get(self.directory.group_ended.remote(reason, detail))
+        return self.groups()
 
 
-def _fit(function: TrainFunction, payload: Payload, config: ClusterConfig) -> GanInvError | None:
-    """Run Ray Train to its end. A process of its own, for Ray Train takes over its signals."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
+def _supervise(
+    function: TrainFunction, payload: Payload, config: ClusterConfig
+) -> GanInvError | None:
+    # Here, for it imports Ray Train, which the driver has no use for.
+    from cluster.supervision import supervise
 
-    sizes = config.sizes
-    with tempfile.TemporaryDirectory(prefix="ganinv-train-") as private:
-        trainer = TorchTrainer(
-            function,
-            train_loop_config=payload,
-            torch_config=TorchConfig(
-                backend="cpu:gloo,cuda:nccl" if config.use_gpu else "gloo",
-                timeout_s=int(config.collective_timeout_s),
-            ),
-            scaling_config=ScalingConfig(
-                num_workers=sizes[0] if len(sizes) == 1 else (sizes[0], sizes[-1]),
-                use_gpu=config.use_gpu,
-                resources_per_worker={"CPU": config.cpus_per_worker}
-                | ({"GPU": 1} if config.use_gpu else {}),
-            ),
-            run_config=RunConfig(
-                name="run",
-                storage_path=private,  # of Ray's own bookkeeping; our checkpoints go elsewhere
-                failure_config=FailureConfig(max_failures=config.max_failures),
-            ),
-        )
-        try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            ray.get(payload["directory"].say.remote(str(error)))
-            return _explain(error, config)
-    return None
-
-
-def _explain(error: Exception, config: ClusterConfig) -> GanInvError:
-    """The cause of a group that failed beyond its budget, as an error of ours."""
-    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    for _, failure in sorted(failures.items()):
-        cause = getattr(failure, "cause", failure)
-        if isinstance(cause, StorageError | DataError):
-            return cause
-    last = str(error).strip().splitlines()[-1]
-    return ClusterError(
-        f"the workers failed {config.max_failures + 1} times, which is more than "
-        f"cluster.max_failures = {config.max_failures} allows (last: {last}); see above, "
-        "then start again: training goes on from the last checkpoint"
-    )
+    return supervise(function, payload, config)

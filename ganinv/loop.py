@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 
-from ganinv.errors import DivergenceError
+from ganinv.divergence import Guard
 from ganinv.latent_scale import active_elements, effective_elements, latent_entropy_nats
 from ganinv.seams import Batch, BatchSource, SumReduce
 from ganinv.training import Session, Split, TrainConfig, train_batch
@@ -31,6 +32,10 @@ class Observer(Protocol):
         """A row of `metrics.jsonl`, equal on all ranks but for times."""
         ...
 
+    def went_back(self, images_seen: int, restored: int) -> None:
+        """Training diverged at `images_seen`, and goes on from the checkpoint at `restored`."""
+        ...
+
     def stop_requested(self) -> bool:
         """Whether this rank was asked to save and end."""
         ...
@@ -45,42 +50,92 @@ def run(
     reduce: SumReduce,
     observer: Observer,
     save: Callable[[], None],
+    restore: Callable[[], str | None],
     evaluate: Callable[[], Row],
 ) -> bool:
     """Train until `config.images` were seen. False if it was asked to stop before (after saving).
 
-    `evaluate` is called for every row and may return nothing. Raises `DivergenceError` after too
-    many void steps in a row, on all ranks alike.
+    `restore` brings the session back to the newest good checkpoint and returns its name, None if
+    there is none. `evaluate` is called for every row and may return nothing. After too many void
+    steps in a row training goes back to the last checkpoint, once; raises `DivergenceError`, on
+    all ranks alike, if they come again before new progress.
     """
-    started, images_then = time.monotonic(), session.images_seen
-    with closing(_batches(source, session)) as batches:
-        while session.images_seen < config.images:
-            with observer.timed("data"):
-                batch = next(batches)
-            with observer.timed("compute"):
-                applied = train_batch(session, batch, config, split, reduce)
-            observer.stepped(config.global_batch, applied=applied)
-            _check_divergence(session, config)
-            stopping = _agree_to_stop(observer, reduce)
-            done = session.images_seen >= config.images
-            if done or _due(session, config.log_every, config.global_batch):
-                row = describe(session, reduce)
-                row["learning_rate"] = config.learning_rate_at(
-                    session.images_seen - config.global_batch
-                )
-                row["throughput/images_per_second"] = (session.images_seen - images_then) / (
-                    time.monotonic() - started
-                )
-                with observer.timed("evaluate"):
-                    row |= evaluate()
-                observer.logged(row, session)
-                started, images_then = time.monotonic(), session.images_seen
-            if done or stopping or _due(session, config.checkpoint_every, config.global_batch):
-                with observer.timed("checkpoint"):
-                    save()
-            if stopping:
-                return done
-    return True
+    loop = _Loop(session, config, split, source, reduce, observer, save, evaluate)
+    while (end := loop.train()) == "diverged":
+        seen = session.images_seen
+        with observer.timed("restart"):
+            checkpoint = restore()
+        if checkpoint is None or loop.guard.went_back_at is not None:
+            raise loop.guard.error(checkpoint)
+        loop.guard.went_back()
+        observer.went_back(seen, session.images_seen)
+    return end == "done"
+
+
+@dataclass
+class _Loop:
+    """One call of `run`; its arguments, and what must outlive a way back to a checkpoint."""
+
+    session: Session
+    config: TrainConfig
+    split: Split
+    source: BatchSource
+    reduce: SumReduce
+    observer: Observer
+    save: Callable[[], None]
+    evaluate: Callable[[], Row]
+
+    def __post_init__(self) -> None:
+        self.guard = Guard(limit=self.config.max_nonfinite_steps)
+
+    def train(self) -> Literal["done", "stopped", "diverged"]:
+        """From where the session is."""
+        session, config = self.session, self.config
+        self._paced: tuple[float, int] = (time.monotonic(), session.images_seen)
+        self._saved_at: int | None = None
+        owed = False  # a checkpoint, that waits until a step counts again
+        with closing(_batches(self.source, session)) as batches:
+            while session.images_seen < config.images:
+                with self.observer.timed("data"):
+                    batch = next(batches)
+                # With the batch in hand, so that no step waits for another rank's data.
+                if _agree_to_stop(self.observer, self.reduce):
+                    self._save()
+                    return "stopped"
+                with self.observer.timed("compute"):
+                    applied = train_batch(session, batch, config, self.split, self.reduce)
+                self.observer.stepped(config.global_batch, applied=applied)
+                voids = session.nonfinite_in_a_row
+                if self.guard.stepped(session.images_seen, voids, session.nonfinite):
+                    return "diverged"
+                done = session.images_seen >= config.images
+                if done or _due(session, config.log_every, config.global_batch):
+                    self._log()
+                owed = owed or _due(session, config.checkpoint_every, config.global_batch)
+                if done or (owed and applied):
+                    self._save()
+                    owed = False
+        return "done"
+
+    def _log(self) -> None:
+        session, config = self.session, self.config
+        started, images_then = self._paced
+        row = describe(session, self.reduce)
+        row["learning_rate"] = config.learning_rate_at(session.images_seen - config.global_batch)
+        row["throughput/images_per_second"] = (session.images_seen - images_then) / (
+            time.monotonic() - started
+        )
+        with self.observer.timed("evaluate"):
+            row |= self.evaluate()
+        self.guard.logged(row)
+        self.observer.logged(row, session)
+        self._paced = (time.monotonic(), session.images_seen)
+
+    def _save(self) -> None:
+        if self._saved_at != self.session.images_seen:
+            with self.observer.timed("checkpoint"):
+                self.save()
+            self._saved_at = self.session.images_seen
 
 
 def describe(session: Session, reduce: SumReduce) -> Row:
@@ -112,12 +167,3 @@ def _agree_to_stop(observer: Observer, reduce: SumReduce) -> bool:
     """True on all ranks in the same step, if any of them was asked."""
     asked = torch.tensor(float(observer.stop_requested()), dtype=torch.float64)
     return bool(reduce(asked) > 0)
-
-
-def _check_divergence(session: Session, config: TrainConfig) -> None:
-    if session.nonfinite_in_a_row >= config.max_nonfinite_steps:
-        raise DivergenceError(
-            f"{session.nonfinite_in_a_row} steps in a row gave losses or gradients that are not "
-            f"finite (images_seen = {session.images_seen}); lower train.learning_rate or raise "
-            "objective.lambda_r1, then start again: the last checkpoint is still good"
-        )

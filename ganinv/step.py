@@ -44,6 +44,7 @@ class Engines:
 class StepResult:
     """`applied`: False where non-finite numbers made the step void on all ranks alike.
 
+    `nonfinite`: what these were, on any rank: statistics, moments, gradients.
     `statistics`: per name the sum over this rank's parts; divide by `parts` for their mean.
     """
 
@@ -51,6 +52,7 @@ class StepResult:
     applied: bool
     statistics: Statistics
     parts: int
+    nonfinite: tuple[str, ...] = ()
 
 
 def train_step(
@@ -65,16 +67,17 @@ def train_step(
     """
     statistics: Statistics = {}
     moments: Moments = {}
-    applied = True
     for round_ in objective.rounds:
-        finite, stepping = _accumulate(round_, engines, parts, state, statistics, moments)
-        applied = applied and bool(reduce(1.0 - finite) == 0)
+        names, finite, stepping = _accumulate(round_, engines, parts, state, statistics, moments)
+        spoilt = reduce(1.0 - finite).tolist()
+        nonfinite = tuple(name for name, ranks in zip(names, spoilt, strict=True) if ranks)
         for engine in stepping:
-            engine.finish(apply=applied)
-        if not applied:
-            break
-    if not applied:
-        return StepResult(state=dict(state), applied=False, statistics={}, parts=len(parts))
+            engine.finish(apply=not nonfinite)
+        if nonfinite:
+            return StepResult(
+                state=dict(state), applied=False, statistics={}, parts=len(parts),
+                nonfinite=nonfinite,
+            )  # fmt: skip
     reduced = _reduce_moments(moments, reduce)
     return StepResult(
         state=objective.next_state(state, reduced),
@@ -91,8 +94,8 @@ def _accumulate(
     state: State,
     statistics: Statistics,
     moments: Moments,
-) -> tuple[Tensor, list[Engine]]:
-    """Gradients of all parts; returns whether all is finite on this rank (1 or 0) and who steps."""
+) -> tuple[list[str], Tensor, list[Engine]]:
+    """Gradients of all parts; returns what is finite on this rank (1 or 0 by name), who steps."""
     stepping: list[Engine] = []
     for index, part in enumerate(parts):
         output = round_(engines.nets(), part, state)
@@ -102,9 +105,12 @@ def _accumulate(
         for name, moment in output.moments.items():
             moments[name] = moments[name] + moment if name in moments else moment
     # A loss may overflow, and a code enter a trace, without any gradient that shows it.
-    reported = [value.isfinite().all() for value in (*statistics.values(), *moments.values())]
-    finite = [torch.stack(reported).all().double().cpu(), *(e.finite() for e in stepping)]
-    return torch.stack(finite).min(), stepping
+    reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
+    flags = torch.stack([value.isfinite().all() for value in reported.values()]).double().cpu()
+    gradients = torch.stack([engine.finite() for engine in stepping])
+    letters = ["d" if engine is engines.d else "g" for engine in stepping]
+    names = [*reported, *(f"gradient of {letter}" for letter in letters)]
+    return names, torch.cat([flags, gradients]), stepping
 
 
 def _backward(engines: Engines, output: RoundOutput, *, last: bool) -> list[Engine]:

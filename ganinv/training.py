@@ -128,6 +128,7 @@ class Session:
     images_seen: int = 0
     position: Position = field(default_factory=lambda: Position(epoch=0, images=0))
     nonfinite_in_a_row: int = 0
+    nonfinite: tuple[str, ...] = ()  # what was not finite in the last step
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def model(self) -> InvertibleGan:
@@ -178,6 +179,7 @@ def train_batch(
         session.averages.g.update(session.engines.g.network)
         session.averages.d.update(session.engines.d.network)
         session.means.add(result.statistics, result.parts, split.parts)
+    session.nonfinite = result.nonfinite
     session.nonfinite_in_a_row = 0 if result.applied else session.nonfinite_in_a_row + 1
     session.images_seen += config.global_batch
     session.position = batch.after

@@ -11,6 +11,8 @@ import yaml
 from rich.console import Console
 
 from cluster.group import WorkerGroup
+from cluster.group_log import GroupLog
+from cluster.history import End
 from cluster.lease import Lease, lease
 from cluster.storage import sweep
 from datasets.index import Index
@@ -86,8 +88,10 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        group.start(train_worker, {"config": config, "lease": held.held})
-        stopped = _watch(group, config, held, out, asked)
+        log = GroupLog(store)
+        payload = {"config": config, "lease": held.held}
+        group.start(train_worker, payload, number_from=log.first_number)
+        stopped = _watch(group, config, held, out, asked, log)
     if stopped:
         out.print("stopped after saving; the same command goes on from here")
         return 130
@@ -97,22 +101,31 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
 
 
 def _watch(
-    group: WorkerGroup, config: RunConfig, held: Lease, out: Console, asked: list[int]
+    group: WorkerGroup,
+    config: RunConfig,
+    held: Lease,
+    out: Console,
+    asked: list[int],
+    log: GroupLog,
 ) -> bool:
-    """Show progress until the group ends. True if it was stopped before its end."""
+    """Show progress until the last group ends. True if it was stopped before the run's end."""
     forwarded = False
     with TrainingBar(out, config.train.images) as bar:
         while (outcome := group.wait(POLL_S)) is None:
             _show(group, bar, out)
             held.check()
+            log.keep(group.groups())
             if asked and not forwarded:
                 out.print("saving, then stopping (a second Ctrl-C stops without saving)")
                 group.request_stop()
                 forwarded = True
         progress = _show(group, bar, out)
+    stopped = forwarded and int(progress.get("images_seen", 0)) < config.train.images
+    end: End = "gave_up" if outcome.error is not None else "stopped" if stopped else "done"
+    log.close(group.ended(end, str(outcome.error or "")))
     if outcome.error is not None:
         raise outcome.error
-    return forwarded and int(progress.get("images_seen", 0)) < config.train.images
+    return stopped
 
 
 def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:

@@ -3,18 +3,25 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
 import torch
 
+from cluster.backend import terminated
+from cluster.chronicle import Seat
 from cluster.collectives import rank, world_size
 from cluster.config import ClusterConfig
+from cluster.endings import Restart
 from cluster.exporter import Exporter
+from cluster.history import REASONS, Summary
 from cluster.metrics_log import MetricsLog
+from cluster.watchdog import Watchdog
 from ganinv.errors import GanInvError, StorageError
-from ganinv.loop import Row
+from ganinv.loop import Row, TimeState
 from ganinv.seams import Store
 from ganinv.training import Session
 
@@ -40,38 +47,59 @@ def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None])
         logging.getLogger(room).addHandler(SayHandler(directory))
         logging.getLogger(room).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
     if ray.get(directory.error.remote()) is not None:
-        return  # a group that Ray restarted although the run is over
+        return  # a group that was started again although the run is over
+    node = ray.get_runtime_context().get_node_id()
+    directory.sit.remote(Seat(rank(), node, own_log()))
     # Workers that share cores and each start a thread per core mostly wait for one another.
     torch.set_num_threads(max(1, int(cluster.cpus_per_worker)))
     try:
         work()
     except StorageError:
-        raise  # an outage may pass: Ray starts the group again, within its budget
+        raise  # an outage may pass: the group is started again, within its budget
     except GanInvError as error:
         ray.get(directory.fail.remote(error))
 
 
-class Watcher:
-    """Member of `ganinv.loop.Observer`: Prometheus, `metrics.jsonl` and the progress bar."""
+def own_log() -> str:
+    """The file that this process' standard error goes to; empty if it is none."""
+    target = Path("/proc/self/fd/2").readlink()
+    return str(target) if target.is_file() else ""
 
-    def __init__(self, exporter: Exporter, directory: Any, store: Store, images_seen: int) -> None:
+
+class Watcher:
+    """Member of `ganinv.loop.Observer` and `SaveObserver`: Prometheus, log, progress, watchdog."""
+
+    def __init__(
+        self, exporter: Exporter, directory: Any, store: Store, images_seen: int, watchdog: Watchdog
+    ) -> None:
         self._exporter = exporter
         self._directory = directory
+        self._store = store
+        self._watchdog = watchdog
+        self.save_waited = exporter.save_waited
+        self.uploaded = exporter.uploaded
+        self.save_failed = exporter.save_failed
         self._images_seen = images_seen
         self._reported = 0.0
         self._stop = threading.Event()
         self._log = MetricsLog(store, images_seen) if rank() == 0 else None
-        self.timed = exporter.timed
         if rank() == 0:
-            restarts, lost = ray.get(directory.group_started.remote(images_seen))
-            exporter.restarted({"failure": restarts}, lost)
-        threading.Thread(target=self._wait_for_stop, daemon=True).start()
+            past: Summary = ray.get(directory.group_resumed.remote(images_seen))
+            counts = {str(reason): past.restarts.get(reason, 0) for reason in REASONS}
+            exporter.restarted(counts, past.lost_images)
+        threading.Thread(target=self._wait_until_asked, daemon=True).start()
+        threading.Thread(target=self._pass_on_sigterm, args=(rank(),), daemon=True).start()
+
+    @contextmanager
+    def timed(self, state: TimeState) -> Iterator[None]:
+        with self._watchdog.watching(state), self._exporter.timed(state):
+            yield
 
     def stepped(self, images: int, *, applied: bool) -> None:
         self._exporter.stepped(images // world_size(), applied=applied)
         self._images_seen += images
         if rank() == 0 and time.monotonic() - self._reported >= REPORT_EVERY_S:
-            self._directory.report.remote({"images_seen": self._images_seen})
+            self._directory.report.remote(self._progress())
             self._reported = time.monotonic()
 
     def logged(self, row: Row, session: Session) -> None:
@@ -80,6 +108,18 @@ class Watcher:
             self._log.append(row)
             self._directory.report.remote(row)
 
+    def committed(self, images_seen: int) -> None:
+        self._exporter.committed(images_seen)
+        self._directory.group_committed.remote(images_seen)
+
+    def went_back(self, images_seen: int, restored: int) -> None:
+        self._images_seen = restored
+        if self._log is None:
+            return
+        self._log = MetricsLog(self._store, restored)
+        self._exporter.restarted({"divergence": 1}, images_seen - restored)
+        ray.get(self._directory.group_went_back.remote(images_seen, restored))
+
     def stop_requested(self) -> bool:
         return self._stop.is_set()
 
@@ -87,14 +127,27 @@ class Watcher:
         if self._log is not None:
             self._log.flush()
 
-    def finish(self, session: Session) -> None:
+    def finish(self, *, done: bool) -> None:
+        """After the loop. Raises `Restart` where the group has saved to go on as another one."""
         self.flush()
         if rank() == 0:
-            ray.get(self._directory.report.remote({"images_seen": session.images_seen}))
+            ray.get(self._directory.report.remote(self._progress()))
+        purpose, _ = ray.get(self._directory.asked.remote())
+        if not done and purpose != "stop":
+            raise Restart(purpose)
 
-    def _wait_for_stop(self) -> None:
+    def _progress(self) -> dict[str, float]:
+        return {
+            "images_seen": self._images_seen, "steps_seconds": self._exporter.steps_seconds,
+        }  # fmt: skip
+
+    def _wait_until_asked(self) -> None:
         try:
-            ray.get(self._directory.wait_for_stop.remote())
+            ray.get(self._directory.wait_until_asked.remote())
         except ray.exceptions.RayError:
             return  # the driver has gone, and this worker is about to
         self._stop.set()
+
+    def _pass_on_sigterm(self, rank: int) -> None:
+        terminated.wait()
+        self._directory.ask.remote("preemption", f"rank {rank} got SIGTERM")

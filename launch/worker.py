@@ -22,6 +22,7 @@ from cluster.quarantine import RunQuarantine
 from cluster.saving import Saver
 from cluster.storage import open_store
 from cluster.storage_patience import Patience
+from cluster.watchdog import Watchdog
 from cluster.write_behind import WriteBehind
 from datasets.index import Index
 from datasets.loader import ShardBatches
@@ -90,9 +91,20 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
         if rank() == 0:
             forget_after(storage, session.images_seen)
         logs = opened.enter_context(closing(WriteBehind(storage)))
-        watcher = Watcher(exporter, directory, logs, session.images_seen)
+        watchdog = Watchdog(
+            floor_s=config.cluster.hang_floor_s,
+            first_s=config.cluster.start_timeout_s,
+            patient_s=max(config.cluster.collective_timeout_s, config.data.deadline_s),
+        )
+        watcher = Watcher(exporter, directory, logs, session.images_seen, watchdog)
         record = _recording(storage, exporter)
         evaluation = Evaluation(config, session, data=data, index=index, run=logs, record=record)
+
+        def restore() -> str | None:
+            manifest = checkpoint.restore(session, storage)
+            if manifest is not None and rank() == 0:
+                forget_after(storage, session.images_seen)
+            return manifest.name if manifest is not None else None
 
         def reduce(total: Tensor) -> Tensor:
             with exporter.timed("communicate"):
@@ -106,7 +118,7 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
             storage,
             _identity(config, index),
             config.checkpoint,
-            observer=exporter,
+            observer=watcher,
             before_commit=before_commit,
             give_up=lambda error: ray.get(directory.fail.remote(error)),
             resumed=manifest,
@@ -118,19 +130,21 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
             saver.save(session)
 
         exporter.enter("compute")
-        run(
-            session,
-            config.train,
-            split_batch(config.train, world_size()),
-            source=_source(config, data_sets, record),
-            reduce=reduce,
-            observer=watcher,
-            save=save,
-            evaluate=evaluation,
-        )
+        with closing(watchdog):
+            done = run(
+                session,
+                config.train,
+                split_batch(config.train, world_size()),
+                source=_source(config, data_sets, record),
+                reduce=reduce,
+                observer=watcher,
+                save=save,
+                restore=restore,
+                evaluate=evaluation,
+            )
         with exporter.timed("checkpoint"):
             saver.finish(session)
-        watcher.finish(session)
+        watcher.finish(done=done)
 
 
 def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:

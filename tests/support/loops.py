@@ -63,6 +63,14 @@ class Recorder:
         assert self.inside == "checkpoint"
         self.events.append(("saved", self.session.images_seen))
 
+    def restore(self) -> str | None:
+        """There is no checkpoint, unless a test says otherwise."""
+        assert self.inside == "restart"
+        return None
+
+    def went_back(self, images_seen: int, restored: int) -> None:
+        self.events.append((f"went back to {restored} from", images_seen))
+
     def at(self, event: str) -> list[int]:
         return [images for name, images in self.events if name == event]
 
@@ -107,6 +115,7 @@ def watched(recorder: Recorder, config: TrainConfig, *, source: BatchSource) -> 
         reduce=no_reduction,
         observer=recorder,
         save=recorder.save,
+        restore=recorder.restore,
         evaluate=lambda: {"eval/enc": 0.25},
     )
 
