@@ -5,15 +5,18 @@ the worker's main thread, which also answers Ray Train's polls: so a handler tha
 with the next poll at the latest.
 """
 
+import os
 import signal
 import threading
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend  # its hooks are documented, its name is not public
 
+ANSWER_S = 1.0  # a worker that works answers at once
 # Set once this worker's process got SIGTERM: a cloud, a scheduler or a person takes it away.
 terminated = threading.Event()
 
@@ -32,8 +35,14 @@ class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not
         super().on_start(worker_group, backend_config)
         worker_group.execute(hear_sigterm)
 
-    def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:
-        """Nothing: processes end with their group, and one that hangs would be waited for."""
+    def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:  # noqa: ARG002 (its signature)
+        """End what does not answer: Ray Train would wait for it. Processes end with their group,
+        so there is nothing else to take down."""
+        answers = worker_group.execute_async(os.getpid)
+        answered, _ = ray.wait(answers, num_returns=len(answers), timeout=ANSWER_S)
+        for worker, answer in zip(worker_group.get_workers(), answers, strict=True):
+            if answer not in answered:
+                ray.kill(worker.actor)
 
 
 def hear_sigterm() -> None:

@@ -49,13 +49,12 @@ class Chronicle:
 
     def trained(self, progress: dict[str, Any]) -> None:
         """`progress`: images_seen and steps_seconds of the present group."""
-        now = time.time()
-        self._note(
-            images_seen=int(progress["images_seen"]),
-            steps_seconds=float(progress["steps_seconds"]),
-            first_step=self.records[-1].first_step or now,
-            last_step=now,
-        )
+        seen = int(progress["images_seen"])
+        self._note(images_seen=seen, steps_seconds=float(progress["steps_seconds"]))
+        group = self.records[-1]
+        if seen > (group.resumed_from or 0):
+            now = time.time()
+            self._note(first_step=group.first_step or now, last_step=now)
 
     def committed(self, images_seen: int) -> None:
         self._note(committed=images_seen)

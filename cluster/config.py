@@ -61,7 +61,7 @@ class ClusterConfig:
     grow_after_s: float = 60  # a group trains for so long before it makes way for a larger one
     # A worker that does not answer for so long, or takes so long for a step (or ten times as long
     # as the slowest of a hundred), hangs: it is ended, and the group restarts.
-    hang_floor_s: float = 8
+    hang_floor_s: float = 7
     # The longest wait for another worker while that may wait for storage. It bounds what the above
     # does not: a worker that is lost in other work than a step.
     collective_timeout_s: float = 300

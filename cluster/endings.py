@@ -45,7 +45,11 @@ class Ending:
 
 def ending_of(error: Exception, seats: Sequence[Seat]) -> Ending:
     """`error`: what Ray Train raised; `seats`: where the group's workers were."""
-    from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+    from ray.train.v2._internal.exceptions import (
+        WorkerGroupStartupTimeoutError,
+        WorkerHealthCheckFailedError,
+        WorkerHealthCheckTimeoutError,
+    )
     from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
 
     if isinstance(error, PreemptionError):
@@ -56,7 +60,9 @@ def ending_of(error: Exception, seats: Sequence[Seat]) -> Ending:
         return Ending(reason="failure" if started else "not_started", detail=_last_line(failure))
     assert isinstance(error, WorkerGroupError), error
     failures = dict(sorted(error.worker_failures.items()))
-    raised = {rank: cause for rank, f in failures.items() if (cause := _raised(f)) is not None}
+    # Ray Train gives what the training function raised as it is.
+    of_workers = (WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
+    raised = {rank: f for rank, f in failures.items() if not isinstance(f, of_workers)}
     for cause in raised.values():
         if isinstance(cause, Restart):
             return Ending(reason=cause.reason, saved=True)
@@ -89,8 +95,7 @@ def _of_faults(
             return Ending(reason="storage", detail=f"rank {rank}: {cause}", error=cause)
     if died:
         return Ending(reason="failure", detail=f"the process of rank {died[0].rank} died")
-    rank, failure = next(iter(failures.items()))
-    cause = raised.get(rank, failure)
+    rank, cause = next(iter(failures.items()))
     error = cause if isinstance(cause, GanInvError) else None
     return Ending(
         reason="failure",
@@ -112,13 +117,6 @@ def hung_at(log: str) -> str | None:
         return "at an unknown place"
     frame = ours[0][0]
     return f"in {frame['function']} ({Path(frame['file']).name}:{frame['line']})"
-
-
-def _raised(failure: Exception) -> Exception | None:
-    """What the training function raised on that worker; None if the worker itself failed."""
-    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
-
-    return failure._base_exc if isinstance(failure, UserExceptionWithTraceback) else None
 
 
 def _last_line(error: Exception) -> str:

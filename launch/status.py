@@ -7,6 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from cluster.config import ServerConfig
+from cluster.group_log import read_groups
+from cluster.history import as_json, summarise
 from cluster.jobs import JobServer
 from cluster.metrics_log import finite_or_null, read_rows
 from cluster.quarantine import quarantined
@@ -16,6 +18,7 @@ from launch.arguments import parse
 from launch.config import read_sections
 from launch.progress import console
 from launch.schema import StorageConfig
+from launch.standing import clock
 
 EXAMPLES = """\
 examples:
@@ -49,16 +52,24 @@ def main(argv: list[str]) -> int:
 
 
 def run_status(storage: StorageConfig) -> dict[str, Any]:
-    """The newest row of metrics, the newest checkpoint and the damaged samples of a run."""
+    """How far a run is, its newest checkpoint, what its restarts cost, and its damaged samples."""
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
     rows = read_rows(store)
     manifests = manifests_newest_first(store)
     newest = manifests[0] if manifests else None
+    now = time.time()
+    past = summarise(read_groups(store), now)
     return {
         "storage.run": storage.run,
         "metrics": finite_or_null(rows[-1]) if rows else None,
-        "checkpoint": newest and {"name": newest.name, "created": newest.created},
+        "checkpoint": newest
+        and {"name": newest.name, "created": newest.created, "age_s": now - newest.created},
         "checkpoints": len(manifests),
+        "restarts": dict(past.restarts),
+        "lost_images": past.lost_images,
+        "gaps_s": list(past.gaps_seconds),
+        "goodput": past.goodput,
+        "group": past.last and as_json(past.last),
         "quarantined": [sample._asdict() for sample in quarantined(store)],
     }
 
@@ -72,12 +83,30 @@ def _show_run(facts: dict[str, Any]) -> None:
         figures = "  ".join(f"{key} {row[key]:.4g}" for key in SHOWN if row.get(key) is not None)
         print(f"{int(row['images_seen']):,} images seen  {figures}")
     if newest is not None:
-        minutes = (time.time() - newest["created"]) / 60
+        minutes = newest["age_s"] / 60
         print(
             f"newest of {facts['checkpoints']} checkpoints: {newest['name']}, {minutes:.0f} min ago"
         )
+    _show_past(facts)
     for sample in facts["quarantined"]:
         print(f"damaged and replaced: {sample['key']} in {sample['shard']} ({sample['reason']})")
+
+
+def _show_past(facts: dict[str, Any]) -> None:
+    group = facts["group"]
+    if group is None:
+        return
+    of_reasons = ", ".join(f"{count} {reason}" for reason, count in facts["restarts"].items())
+    goodput = f"{100 * facts['goodput']:.0f} %" if facts["goodput"] is not None else "unknown"
+    print(
+        f"restarts: {of_reasons or 'none'}; {facts['lost_images']:,} images trained again; "
+        f"goodput {goodput}"
+    )
+    if group["reason"] is not None:
+        print(f"the last group of workers ended: {group['reason']} {group['detail']}".rstrip())
+    else:
+        seen = f"; images seen: {group['images_seen']:,}" if group["images_seen"] else ""
+        print(f"{group['world_size']} workers since {clock(group['launched'])}{seen}")
 
 
 def _show_cluster(facts: dict[str, Any]) -> None:
