@@ -1,0 +1,122 @@
+"""A Ray cluster of several nodes on this machine, each a process group that can be killed alone."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.commands import descendants, wait_until
+
+START_S = 120
+
+
+@dataclass
+class Node:
+    """`ray start --block`, the leader of a process group of its own."""
+
+    process: subprocess.Popen[bytes]
+
+    def kill_raylet(self) -> set[int]:
+        """End the node's raylet by force; returns what else ran on the node."""
+        others = descendants(self.process.pid)
+        (raylet,) = (pid for pid in others if _command(pid).partition("\0")[0].endswith("/raylet"))
+        os.kill(raylet, signal.SIGKILL)
+        return others - {raylet}
+
+    def kill(self) -> None:
+        # Asked politely, a node drains for half a minute.
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
+
+
+@dataclass
+class Nodes:
+    """`environment` leads a driver to the cluster."""
+
+    home: Path
+    environment: dict[str, str]
+    gcs_port: int
+    nodes: list[Node] = field(default_factory=list)
+
+    def add(self, cpus: int, *, head: bool = False) -> Node:
+        agent, metrics, environments = free_ports(3)
+        where = (
+            ["--head", f"--port={self.gcs_port}", "--include-dashboard=false",
+             f"--temp-dir={self.home}", "--ray-client-server-port=0"]
+            if head
+            else [f"--address={_own_address()}:{self.gcs_port}"]
+        )  # fmt: skip
+        said = self.home / f"said-{len(self.nodes)}"
+        process = subprocess.Popen(
+            [
+                str(Path(sys.executable).parent / "ray"), "start", "--block", *where,
+                f"--num-cpus={cpus}", "--object-store-memory=100000000", "--disable-usage-stats",
+                f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
+                f"--runtime-env-agent-port={environments}",
+            ],
+            env={**os.environ, **self.environment, "RAY_ADDRESS": ""},
+            stdout=said.open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        node = Node(process)
+        self.nodes.append(node)
+        wait_until(lambda: _started(process, said), START_S, "a node")
+        return node
+
+
+@contextmanager
+def ray_nodes(head_cpus: int) -> Iterator[Nodes]:
+    """A head with `head_cpus`; all nodes are ended at the end."""
+    # Short, for the paths of Ray's sockets are long.
+    home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    (port,) = free_ports(1)
+    environment = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_ADDRESS": f"{_own_address()}:{port}",
+    }
+    cluster = Nodes(home, environment, port)
+    try:
+        cluster.add(head_cpus, head=True)
+        yield cluster
+    finally:
+        for node in reversed(cluster.nodes):
+            node.kill()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _own_address() -> str:
+    import ray
+
+    return str(ray.util.get_node_ip_address())
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""  # ended meanwhile
+
+
+def _started(process: subprocess.Popen[bytes], said: Path) -> bool:
+    text = said.read_text()
+    assert process.poll() is None, text
+    return "Ray runtime started" in text
