@@ -6,17 +6,15 @@ names are NUMBER-DRIVER.json.
 """
 
 import json
-import logging
 import secrets
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 from cluster.history import GroupRecord, as_json
+from cluster.write_behind import WriteBehind
 from ganinv.errors import StorageError
 from ganinv.seams import Reader, Store
 
-log = logging.getLogger(__name__)
 FOLDER = "groups/"
 REFRESH_S = 15.0  # from one writing of a group that goes on to the next
 
@@ -35,52 +33,37 @@ def read_groups(store: Reader) -> list[GroupRecord]:
 
 
 class GroupLog:
-    """Keeps a driver's groups in storage, off its thread: an outage must not hold the driver up."""
+    """Keeps a driver's groups in storage, behind its back: an outage does not hold it up."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._driver = secrets.token_hex(4)
         known = read_groups(store)
         self.first_number = known[-1].number + 1 if known else 0
-        self._written: dict[int, tuple[GroupRecord, float]] = {}
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="group-log")
-        self._writing: Future[None] | None = None
+        self._store = WriteBehind(store)
+        self._driver = secrets.token_hex(4)
+        self._kept: dict[int, tuple[GroupRecord, float]] = {}
 
     def keep(self, records: Iterable[GroupRecord]) -> None:
-        """Write what is new, unless writing is still under way; then the next call does."""
-        if self._writing is not None:
-            if not self._writing.done():
-                return
-            self._note_outcome(self._writing)
-        if due := [record for record in records if self._is_due(record)]:
-            self._writing = self._writer.submit(self._write, due)
+        """Have what is new written."""
+        for record in records:
+            if self._is_due(record):
+                self._write(record)
 
     def close(self, records: Iterable[GroupRecord]) -> None:
-        """Write the rest, once. A storage that refuses it is named in the log."""
-        self._writer.shutdown()
-        try:
-            self._write([r for r in records if self._written.get(r.number, (None,))[0] != r])
-        except StorageError as error:
-            log.warning("the record of the last group is not complete: %s", error)
+        """Have the rest written, and wait for it; bounded."""
+        for record in records:
+            if record.number not in self._kept or self._kept[record.number][0] != record:
+                self._write(record)
+        self._store.close()
 
     def _is_due(self, record: GroupRecord) -> bool:
-        if record.number not in self._written:
+        if record.number not in self._kept:
             return True
-        before, at = self._written[record.number]
+        before, at = self._kept[record.number]
         turned = (before.first_step is None) != (record.first_step is None)
         turned = turned or before.reason != record.reason or before.committed != record.committed
         return turned or (before != record and time.monotonic() - at >= REFRESH_S)
 
-    def _write(self, records: list[GroupRecord]) -> None:
-        for record in records:
-            name = f"{FOLDER}{record.number:06d}-{self._driver}.json"
-            self._store.write(name, (json.dumps(as_json(record), indent=1) + "\n").encode())
-            self._written[record.number] = (record, time.monotonic())
-
-    def _note_outcome(self, writing: "Future[None]") -> None:
-        error = writing.exception()
-        if error is None:
-            return
-        if not isinstance(error, StorageError):
-            raise error
-        log.info("the record of the group will be written again: %s", error)
+    def _write(self, record: GroupRecord) -> None:
+        name = f"{FOLDER}{record.number:06d}-{self._driver}.json"
+        self._store.write(name, (json.dumps(as_json(record), indent=1) + "\n").encode())
+        self._kept[record.number] = (record, time.monotonic())

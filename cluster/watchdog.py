@@ -2,9 +2,9 @@
 
 The clock is `faulthandler`'s, a thread in C: it strikes even while some extension holds the
 interpreter. Whatever a worker does has its own limit. Training steps have one learned from the
-last steps; what is patient by itself (waits for data, one's own and that of other workers, and
-checkpoints) has one beyond its own deadline, so that it ends by that. No worker begins a step
-before all have their data (`ganinv.loop`), so that a step never includes another's wait for data.
+last steps; what is patient by itself (waits for data, one's own and that of other workers) has one
+beyond its own deadline, so that it ends by that. No worker begins a step before all have their data
+(`ganinv.loop`), so that a step never includes another's wait for data.
 """
 
 import faulthandler
@@ -19,7 +19,7 @@ REMEMBERED = 200  # steps
 LEARNED = 10  # steps before their times say something
 FACTOR = 10.0  # times the slowest of a hundred
 SPARE_S = 30.0  # beyond the deadlines of others
-EVALUATION_S = 3600.0
+OTHER_WORK_S = 3600.0  # evaluations, and checkpoints, which have deadlines of their own
 STDERR = 2  # of the process: Ray leads it to the worker's log
 
 
@@ -48,8 +48,8 @@ class Watchdog:
         started = time.monotonic()
         if state == "compute":
             self._allow(self.step_limit_s)
-        elif state == "evaluate":
-            self._allow(EVALUATION_S)
+        elif state != "data":
+            self._allow(OTHER_WORK_S)
         yield
         if state == "compute":
             self._steps_s.append(time.monotonic() - started)
