@@ -44,7 +44,7 @@ SYSTEM = Board(
             ),
             Panel(
                 title="Skew of ranks",
-                help="Longest less shortest wait for data, as a share of a step with its data wait.",
+                help="Longest less shortest wait for data, as a share of a step with that.",
                 queries={"skew": 'ganinv:rank_skew:ratio1m{run=~"$run"}'},
                 unit="percentunit",
             ),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import INTERVAL, KINDS, PATIENT, STRIDE, run_with, staged
+from tests.support.fault_runs import INTERVAL, STRIDE, run_with
+from tests.support.faults import KINDS, PATIENT, staged
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
@@ -38,5 +39,6 @@ def test_a_run_reaches_its_end_through_faults(kind: str, tmp_path: Path) -> None
         assert result.largest_difference < 0.5
     else:
         assert result.equal, (kind, result.largest_difference)
+    assert result.same_sequence
     assert result.goodput > 0
     assert kind in PATIENT or all(fault.detected_s is not None for fault in result.faults)

@@ -29,7 +29,10 @@ def launch(
 
 
 def start(
-    *words: str, output: IO[str], environment: dict[str, str] | None = None
+    *words: str,
+    output: IO[str],
+    environment: dict[str, str] | None = None,
+    module: str = "launch",
 ) -> subprocess.Popen[str]:
     """`python -m launch WORDS`, left running; the caller ends it.
 
@@ -38,7 +41,7 @@ def start(
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "launch", *words],
+            [sys.executable, "-m", module, *words],
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdout=output,
