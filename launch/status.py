@@ -106,7 +106,8 @@ def _show_past(facts: dict[str, Any]) -> None:
         print(f"the last group of workers ended: {group['reason']} {group['detail']}".rstrip())
     else:
         seen = f"; images seen: {group['images_seen']:,}" if group["images_seen"] else ""
-        print(f"{group['world_size']} workers since {clock(group['launched'])}{seen}")
+        workers = f"{group['world_size']} worker" + ("s" if group["world_size"] > 1 else "")
+        print(f"{workers} since {clock(group['launched'])}{seen}")
 
 
 def _show_cluster(facts: dict[str, Any]) -> None:

@@ -3,10 +3,13 @@
 import time
 import urllib.request
 from contextlib import closing
+from types import SimpleNamespace
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.exporter import Exporter
+from cluster.history import GroupRecord, summarise
 from tests.support.runs import train_locally
 
 
@@ -119,3 +122,34 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     }
     assert len(one) <= 150
     assert len(two) <= 60
+
+
+def test_goodput_from_storage_is_the_dashboards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share that `ganinv:goodput:ratio1h` takes of these counters, of a run without faults."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0], time=time.time)
+    monkeypatch.setattr("cluster.exporter.time", clock)
+    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1")) as exporter:
+        now[0] += 8.0  # networks, engines, a checkpoint: `restart`
+        exporter.enter("compute")
+        for step in range(400):
+            with exporter.timed("data"):
+                now[0] += 0.05
+            with exporter.timed("compute"):
+                now[0] += 0.4
+                with exporter.timed("communicate"):
+                    now[0] += 0.1
+            with exporter.timed("checkpoint"):
+                now[0] += 0.02
+            assert exporter.steps_seconds == pytest.approx(0.5 * (step + 1))
+        spent = states(exporter)
+    of_dashboards = (spent["compute"] + spent["communicate"]) / sum(spent.values())
+    record = GroupRecord(
+        number=0,
+        launched=-5.0,  # until the worker's process was up
+        world_size=1,
+        resumed_from=0,
+        images_seen=6400,
+        steps_seconds=exporter.steps_seconds,
+    )
+    assert summarise([record], now=now[0]).goodput == pytest.approx(of_dashboards, rel=0.03)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cluster.group_log import GroupLog
+from cluster.history import GroupRecord
 from cluster.metrics_log import MetricsLog
 from cluster.quarantine import RunQuarantine
 from cluster.storage import open_store
@@ -28,12 +30,24 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
     log.flush()
     sample = BadSample(url="s3://b/data", shard="train/00000.tar", key="0007", reason="CRC-32")
     RunQuarantine(store).record(sample)
+    lost = GroupRecord(
+        number=0, launched=100.0, world_size=2, resumed_from=0, first_step=110.0, last_step=120.0,
+        images_seen=96, steps_seconds=8.0, committed=80, ended=121.0, reason="hang",
+    )  # fmt: skip
+    present = GroupRecord(number=1, launched=121.0, world_size=1, resumed_from=80)
+    groups = GroupLog(store)
+    groups.close([lost, present])
     text = said(run, capsys)
+    assert "restarts: 1 hang; 16 images trained again; goodput" in text
+    assert "1 worker since " in text
     assert "32 images seen  loss/d 1.5" in text
     assert "newest of 1 checkpoints" in text
     assert "damaged and replaced: 0007 in train/00000.tar (CRC-32)" in text
     found = json.loads(said(run, capsys, "--json"))
     assert found["metrics"]["loss/g"] is None  # JSON has no NaN
+    assert (found["restarts"], found["lost_images"]) == ({"hang": 1}, 16)
+    assert found["group"]["resumed_from"] == 80
+    assert found["checkpoint"]["age_s"] > 0
     assert found["quarantined"] == [sample._asdict()]
 
 
