@@ -6,7 +6,6 @@ the driver asks for progress.
 """
 
 import asyncio
-import ipaddress
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,10 +15,9 @@ import ray
 
 from cluster.chronicle import Chronicle, Purpose, Seat
 from cluster.history import End, GroupRecord, Summary
+from cluster.nodes import is_loopback, listening_address, on_head
 from cluster.targets import Group, TargetsFile, targets_folder
 from ganinv.errors import GanInvError
-
-HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node alone
 
 
 class Directory:
@@ -184,35 +182,10 @@ class Directory:
         return [*groups, own] if groups and self._ray_targets else groups
 
 
-def listening_address(host: str) -> str:
-    """The address to listen on for `metrics.host`: `node` is this node's own within the cluster."""
-    return str(ray.util.get_node_ip_address()) if host == "node" else host
-
-
-def is_loopback(address: str) -> bool:
-    """`address`: HOST:PORT."""
-    host = address.rpartition(":")[0]
-    return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-
-
 def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:
     """The actor of a run, on the head node, gone with the driver.
 
     `ray_targets`: exporters of Ray itself, of a Ray that has no discovery of its own.
     """
-    head = next(n for n in ray.nodes() if n["Alive"] and HEAD in n["Resources"])
-    on_head = on_node(head["NodeID"])
-    actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head)
+    actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head())
     return actor.remote(run, host, discovery_port, ray_targets)
-
-
-def on_this_node() -> Any:
-    """The scheduling strategy that keeps a task or an actor with the driver."""
-    return on_node(ray.get_runtime_context().get_node_id())
-
-
-def on_node(node_id: str) -> Any:
-    """The scheduling strategy that takes a task or an actor to a node, or nowhere."""
-    return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        node_id=node_id, soft=False
-    )

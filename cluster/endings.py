@@ -10,8 +10,8 @@ from typing import Any, Literal
 import ray
 
 from cluster.chronicle import Seat
-from cluster.directory import on_node
 from cluster.history import Reason
+from cluster.nodes import on_node
 from ganinv.errors import GanInvError, StorageError
 
 READ_S = 10.0  # for a node to tell what a worker of its left behind

@@ -15,8 +15,9 @@ from typing import Any
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.directory import on_this_node, start_directory
+from cluster.directory import start_directory
 from cluster.history import End, GroupRecord
+from cluster.nodes import on_this_node
 from cluster.shipping import runtime_environment, shipped
 from ganinv.errors import ClusterError, GanInvError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import ray
 
-from cluster.directory import on_node
 from cluster.machine import Machine, check_name, check_room, check_versions
+from cluster.nodes import on_node
 from cluster.probes import LINK_BYTES, REDUCED, TIMEOUT_S, Probe, Reducer
 from ganinv.errors import ClusterError
 

@@ -10,6 +10,8 @@ import torch
 import yaml
 
 from cluster.evaluation_log import read_records
+from cluster.group_log import read_groups
+from cluster.history import summarise
 from cluster.metrics_log import read_rows
 from cluster.storage import open_store
 from datasets.index import Index
@@ -24,7 +26,7 @@ from launch.page_records import Record
 from launch.pictures import Pictures
 from launch.report import held_out_of
 from launch.schema import StorageConfig
-from launch.standing import Standing, clock, standing, standing_headlines
+from launch.standing import Standing, clock, past_headlines, standing, standing_headlines
 from launch.trained import Trained, load_trained
 
 LOOK_EVERY_S = 5.0  # at most, into storage
@@ -56,6 +58,7 @@ class LivePage:
     _records: Sequence[Record] = ()
     _recorded: Mapping[str, Any] = field(default_factory=dict)
     _standing: Standing | None = None
+    _past: tuple[Headline, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises `StorageError` if the storage cannot be reached."""
@@ -76,7 +79,7 @@ class LivePage:
         except GanInvError as error:  # an outage passes; what was seen before stays on the page
             problem = str(error)
         checkpoint = self._model.trained.manifest.name if self._model else None
-        shown = (self._standing, len(self._rows), checkpoint, problem)
+        shown = (self._standing, self._past, len(self._rows), checkpoint, problem)
         if shown != self._shown:
             self._html = render(self._page(problem))
             self._shown = shown
@@ -89,6 +92,7 @@ class LivePage:
         newest = next(iter(manifests_newest_first(self._store)), None)
         images = self._recorded["train"]["images"] if self._recorded else None
         self._standing = standing(self._rows, images, newest, time.time())
+        self._past = past_headlines(summarise(read_groups(self._store), time.time()))
         shown = self._model.trained.manifest.name if self._model else None
         if newest is not None and newest.name != shown:
             self._model = self._show(load_trained(self._store))
@@ -110,6 +114,7 @@ class LivePage:
     def _page(self, problem: str) -> Page:
         model, rows = self._model, self._rows
         found = standing_headlines(self._standing) if self._standing else ()
+        found = (*found, *self._past)
         if problem:
             found = (Headline(label=f"At {clock(time.time())}", value="trouble", meaning=problem),
                      *found)  # fmt: skip

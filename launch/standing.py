@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from cluster.history import Summary
 from cluster.metrics_log import FLUSH_EVERY_S
 from ganinv.manifest import Manifest
 from launch.page import Headline
@@ -105,6 +106,22 @@ def standing_headlines(at: Standing) -> tuple[Headline, ...]:
             )
         )
     return tuple(found)
+
+
+def past_headlines(past: Summary) -> tuple[Headline, ...]:
+    """What restarts have cost; nothing before the first step."""
+    if past.goodput is None:
+        return ()
+    reasons = ", ".join(f"{count} {reason}" for reason, count in past.restarts.items())
+    lost = f"; {past.lost_images:,} images trained again" if past.lost_images else ""
+    return (
+        Headline(
+            label="Goodput",
+            value=f"{100 * past.goodput:.0f}",
+            unit="%",
+            meaning=f"of the time went into steps that count; restarts: {reasons or 'none'}{lost}",
+        ),
+    )
 
 
 def clock(seconds: float) -> str:

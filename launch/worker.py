@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from cluster import checkpoint
 from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.counting import CountingStore
-from cluster.directory import listening_address
 from cluster.engine import DeepSpeedEngine
 from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
 from cluster.lease import Held
+from cluster.nodes import listening_address
 from cluster.quarantine import RunQuarantine
 from cluster.saving import Saver
 from cluster.storage import open_store

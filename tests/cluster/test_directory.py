@@ -10,7 +10,8 @@ import pytest
 import ray
 
 from cluster.config import MetricsConfig
-from cluster.directory import Directory, is_loopback
+from cluster.directory import Directory
+from cluster.nodes import is_loopback
 from ganinv.errors import ConfigError
 from tests.support.monitors import read_url
 
