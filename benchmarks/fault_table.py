@@ -29,6 +29,7 @@ EXPLAINED = {
     "sigstop": "a worker gets SIGSTOP, and never SIGCONT",
     "sigterm": "a worker gets SIGTERM",
     "lost_node": "the raylet of one of two nodes gets SIGKILL; another node comes up at once",
+    "drained": "Ray drains one of two nodes, which is taken then; another node comes up at once",
     "outage": "storage resets every connection for 10 s",
     "outage_60_s": "storage resets every connection for 60 s",
     "restarted_store": "the storage server gets SIGKILL, and is started again on its data",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fault_runs import INTERVAL, STRIDE, run_with
-from tests.support.faults import KINDS, PATIENT, staged
+from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with
+from tests.support.faults import KINDS, NOTICED, OF_NODES, PATIENT, staged
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
@@ -18,6 +18,7 @@ REASONS = {
     "sigstop": {"hang"},
     "sigterm": {"preemption"},
     "lost_node": {"node_lost", "failure"},
+    "drained": {"preemption"},
     "outage": {None, "storage"},
     "restarted_store": {None, "storage"},
 }
@@ -33,8 +34,8 @@ def test_a_run_reaches_its_end_through_faults(kind: str, tmp_path: Path) -> None
     for fault in result.faults:
         assert fault.reason in REASONS[kind], (fault, log)
         assert fault.orphans == 0, fault
-        assert fault.lost_images <= (0 if kind == "sigterm" else INTERVAL + 16), fault
-    if kind == "lost_node":
+        assert fault.lost_images <= (0 if kind in NOTICED else INTERVAL + BATCH), fault
+    if kind in OF_NODES:
         # Other sums in another order; a tiny GAN amplifies them.
         assert result.largest_difference < 0.5
     else:

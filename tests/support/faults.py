@@ -93,6 +93,19 @@ def lost_node(run: Faulty) -> None:
     run.stage.nodes.add(1)
 
 
+def drained(run: Faulty) -> None:
+    """The second node is drained with notice, and taken once nobody needs it; another one comes."""
+    assert run.stage.nodes is not None
+    number = run.groups()[-1].number
+    taken = run.stage.nodes.nodes[-1]
+    run.stage.nodes.drain(taken, deadline_s=60)
+    wait_until(
+        lambda: next(g for g in run.groups() if g.number == number).reason, 60, "the group saves"
+    )
+    taken.kill()
+    run.stage.nodes.add(1)
+
+
 def outage(run: Faulty) -> None:
     """Storage is away for `GANINV_OUTAGE_S` seconds."""
     assert run.stage.proxy is not None
@@ -113,9 +126,12 @@ KINDS: dict[str, Callable[[Faulty], None]] = {
     "sigstop": sigstop,
     "sigterm": sigterm,
     "lost_node": lost_node,
+    "drained": drained,
     "outage": outage,
     "restarted_store": restarted_store,
 }
+OF_NODES = ("lost_node", "drained")
+NOTICED = ("sigterm", "drained")  # these cost no image
 PATIENT = ("outage", "restarted_store")  # no group needs to end for these
 
 
@@ -129,7 +145,7 @@ def staged(kind: str, directory: Path) -> Iterator[Stage]:
         if kind == "outage":
             stage.proxy = held.enter_context(fault_proxy(store.endpoint_url))
         with _in_environment(store.environment()):
-            if kind == "lost_node":
+            if kind in OF_NODES:
                 stage.nodes = held.enter_context(ray_nodes(head_cpus=1))
                 stage.nodes.add(1)
             yield stage

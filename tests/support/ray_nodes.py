@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.support.commands import descendants, wait_until
 
 START_S = 120
+_RAY = str(Path(sys.executable).parent / "ray")
 
 
 @dataclass
@@ -27,9 +28,23 @@ class Node:
     def kill_raylet(self) -> set[int]:
         """End the node's raylet by force; returns what else ran on the node."""
         others = descendants(self.process.pid)
-        (raylet,) = (pid for pid in others if _command(pid).partition("\0")[0].endswith("/raylet"))
+        (raylet,) = self._raylets()
         os.kill(raylet, signal.SIGKILL)
         return others - {raylet}
+
+    @property
+    def node_id(self) -> str:
+        """Ray's name of the node."""
+        (raylet,) = self._raylets()
+        words = _command(raylet).split("\0")
+        return next(word.partition("=")[2] for word in words if word.startswith("--node_id="))
+
+    def _raylets(self) -> list[int]:
+        return [
+            pid
+            for pid in descendants(self.process.pid)
+            if _command(pid).partition("\0")[0].endswith("/raylet")
+        ]
 
     def kill(self) -> None:
         # Asked politely, a node drains for half a minute.
@@ -58,7 +73,7 @@ class Nodes:
         said = self.home / f"said-{len(self.nodes)}"
         process = subprocess.Popen(
             [
-                str(Path(sys.executable).parent / "ray"), "start", "--block", *where,
+                _RAY, "start", "--block", *where,
                 f"--num-cpus={cpus}", "--object-store-memory=100000000", "--disable-usage-stats",
                 f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
                 f"--runtime-env-agent-port={environments}",
@@ -72,6 +87,20 @@ class Nodes:
         self.nodes.append(node)
         wait_until(lambda: _started(process, said), START_S, "a node")
         return node
+
+    def drain(self, node: Node, deadline_s: int) -> None:
+        """Give notice that the node will be taken, as a cloud's agent does; it is not."""
+        subprocess.run(
+            [
+                _RAY, "drain-node", f"--address={self.environment['RAY_ADDRESS']}",
+                f"--node-id={node.node_id}", "--reason=DRAIN_NODE_REASON_PREEMPTION",
+                "--reason-message=spot", f"--deadline-remaining-seconds={deadline_s}",
+            ],
+            env={**os.environ, **self.environment},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )  # fmt: skip
 
 
 @contextmanager
