@@ -177,7 +177,8 @@ class WorkerGroup:
 
     def ended(self, reason: End, detail: str = "") -> list[GroupRecord]:
         """Note how the last group ended, if that is not known; all groups."""
-        ray.get(self.directory.group_ended.remote(reason, detail))
+        if self.groups():  # there may never have been room for any
+            ray.get(self.directory.group_ended.remote(reason, detail))
         return self.groups()
 
 

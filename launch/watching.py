@@ -81,6 +81,7 @@ class Watcher:
         self.save_failed = exporter.save_failed
         self._images_seen = images_seen
         self._reported = 0.0
+        self._steps_before = 0.0
         self._stop = threading.Event()
         self._log = MetricsLog(store, images_seen) if rank() == 0 else None
         if rank() == 0:
@@ -114,6 +115,7 @@ class Watcher:
 
     def went_back(self, images_seen: int, restored: int) -> None:
         self._images_seen = restored
+        self._steps_before = self._exporter.steps_seconds  # what follows counts anew
         if self._log is None:
             return
         self._log = MetricsLog(self._store, restored)
@@ -137,9 +139,8 @@ class Watcher:
             raise Restart(purpose)
 
     def _progress(self) -> dict[str, float]:
-        return {
-            "images_seen": self._images_seen, "steps_seconds": self._exporter.steps_seconds,
-        }  # fmt: skip
+        spent = self._exporter.steps_seconds - self._steps_before
+        return {"images_seen": self._images_seen, "steps_seconds": spent}
 
     def _wait_until_asked(self) -> None:
         try:
