@@ -30,6 +30,7 @@ from datasets.mix import DataSet
 from datasets.quarantine import Record
 from ganinv import networks, objectives
 from ganinv.loop import run
+from ganinv.manifest import Manifest
 from ganinv.seams import BadSample, Store
 from ganinv.training import Session, new_session, split_batch
 from launch.evaluating import Evaluation
@@ -73,42 +74,25 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
 
 
 def _train(config: RunConfig, directory: Any, lease: Held) -> None:
-    host = listening_address(config.metrics.host)
-    exporter = Exporter(config.storage.run, rank(), world_size(), host)
+    exporter = Exporter(
+        config.storage.run, rank(), world_size(), listening_address(config.metrics.host)
+    )
     with ExitStack() as opened:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
         ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
-        data, index = data_sets[0].store, data_sets[0].index
+        index = data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
         session = build_session(config, index, device)
-        manifest = checkpoint.restore(session, storage)
-        if manifest is not None:
-            log.info("going on from checkpoint %s", manifest.name)
-            exporter.committed(manifest.images_seen)
-        if rank() == 0:
-            forget_after(storage, session.images_seen)
+        resumed = _restore(session, storage)
+        if resumed is not None:
+            log.info("going on from checkpoint %s", resumed.name)
+            exporter.committed(resumed.images_seen)
         logs = opened.enter_context(closing(WriteBehind(storage)))
-        watchdog = Watchdog(
-            floor_s=config.cluster.hang_floor_s,
-            first_s=config.cluster.start_timeout_s,
-            patient_s=max(config.cluster.collective_timeout_s, config.data.deadline_s),
-        )
+        watchdog = _watchdog(config)
         watcher = Watcher(exporter, directory, logs, session.images_seen, watchdog)
-        record = _recording(storage, exporter)
-        evaluation = Evaluation(config, session, data=data, index=index, run=logs, record=record)
-
-        def restore() -> str | None:
-            manifest = checkpoint.restore(session, storage)
-            if manifest is not None and rank() == 0:
-                forget_after(storage, session.images_seen)
-            return manifest.name if manifest is not None else None
-
-        def reduce(total: Tensor) -> Tensor:
-            with exporter.timed("communicate"):
-                return all_reduce_sum(total)
 
         def before_commit() -> None:
             logs.flush()  # no row up to a checkpoint may be missing after a resume
@@ -121,30 +105,73 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
             observer=watcher,
             before_commit=before_commit,
             give_up=lambda error: ray.get(directory.fail.remote(error)),
-            resumed=manifest,
+            resumed=resumed,
         )
         opened.enter_context(saver)
-
-        def save() -> None:
-            watcher.flush()
-            saver.save(session)
-
         exporter.enter("compute")
         with closing(watchdog):
-            done = run(
-                session,
-                config.train,
-                split_batch(config.train, world_size()),
-                source=_source(config, data_sets, record),
-                reduce=reduce,
-                observer=watcher,
-                save=save,
-                restore=restore,
-                evaluate=evaluation,
-            )
+            done = _run(config, session, data_sets, storage, exporter, watcher, saver, logs)
         with exporter.timed("checkpoint"):
             saver.finish(session)
         watcher.finish(done=done)
+
+
+def _run(
+    config: RunConfig,
+    session: Session,
+    data_sets: Sequence[DataSet],
+    storage: Store,
+    exporter: Exporter,
+    watcher: Watcher,
+    saver: Saver,
+    logs: WriteBehind,
+) -> bool:
+    """The loop, from where the session is; False if it was asked to stop before the end."""
+    data, record = data_sets[0], _recording(storage, exporter)
+
+    def save() -> None:
+        watcher.flush()
+        saver.save(session)
+
+    def restore() -> str | None:
+        saver.wait()  # what is under way may become the newest
+        logs.flush()  # so that what is forgotten is there
+        manifest = _restore(session, storage)
+        return manifest.name if manifest is not None else None
+
+    def reduce(total: Tensor) -> Tensor:
+        with exporter.timed("communicate"):
+            return all_reduce_sum(total)
+
+    return run(
+        session,
+        config.train,
+        split_batch(config.train, world_size()),
+        source=_source(config, data_sets, record),
+        reduce=reduce,
+        observer=watcher,
+        save=save,
+        restore=restore,
+        evaluate=Evaluation(
+            config, session, data=data.store, index=data.index, run=logs, record=record
+        ),
+    )
+
+
+def _restore(session: Session, storage: Store) -> Manifest | None:
+    """Bring the session to the newest good checkpoint, and evaluations back with it."""
+    manifest = checkpoint.restore(session, storage)
+    if rank() == 0:
+        forget_after(storage, session.images_seen)
+    return manifest
+
+
+def _watchdog(config: RunConfig) -> Watchdog:
+    return Watchdog(
+        floor_s=config.cluster.hang_floor_s,
+        first_s=config.cluster.start_timeout_s,
+        patient_s=max(config.cluster.collective_timeout_s, config.data.deadline_s),
+    )
 
 
 def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
