@@ -148,7 +148,7 @@ def try_to_hold(url: str) -> int:
 STEPS = st.tuples(st.integers(0, 2), st.sampled_from(["look", "take", "beat", "check"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEPS, min_size=6, max_size=40))
 def test_only_the_last_to_take_it_may_commit(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]]

@@ -20,7 +20,7 @@ def tensors_of(kinds: list[tuple[torch.dtype, tuple[int, ...]]], seed: int) -> d
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(TYPES), SHAPES), max_size=6))
 def test_what_is_filled_in_is_read_back(
     kinds: list[tuple[torch.dtype, tuple[int, ...]]],

@@ -57,7 +57,7 @@ def some_ranges(draw: st.DrawFn) -> list[Range]:
 
 
 def test_the_same_bytes_whatever_is_cached(origin: CountedStore) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(ranges=some_ranges(), most_bytes=st.sampled_from([1, 300, 10**6]))
     def check(ranges: list[Range], most_bytes: int) -> None:
         assert cached(origin, most_bytes).read_ranges(ranges) == origin.read_ranges(ranges)

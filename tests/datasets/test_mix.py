@@ -18,7 +18,7 @@ START = Position(epoch=0, images=0)
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(weights=WEIGHTS, global_batch=st.integers(1, 64))
 def test_slots_are_shared_out_by_weight(weights: list[float], global_batch: int) -> None:
     quotas = [weight / sum(weights) * global_batch for weight in weights]

@@ -30,7 +30,7 @@ def _epoch(plan: Plan, epoch: int) -> list[list[Place]]:
     return [[plan.sample(epoch, step, slot) for slot in slots] for step in range(plan.steps)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plan=plans(), epoch=st.integers(0, 2**40))
 def test_nothing_is_repeated_and_less_than_a_batch_left_out(plan: Plan, epoch: int) -> None:
     seen = Counter(place for batch in _epoch(plan, epoch) for place in batch)
@@ -39,7 +39,7 @@ def test_nothing_is_repeated_and_less_than_a_batch_left_out(plan: Plan, epoch: i
     assert 0 <= sum(plan.shard_samples) - len(seen) < plan.global_batch
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plan=plans(), epoch=st.integers(0, 2**40))
 def test_windows_hold_just_the_samples_of_their_steps(plan: Plan, epoch: int) -> None:
     for slot in range(plan.global_batch):
@@ -52,7 +52,7 @@ def test_windows_hold_just_the_samples_of_their_steps(plan: Plan, epoch: int) ->
             assert sorted(spanned) == sorted(order)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(plan=plans(), epochs=st.lists(st.integers(0, 5), min_size=1, max_size=4))
 def test_the_order_does_not_depend_on_what_was_asked_before(plan: Plan, epochs: list[int]) -> None:
     for epoch in epochs:
@@ -65,7 +65,7 @@ def test_the_order_does_not_depend_on_what_was_asked_before(plan: Plan, epochs: 
         assert _epoch(plan, epoch) == _epoch(fresh, epoch)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step=st.integers(0, 10**9 // 48 - 1), slot=st.integers(0, 47), epoch=st.integers(0, 10**6))
 def test_seeking_costs_the_same_anywhere(step: int, slot: int, epoch: int) -> None:
     """Of a thousand million samples; memory is that of the shards and of one window."""

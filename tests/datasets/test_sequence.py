@@ -118,9 +118,7 @@ def test_ranks_and_loader_workers_do_not_show(faces: Any, expected: list[Step], 
     _assert_same(_steps(faces, pair, N, expected[N - 1].after, COUNT), expected[N:])
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     first=st.sampled_from(PAIRS),
     then=st.sampled_from(PAIRS),

@@ -16,7 +16,7 @@ ROWS = st.tuples(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(ROWS), st.data())
 def test_a_table_gives_back_the_members_it_was_made_of(
     rows: list[Any], data: st.DataObject

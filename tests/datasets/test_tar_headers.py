@@ -53,7 +53,7 @@ def _write(members: list[tuple[str, int]], tar_format: int) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     members=st.lists(st.tuples(PATH, st.integers(-1, 2000)), min_size=1, max_size=6),
     tar_format=st.sampled_from(FORMATS),
@@ -78,7 +78,7 @@ def test_large_sizes_are_base_256_numbers() -> None:
         _read(header + bytes(1024))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=3000))
 def test_random_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(DataError, match=r"x\.tar is no uncompressed, whole tar"):
@@ -90,7 +90,7 @@ WHOLE = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), tar_format=st.sampled_from(FORMATS))
 def test_damage_is_our_error_or_moves_nothing_outside(data: st.DataObject, tar_format: int) -> None:
     changed = bytearray(WHOLE[tar_format])
@@ -172,7 +172,7 @@ def _plain_tar() -> bytes:
 PLAIN_TAR = _plain_tar()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.integers(0, len(PLAIN_TAR)),
     place=st.integers(0, len(PLAIN_TAR) - 1),

@@ -26,9 +26,7 @@ def store(make_store: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> 
     return store
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 3000)), max_size=8),
     whole=st.booleans(),

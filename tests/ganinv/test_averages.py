@@ -16,7 +16,7 @@ def set_weights(network: nn.Module, seed: int) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0, 0.999), st.integers(0, 12))
 def test_closed_form(decay: float, updates: int) -> None:
     """w̄_n = βⁿ w_0 + (1 − β) Σ β^(n − t) w_t, without bias correction."""

@@ -23,7 +23,7 @@ def normals(seed: int, purpose: str, numbers: list[int]) -> Tensor:
 
 
 @pytest.mark.parametrize("draw", [normals, coin_flips])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=SEEDS, purpose=PURPOSES, numbers=NUMBERS, random=st.randoms(use_true_random=False))
 def test_order_grouping_and_neighbours_do_not_matter(
     draw: Draw, seed: int, purpose: str, numbers: list[int], random: Random
@@ -37,7 +37,7 @@ def test_order_grouping_and_neighbours_do_not_matter(
     assert torch.equal(shuffled, together[order])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS, PURPOSES, st.integers(0, 2**50))
 def test_a_shorter_code_is_the_beginning_of_a_longer_one(seed: int, purpose: str, at: int) -> None:
     short, long = (standard_normal(seed, purpose, [at], length) for length in (3, 8))

@@ -40,7 +40,7 @@ def double(values: Any) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCES)
 def test_mean_square_of_the_scale_is_one(variance_L: Tensor) -> None:
     scale_L = latent_scale(variance_L)
@@ -48,7 +48,7 @@ def test_mean_square_of_the_scale_is_one(variance_L: Tensor) -> None:
     assert float(scale_L.square().mean()) == pytest.approx(1, rel=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCES, st.integers(0, 39))
 def test_an_element_that_carries_nothing_has_scale_zero(variance_L: Tensor, index: int) -> None:
     variance_L = torch.cat([variance_L, double([1.0])])
@@ -59,7 +59,7 @@ def test_an_element_that_carries_nothing_has_scale_zero(variance_L: Tensor, inde
     assert float(scale_L.square().mean()) == pytest.approx(1, rel=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCES, st.floats(1e-3, 1e3))
 def test_the_scale_knows_ratios_alone(variance_L: Tensor, factor: float) -> None:
     scale_L = latent_scale(variance_L)
@@ -68,7 +68,7 @@ def test_the_scale_knows_ratios_alone(variance_L: Tensor, factor: float) -> None
     torch.testing.assert_close(ratio_L, variance_L / variance_L[0], rtol=1e-9, atol=0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCES, st.randoms(use_true_random=False))
 def test_permuting_the_variances_permutes_the_scale(variance_L: Tensor, random: Random) -> None:
     order = list(range(len(variance_L)))
@@ -79,7 +79,7 @@ def test_permuting_the_variances_permutes_the_scale(variance_L: Tensor, random: 
     assert latent_entropy_nats(permuted_L) == pytest.approx(entropy, rel=1e-12, abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCE, st.integers(1, 40))
 def test_equal_variances_have_the_largest_entropy(variance: float, size: int) -> None:
     scale_L = latent_scale(torch.full((size,), variance, dtype=torch.float64))
@@ -87,7 +87,7 @@ def test_equal_variances_have_the_largest_entropy(variance: float, size: int) ->
     assert latent_entropy_nats(scale_L) == pytest.approx(largest_entropy(size), rel=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VARIANCES)
 def test_unequal_variances_have_less_entropy(variance_L: Tensor) -> None:
     """By the inequality of means: Σ ln s² = ln Π v − d ln mean(v), 0 only where all v are equal."""
@@ -107,7 +107,7 @@ def test_counts_of_elements() -> None:
     assert effective_elements(double([0.0, 2.0, 0.0])) == pytest.approx(1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BATCH_MEANS, st.integers(1, 5))
 def test_a_window_is_the_plain_mean_of_the_last_batches(
     batch_means: list[list[float]], length: int
@@ -122,7 +122,7 @@ def test_a_window_is_the_plain_mean_of_the_last_batches(
     assert trace.dtype == torch.float64
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(BATCH_MEANS, st.floats(0.01, 0.999))
 def test_an_exponential_average_has_its_closed_form(
     batch_means: list[list[float]], decay: float

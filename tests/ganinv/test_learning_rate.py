@@ -18,7 +18,7 @@ def test_it_stays_as_it_is_unless_told() -> None:
     assert {config.learning_rate_at(seen) for seen in (0, 10**6, 10**12)} == {config.learning_rate}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 50 * EPOCH), st.floats(0.5, 1.0))
 def test_it_falls_by_the_same_factor_every_so_often(seen: int, factor: float) -> None:
     config = TrainConfig(learning_rate_decay=factor, learning_rate_decay_every=EPOCH)

@@ -48,7 +48,7 @@ def joined(ranks: list[Means]) -> SumReduce:
     return reduce
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES)
 def test_a_flush_gives_plain_means_and_begins_anew(values: list[float]) -> None:
     means = filled(values)
@@ -58,7 +58,7 @@ def test_a_flush_gives_plain_means_and_begins_anew(values: list[float]) -> None:
     assert all(math.isnan(value) for value in nothing.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES, VALUES)
 def test_folding_does_not_change_the_means(first: list[float], second: list[float]) -> None:
     means = filled(first)
@@ -69,7 +69,7 @@ def test_folding_does_not_change_the_means(first: list[float], second: list[floa
     assert means.flush(no_reduction) == expected(first + second)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(VALUES, VALUES)
 def test_folded_sums_can_be_handed_over(first: list[float], second: list[float]) -> None:
     saved = filled(first).fold(no_reduction)
@@ -80,7 +80,7 @@ def test_folded_sums_can_be_handed_over(first: list[float], second: list[float])
     assert torch.equal(saved, before)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(VALUES, min_size=1, max_size=4))
 def test_ranks_count_by_their_parts(shares: list[list[float]]) -> None:
     """Not a mean of the ranks' means."""

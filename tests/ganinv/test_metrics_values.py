@@ -148,7 +148,7 @@ def slow_share_within(samples: Array, points: Array, k: int) -> float:
     return inside / len(samples)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(4, 24), st.integers(4, 24), st.floats(0, 3))
 def test_precision_and_recall_are_those_of_a_slow_loop(
     seed: int, n: int, m: int, shift: float

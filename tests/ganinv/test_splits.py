@@ -128,7 +128,7 @@ def test_some_cuts_hold_the_second_half_unevenly() -> None:
     assert uneven >= {12, 6}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 64), st.integers(1, 16), st.none() | st.integers(1, 64))
 def test_a_split_is_exact_or_refused(batch: int, world: int, micro_batch: int | None) -> None:
     config = replace(TRAIN, global_batch=batch, micro_batch=micro_batch)

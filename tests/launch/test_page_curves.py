@@ -11,7 +11,7 @@ from launch.page_training import GROUPS, training_groups
 curves_of_floats = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3 * MOST_POINTS)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(curves_of_floats)
 def test_envelope_keeps_order_and_extremes(values: list[float]) -> None:
     y = np.array(values)
@@ -24,7 +24,7 @@ def test_envelope_keeps_order_and_extremes(values: list[float]) -> None:
         np.testing.assert_array_equal(drawn.mean, y)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(curves_of_floats)
 def test_smoothing_stays_within_the_curve_and_keeps_constants(values: list[float]) -> None:
     y = np.array(values)

@@ -13,7 +13,7 @@ def groups_of(*names: str) -> list[CurveGroup]:
     return evaluation_groups([{"images_seen": 1.0, **dict.fromkeys(names, 0.5)}])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sets(st.text("abc_ő$ /", min_size=1, max_size=9).map("eval/{}".format), min_size=1))
 def test_each_figure_of_any_name_is_in_one_chart(names: set[str]) -> None:
     drawn = [key for group in groups_of(*names) for key in group.series]
