@@ -95,9 +95,10 @@ class User:
 
     @contextmanager
     def tunnel(self) -> Iterator[None]:
-        """What `ray dashboard` does: the head's loopback port 8265, here."""
-        forward = ["-N", "-L", "8265:127.0.0.1:8265", f"root@{self.hosts[0].address}"]
-        process = subprocess.Popen(["ssh", *ssh_options(), *forward])
+        """The head's job server and Prometheus, which listen on its loopback, here."""
+        forward = [word for port in (8265, 9090) for word in ("-L", f"{port}:127.0.0.1:{port}")]
+        words = ["ssh", "-N", *ssh_options(), *forward, f"root@{self.hosts[0].address}"]
+        process = subprocess.Popen(words)
         try:
             wait_until(lambda: _connects("127.0.0.1", 8265), 20, "the tunnel")
             yield

@@ -52,13 +52,15 @@ def start(
         signal.signal(signal.SIGINT, before)
 
 
-def wait_until(condition: Callable[[], Any], deadline_s: float, what: str) -> Any:
+def wait_until(
+    condition: Callable[[], Any], deadline_s: float, what: str, every_s: float = 0.1
+) -> Any:
     """Poll until `condition` gives something true; it is returned."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if result := condition():
             return result
-        time.sleep(0.1)
+        time.sleep(every_s)
     raise AssertionError(f"{what}: not within {deadline_s} s")
 
 

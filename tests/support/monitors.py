@@ -32,14 +32,11 @@ def monitor(folder: Path, *words: str) -> Iterator[Ask]:
         process = start("monitor", *options, "monitor.interval_s=1", output=output)
 
     def ask(query: str) -> list[dict[str, Any]]:
-        asked = urllib.parse.urlencode({"query": query})
         try:
-            answer = read_url(f"http://127.0.0.1:{port}/api/v1/query?{asked}")
+            return answer(port, query)
         except OSError:
             assert process.poll() is None, (folder / "monitor.log").read_text()
             return []  # still starting
-        found: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
-        return found
 
     try:
         yield ask
@@ -50,6 +47,14 @@ def monitor(folder: Path, *words: str) -> Iterator[Ask]:
         if process.poll() is None:
             process.terminate()
             end(process)
+
+
+def answer(port: int, query: str) -> list[dict[str, Any]]:
+    """What the Prometheus at a port of this machine makes of a query now."""
+    asked = urllib.parse.urlencode({"query": query})
+    said = read_url(f"http://127.0.0.1:{port}/api/v1/query?{asked}")
+    found: list[dict[str, Any]] = json.loads(said)["data"]["result"]
+    return found
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -1,0 +1,117 @@
+"""What can be seen of the lab's cluster: by storage, job server, Prometheus and SSH."""
+
+import json
+import re
+import subprocess
+from functools import partial
+
+from cluster.storage import open_store
+from ganinv.errors import ClusterError
+from ganinv.manifest import committed_names
+from tests.lab.hosts import Host
+from tests.lab.user import BUCKET, User
+from tests.support import commands
+from tests.support.commands import ROOT
+from tests.support.monitors import answer, queries_of_dashboards, read_url, series_of_rules
+
+RUN = f"s3://{BUCKET}/runs/first"
+# Half a second, for the hosts share two cores with whoever looks.
+wait_until = partial(commands.wait_until, every_s=0.5)
+ask = partial(answer, 9090)
+
+
+def workers() -> dict[str, int]:
+    """Living nodes that train, and how many workers each has."""
+    from cluster.jobs import JobServer  # Ray reads its settings, which the fixture sets, once
+
+    try:
+        nodes = JobServer("http://127.0.0.1:8265").overview()["nodes"]
+    except ClusterError:
+        return {}  # still starting
+    alive = [node for node in nodes if node["state"] == "ALIVE" and not node["head"]]
+    return {node["address"]: node["workers"] for node in alive}
+
+
+def both() -> bool:
+    return sorted(workers().values()) == [1, 1]
+
+
+def newest() -> int:
+    """images_seen of the newest checkpoint."""
+    return max((int(name[:12]) for name in committed_names(open_store(RUN))), default=0)
+
+
+def moves_on(since: int) -> None:
+    wait_until(lambda: newest() > since, 120, f"a checkpoint after {since} images")
+
+
+def firing() -> set[str]:
+    return {alert["metric"]["alertname"] for alert in ask('ALERTS{alertstate="firing"}')}
+
+
+def prometheus_sees_all_of(*hosts: Host) -> None:
+    """A worker on each host, and Ray's nodes, found by itself; every panel and rule has data."""
+    wait_until(lambda: scraped("ganinv") == {h.address for h in hosts}, 60, "all are scraped")
+    assert {host.address for host in hosts} < scraped("ray")
+    for query in (*queries_of_dashboards(), *series_of_rules()):
+        wait_until(partial(ask, query), 90, query)
+    # A rate is in seconds of a state per second of wall time.
+    for row in ask("sum by (rank) (rate(ganinv_time_seconds_total[1m]))"):
+        assert abs(float(row["value"][1]) - 1) < 0.01, row
+    for row in ask('count by (rank) ({job="ganinv", rank!=""})'):
+        assert int(row["value"][1]) <= 60, row
+
+
+def scraped(job: str) -> set[str]:
+    """The addresses of the nodes that Prometheus asks, and that answer."""
+    active = json.loads(read_url("http://127.0.0.1:9090/api/v1/targets"))["data"]["activeTargets"]
+    ours = [t for t in active if t["labels"]["job"] == job and t["health"] == "up"]
+    return {re.split("[/:]+", target["scrapeUrl"])[1] for target in ours}
+
+
+def strangers_are_refused(user: User, head: Host) -> None:
+    stranger = {**user.environment, "RAY_AUTH_TOKEN": "0" * 64}
+    words = ["python", "-m", "launch", "status", "--cluster"]
+    refused = subprocess.run(
+        words, cwd=ROOT, env=stranger, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert refused.returncode == 5
+    assert "does not admit" in refused.stderr
+    for path in ("api/jobs/", "nodes?view=summary", "api/prometheus/sd"):
+        asked = f"curl -s -o /dev/null -w '%{{http_code}}' http://127.0.0.1:8265/{path}"
+        assert head.run(asked) == "401", path
+
+
+def only_documented_ports_are_open(*hosts: Host) -> None:
+    """What listens beyond loopback stands in the table of docs/cluster.md."""
+    explained = (ROOT / "docs/cluster.md").read_text().partition("## Ports")[2]
+    known = {int(port) for port in re.findall(r"\b\d{2,5}\b", explained)}
+    unknown = []
+    for host in hosts:
+        for line in host.run("ss -Hltn").splitlines():
+            address, _, port = line.split()[3].rpartition(":")
+            if address not in ("127.0.0.1", "[::1]") and not 10002 <= int(port) <= 19999:
+                unknown += [f"{host.name}: {line}"] if int(port) not in known else []
+    assert not unknown
+
+
+def nothing_secret(user: User, said: str) -> None:
+    """Neither the token nor the store's key stands in logs, output, jobs, metrics or the run."""
+    texts = {"what was said and logged": said}
+    store = open_store(RUN)
+    for entry in store.list():
+        texts[entry.name] = store.read(entry.name).decode(errors="replace")
+    for secret in (user.token, user.secret):
+        assert not [name for name, text in texts.items() if secret in text]
+
+
+def logs(hosts: list[Host]) -> str:
+    """All that Ray, the job and the monitor wrote on the hosts."""
+    files = "/tmp/ray/session_latest/logs/* ~/*.log ~/ganinv/.monitor/*.*"  # noqa: S108 (theirs)
+    return "".join(host.run(f"cat {files} 2>/dev/null") for host in hosts)
+
+
+def remains(hosts: list[Host]) -> list[str]:
+    """Processes of hosts that were not there before `ray up`."""
+    own = re.compile(r"bash \S+/host\.sh |\S*sshd: |bash -c for f in |\s*$")
+    return [line for host in hosts for line in host.processes() if not own.match(line)]
