@@ -11,7 +11,7 @@ help:
 	@echo "make demo-clean  remove everything that the demo made"
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
-	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save"
+	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save, alerts"
 	@echo "make lab         a cluster of three hosts on this machine, through its life (root only)"
 	@echo "make check       linters and type checker alone"
 

@@ -11,9 +11,9 @@ skip() {
 }
 
 [ "$(id -u)" = 0 ] || skip "only root may make network namespaces"
-for tool in ip sshd ssh ssh-keygen rsync unshare nsenter setpriv; do
+for tool in ip ss sshd ssh ssh-keygen rsync curl pgrep unshare nsenter setpriv; do
     command -v "$tool" >/dev/null ||
-        skip "no $tool (Debian: openssh-server openssh-client rsync iproute2 util-linux)"
+        skip "no $tool (Debian: openssh-server openssh-client rsync iproute2 curl procps util-linux)"
 done
 unshare --net --mount --uts --ipc --pid --fork true 2>/dev/null ||
     skip "the kernel or the container does not allow namespaces"

@@ -55,11 +55,18 @@ def prometheus_sees_all_of(*hosts: Host) -> None:
     assert {host.address for host in hosts} < scraped("ray")
     for query in (*queries_of_dashboards(), *series_of_rules()):
         wait_until(partial(ask, query), 90, query)
-    # A rate is in seconds of a state per second of wall time.
-    for row in ask("sum by (rank) (rate(ganinv_time_seconds_total[1m]))"):
-        assert abs(float(row["value"][1]) - 1) < 0.01, row
+    for share in map(accounted, range(len(hosts))):
+        assert abs(share - 1) < 0.01, share
     for row in ask('count by (rank) ({job="ganinv", rank!=""})'):
         assert int(row["value"][1]) <= 60, row
+
+
+def accounted(rank: int) -> float:
+    """Seconds that a worker's states gained, per second of wall time, between two scrapes."""
+    states = ask(f'ganinv_time_seconds_total{{rank="{rank}"}}[10m]')
+    (began, _), (ended, _) = states[0]["values"][0], states[0]["values"][-1]
+    gains = (float(row["values"][-1][1]) - float(row["values"][0][1]) for row in states)
+    return sum(gains) / float(ended - began)
 
 
 def scraped(job: str) -> set[str]:
@@ -111,7 +118,16 @@ def logs(hosts: list[Host]) -> str:
     return "".join(host.run(f"cat {files} 2>/dev/null") for host in hosts)
 
 
-def remains(hosts: list[Host]) -> list[str]:
-    """Processes of hosts that were not there before `ray up`."""
+def nothing_remains(hosts: list[Host]) -> None:
+    """A while after `ray down`: agents of Ray take a minute to give up their head."""
     own = re.compile(r"bash \S+/host\.sh |\S*sshd: |bash -c for f in |\s*$")
-    return [line for host in hosts for line in host.processes() if not own.match(line)]
+    left: list[str] = []
+
+    def none() -> bool:
+        left[:] = [line for host in hosts for line in host.processes() if not own.match(line)]
+        return not left
+
+    try:
+        wait_until(none, 150, "nothing remains", every_s=3)
+    except AssertionError as late:
+        raise AssertionError([line[:200] for line in left]) from late

@@ -19,10 +19,10 @@ from tests.lab.sights import (
     logs,
     moves_on,
     newest,
+    nothing_remains,
     nothing_secret,
     only_documented_ports_are_open,
     prometheus_sees_all_of,
-    remains,
     strangers_are_refused,
     wait_until,
     workers,
@@ -81,12 +81,14 @@ def test_the_life_of_a_cluster(user: User) -> None:
             assert not firing(), "a clean run raises no alert"
         lose_and_find(two, one)
         cut_and_mend(one, two)
+        if WATCHED:
+            wait_until(lambda: "RepeatedRestarts" in firing(), 60, "the alert")
         said += stopped(user)
     reached = newest()
     told("ray down")
     said += logs(user.hosts)
     user.ray("down")
-    wait_until(lambda: not remains(user.hosts), 60, "nothing remains on any host")
+    nothing_remains(user.hosts)
     nothing_secret(user, said)
 
     told("a second cluster")
@@ -98,7 +100,7 @@ def test_the_life_of_a_cluster(user: User) -> None:
     assert done.returncode == 0, done.stdout
     assert f"going on from {reached} images" in done.stdout
     user.ray("down")
-    wait_until(lambda: not remains(user.hosts), 60, "nothing remains on any host")
+    nothing_remains(user.hosts)
 
 
 def submitted(user: User) -> str:
@@ -122,7 +124,7 @@ def lose_and_find(lost: Host, left: Host) -> None:
     wait_until(lambda: workers() == {left.address: 1}, 90, "training on one host")
     moves_on(newest())
     if WATCHED:
-        wait_until(lambda: "NodeLost" in firing(), 60, "the alert")
+        wait_until(lambda: {"NodeLost", "FewerWorkers"} <= firing(), 60, "the alerts")
     told("return")
     lost.start()
     wait_until(both, 120, "two workers again")
