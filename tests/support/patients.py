@@ -132,7 +132,7 @@ def _train(patient: Patient, session: Session, config: TrainConfig, exporter: Ex
     run(
         session,
         config,
-        replace(split_batch(config, patient.world), micro_batches=1),
+        split_batch(config, patient.world),
         source=_source(patient),
         reduce=lambda total: _reduce(patient, exporter, total),
         observer=Watcher(patient, exporter),
