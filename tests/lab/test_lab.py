@@ -127,7 +127,7 @@ def lose_and_find(lost: Host, left: Host) -> None:
         wait_until(lambda: {"NodeLost", "FewerWorkers"} <= firing(), 60, "the alerts")
     told("return")
     lost.start()
-    wait_until(both, 120, "two workers again")
+    wait_until(both, 240, "two workers again")
     moves_on(newest())
 
 
@@ -142,7 +142,7 @@ def cut_and_mend(cut: Host, left: Host) -> None:
     moves_on(newest())
     told("mend")
     cut.mend()
-    wait_until(both, 120, "two workers after the cut")
+    wait_until(both, 240, "two workers after the cut")
     moves_on(newest())
 
 
