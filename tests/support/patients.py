@@ -31,7 +31,7 @@ from datasets.loader import ShardBatches
 from datasets.mix import DataSet
 from ganinv.errors import StorageError
 from ganinv.loop import Row, TimeState, run
-from ganinv.seams import BatchSource
+from ganinv.seams import BatchSource, LocalEngine
 from ganinv.training import Session, TrainConfig, split_batch
 from tests.support.runs import RandomImages, local_session, make_objective
 
@@ -97,6 +97,14 @@ class Watcher:
         return True
 
 
+class Still(LocalEngine):
+    """Goes through the motions and learns nothing."""
+
+    def finish(self, *, apply: bool) -> None:
+        del apply
+        super().finish(apply=False)
+
+
 def main(patient: Patient) -> None:
     torch.set_num_threads(1)
     _join(patient)
@@ -116,7 +124,8 @@ def sicken(illness: str, session: Session, exporter: Exporter) -> TrainConfig:
         return replace(HEALTHY, learning_rate=1e30)
     if illness == "saturated":  # a generator that stands still, a discriminator without R1
         session.objective = make_objective("dlsgan", lambda_r1=0.0)
-        session.engines.g.network.requires_grad_(False)
+        still = Still(**vars(session.engines.g))
+        session.engines = replace(session.engines, g=still)
         return replace(HEALTHY, learning_rate=0.03)
     if illness == "restarting":
         exporter.restarted({"failure": 3}, 0)  # fed
