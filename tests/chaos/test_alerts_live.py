@@ -29,7 +29,7 @@ from datasets.source import BuildOptions
 from tests.support.commands import ROOT, wait_until
 from tests.support.fault_proxy import FaultProxy, Faults, fault_proxy
 from tests.support.monitors import Ask, monitor
-from tests.support.patients import Patient, addresses
+from tests.support.patients import Patient
 
 pytestmark = [
     pytest.mark.chaos,
@@ -186,14 +186,17 @@ def running(
 @contextmanager
 def registered(name: str, folder: Path, world: int) -> Iterator[None]:
     """Told to Prometheus, as a run's directory does it."""
-    wait_until(lambda: len(list(addresses(folder))) == world, 120, f"{name} has begun")
+    places = [folder / f"address-{rank}" for rank in range(world)]
+    wait_until(lambda: all(place.exists() for place in places), 120, f"{name} has begun")
     targets = TargetsFile(targets_folder())
-    labels = [{"job": "ganinv", "run": name, "instance": f"rank {rank}"} for rank in range(world)]
     try:
         targets.write(
             [
-                {"targets": [address], "labels": rank_labels}
-                for address, rank_labels in zip(addresses(folder), labels, strict=True)
+                {
+                    "targets": [place.read_text()],
+                    "labels": {"job": "ganinv", "run": name, "instance": f"rank {rank}"},
+                }
+                for rank, place in enumerate(places)
             ]
         )
         yield

@@ -199,10 +199,5 @@ def _source(patient: Patient) -> BatchSource:
     )
 
 
-def addresses(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.glob("address-?")):
-        yield path.read_text()
-
-
 if __name__ == "__main__":
     main(Patient(**json.loads(sys.argv[1])))
