@@ -41,7 +41,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def commands(config: dict[str, Any]) -> str:
-    return "\n".join(config["head_start_ray_commands"] + config["worker_start_ray_commands"])
+    """What starts the nodes, and the scripts of ours that it calls."""
+    text = "\n".join(config["head_start_ray_commands"] + config["worker_start_ray_commands"])
+    called = re.findall(r"bash ~/ganinv/(\S+\.sh)", text)
+    return "\n".join([text, *((ROOT / script).read_text() for script in called)])
 
 
 @pytest.mark.parametrize("path", LAUNCHER, ids=lambda path: path.stem)
@@ -124,6 +127,13 @@ def test_a_lost_node_is_noticed_within_ten_seconds() -> None:
         }
         wait_ms = value["failure_threshold"] * (value["period_ms"] + value["timeout_ms"])
         assert wait_ms <= 10_000, path.name
+
+
+def test_nodes_of_own_machines_end_with_their_head() -> None:
+    """`ray down` speaks to the head alone; tests/lab shows that this is enough."""
+    worker = load(LAUNCHER[1])["worker_start_ray_commands"][1]
+    assert "--block" in worker
+    assert int(re.findall(r"RAY_gcs_rpc_server_reconnect_timeout_s=(\d+)", worker)[0]) <= 30
 
 
 def test_versions_are_those_of_the_constraints() -> None:
