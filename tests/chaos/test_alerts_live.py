@@ -41,7 +41,7 @@ pytestmark = [
 ]
 INTERVAL_S = 5  # from one scrape and one evaluation to the next
 WARM_UP_S = 140  # DataWait and RankSkew leave the first two minutes of a run alone
-SLOW = Faults(delay_s=8.0)
+SLOW = Faults(delay_s=4.0)
 BROKEN = Faults(slow_down=1.0)
 
 
@@ -181,9 +181,10 @@ def running(
     try:
         yield processes
     finally:
-        for process in processes:
+        for rank, process in enumerate(processes):
             process.kill()
             process.wait(10)
+            print(f"{name}, rank {rank}:", (folder / f"log-{rank}").read_text()[-1000:])
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from cluster.collectives import all_reduce_sum
 from cluster.counting import CountingStore
 from cluster.exporter import Exporter
 from cluster.storage import open_store
+from cluster.storage_patience import Patience
 from datasets import windows
 from datasets.config import LoaderConfig
 from datasets.index import Index
@@ -187,7 +188,8 @@ def _source(patient: Patient) -> BatchSource:
     if patient.data_url is None:
         return RandomImages(BATCH, patient.rank, patient.world)
     windows._MAX_WINDOW_SAMPLES = BATCH  # a request for each batch, and hardly a stock
-    store = open_store(patient.data_url, endpoint_url=patient.data_endpoint)
+    patience = Patience(deadline_s=300)
+    store = open_store(patient.data_url, endpoint_url=patient.data_endpoint, patience=patience)
     return ShardBatches(
         [DataSet(store=store, index=Index.load(store))],
         "train",
