@@ -31,7 +31,7 @@ from tests.lab.user import BUCKET, User, s3
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("GANINV_LAB"), reason="type make lab, as root"),
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(1500),
 ]
 JOB = "first"
 WATCHED = shutil.which("prometheus") is not None
