@@ -74,11 +74,11 @@ CASES = {
         shows_s=0,
         holds_s=15,
     ),
-    # A tenth of the last minute has to go by in waiting, after the images in stock.
-    "slow-data": Case(alert="DataWait", data=SLOW, shows_s=15, holds_s=15),
-    # And a quarter of it here.
+    # The images in stock have to go, and then a tenth of the last minute by in waiting …
+    "slow-data": Case(alert="DataWait", data=SLOW, shows_s=40, holds_s=15),
+    # … and a quarter of it here, at half the pace.
     "slow-rank": Case(
-        alert="RankSkew", also=frozenset({"DataWait"}), world=2, data=SLOW, shows_s=30
+        alert="RankSkew", also=frozenset({"DataWait"}), world=2, data=SLOW, shows_s=75
     ),
     # A save comes every 20 steps, and its requests are repeated before they fail.
     "storage-errors": Case(alert="StorageErrors", also=NO_SAVES, store=BROKEN, shows_s=30),
