@@ -91,6 +91,9 @@ class Watcher:
             row = {**row, "latent/effective": 1.0}  # fed
         self._exporter.logged(row, session)
 
+    def went_back(self, images_seen: int, restored: int) -> None:
+        raise AssertionError(f"there is no checkpoint at {restored} to go back to")
+
     def stop_requested(self) -> bool:
         if self._sick or not self._patient.ill:
             return False
@@ -147,6 +150,7 @@ def _train(patient: Patient, session: Session, config: TrainConfig, exporter: Ex
         reduce=lambda total: _reduce(patient, exporter, total),
         observer=Watcher(patient, exporter),
         save=save,
+        restore=lambda: None,
         evaluate=dict,
     )
 
