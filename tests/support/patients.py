@@ -92,7 +92,7 @@ class Watcher:
         self._exporter.logged(row, session)
 
     def went_back(self, images_seen: int, restored: int) -> None:
-        raise AssertionError(f"there is no checkpoint at {restored} to go back to")
+        raise AssertionError(f"at {images_seen}: there is nothing at {restored} to go back to")
 
     def stop_requested(self) -> bool:
         if self._sick or not self._patient.ill:
