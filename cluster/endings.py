@@ -137,14 +137,16 @@ def _logs(seats: Sequence[Seat]) -> list[str]:
     }
     refs = list(asked.values())
     ready = ray.wait(refs, num_returns=len(refs), timeout=READ_S)[0] if refs else []
-    return [
-        _tail(seat.log)
-        if seat not in asked
-        else ray.get(asked[seat])
-        if asked[seat] in ready
-        else ""
-        for seat in seats
-    ]
+    texts = []
+    for seat in seats:
+        if seat not in asked:
+            texts.append(_tail(seat.log))
+            continue
+        try:
+            texts.append(ray.get(asked[seat]) if asked[seat] in ready else "")
+        except ray.exceptions.RayError:
+            texts.append("")  # its node was lost as well
+    return texts
 
 
 def _tail(path: str) -> str:

@@ -11,8 +11,8 @@ import pytest
 from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with
 from tests.support.faults import KINDS, NOTICED, OF_NODES, PATIENT, staged
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 + 120 * FAULTS)]
 REASONS = {
     "sigkill": {"failure"},
     "sigstop": {"hang"},
