@@ -63,10 +63,10 @@ class Nodes:
     nodes: list[Node] = field(default_factory=list)
 
     def add(self, cpus: int, *, head: bool = False) -> Node:
-        agent, metrics, environments = free_ports(3)
+        agent, metrics, environments, client = free_ports(4)
         where = (
             ["--head", f"--port={self.gcs_port}", "--include-dashboard=false",
-             f"--temp-dir={self.home}", "--ray-client-server-port=0"]
+             f"--temp-dir={self.home}", f"--ray-client-server-port={client}"]
             if head
             else [f"--address={_own_address()}:{self.gcs_port}"]
         )  # fmt: skip
