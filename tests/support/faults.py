@@ -118,6 +118,7 @@ def restarted_store(run: Faulty) -> None:
     """The storage server dies, and comes up again on the same data."""
     store = run.stage.store
     os.kill(store.process.pid, signal.SIGKILL)
+    wait_until(lambda: not store.process.alive(), 10, "the server is gone")
     run.stage.store = seaweed.start(store.directory, [BUCKET])
 
 
