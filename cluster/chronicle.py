@@ -75,8 +75,8 @@ class Chronicle:
         self._note(resumed_from=restored)
 
     def ask(self, purpose: Purpose, detail: str) -> bool:
-        """Whether the workers have to be told."""
-        if self.purpose == "stop" or purpose == self.purpose:
+        """Whether the workers have to be told. The first purpose counts, but for a stop."""
+        if self.purpose is not None and (self.purpose == "stop" or purpose != "stop"):
             return False
         self.purpose, self.purpose_detail = purpose, detail
         return True

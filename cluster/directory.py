@@ -126,10 +126,9 @@ class Directory:
 
     async def ask(self, purpose: Purpose, detail: str = "") -> None:
         """Ask the workers to save, and end: for good, or to go on as another group."""
+        # Nothing is said of it yet: Ray ends workers with SIGTERM, too, once their work is over.
         if self._chronicle.ask(purpose, detail):
             self._asked.set()
-            if detail:
-                self._said.append(f"saving before the workers start again: {detail}")
 
     async def asked(self) -> tuple[Purpose | None, str]:
         """What the workers were asked to save for, and why."""

@@ -43,6 +43,8 @@ def test_a_stop_overrules_and_is_not_forgotten() -> None:
     training(chronicle, 0, 16)
     assert chronicle.ask("preemption", "rank 1 got SIGTERM")
     assert not chronicle.ask("preemption", "again")
+    assert not chronicle.ask("resize", "room for 4")  # nor by what follows
+    assert chronicle.purpose_detail == "rank 1 got SIGTERM"
     assert chronicle.ask("stop", "")
     assert not chronicle.ask("resize", "room for 4")
     chronicle.ended("preemption", "")
