@@ -3,7 +3,6 @@
 import json
 import shutil
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from cluster.storage import open_store
 from tests.support.commands import launch
 
 pytestmark = pytest.mark.integration
-LIMIT_S = 30
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +24,7 @@ def data_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def refused(status: int, *words: str, environment: dict[str, str] | None = None) -> str:
-    started = time.monotonic()
     done = launch(*words, environment=environment)
-    assert time.monotonic() - started < LIMIT_S
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
