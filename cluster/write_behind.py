@@ -7,6 +7,7 @@ those who must know that it is there.
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.trouble import Trouble
@@ -93,10 +94,13 @@ class WriteBehind:
 
     def _serve(self) -> None:
         while not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
             try:
                 self.flush()
             except StorageError:  # said by `flush`
                 self._closing.wait(RETRY_S)
-                self._wake.set()
+            else:
+                self._wake.wait()
+            self._wake.clear()
+        # An attempt that failed just now may have begun long before `close`.
+        with suppress(StorageError):
+            self.flush()

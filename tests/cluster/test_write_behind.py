@@ -77,3 +77,32 @@ def test_what_waits_is_bounded(failing: Failing, monkeypatch: pytest.MonkeyPatch
         failing.away.clear()
         logs.flush()
     assert [entry.name for entry in failing.store.list()] == ["6", "7", "8"]
+
+
+def test_an_attempt_that_fails_while_it_closes_is_not_the_last(
+    failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It began before storage came back, and failed when `close` had been called already."""
+    began, closing_began = threading.Event(), threading.Event()
+    write = failing.write
+
+    def late(name: str, data: bytes) -> None:
+        if not began.is_set():
+            began.set()
+            assert closing_began.wait(10)
+            raise StorageError(f"cannot write {name}")
+        write(name, data)
+
+    monkeypatch.setattr(failing, "write", late)
+    logs = WriteBehind(failing)  # type: ignore[arg-type]  # by __getattr__
+    logs.write("x", b"1")
+    assert began.wait(10)
+    join = logs._thread.join
+
+    def joined(timeout: float | None = None) -> None:
+        closing_began.set()
+        join(timeout)
+
+    monkeypatch.setattr(logs._thread, "join", joined)
+    logs.close()
+    assert failing.store.read("x") == b"1"
