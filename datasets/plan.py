@@ -104,17 +104,11 @@ class Plan:
             first, count, index = first + taken, count - taken, index + 1
         return spans
 
-    def order(self, epoch: int, slot: int, window: int) -> list[Place]:
-        """The samples of a window in the order of their steps: `sample` for all of them."""
-        places = [
-            Place(span.shard, sample)
-            for span in self.window(epoch, slot, window)
-            for sample in range(span.first, span.first + span.samples)
-        ]
-        return self.shuffled(epoch, slot, window, places)
-
     def shuffled(self, epoch: int, slot: int, window: int, samples: Sequence[T]) -> list[T]:
-        """All samples of a window, given as its spans have them, in the order of their steps."""
+        """All samples of a window, given as its spans have them, in the order of their steps.
+
+        Step for step what `sample` says.
+        """
         order = self._permutation(epoch, slot, window, len(samples))
         return [samples[i] for i in order.tolist()]
 
