@@ -11,11 +11,8 @@ written beside the table. What the control plane costs at 1,024 ranks is measure
 import argparse
 import json
 import os
-import platform
 from dataclasses import asdict, replace
 from statistics import median, quantiles
-
-import torch
 
 from benchmarks.scaling_control import control_plane
 from benchmarks.scaling_measure import RECIPES, SHARES, StepTimes, full_size, measure
@@ -90,11 +87,6 @@ def main() -> None:
         for row in judge([t for t in times if t.recipe == recipe], workloads[recipe], network)
     ]
     found = Found(
-        machine={
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
         judged=judged,
         reductions=reductions,
         network=network,

@@ -13,15 +13,14 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
+from benchmarks.control_plane import SAMPLES, SHARDS
 from cluster.exporter import Exporter
 from datasets.plan import Plan
 from ganinv.manifest import Manifest, StoredObject
 from ganinv.seams import Position
 
 RANKS = 1024
-SHARD_SAMPLES = 10_000
-SHARDS = 100_000
-WINDOW_SAMPLES = 1024
+WINDOW_SAMPLES = 64
 
 
 def control_plane() -> dict[str, Any]:
@@ -40,7 +39,7 @@ def _plan() -> dict[str, float]:
     tracemalloc.start()
     began = time.perf_counter()
     plan = Plan(
-        shard_samples=(SHARD_SAMPLES,) * SHARDS,
+        shard_samples=(SAMPLES,) * SHARDS,
         seed=0,
         global_batch=2 * RANKS,
         window_samples=WINDOW_SAMPLES,
@@ -50,7 +49,7 @@ def _plan() -> dict[str, float]:
     took = time.perf_counter() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return {"samples": SHARD_SAMPLES * SHARDS, "shards": SHARDS, "seconds": took, "bytes": peak}
+    return {"samples": SAMPLES * SHARDS, "shards": SHARDS, "seconds": took, "bytes": peak}
 
 
 def _manifest() -> dict[str, float]:

@@ -1,19 +1,17 @@
 """What `scaling` found, for docs/results/: JSON, a picture, and the tables in words."""
 
-import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from benchmarks.results import RESULTS, machine, write_json
 from benchmarks.scaling_model import Network, Reliability, Workload, goodput, step_s
 from launch.page_style import SERIES
 from launch.page_svg import COLOURS, new_axes, to_svg_file
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
 GPUS = (8, 16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
@@ -67,7 +65,6 @@ class Judged:
 class Found:
     """Everything that was measured or fitted."""
 
-    machine: dict[str, Any]
     judged: list[Judged]
     reductions: dict[int, dict[int, float]]  # workers → bytes → seconds of an all-reduce
     network: Network
@@ -95,7 +92,6 @@ def projected(workload: Workload, gpus: int, batch: int) -> float | None:
 
 
 def write_page(found: Found) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
     projections = {
         recipe: {
             batch: {gpus: projected(projected_workload(*size), gpus, batch) for gpus in GPUS}
@@ -103,8 +99,7 @@ def write_page(found: Found) -> None:
         }
         for recipe, size in found.full_size.items()
     }
-    content = {**asdict(found), "projections_images_per_s": projections}
-    (RESULTS / "scaling.json").write_text(json.dumps(content, indent=1) + "\n")
+    write_json("scaling", {**asdict(found), "projections_images_per_s": projections})
     for recipe, of_batch in projections.items():
         (RESULTS / "scaling.svg").write_text(_picture(recipe, of_batch))
         (RESULTS / "scaling.md").write_text(_page(found, recipe, of_batch))
@@ -145,7 +140,7 @@ def _page(found: Found, recipe: str, of_batch: dict[int, dict[int, float | None]
             "## Measured",
             "",
             f"Real steps (DeepSpeed over gloo, one thread a process) on a machine with "
-            f"{found.machine['cores']} cores: more processes than cores share them, and cannot be "
+            f"{machine()['cores']} cores: more processes than cores share them, and cannot be "
             "faster. Median of single steps; spread is their standard deviation over the median.",
             "",
             *_measured(found.judged),
