@@ -1,7 +1,7 @@
 """The worker group of a run, as its driver sees it; `cluster.supervision` starts it, and the next.
 
-The training function runs on every worker with its process
-group initialised; how it reports and why it ended goes through the run's `Directory`.
+The training function runs on every worker with its process group initialised; how it reports and
+why it ended goes through the run's `Directory`.
 """
 
 import os
@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -102,7 +101,7 @@ def _children_deaf_to_sigterm() -> Iterator[None]:
 
 
 class WorkerGroup:
-    """A run under way. Use as a context: leaving it ends workers and what was started here."""
+    """A run under way, until `close`."""
 
     def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
         self._cluster = cluster
@@ -113,15 +112,8 @@ class WorkerGroup:
         self.discovery_url: str = ray.get(self.directory.discovery_url.remote())
         self._fit: Any = None
 
-    def __enter__(self) -> "WorkerGroup":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the workers, and a Ray that was started here."""
         # If Ray is broken, so is what this would tidy up; `launch monitor` sweeps after it.
         with suppress(ray.exceptions.RayError):
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)

@@ -7,7 +7,7 @@ image, and neither does a node that is taken with notice.
 import logging
 import threading
 import time
-from types import TracebackType
+from contextlib import closing
 from typing import Any
 
 import ray
@@ -21,7 +21,7 @@ POLL_S = 1.0
 
 
 class Lookout:
-    """A thread beside the group of `size` workers; as a context."""
+    """A thread beside the group of `size` workers, until `close`."""
 
     def __init__(self, config: ClusterConfig, directory: Any, size: int) -> None:
         self._config = config
@@ -30,23 +30,15 @@ class Lookout:
         self._size = size
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
-
-    def __enter__(self) -> "Lookout":
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._over.set()
         self._thread.join()
 
     def _watch(self) -> None:
         try:
-            with Seats(self._config, self._missing) as more:
+            with closing(Seats(self._config, self._missing)) as more:
                 self._look(more)
         except ray.exceptions.RayError as error:
             log.warning("nodes are no longer watched: %s", error)

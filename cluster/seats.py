@@ -5,7 +5,6 @@ says how many workers there is room for without a look at tables that lag behind
 """
 
 import time
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -18,27 +17,17 @@ SETTLE_S = 5.0  # more room often follows the first: nodes come up, or a dead on
 
 
 class Seats:
-    """Reserved for `count` workers, by default the most that there may be; a context."""
+    """Reserved for `count` workers, by default the most that there may be, until `close`."""
 
     def __init__(self, config: ClusterConfig, count: int | None = None) -> None:
         self._config = config
-        self._count = config.sizes[-1] if count is None else count
         self._reserved: list[Any] = []
-
-    def __enter__(self) -> "Seats":
         # The room for a fixed number of workers is awaited by Ray Train itself.
-        if len(self._config.sizes) > 1:
-            self._reserved = [
-                placement_group([self._config.resources_per_worker]) for _ in range(self._count)
-            ]
-        return self
+        if len(config.sizes) > 1:
+            wanted = config.sizes[-1] if count is None else count
+            self._reserved = [placement_group([config.resources_per_worker]) for _ in range(wanted)]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         for reserved in self._reserved:
             remove_placement_group(reserved)
 

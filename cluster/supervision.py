@@ -8,6 +8,7 @@ whether there is one.
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import ray
@@ -36,7 +37,7 @@ def supervise(
     nobody_since = time.monotonic()  # since when no group has trained
     while True:
         waited = time.monotonic() - nobody_since
-        with Seats(config) as seats:
+        with closing(Seats(config)) as seats:
             size = seats.await_size(config.max_wait_s - waited)
         if size is None:
             return _nobody_came(config)
@@ -117,7 +118,7 @@ def _run_group(
                 ),
             ),
         )
-        with Lookout(config, directory, size):
+        with closing(Lookout(config, directory, size)):
             try:
                 trainer.fit()
             except TrainingFailedError as error:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +75,7 @@ def evaluate_over_workers(
 ) -> Evaluated:
     """The same figures, over a group of workers. Raises the same errors, and `ClusterError`."""
     payload = {"storage": storage, "options": options, "cluster": cluster}
-    with WorkerGroup(storage.run, cluster, MetricsConfig()) as group:
+    with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)
         with Progress(console=screen, disable=not screen.is_terminal) as bars:
             task = bars.add_task("starting workers", total=None)

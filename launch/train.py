@@ -3,7 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -84,7 +84,7 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
     # Ray takes over the signals as it starts, so they are taken back after.
     with (
-        WorkerGroup(config.storage.run, config.cluster, config.metrics) as group,
+        closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
