@@ -29,7 +29,7 @@ from datasets.loader import ShardBatches
 from datasets.mix import DataSet
 from datasets.plan import Plan
 from datasets.shards import INDEX_NAME, Shard, sha256_hex
-from datasets.tars import Member, dump_table
+from datasets.tables import Member, dump_table
 from datasets.windows import window_samples
 from ganinv.errors import StorageMissingError
 from ganinv.seams import Blobs, Entries, Position, Range

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cluster.heap import keep_freed_memory
 from cluster.storage import open_store
 from cluster.storage_patience import Patience
 from datasets.config import LoaderConfig
@@ -64,6 +65,7 @@ class Ours:
     """Shuffled in windows, as in training."""
 
     def __init__(self, job: Job) -> None:
+        keep_freed_memory()  # as workers of a run do
         self._store = open_store(job.place, patience=Patience(deadline_s=60))
         self._index = Index.load(self._store)
         self._job = job
@@ -82,7 +84,10 @@ class Ours:
             strand = Strand(reader, executor, 0, LoaderConfig().prefetch_bytes)
             for _ in range(plan.steps):
                 strand.read_ahead()
-                yield from (draw.sample.image for draw in strand.take() if draw.sample)
+                for window, step in strand.take():
+                    image = window.image(step)
+                    assert image is not None  # noqa: S101 (nothing is in quarantine)
+                    yield image
 
     def seek(self) -> bytes:
         place = self._plan().sample(0, self._job.images // BATCH, 0)

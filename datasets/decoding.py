@@ -5,7 +5,6 @@ epoch and around its end. That is a function of the plan and of the content alon
 size, every number of loader workers and every resumed run decide alike, without a word.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from datasets.fetch import Encoded, decode_attributes, decode_sample, read_encoded
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard
-from datasets.tars import Member
+from datasets.slot_window import SlotWindow
+from datasets.tables import Member
 from ganinv.errors import DataError
 from ganinv.seams import BadSample, Store
 
@@ -23,12 +23,9 @@ from ganinv.seams import BadSample, Store
 class Draw(NamedTuple):
     """What a slot gets at one step, and what could take its place."""
 
-    order: Sequence[tuple[Shard, Member]]
-    """All samples of the slot's window, in the order of their steps."""
-    at: int
-    """The place of this one."""
-    sample: Encoded | None
-    """None if it is quarantined already, and was not read."""
+    window: SlotWindow
+    step: int
+    """Within the window."""
 
 
 class Decoded(NamedTuple):
@@ -57,16 +54,19 @@ class Decoder:
 
         Raises `DataError` if no sample of the window is good, or too many of the run are bad.
         """
-        shard, member = draw.order[draw.at]
-        if draw.sample is not None and (found := self.attempt(draw.sample)) is not None:
+        window, step = draw
+        sample = window.encoded(step)
+        if sample is not None and (found := self.attempt(sample)) is not None:
             return found
-        for other, candidate in [*draw.order[draw.at + 1 :], *draw.order[: draw.at]]:
+        for other_step in [*range(step + 1, len(window)), *range(step)]:
+            other, candidate = window.place(other_step)
             if self.quarantine.holds(self.store.url, other.name, candidate.key):
                 continue
             if (found := self.attempt(self._read(other, candidate))) is not None:
                 return found
+        shard, member = window.place(step)
         raise DataError(
-            f"image {member.key!r} in {shard.name} is damaged, and so are all {len(draw.order)}"
+            f"image {member.key!r} in {shard.name} is damaged, and so are all {len(window)}"
             " samples that could take its place; restore the shard or run `data build` again"
         )
 

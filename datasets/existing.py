@@ -10,8 +10,9 @@ from datasets.index import Index
 from datasets.parallel import IO_THREADS, map_threads
 from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, load_table, write_table
 from datasets.source import Progress, Split, named_file_split, no_progress
+from datasets.tables import Member, layout
 from datasets.tar_headers import File
-from datasets.tars import Member, layout, scan
+from datasets.tars import scan
 from datasets.window import Window
 from ganinv.errors import DataError
 from ganinv.seams import Entry, Store

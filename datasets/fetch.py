@@ -1,4 +1,7 @@
-"""Getting chosen samples out of shards with few ranged reads, and decoding them."""
+"""Getting chosen samples out of shards with few ranged reads, and decoding them.
+
+Shapes: P pieces, R ranges.
+"""
 
 import json
 import zlib
@@ -12,21 +15,15 @@ from torch import Tensor
 
 from datasets.images import decode_image
 from datasets.shards import Shard
-from datasets.tars import Member
+from datasets.tables import Member
 from ganinv.errors import DataError
-from ganinv.seams import Range, Store
+from ganinv.seams import Blobs, Range, Store
 
 # Neighbouring pieces are read as one range if at most this lies between: the headers and the
 # attributes of small images cost less than a request. Larger gaps are not paid for.
 _MAX_GAP_BYTES = 4096
-
-
-class Piece(NamedTuple):
-    """Bytes `start` up to, not including, `end` of a shard's tar."""
-
-    shard: Shard
-    start: int
-    end: int
+# More than any tar has; up to half a million tars are read from at a time.
+_APART_BYTES = 2**44
 
 
 class Encoded(NamedTuple):
@@ -43,40 +40,76 @@ class Encoded(NamedTuple):
         return f"image {self.member.key!r} in {self.shard.name}"
 
 
-def fetch(store: Store, pieces: Sequence[Piece]) -> list[bytes]:
-    """The bytes of each piece, in order, by one call of `read_ranges` for all of them."""
-    by_place = sorted(range(len(pieces)), key=lambda i: (pieces[i].shard.name, pieces[i].start))
-    ranges: list[Range] = []
-    place_of = [(0, 0)] * len(pieces)  # number of the range, and where it starts
-    name, first, last = "", 0, 0
-    for i in by_place:
-        shard, start, end = pieces[i]
-        if shard.name == name and start - last <= _MAX_GAP_BYTES:
-            last = max(last, end)
-            ranges[-1] = Range(name, first, last)
-        else:
-            name, first, last = shard.name, start, end
-            ranges.append(Range(name, first, last))
-        place_of[i] = len(ranges) - 1, first
-    data = store.read_ranges(ranges)
-    return [
-        data[number][piece.start - first : piece.end - first]
-        for piece, (number, first) in zip(pieces, place_of, strict=True)
+class Pieces(NamedTuple):
+    """Many pieces of tars, inside the ranges they came in: cutting one out copies it."""
+
+    blobs: Blobs
+    blob_of: Sequence[int]
+    """Of each piece: in which range it lies …"""
+    start: Sequence[int]
+    """… from which byte of it on …"""
+    size_bytes: Sequence[int]
+    """… and how long it is."""
+
+    def cut(self, number: int) -> bytes:
+        start = self.start[number]
+        return self.blobs[self.blob_of[number]][start : start + self.size_bytes[number]]
+
+
+NO_PIECES = Pieces([], (), (), ())
+
+
+def fetch(
+    store: Store, tars: Sequence[str], starts: Sequence[int], sizes_bytes: Sequence[int]
+) -> Pieces:
+    """Pieces of tars by one call of `read_ranges`; number i has its tar, start and size there."""
+    if not tars:
+        return NO_PIECES
+    number_of = {name: number for number, name in enumerate(dict.fromkeys(tars))}
+    names = list(number_of)
+    # As if all tars lay on one line, far from one another.
+    start_P = np.array([number_of[name] for name in tars], np.int64) * _APART_BYTES
+    start_P += np.array(starts, np.int64)
+    end_P = start_P + np.array(sizes_bytes, np.int64)
+    order_P = np.argsort(start_P, kind="stable")
+    reached_P = np.maximum.accumulate(end_P[order_P])
+    is_first_P = np.ones(len(tars), bool)
+    is_first_P[1:] = start_P[order_P][1:] - reached_P[:-1] > _MAX_GAP_BYTES
+    first_R = np.flatnonzero(is_first_P)
+    start_R = start_P[order_P][first_R]
+    end_R = reached_P[np.append(first_R[1:], len(tars)) - 1]
+    range_P = np.empty(len(tars), np.int64)
+    range_P[order_P] = np.cumsum(is_first_P) - 1
+    ranges = [
+        Range(names[number], start, start + size_bytes)
+        for number, start, size_bytes in zip(
+            (start_R // _APART_BYTES).tolist(),
+            (start_R % _APART_BYTES).tolist(),
+            (end_R - start_R).tolist(),
+            strict=True,
+        )
     ]
+    inside_P = start_P - start_R[range_P]
+    return Pieces(store.read_ranges(ranges), range_P.tolist(), inside_P.tolist(), sizes_bytes)
 
 
 def read_encoded(
     store: Store, wanted: Sequence[tuple[Shard, Member]], *, attributes: bool = False
 ) -> list[Encoded]:
     """The wanted samples, in order, still encoded; with their attributes if these are wanted."""
-    pieces = [Piece(s, m.image_start, m.image_start + m.image_bytes) for s, m in wanted]
-    if attributes:
-        pieces += [Piece(s, m.json_start, m.json_start + m.json_bytes) for s, m in wanted]
-    found = iter(fetch(store, [piece for piece in pieces if piece.end > piece.start]))
-    texts = [next(found) if piece.end > piece.start else b"" for piece in pieces]
-    texts += [b""] * (2 * len(wanted) - len(texts))
-    pairs = zip(texts[: len(wanted)], texts[len(wanted) :], strict=True)
-    return [Encoded(s, m, *pair) for (s, m), pair in zip(wanted, pairs, strict=True)]
+    tars = [shard.name for shard, _ in wanted]
+    starts = [member.image_start for _, member in wanted]
+    sizes_bytes = [member.image_bytes for _, member in wanted]
+    described = [i for i, (_, member) in enumerate(wanted) if attributes and member.json_bytes]
+    tars += [tars[i] for i in described]
+    starts += [wanted[i][1].json_start for i in described]
+    sizes_bytes += [wanted[i][1].json_bytes for i in described]
+    pieces = fetch(store, tars, starts, sizes_bytes)
+    texts = {i: pieces.cut(len(wanted) + number) for number, i in enumerate(described)}
+    return [
+        Encoded(shard, member, pieces.cut(i), texts.get(i, b""))
+        for i, (shard, member) in enumerate(wanted)
+    ]
 
 
 def decode_sample(sample: Encoded, resolution: int) -> NDArray[np.uint8]:

@@ -104,13 +104,14 @@ class Plan:
             first, count, index = first + taken, count - taken, index + 1
         return spans
 
-    def shuffled(self, epoch: int, slot: int, window: int, samples: Sequence[T]) -> list[T]:
-        """All samples of a window, given as its spans have them, in the order of their steps.
+    def order(self, epoch: int, slot: int, window: int) -> list[int]:
+        """For each step of a window, the number of its sample in the order of its spans.
 
         Step for step what `sample` says.
         """
-        order = self._permutation(epoch, slot, window, len(samples))
-        return [samples[i] for i in order.tolist()]
+        _, count = self._bounds(slot, window)
+        order: list[int] = self._permutation(epoch, slot, window, count).tolist()
+        return order
 
     def _bounds(self, slot: int, window: int) -> tuple[int, int]:
         """The first position of a window, and the number of its samples."""

@@ -60,6 +60,11 @@ class Quarantine:
         self._record = record or self._remember
         self._lock = threading.Lock()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no sample is known to be bad."""
+        return not self._known
+
     def holds(self, url: str, shard: str, key: str) -> bool:
         return (url, shard, key) in self._known
 

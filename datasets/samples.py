@@ -12,7 +12,7 @@ from datasets.index import Index
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard, load_table
 from datasets.source import Split
-from datasets.tars import Member
+from datasets.tables import Member
 from ganinv.errors import DataError
 from ganinv.seams import Store
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.tars import Member, Table, dump_table
+from datasets.tables import Member, Table, dump_table
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
 

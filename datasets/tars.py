@@ -4,11 +4,10 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-
+from datasets.tables import Member
 from datasets.tar_headers import File, Read, files
 from ganinv.errors import DataError
 
@@ -18,21 +17,6 @@ _MAX_MEMBER_BYTES = 256 * 2**20
 
 # Looks at the image of a key as it is passed, and returns its CRC-32 if it read all of it.
 Look = Callable[[str, File], int | None]
-
-
-class Member(NamedTuple):
-    """Where one sample lies in its tar. `json_bytes` is 0 if it has no attributes.
-
-    `image_crc32` is None if the image was not read as it was indexed.
-    """
-
-    key: str
-    extension: str
-    image_start: int
-    image_bytes: int
-    json_start: int
-    json_bytes: int
-    image_crc32: int | None = None
 
 
 class TarBuilder:
@@ -131,43 +115,3 @@ def _member(key: str, members: dict[str, File], checksum: int | None, name: str)
         json_bytes=attributes.size_bytes if attributes else 0,
         image_crc32=checksum,
     )
-
-
-def layout(members: Iterable[Member]) -> list[Member]:
-    """The members without what only those know who have read them."""
-    return [member._replace(image_crc32=None) for member in members]
-
-
-def dump_table(members: Sequence[Member]) -> bytes:
-    """One JSON array a line; short, since a loader fetches it beside the images."""
-    lines = (json.dumps(member, separators=(",", ":")) for member in members)
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-class Table:
-    """The members that `dump_table` wrote; runs of them are parsed as they are asked for.
-
-    A loader holds a table per slot and needs a window of it: parsed, the tables of large shards
-    would be most of its memory, and of the time that it takes to go on.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    def members(self, first: int, count: int) -> list[Member]:
-        """Members `first` up to, not including, `first + count`."""
-        if not 0 <= first <= first + count <= len(self):
-            raise IndexError((first, count))
-        if not count:
-            return []
-        start = self._ends[first - 1] + 1 if first else 0
-        lines = self._data[start : self._ends[first + count - 1]]
-        # Lines hold no others, and one call for all of them is several times faster.
-        return [Member(*row) for row in json.loads(b"[%b]" % lines.replace(b"\n", b","))]
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self.members(0, len(self)))

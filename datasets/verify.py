@@ -12,8 +12,9 @@ from datasets.parallel import cores, map_threads
 from datasets.quarantine import QUARANTINE_NAME
 from datasets.shards import Shard, load_table
 from datasets.source import Progress, no_progress
+from datasets.tables import layout
 from datasets.tar_headers import File
-from datasets.tars import layout, scan
+from datasets.tars import scan
 from datasets.window import Window
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store

@@ -16,7 +16,8 @@ from datasets.containers import ContainerSource, Row
 from datasets.existing import list_tars
 from datasets.parallel import IO_THREADS, map_threads
 from datasets.source import BuildOptions, Inputs
-from datasets.tars import Member, scan
+from datasets.tables import Member
+from datasets.tars import scan
 from datasets.window import Window
 from ganinv.errors import ConfigError
 from ganinv.seams import Entry, Store

@@ -1,18 +1,18 @@
 """The windows of a rank's slots of one data set: read ahead on a thread, used up step by step."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from datasets.decoding import Draw
-from datasets.fetch import read_encoded
 from datasets.index import Index
 from datasets.plan import Plan, Span
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard, load_table
+from datasets.slot_window import SlotWindow, read_steps
 from datasets.source import Split
-from datasets.tars import Member, Table
+from datasets.tables import Columns, Table
 from ganinv.seams import Store
 
 _MAX_WINDOW_BYTES = 2**20
@@ -24,9 +24,6 @@ MOST_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
 # What a strand begins with, so that the first batch need not wait for whole windows.
 _FIRST_STEPS = 2
-
-# For each slot, what is left of its window.
-Columns = list[deque[Draw]]
 
 
 def window_samples(index: Index, split: Split, global_batch: int) -> int:
@@ -55,37 +52,26 @@ class WindowReader:
     _tables: dict[int, Table] = field(default_factory=dict, init=False)
     """Those of the shards of the last window, by shard number."""
 
-    def read(self, epoch: int, window: int, skipped: int, end: int) -> Columns:
-        """The samples of a window for its steps `skipped` up to, not including, `end`."""
+    def read(self, epoch: int, window: int, steps: range) -> list[SlotWindow]:
+        """A window of every slot, read for those of its steps."""
         spans_B = [self.plan.window(epoch, slot, window) for slot in self.slots]
         self._load_tables({span.shard for spans in spans_B for span in spans})
-        orders_B = [
-            self.plan.shuffled(epoch, slot, window, self._samples(spans))
+        found_B = [
+            self._locate(spans, self.plan.order(epoch, slot, window))
             for slot, spans in zip(self.slots, spans_B, strict=True)
         ]
-        # Asked once, for decoding threads may find more while this one reads.
-        good_B = [[self._is_good(*sample) for sample in order[skipped:end]] for order in orders_B]
-        wanted = [
-            sample
-            for order, good in zip(orders_B, good_B, strict=True)
-            for sample, is_good in zip(order[skipped:end], good, strict=True)
-            if is_good
-        ]
-        found = iter(read_encoded(self.store, wanted, attributes=self.attributes))
-        return [
-            deque(
-                Draw(order, at, next(found) if is_good else None)
-                for at, is_good in enumerate(good, skipped)
-            )
-            for order, good in zip(orders_B, good_B, strict=True)
-        ]
+        read_steps(self.store, found_B, steps, self.quarantine, attributes=self.attributes)
+        return found_B
 
-    def _samples(self, spans: Sequence[Span]) -> list[tuple[Shard, Member]]:
-        return [
-            (self.shards[span.shard], member)
-            for span in spans
-            for member in self._tables[span.shard].members(span.first, span.samples)
+    def _locate(self, spans: Sequence[Span], order: Sequence[int]) -> SlotWindow:
+        rows = [
+            row for span in spans for row in self._tables[span.shard].rows(span.first, span.samples)
         ]
+        return SlotWindow(
+            shards=[self.shards[span.shard] for span in spans for _ in range(span.samples)],
+            columns=Columns(*zip(*rows, strict=True)),
+            order=order,
+        )
 
     def _load_tables(self, needed: set[int]) -> None:
         for shard in self._tables.keys() - needed:
@@ -95,9 +81,6 @@ class WindowReader:
                 loaded = pool.map(lambda i: load_table(self.store, self.shards[i]), missing)
                 self._tables.update(zip(missing, loaded, strict=True))
 
-    def _is_good(self, shard: Shard, member: Member) -> bool:
-        return not self.quarantine.holds(self.store.url, shard.name, member.key)
-
 
 class Strand:
     """The samples of a rank's slots of one data set, step after step from `step` on."""
@@ -105,45 +88,57 @@ class Strand:
     def __init__(self, reader: WindowReader, executor: Executor, step: int, most_bytes: int):
         """`step` counts over all epochs. `executor` reads, with one thread.
 
-        At most `most_bytes` of encoded samples are kept ahead, but always one window.
+        At most `most_bytes` of encoded samples are kept, but always the window in use and one more.
         """
         self._reader = reader
         self._executor = executor
-        shards, plan = reader.shards, reader.plan
+        shards = reader.shards
         mean_bytes = sum(s.size_bytes for s in shards) / sum(s.samples for s in shards)
-        affordable = int(most_bytes / (mean_bytes * len(reader.slots)))
-        self._most_steps = min(MOST_STEPS_AHEAD + plan.window_samples, affordable)
+        self._most_steps = int(most_bytes / (mean_bytes * len(reader.slots)))
         self._first = step
         self._to_read = step
         self._taken = step
-        self._ahead: deque[Future[Columns]] = deque()
-        self._columns: Columns = [deque()]
+        self._ahead: deque[tuple[range, Future[list[SlotWindow]]]] = deque()
+        self._windows: list[SlotWindow] = []
+        self._steps: Iterator[int] = iter(())
+        self._kept_from = step
+        self._left = 0
 
     def read_ahead(self) -> None:
         """Start what reading there is room for."""
+        plan = self._reader.plan
         while True:
-            plan = self._reader.plan
             epoch, step = divmod(self._to_read, plan.steps)
-            window, skipped = divmod(step, plan.window_samples)
-            start = window * plan.window_samples
-            end = min(start + plan.window_samples, plan.steps)
+            window, first = divmod(step, plan.window_samples)
+            end = min(plan.window_samples, plan.steps - window * plan.window_samples)
             if self._to_read == self._first:
-                end = min(step + _FIRST_STEPS, end)
-            nothing_ahead = self._to_read == self._taken
-            if not nothing_ahead and self._to_read + end - step - self._taken > self._most_steps:
+                end = min(first + _FIRST_STEPS, end)
+            steps = range(first, end)
+            if self._to_read > self._taken and not self._has_room(len(steps)):
                 return
-            read = self._reader.read
-            self._ahead.append(self._executor.submit(read, epoch, window, skipped, end - start))
-            self._to_read += end - step
+            found = self._executor.submit(self._reader.read, epoch, window, steps)
+            self._ahead.append((steps, found))
+            self._to_read += len(steps)
+
+    def _has_room(self, more_steps: int) -> bool:
+        """Bytes are kept until their whole window has been used."""
+        to_read = self._to_read + more_steps
+        most_ahead = MOST_STEPS_AHEAD + self._reader.plan.window_samples
+        return to_read - self._taken <= most_ahead and to_read - self._kept_from <= self._most_steps
 
     def is_ready(self) -> bool:
         """Whether `take` returns at once."""
-        return bool(self._columns[0]) or (bool(self._ahead) and self._ahead[0].done())
+        return self._left > 0 or (bool(self._ahead) and self._ahead[0][1].done())
 
     def take(self) -> list[Draw]:
         """What our slots get at the next step; waits for it. `read_ahead` must have been called."""
-        if not self._columns[0]:
-            self._columns = self._ahead.popleft().result()
+        if not self._left:
+            self._windows = []  # before the wait, so that its bytes are let go
+            self._kept_from = self._taken
+            steps, found = self._ahead.popleft()
+            self._windows = found.result()
+            self._left, self._steps = len(steps), iter(steps)
+        self._left -= 1
         self._taken += 1
-        # From the front, so that the bytes of what was used are let go.
-        return [column.popleft() for column in self._columns]
+        step = next(self._steps)
+        return [Draw(window, step) for window in self._windows]

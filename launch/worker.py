@@ -16,6 +16,7 @@ from cluster.counting import CountingStore
 from cluster.engine import DeepSpeedEngine
 from cluster.evaluation_log import forget_after
 from cluster.exporter import Exporter
+from cluster.heap import keep_freed_memory
 from cluster.lease import Held
 from cluster.nodes import listening_address
 from cluster.quarantine import RunQuarantine
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 
 def train_worker(payload: dict[str, Any]) -> None:
     """Ray Train's training function."""
+    keep_freed_memory()
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     config, directory, lease = payload["config"], payload["directory"], payload["lease"]
     run_worker(directory, config.cluster, lambda: _train(config, directory, lease))

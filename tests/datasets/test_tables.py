@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.tars import Member, Table, dump_table
+from datasets.tables import Member, Table, dump_table
 
 ROWS = st.tuples(
     st.text(max_size=8),
