@@ -71,7 +71,7 @@ class SyntheticStore:
     def read(self, name: str) -> bytes:
         if name == INDEX_NAME:
             return (self.folder / name).read_bytes()
-        if not name.endswith(".index.jsonl"):
+        if not name.endswith(".index.safetensors"):
             raise StorageMissingError(f"{self.url}/{name} is not there")
         self._count(len(self.table))
         return self.table

@@ -92,7 +92,7 @@ class Ours:
     def seek(self) -> bytes:
         place = self._plan().sample(0, self._job.images // BATCH, 0)
         shard = self._index.splits["train"][place.shard]
-        (member,) = load_table(self._store, shard).members(place.sample, 1)
+        member = load_table(self._store, shard).member(place.sample)
         return read_encoded(self._store, [(shard, member)])[0].image
 
     def batches(self, done: int) -> Iterator[Tensor]:

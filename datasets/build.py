@@ -16,7 +16,7 @@ from datasets.source import BuildOptions, Progress, Source, no_progress
 from ganinv.errors import DataError
 from ganinv.seams import Store
 
-_OUR_NAMES = re.compile(r"(train|test)/\d{5,}\.(tar|index\.jsonl)")
+_OUR_NAMES = re.compile(r"(train|test)/\d{5,}\.(tar|index\.safetensors)")
 
 
 def build(

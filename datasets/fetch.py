@@ -1,6 +1,6 @@
 """Getting chosen samples out of shards with few ranged reads, and decoding them.
 
-Shapes: P pieces, R ranges.
+Shapes: P pieces, R ranges that they are read by.
 """
 
 import json
@@ -15,15 +15,13 @@ from torch import Tensor
 
 from datasets.images import decode_image
 from datasets.shards import Shard
-from datasets.tables import Member
+from datasets.tables import TAR_BYTES, Member
 from ganinv.errors import DataError
 from ganinv.seams import Blobs, Range, Store
 
 # Neighbouring pieces are read as one range if at most this lies between: the headers and the
 # attributes of small images cost less than a request. Larger gaps are not paid for.
 _MAX_GAP_BYTES = 4096
-# More than any tar has; up to half a million tars are read from at a time.
-_APART_BYTES = 2**44
 
 
 class Encoded(NamedTuple):
@@ -48,66 +46,68 @@ class Pieces(NamedTuple):
     """Of each piece: in which range it lies …"""
     start: Sequence[int]
     """… from which byte of it on …"""
-    size_bytes: Sequence[int]
-    """… and how long it is."""
+    end: Sequence[int]
+    """… and up to which."""
 
     def cut(self, number: int) -> bytes:
-        start = self.start[number]
-        return self.blobs[self.blob_of[number]][start : start + self.size_bytes[number]]
+        return self.blobs[self.blob_of[number]][self.start[number] : self.end[number]]
 
 
 NO_PIECES = Pieces([], (), (), ())
 
 
 def fetch(
-    store: Store, tars: Sequence[str], starts: Sequence[int], sizes_bytes: Sequence[int]
+    store: Store,
+    names: Sequence[str],
+    tar_P: NDArray[np.int64],
+    start_P: NDArray[np.int64],
+    size_P: NDArray[np.int64],
 ) -> Pieces:
-    """Pieces of tars by one call of `read_ranges`; number i has its tar, start and size there."""
-    if not tars:
-        return NO_PIECES
-    number_of = {name: number for number, name in enumerate(dict.fromkeys(tars))}
-    names = list(number_of)
+    """Pieces of the tars `names` by one call of `read_ranges`: number of the tar, start, size.
+
+    Those that are empty cost nothing.
+    """
     # As if all tars lay on one line, far from one another.
-    start_P = np.array([number_of[name] for name in tars], np.int64) * _APART_BYTES
-    start_P += np.array(starts, np.int64)
-    end_P = start_P + np.array(sizes_bytes, np.int64)
-    order_P = np.argsort(start_P, kind="stable")
-    reached_P = np.maximum.accumulate(end_P[order_P])
-    is_first_P = np.ones(len(tars), bool)
-    is_first_P[1:] = start_P[order_P][1:] - reached_P[:-1] > _MAX_GAP_BYTES
-    first_R = np.flatnonzero(is_first_P)
-    start_R = start_P[order_P][first_R]
-    end_R = reached_P[np.append(first_R[1:], len(tars)) - 1]
-    range_P = np.empty(len(tars), np.int64)
-    range_P[order_P] = np.cumsum(is_first_P) - 1
-    ranges = [
+    start_P = tar_P * TAR_BYTES + start_P
+    end_P = start_P + size_P
+    order_Q = np.argsort(start_P, kind="stable")
+    order_Q = order_Q[size_P[order_Q] > 0]  # Q of the P pieces are not empty
+    if not len(order_Q):
+        return Pieces([b""], *[[0] * len(start_P)] * 3)
+    reached_Q = np.maximum.accumulate(end_P[order_Q])
+    is_first_Q = np.ones(len(order_Q), bool)
+    is_first_Q[1:] = start_P[order_Q][1:] - reached_Q[:-1] > _MAX_GAP_BYTES
+    first_R = np.flatnonzero(is_first_Q)
+    start_R = start_P[order_Q][first_R]
+    end_R = reached_Q[np.append(first_R[1:], len(order_Q)) - 1]
+    range_P = np.zeros(len(start_P), np.int64)
+    range_P[order_Q] = np.cumsum(is_first_Q) - 1
+    inside_P = np.where(size_P > 0, start_P - start_R[range_P], 0)
+    blobs = store.read_ranges(_ranges(names, start_R, end_R))
+    return Pieces(blobs, range_P.tolist(), inside_P.tolist(), (inside_P + size_P).tolist())
+
+
+def _ranges(
+    names: Sequence[str], start_R: NDArray[np.int64], end_R: NDArray[np.int64]
+) -> list[Range]:
+    places = (start_R // TAR_BYTES, start_R % TAR_BYTES, end_R - start_R)
+    return [
         Range(names[number], start, start + size_bytes)
-        for number, start, size_bytes in zip(
-            (start_R // _APART_BYTES).tolist(),
-            (start_R % _APART_BYTES).tolist(),
-            (end_R - start_R).tolist(),
-            strict=True,
-        )
+        for number, start, size_bytes in zip(*(column.tolist() for column in places), strict=True)
     ]
-    inside_P = start_P - start_R[range_P]
-    return Pieces(store.read_ranges(ranges), range_P.tolist(), inside_P.tolist(), sizes_bytes)
 
 
 def read_encoded(
     store: Store, wanted: Sequence[tuple[Shard, Member]], *, attributes: bool = False
 ) -> list[Encoded]:
     """The wanted samples, in order, still encoded; with their attributes if these are wanted."""
-    tars = [shard.name for shard, _ in wanted]
-    starts = [member.image_start for _, member in wanted]
-    sizes_bytes = [member.image_bytes for _, member in wanted]
-    described = [i for i, (_, member) in enumerate(wanted) if attributes and member.json_bytes]
-    tars += [tars[i] for i in described]
-    starts += [wanted[i][1].json_start for i in described]
-    sizes_bytes += [wanted[i][1].json_bytes for i in described]
-    pieces = fetch(store, tars, starts, sizes_bytes)
-    texts = {i: pieces.cut(len(wanted) + number) for number, i in enumerate(described)}
+    number_of = {name: n for n, name in enumerate(dict.fromkeys(shard.name for shard, _ in wanted))}
+    rows = [(number_of[s.name], m.image_start, m.image_bytes) for s, m in wanted]
+    if attributes:
+        rows += [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
+    pieces = fetch(store, list(number_of), *np.array(rows, np.int64).reshape(-1, 3).T)
     return [
-        Encoded(shard, member, pieces.cut(i), texts.get(i, b""))
+        Encoded(shard, member, pieces.cut(i), pieces.cut(len(wanted) + i) if attributes else b"")
         for i, (shard, member) in enumerate(wanted)
     ]
 

@@ -2,8 +2,8 @@
 
 `index.json` lies at the root of the store and is written last. Its shards are rows, about 200
 bytes each. Beside `NAME.tar` lies
-`NAME.index.jsonl`, one array [key, extension, image start, image bytes, json start, json bytes,
-CRC-32 of the image] a line. The tars themselves stay plain WebDataset.
+`NAME.index.safetensors`, the key, the places and the CRC-32 of each (`datasets.tables`). The tars
+themselves stay plain WebDataset.
 """
 
 import json
@@ -17,7 +17,7 @@ from datasets.source import SPLITS, Split
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams import Store
 
-_VERSION = 2
+_VERSION = 3
 _COLUMNS = ("name", "size_bytes", "sha256", "samples", "table_sha256")
 
 

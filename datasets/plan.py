@@ -104,14 +104,13 @@ class Plan:
             first, count, index = first + taken, count - taken, index + 1
         return spans
 
-    def order(self, epoch: int, slot: int, window: int) -> list[int]:
+    def order(self, epoch: int, slot: int, window: int) -> NDArray[np.int64]:
         """For each step of a window, the number of its sample in the order of its spans.
 
         Step for step what `sample` says.
         """
         _, count = self._bounds(slot, window)
-        order: list[int] = self._permutation(epoch, slot, window, count).tolist()
-        return order
+        return self._permutation(epoch, slot, window, count)
 
     def _bounds(self, slot: int, window: int) -> tuple[int, int]:
         """The first position of a window, and the number of its samples."""

@@ -7,7 +7,7 @@ content of the data alone, so that nothing here has to be agreed upon between ra
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from datasets.index import Index
 from ganinv.errors import DataError, StorageMissingError
@@ -55,27 +55,28 @@ class Quarantine:
     ) -> None:
         """`most`: bad samples, the listed ones aside, that do not stop the run."""
         self._most = most
-        self._known = {sample.place for sample in listed}
+        self._known: dict[tuple[str, str], frozenset[str]] = {}
+        for sample in listed:
+            self._know(sample)
         self._found: list[BadSample] = []
         self._record = record or self._remember
         self._lock = threading.Lock()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no sample is known to be bad."""
-        return not self._known
+    def keys(self, url: str, shard: str) -> Collection[str]:
+        """The bad samples of a shard."""
+        return self._known.get((url, shard), ())
 
     def holds(self, url: str, shard: str, key: str) -> bool:
-        return (url, shard, key) in self._known
+        return key in self.keys(url, shard)
 
     def add(self, sample: BadSample) -> None:
         """Raises `DataError` with the list if there are too many by now."""
         with self._lock:
-            if sample.place in self._known:
+            if self.holds(*sample.place):
                 return
             log.warning("quarantined, and not used: %s", sample.reason)
             found = self._record(sample)
-            self._known.add(sample.place)
+            self._know(sample)
         if len(found) > self._most:
             names = [f"{bad.key!r} in {bad.url}/{bad.shard}" for bad in found[:_SHOWN]]
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
@@ -84,6 +85,11 @@ class Quarantine:
                 f" data.max_quarantined_ratio allow {self._most}: {', '.join(names)}{more}; restore"
                 f" these shards or raise the limit (the last one: {sample.reason})"
             )
+
+    def _know(self, sample: BadSample) -> None:
+        url, shard, key = sample.place
+        # Replaced, never changed: other threads may be reading it.
+        self._known[url, shard] = frozenset({*self.keys(url, shard), key})
 
     def _remember(self, sample: BadSample) -> Sequence[BadSample]:
         self._found.append(sample)

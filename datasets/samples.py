@@ -74,7 +74,7 @@ def locate(
     for shard in index.splits[split]:
         inside = range(max(first - start, 0), min(end - start, shard.samples))
         if inside:
-            members = load_table(store, shard).members(inside.start, len(inside))
-            found += [(shard, member) for member in members]
+            table = load_table(store, shard)
+            found += [(shard, table.member(number)) for number in inside]
         start += shard.samples
     return found

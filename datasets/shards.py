@@ -27,7 +27,7 @@ class Shard:
 
     @property
     def table_name(self) -> str:
-        return self.name.removesuffix(".tar") + ".index.jsonl"
+        return self.name.removesuffix(".tar") + ".index.safetensors"
 
 
 def write_table(
@@ -59,7 +59,12 @@ def load_table(store: Store, shard: Shard) -> Table:
             f"{shard.table_name} below {store.url} is not what {INDEX_NAME} was made with; run"
             " `data index` again"
         )
-    return Table(table)
+    try:
+        return Table(table)
+    except DataError as problem:
+        raise DataError(
+            f"{shard.table_name} below {store.url}: {problem}; run `data index` again"
+        ) from problem
 
 
 def sha256_hex(data: bytes) -> str:

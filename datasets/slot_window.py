@@ -1,24 +1,42 @@
-"""One slot's window: its samples in the order of their steps, and the bytes that were read."""
+"""One slot's window: its samples in the order of their steps, and the bytes that were read.
+
+Shapes: N samples of a window, S those of the steps at hand.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from datasets.fetch import NO_PIECES, Encoded, Pieces, fetch
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard
-from datasets.tables import Columns, Member
+from datasets.tables import Member, Table
 from ganinv.seams import Store
+
+
+class Part(NamedTuple):
+    """Consecutive samples of one shard, from number `first` on."""
+
+    shard: Shard
+    table: Table
+    first: int
+    samples: int
+
+    @property
+    def numbers(self) -> slice:
+        return slice(self.first, self.first + self.samples)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class SlotWindow:
     """Where the samples lie; `read_steps` gets their bytes."""
 
-    shards: Sequence[Shard]
-    """Of every sample, in the order of the epoch."""
-    columns: Columns
-    """Of every sample, in the order of the epoch."""
-    order: Sequence[int]
+    parts: Sequence[Part]
+    """All its samples, in the order of the epoch."""
+    order_N: NDArray[np.int64]
     """At each step of the window, the number of its sample in that order."""
     _pieces: Pieces = NO_PIECES
     """What was read, together with other slots'."""
@@ -28,12 +46,12 @@ class SlotWindow:
     """… and of its attributes; none for samples without any."""
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.order_N)
 
     def place(self, step: int) -> tuple[Shard, Member]:
         """What the slot gets at a step."""
-        number = self.order[step]
-        return self.shards[number], self.columns.member(number)
+        part, number = self._find(step)
+        return part.shard, part.table.member(number)
 
     def image(self, step: int) -> bytes | None:
         """The encoded image; None if it was not read."""
@@ -49,29 +67,61 @@ class SlotWindow:
         text = b"" if number is None else self._pieces.cut(number)
         return Encoded(*self.place(step), image, text)
 
+    def good_steps(self, steps: range, url: str, quarantine: Quarantine) -> Sequence[int]:
+        """Those of the steps whose samples are not in quarantine."""
+        bad = {part.shard.name: quarantine.keys(url, part.shard.name) for part in self.parts}
+        if not any(bad.values()):
+            return steps
+        places = ((step, *self._find(step)) for step in steps)
+        return [
+            step
+            for step, part, number in places
+            if part.table.key(number) not in bad[part.shard.name]
+        ]
+
+    def _find(self, step: int) -> tuple[Part, int]:
+        """The part that the sample of a step is in, and its number in the table."""
+        number = int(self.order_N[step])
+        for part in self.parts:
+            if number < part.samples:
+                return part, part.first + number
+            number -= part.samples
+        raise IndexError(step)
+
 
 @dataclass
 class _Wanted:
     """Pieces to fetch."""
 
-    tars: list[str] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
-    sizes_bytes: list[int] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    """Name of a tar → its number."""
+    tars: list[NDArray[np.int64]] = field(default_factory=list)
+    starts: list[NDArray[np.int64]] = field(default_factory=list)
+    sizes: list[NDArray[np.int64]] = field(default_factory=list)
+    count: int = 0
 
-    def add(
-        self,
-        window: SlotWindow,
-        steps: Sequence[int],
-        starts: Sequence[int],
-        sizes_bytes: Sequence[int],
-    ) -> dict[int, int]:
-        """One piece for each of the steps; returns their numbers."""
-        first = len(self.tars)
-        numbers = [window.order[step] for step in steps]
-        self.tars += [window.shards[number].name for number in numbers]
-        self.starts += [starts[number] for number in numbers]
-        self.sizes_bytes += [sizes_bytes[number] for number in numbers]
-        return dict(zip(steps, range(first, len(self.tars)), strict=True))
+    def add(self, window: SlotWindow, steps: Sequence[int], kind: str) -> dict[int, int]:
+        """A piece of a kind for each of the steps that has one; step → number of the piece."""
+        tar_N = np.repeat(
+            [self.names.setdefault(part.shard.name, len(self.names)) for part in window.parts],
+            [part.samples for part in window.parts],
+        )
+        start_N, size_N = (
+            np.concatenate([getattr(part.table, column)[part.numbers] for part in window.parts])
+            for column in (f"{kind}_start", f"{kind}_bytes")
+        )
+        numbers_S = window.order_N[np.array(steps, np.int64)]
+        self.tars.append(tar_N[numbers_S])
+        self.starts.append(start_N[numbers_S])
+        self.sizes.append(size_N[numbers_S])
+        first, self.count = self.count, self.count + len(steps)
+        return dict(zip(steps, range(first, self.count), strict=True))
+
+    def fetch(self, store: Store) -> Pieces:
+        if not self.count:
+            return NO_PIECES
+        places = (np.concatenate(column) for column in (self.tars, self.starts, self.sizes))
+        return fetch(store, list(self.names), *places)
 
 
 def read_steps(
@@ -86,28 +136,13 @@ def read_steps(
 
     Samples in quarantine are not read.
     """
-    wanted = _Wanted()
     windows = list(windows)
+    wanted = _Wanted()
     for window in windows:
-        columns = window.columns
-        good = _good_steps(window, steps, store.url, quarantine)
-        window._images = wanted.add(window, good, columns.image_start, columns.image_bytes)
+        good = window.good_steps(steps, store.url, quarantine)
+        window._images = wanted.add(window, good, "image")
         if attributes:
-            described = [step for step in good if columns.json_bytes[window.order[step]]]
-            window._texts = wanted.add(window, described, columns.json_start, columns.json_bytes)
-    pieces = fetch(store, wanted.tars, wanted.starts, wanted.sizes_bytes)
+            window._texts = wanted.add(window, good, "json")
+    pieces = wanted.fetch(store)
     for window in windows:
         window._pieces = pieces
-
-
-def _good_steps(
-    window: SlotWindow, steps: range, url: str, quarantine: Quarantine
-) -> Sequence[int]:
-    if quarantine.is_empty:
-        return steps
-    numbers = [(step, window.order[step]) for step in steps]
-    return [
-        step
-        for step, number in numbers
-        if not quarantine.holds(url, window.shards[number].name, window.columns.key[number])
-    ]

@@ -1,10 +1,22 @@
-"""Where the samples of a tar lie, as a table beside it: one JSON array a line."""
+"""Where the samples of a tar lie: a table beside it, in safetensors, one number a sample.
 
-import json
+Arrays, for a loader looks up hundreds of samples at a time and needs the keys of few.
+"""
+
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from ganinv.errors import DataError
+
+IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
+_NUMBERS = ("image_start", "image_bytes", "json_start", "json_bytes", "image_crc32")
+_NO_CRC32 = -1
+TAR_BYTES = 2**44  # more than any tar has
 
 
 class Member(NamedTuple):
@@ -22,64 +34,73 @@ class Member(NamedTuple):
     image_crc32: int | None = None
 
 
-class Columns(NamedTuple):
-    """Members by field: a few long tuples instead of many short ones.
-
-    Python's garbage collector looks through every tuple that holds others, again and again.
-    """
-
-    key: tuple[str, ...]
-    extension: tuple[str, ...]
-    image_start: tuple[int, ...]
-    image_bytes: tuple[int, ...]
-    json_start: tuple[int, ...]
-    json_bytes: tuple[int, ...]
-    image_crc32: tuple[int | None, ...]
-
-    def member(self, number: int) -> Member:
-        return Member._make(column[number] for column in self)
-
-
 def layout(members: Iterable[Member]) -> list[Member]:
     """The members without what only those know who have read them."""
     return [member._replace(image_crc32=None) for member in members]
 
 
 def dump_table(members: Sequence[Member]) -> bytes:
-    """One JSON array a line; short, since a loader fetches it beside the images."""
-    lines = (json.dumps(member, separators=(",", ":")) for member in members)
-    return "".join(f"{line}\n" for line in lines).encode()
+    """Equal bytes for equal members."""
+    keys = [member.key.encode() for member in members]
+    places = [
+        (*member[2:6], _NO_CRC32 if member.image_crc32 is None else member.image_crc32)
+        for member in members
+    ]
+    columns = np.array(places, np.int64).reshape(len(members), len(_NUMBERS)).T
+    extensions = [IMAGE_EXTENSIONS.index(member.extension) for member in members]
+    return save(
+        {
+            **{name: column.copy() for name, column in zip(_NUMBERS, columns, strict=True)},
+            "extension": np.array(extensions, np.int64),
+            "key_end": np.cumsum([len(key) for key in keys], dtype=np.int64),
+            "keys": np.frombuffer(b"".join(keys), np.uint8),
+        }
+    )
 
 
 class Table:
-    """The members that `dump_table` wrote; runs of them are parsed as they are asked for.
-
-    A loader holds a table per slot and needs a window of it: parsed, the tables of large shards
-    would be most of its memory, and of the time that it takes to go on.
-    """
+    """What `dump_table` wrote. Numbers of samples are those in their tar, from 0 on."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+        """Raises `DataError` for anything else."""
+        try:
+            columns = load(data)
+            self.image_start: NDArray[np.int64] = columns["image_start"]
+            self.image_bytes: NDArray[np.int64] = columns["image_bytes"]
+            self.json_start: NDArray[np.int64] = columns["json_start"]
+            self.json_bytes: NDArray[np.int64] = columns["json_bytes"]
+            self._crc32, self._extension = columns["image_crc32"], columns["extension"]
+            self._key_end, self._keys = columns["key_end"], columns["keys"].tobytes()
+        except (SafetensorError, KeyError) as problem:
+            raise DataError(f"it is no table of samples ({problem})") from problem
+        numbers = [column for name, column in columns.items() if name != "keys"]
+        if any(c.dtype != np.int64 or c.shape != (len(self),) for c in numbers):
+            raise DataError("it is no table of samples (its columns do not fit together)")
+        if any(((c < _NO_CRC32) | (c >= TAR_BYTES // 2)).any() for c in numbers) or any(
+            self._extension >= len(IMAGE_EXTENSIONS)
+        ):
+            raise DataError("it is no table of samples (its numbers are too large, or below 0)")
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.image_start)
 
-    def members(self, first: int, count: int) -> list[Member]:
-        """Members `first` up to, not including, `first + count`."""
-        return [Member(*row) for row in self.rows(first, count)]
+    def key(self, number: int) -> str:
+        start = self._key_end[number - 1] if number else 0
+        return self._keys[start : self._key_end[number]].decode(errors="replace")
 
-    def rows(self, first: int, count: int) -> list[list[Any]]:
-        """The fields of so many members, in their order."""
-        if not 0 <= first <= first + count <= len(self):
-            raise IndexError((first, count))
-        if not count:
-            return []
-        start = self._ends[first - 1] + 1 if first else 0
-        lines = self._data[start : self._ends[first + count - 1]]
-        # Lines hold no others, and one call for all of them is several times faster.
-        rows: list[list[Any]] = json.loads(b"[%b]" % lines.replace(b"\n", b","))
-        return rows
+    def member(self, number: int) -> Member:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        crc32 = int(self._crc32[number])
+        return Member(
+            key=self.key(number),
+            extension=IMAGE_EXTENSIONS[self._extension[number]],
+            image_start=int(self.image_start[number]),
+            image_bytes=int(self.image_bytes[number]),
+            json_start=int(self.json_start[number]),
+            json_bytes=int(self.json_bytes[number]),
+            image_crc32=None if crc32 == _NO_CRC32 else crc32,
+        )
 
     def __iter__(self) -> Iterator[Member]:
-        return iter(self.members(0, len(self)))
+        return map(self.member, range(len(self)))

@@ -7,11 +7,10 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from datasets.tables import Member
+from datasets.tables import IMAGE_EXTENSIONS, Member
 from datasets.tar_headers import File, Read, files
 from ganinv.errors import DataError
 
-IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 _MAX_SAMPLES = 1_000_000  # of one tar
 _MAX_MEMBER_BYTES = 256 * 2**20
 

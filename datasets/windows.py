@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from datasets.decoding import Draw
 from datasets.index import Index
-from datasets.plan import Plan, Span
+from datasets.plan import Plan
 from datasets.quarantine import Quarantine
 from datasets.shards import Shard, load_table
-from datasets.slot_window import SlotWindow, read_steps
+from datasets.slot_window import Part, SlotWindow, read_steps
 from datasets.source import Split
-from datasets.tables import Columns, Table
+from datasets.tables import Table
 from ganinv.seams import Store
 
 _MAX_WINDOW_BYTES = 2**20
@@ -57,21 +57,17 @@ class WindowReader:
         spans_B = [self.plan.window(epoch, slot, window) for slot in self.slots]
         self._load_tables({span.shard for spans in spans_B for span in spans})
         found_B = [
-            self._locate(spans, self.plan.order(epoch, slot, window))
+            SlotWindow(
+                parts=[
+                    Part(self.shards[shard], self._tables[shard], first, samples)
+                    for shard, first, samples in spans
+                ],
+                order_N=self.plan.order(epoch, slot, window),
+            )
             for slot, spans in zip(self.slots, spans_B, strict=True)
         ]
         read_steps(self.store, found_B, steps, self.quarantine, attributes=self.attributes)
         return found_B
-
-    def _locate(self, spans: Sequence[Span], order: Sequence[int]) -> SlotWindow:
-        rows = [
-            row for span in spans for row in self._tables[span.shard].rows(span.first, span.samples)
-        ]
-        return SlotWindow(
-            shards=[self.shards[span.shard] for span in spans for _ in range(span.samples)],
-            columns=Columns(*zip(*rows, strict=True)),
-            order=order,
-        )
 
     def _load_tables(self, needed: set[int]) -> None:
         for shard in self._tables.keys() - needed:

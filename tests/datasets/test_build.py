@@ -32,8 +32,14 @@ def _contents(store: Store) -> dict[str, bytes]:
 def test_the_layout_on_storage(faces: Any) -> None:
     names = [entry.name for entry in faces.store.list()]
     numbers = ["00000", "00001", "00002", "00003", "00004"]
-    train = [f"train/{n}.{ending}" for n in numbers for ending in ("index.jsonl", "tar")]
-    assert names == ["build.json", "index.json", "test/00000.index.jsonl", "test/00000.tar", *train]
+    train = [f"train/{n}.{ending}" for n in numbers for ending in ("index.safetensors", "tar")]
+    assert names == [
+        "build.json",
+        "index.json",
+        "test/00000.index.safetensors",
+        "test/00000.tar",
+        *train,
+    ]
     assert faces.index.samples("train") == 280
     assert faces.index.samples("test") == 40
 
@@ -162,7 +168,7 @@ def test_a_shard_without_its_record_is_written_again(damage: str, make_store: Ma
     if damage == "tar":
         store.write("train/00001.tar", b"cut")
     else:
-        name = "building/00001.json" if damage == "record" else "train/00001.index.jsonl"
+        name = "building/00001.json" if damage == "record" else "train/00001.index.safetensors"
         store.delete([name])
     store.written.clear()
     build(_Made(*range(240)), store, options)

@@ -88,10 +88,10 @@ def test_a_missing_damaged_or_foreign_index(faces_copy: Any, make_store: MakeSto
 def test_a_changed_table_is_noticed(faces_copy: Any) -> None:
     shard = faces_copy.index.splits["train"][1]
     faces_copy.store.write(shard.table_name, b"[]\n")
-    with pytest.raises(DataError, match=r"00001\.index\.jsonl"):
+    with pytest.raises(DataError, match=r"00001\.index\.safetensors"):
         load_table(faces_copy.store, shard)
     faces_copy.store.delete([shard.table_name])
-    with pytest.raises(DataError, match=r"00001\.index\.jsonl is missing"):
+    with pytest.raises(DataError, match=r"00001\.index\.safetensors is missing"):
         load_table(faces_copy.store, shard)
 
 
@@ -101,10 +101,10 @@ def test_the_preflight_names_missing_truncated_and_empty_shards(faces_copy: Any)
     requests = store.requests
     store.write("train/00000.tar", store.read("train/00000.tar")[:-600])
     store.write("train/00001.tar", b"")
-    store.delete(["train/00002.tar", "train/00003.index.jsonl"])
+    store.delete(["train/00002.tar", "train/00003.index.safetensors"])
     expected = (
         r"00000\.tar has \d+ bytes instead of \d+; train/00001\.tar has 0 bytes.*"
-        r"00002\.tar is missing; train/00003\.index\.jsonl is missing"
+        r"00002\.tar is missing; train/00003\.index\.safetensors is missing"
     )
     with pytest.raises(DataError, match=expected):
         check_sizes(index, store)
@@ -147,7 +147,7 @@ def test_existing_tars_of_all_kinds(make_store: MakeStore) -> None:
 
 def test_indexing_again_keeps_the_description(faces_copy: Any) -> None:
     assert index_existing(faces_copy.store) == faces_copy.index
-    faces_copy.store.delete(["index.json", "train/00000.index.jsonl"])
+    faces_copy.store.delete(["index.json", "train/00000.index.safetensors"])
     again = index_existing(faces_copy.store, checksums=True)
     assert again.splits == faces_copy.index.splits
     assert again.description == {"source": "tars"}

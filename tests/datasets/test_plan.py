@@ -34,7 +34,7 @@ def _order(plan: Plan, epoch: int, slot: int, window: int) -> list[Place]:
     """The samples of a window in the order of their steps, as a reader gets them."""
     spans = plan.window(epoch, slot, window)
     places = [Place(s.shard, s.first + i) for s in spans for i in range(s.samples)]
-    return [places[i] for i in plan.order(epoch, slot, window)]
+    return [places[i] for i in plan.order(epoch, slot, window).tolist()]
 
 
 @settings(max_examples=60)

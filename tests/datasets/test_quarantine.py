@@ -13,6 +13,7 @@ from datasets.config import LoaderConfig
 from datasets.loader import ShardBatches
 from datasets.mix import DataSet
 from datasets.quarantine import listed_samples
+from datasets.shards import load_table
 from ganinv.errors import DataError
 from ganinv.seams import BadSample, Batch, Blobs, Position, Range
 
@@ -61,12 +62,11 @@ def _damage(faces: Any, *numbers: int) -> list[str]:
     for number in numbers:
         shard = faces.index.splits["train"][number // 64]
         path = faces.store.folder / shard.name
-        table = faces.store.read(shard.table_name).splitlines()
-        key, _, start, size, *_ = json.loads(table[number % 64])
+        member = load_table(faces.store, shard).member(number % 64)
         data = bytearray(path.read_bytes())
-        data[start + size // 2] ^= 1
+        data[member.image_start + member.image_bytes // 2] ^= 1
         path.write_bytes(data)
-        keys.append(key)
+        keys.append(member.key)
     return keys
 
 

@@ -14,7 +14,7 @@ from datasets.verify import verify, write_quarantine
 def _damage_image(faces: Any, shard_number: int, number: int) -> str:
     """Overwrite pixels of a sample; returns its key."""
     shard = faces.index.splits["train"][shard_number]
-    (victim,) = load_table(faces.store, shard).members(number, 1)
+    victim = load_table(faces.store, shard).member(number)
     tar = bytearray(faces.store.read(shard.name))
     tar[victim.image_start + 40 : victim.image_start + 60] = bytes(20)
     faces.store.write(shard.name, bytes(tar))

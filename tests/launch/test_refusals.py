@@ -1,6 +1,5 @@
 """Commands that cannot work end at once: the status of their kind, and one clear sentence."""
 
-import json
 import shutil
 import socket
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from cluster.quarantine import quarantined
 from cluster.storage import open_store
+from datasets.tables import Table
 from tests.support.commands import launch
 
 pytestmark = pytest.mark.integration
@@ -91,12 +91,11 @@ def test_damaged_images_are_named_and_too_many_end_the_run(tmp_path: Path, data_
     """Found by workers, each of which reads its own part of the data."""
     copy, run = tmp_path / "data", tmp_path / "run"
     shutil.copytree(data_url, copy)
-    for table in copy.rglob("train/*.index.jsonl"):
-        tar = Path(str(table).replace(".index.jsonl", ".tar"))
+    for table in copy.rglob("train/*.index.safetensors"):
+        tar = Path(str(table).replace(".index.safetensors", ".tar"))
         data = bytearray(tar.read_bytes())
-        for line in table.read_text().splitlines()[::8]:
-            _, _, start, size, *_ = json.loads(line)
-            data[start + size // 2] ^= 1
+        for member in list(Table(table.read_bytes()))[::8]:
+            data[member.image_start + member.image_bytes // 2] ^= 1
         tar.write_bytes(data)
     done = launch(*train(str(run), str(copy), "data.max_quarantined=2"))
     assert done.returncode == 3, done.stdout + done.stderr
