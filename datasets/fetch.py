@@ -19,9 +19,9 @@ from datasets.tables import TAR_BYTES, Member
 from ganinv.errors import DataError
 from ganinv.seams import Blobs, Range, Store
 
-# Neighbouring pieces are read as one range if at most this lies between: the headers and the
-# attributes of small images cost less than a request. Larger gaps are not paid for.
-_MAX_GAP_BYTES = 4096
+# The headers and the attributes of small images cost less than a request. Larger gaps are not paid
+# for, unless the caller knows that there are few.
+MAX_GAP_BYTES = 4096
 
 
 class Encoded(NamedTuple):
@@ -62,10 +62,11 @@ def fetch(
     tar_P: NDArray[np.int64],
     start_P: NDArray[np.int64],
     size_P: NDArray[np.int64],
+    max_gap_bytes: int = MAX_GAP_BYTES,
 ) -> Pieces:
     """Pieces of the tars `names` by one call of `read_ranges`: number of the tar, start, size.
 
-    Those that are empty cost nothing.
+    Pieces become one range if at most `max_gap_bytes` lie between. Empty ones cost nothing.
     """
     # As if all tars lay on one line, far from one another.
     start_P = tar_P * TAR_BYTES + start_P
@@ -76,7 +77,7 @@ def fetch(
         return Pieces([b""], *[[0] * len(start_P)] * 3)
     reached_Q = np.maximum.accumulate(end_P[order_Q])
     is_first_Q = np.ones(len(order_Q), bool)
-    is_first_Q[1:] = start_P[order_Q][1:] - reached_Q[:-1] > _MAX_GAP_BYTES
+    is_first_Q[1:] = start_P[order_Q][1:] - reached_Q[:-1] > max_gap_bytes
     first_R = np.flatnonzero(is_first_Q)
     start_R = start_P[order_Q][first_R]
     end_R = reached_Q[np.append(first_R[1:], len(order_Q)) - 1]

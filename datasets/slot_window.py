@@ -117,11 +117,11 @@ class _Wanted:
         first, self.count = self.count, self.count + len(steps)
         return dict(zip(steps, range(first, self.count), strict=True))
 
-    def fetch(self, store: Store) -> Pieces:
+    def fetch(self, store: Store, max_gap_bytes: int) -> Pieces:
         if not self.count:
             return NO_PIECES
-        places = (np.concatenate(column) for column in (self.tars, self.starts, self.sizes))
-        return fetch(store, list(self.names), *places)
+        tar_P, start_P, size_P = map(np.concatenate, (self.tars, self.starts, self.sizes))
+        return fetch(store, list(self.names), tar_P, start_P, size_P, max_gap_bytes)
 
 
 def read_steps(
@@ -131,10 +131,11 @@ def read_steps(
     quarantine: Quarantine,
     *,
     attributes: bool,
+    max_gap_bytes: int,
 ) -> None:
     """Read what the windows hold for the steps, by one call of `read_ranges` for all of them.
 
-    Samples in quarantine are not read.
+    Samples in quarantine are not read. `max_gap_bytes`: see `fetch`.
     """
     windows = list(windows)
     wanted = _Wanted()
@@ -143,6 +144,6 @@ def read_steps(
         window._images = wanted.add(window, good, "image")
         if attributes:
             window._texts = wanted.add(window, good, "json")
-    pieces = wanted.fetch(store)
+    pieces = wanted.fetch(store, max_gap_bytes)
     for window in windows:
         window._pieces = pieces

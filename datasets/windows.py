@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from datasets.decoding import Draw
+from datasets.fetch import MAX_GAP_BYTES
 from datasets.index import Index
 from datasets.plan import Plan
 from datasets.quarantine import Quarantine
@@ -24,6 +25,9 @@ MOST_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
 # What a strand begins with, so that the first batch need not wait for whole windows.
 _FIRST_STEPS = 2
+# A run that goes on within a window leaves out what it has trained, here and there: reading that
+# once more costs less than a request for every piece between.
+_LARGE_GAP_BYTES = 64 * 2**10
 
 
 def window_samples(index: Index, split: Split, global_batch: int) -> int:
@@ -66,7 +70,14 @@ class WindowReader:
             )
             for slot, spans in zip(self.slots, spans_B, strict=True)
         ]
-        read_steps(self.store, found_B, steps, self.quarantine, attributes=self.attributes)
+        read_steps(
+            self.store,
+            found_B,
+            steps,
+            self.quarantine,
+            attributes=self.attributes,
+            max_gap_bytes=_LARGE_GAP_BYTES if len(steps) > _FIRST_STEPS else MAX_GAP_BYTES,
+        )
         return found_B
 
     def _load_tables(self, needed: set[int]) -> None:

@@ -131,6 +131,14 @@ def test_hardly_more_is_read_than_used(faces_copy: Any, world: int) -> None:
     assert faces_copy.store.read_bytes <= 1.1 * used_bytes
 
 
+def test_going_on_within_a_window_takes_few_requests(faces_copy: Any) -> None:
+    """What was trained lies here and there between what is left; no request for each gap."""
+    start = Position(epoch=0, images=STEPS // 2 * BATCH)
+    _take(_source(faces_copy, prefetch_bytes=1), 3, start)
+    # The first two steps, then a range for each slot and one more where it crosses shards.
+    assert faces_copy.store.requests <= (2 + 2) * BATCH + 5
+
+
 def test_windows_follow_from_the_index_alone(faces: Any) -> None:
     size = window_samples(faces.index, "train", BATCH)
     shards = faces.index.splits["train"]
