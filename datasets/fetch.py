@@ -139,4 +139,9 @@ def decode_attributes(sample: Encoded) -> dict[str, Any]:
 
 def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """B images of H × W × 3 as one contiguous tensor B × 3 × H × W."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    height, width, channels = images[0].shape
+    stacked_BCHW = np.empty((len(images), channels, height, width), np.uint8)
+    for target_CHW, image_HWC in zip(stacked_BCHW, images, strict=True):
+        # By NumPy: PyTorch would start threads of its own for it in every thread that decodes.
+        target_CHW[:] = image_HWC.transpose(2, 0, 1)
+    return torch.from_numpy(stacked_BCHW)

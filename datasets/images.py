@@ -54,7 +54,8 @@ def decode_sized(data: bytes, size: tuple[int, int], what: str) -> NDArray[np.ui
                     f"{what} has {image.width} × {image.height} pixels, the index says"
                     f" {size[0]} × {size[1]}; run `data index` or `data build` again"
                 )
-            return np.asarray(image.convert("RGB"))
+            # `convert` copies what is RGB already.
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except DECODE_ERRORS as problem:
         raise _unreadable(what, problem) from problem
 
