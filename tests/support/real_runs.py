@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cluster.seaweed import ObjectStore
@@ -36,7 +37,7 @@ class RealRun:
     def url(self) -> str:
         return f"s3://tests/{self.root.name}/{self.name}"
 
-    @property
+    @cached_property  # opening one takes a second
     def store(self) -> Store:
         return open_store(self.url)
 
