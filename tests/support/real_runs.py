@@ -63,7 +63,7 @@ class RealRun:
                 module="tests.support.traced_train",
             )
             try:
-                yield Faulty(process, self.store, Stage(self.root, self.server))
+                yield Faulty(process, self.store, Stage(self.root, self.server), Path(log.name))
             finally:
                 process.kill()
                 process.wait(30)
