@@ -1,12 +1,10 @@
-"""What a save costs training: stall against a copy of memory and a save by hand, and slowdown.
+"""How long training stands still for a save, against a copy of memory and a save by hand.
 
 Starts SeaweedFS on loopback, and makes a real session (DLSGAN, 20 M parameters, Adam, averages).
-Rounds of the three ways to save are interleaved, and so are windows of training with one save and
-without any. Server, uploads and training share this machine's cores, which a run on a cluster
-would not.
+Rounds of the three ways to save are interleaved. What a save costs afterwards, beside training, is
+measured by `benchmarks.checkpoint_slowdown`.
 
-    python -m benchmarks.checkpoint_stall                      # about five minutes
-    python -m benchmarks.checkpoint_stall --rounds 3 --windows 0
+    python -m benchmarks.checkpoint_stall --rounds 5
 """
 
 import argparse
@@ -17,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,26 +54,19 @@ def make_session() -> Session:
         latent_size=NETWORK.latent_size,
         device=torch.device("cpu"),
     )
-    train_for(session, steps=1)
+    train_on(session, steps=1)
     return session
 
 
-def train_for(session: Session, *, steps: int = 0, seconds: float = 0) -> int:
-    """Train so many steps, or at least so long; the number of steps."""
+def train_on(session: Session, steps: int) -> None:
     split = split_batch(TRAIN, 1)
-    end = time.perf_counter() + seconds
-    done = 0
-    for batch in RandomImages(TRAIN.global_batch).batches(session.position):
-        if done >= steps and time.perf_counter() >= end:
-            break
+    batches = RandomImages(TRAIN.global_batch).batches(session.position)
+    for batch in islice(batches, steps):
         train_batch(session, batch, TRAIN, split, no_reduction)
-        done += 1
-    return done
 
 
-def saver_to(store: Store) -> Saver:
+def saver_to(store: Store, counts: Counts) -> Saver:
     keep = CheckpointConfig(keep_last=2, trouble_limit_s=0)
-    counts = Counts()
     return Saver(
         store,
         IDENTITY,
@@ -105,7 +97,7 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
         store.write("by-hand.pt", file.getbuffer())
 
     found: dict[str, list[float]] = {"memcpy": [], "save": [], "upload": [], "by hand": []}
-    with saver_to(store) as saver:
+    with saver_to(store, Counts()) as saver:
         for _ in range(rounds + 1):
             found["memcpy"].append(took_s(lambda: target.copy_(source)))
             started = time.perf_counter()
@@ -124,27 +116,6 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
     }
 
 
-def slowdown(session: Session, store: Store, windows: int, window_s: float) -> dict[str, Any]:
-    """Seconds a step in windows with one save at their beginning, and in windows without."""
-    per_step: dict[str, list[float]] = {"without": [], "with a save": []}
-    train_for(session, steps=5)
-    with saver_to(store) as saver:
-        for turn in range(2 * windows):
-            kind = ("without", "with a save")[turn % 2]
-            started = time.perf_counter()
-            if kind == "with a save":
-                saver.save(session)
-            steps = train_for(session, seconds=window_s)
-            per_step[kind].append((time.perf_counter() - started) / steps)
-            saver.wait()
-    means = {kind: statistics.mean(values) for kind, values in per_step.items()}
-    return {
-        "window_s": window_s,
-        "seconds_per_step": per_step,
-        "slowdown": means["with a save"] / means["without"] - 1,
-    }
-
-
 def spread(values: list[float]) -> dict[str, float]:
     return {"median_s": statistics.median(values), "min_s": min(values), "max_s": max(values)}
 
@@ -159,8 +130,6 @@ def as_table(result: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--windows", type=int, default=2, help="of each kind")
-    parser.add_argument("--window", type=float, default=60, help="seconds")
     parser.add_argument("--threads", type=int, default=1, help="of training")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -171,8 +140,6 @@ def main() -> None:
             store = open_store(URL, patience=Patience(deadline_s=60, option="storage.deadline_s"))
             session = make_session()
             result = stalls(session, store, options.rounds)
-            if options.windows:
-                result |= slowdown(session, store, options.windows, options.window)
         finally:
             seaweed.stop(Path(folder))
     print(as_table(result))

@@ -100,9 +100,9 @@ class DeepSpeedEngine:
         """
         if self._stage > 0:
             self._follow_weights()
+        self._reset_state(steps)
         if steps == 0:
             return
-        self._create_state(steps)
         for fragment in self._fragments():
             source = moments[fragment.moment][fragment.parameter].flatten()
             piece = source[fragment.start : fragment.start + fragment.values.numel()]
@@ -138,13 +138,24 @@ class DeepSpeedEngine:
         assert len(steps) <= 1, f"parameters disagree on the number of steps: {steps}"
         return steps.pop() if steps else 0
 
-    def _create_state(self, steps: int) -> None:
+    def _reset_state(self, steps: int) -> None:
+        """Moments of zero after so many steps.
+
+        Where there are some, as on the way back from a divergence, in the same memory: DeepSpeed
+        links its fragments to it, once.
+        """
         state = self._torch_optimizer().state
         for parameter in self._flat_parameters():
-            state[parameter] = {"step": torch.tensor(float(steps))}
+            if steps == 0 and parameter not in state:
+                continue  # as it was made
+            held = state[parameter]
+            held["step"] = torch.tensor(float(steps))
             for moment in MOMENTS:
-                state[parameter][moment] = torch.zeros_like(parameter)
-        if self._stage > 0:
+                if moment in held:
+                    held[moment].zero_()
+                else:
+                    held[moment] = torch.zeros_like(parameter)
+        if steps > 0 and self._stage > 0:
             self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _follow_weights(self) -> None:

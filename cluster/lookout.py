@@ -38,10 +38,18 @@ class Lookout:
 
     def _watch(self) -> None:
         try:
-            with closing(Seats(self._config, self._missing)) as more:
-                self._look(more)
+            if self._group_is_up():
+                with closing(Seats(self._config, self._missing)) as more:
+                    self._look(more)
         except ray.exceptions.RayError as error:
             log.warning("nodes are no longer watched: %s", error)
+
+    def _group_is_up(self) -> bool:
+        """Waits for it: room asked for before the group has its own would be taken from it."""
+        while not self._over.wait(POLL_S):
+            if len(ray.get(self._directory.seats.remote())) == self._size:
+                return True
+        return False
 
     def _look(self, more: Seats) -> None:
         room, since = 0, time.monotonic()

@@ -233,6 +233,8 @@ class LocalEngine:
             state |= {moment: tensors[name].clone() for moment, tensors in moments.items()}
             if steps:
                 self.optimizer.state[parameter] = state
+            else:
+                self.optimizer.state.pop(parameter, None)
 
     def _total_norm(self) -> Tensor:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]

@@ -1,6 +1,7 @@
 """Checkpoints: the same bits on any number of workers and at any ZeRO stage, and never half."""
 
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -12,7 +13,6 @@ import pytest
 import safetensors.torch
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from cluster import checkpoint
 from cluster.config import CheckpointConfig
@@ -27,28 +27,9 @@ from tests.support.gloo import run_ranks
 from tests.support.harassed import Harassed
 from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
 from tests.support.saves import save, saver_of
+from tests.support.states import equal, whole_state
 
 HALF, WHOLE = 32, 64
-
-
-def whole_state(store: Store) -> dict[str, Tensor]:
-    """Every tensor of the newest checkpoint, optimizer moments put together from their runs."""
-    chosen = choose(store)
-    assert chosen is not None
-    tensors = dict(chosen[1])
-    runs: dict[str, list[tuple[int, Tensor]]] = {}
-    for name in list(tensors):
-        if match := re.fullmatch(r"(.+)@(\d+)", name):
-            runs.setdefault(match[1], []).append((int(match[2]), tensors.pop(name)))
-    for name, pieces in runs.items():
-        tensors[name] = torch.cat([piece for _, piece in sorted(pieces, key=lambda p: p[0])])
-    return tensors
-
-
-def equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert sorted(found) == sorted(expected)
-    for name, tensor in expected.items():
-        assert torch.equal(found[name], tensor), name
 
 
 # --- on real engines, over ranks -------------------------------------------------------------
@@ -158,6 +139,29 @@ def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> 
         "on ranks 0 to 1 position is 64 in epoch 0 / 65 in epoch 0; start again" in refusals[0][1]
     )
     assert not (tmp_path / "refused").exists()
+
+
+def go_back_and_again(root: str) -> None:
+    """At every stage: to the end, back to a checkpoint in the same process, to the end again."""
+    for stage, start in itertools.product((0, 1, 2), (0, HALF)):
+        session = session_at(stage)
+        if start:
+            go_on(session, start)
+        store = open_store(f"{root}/{stage}-{start}-start")
+        save(session, store)
+        go_on(session, WHOLE)
+        save(session, open_store(f"{root}/{stage}-{start}-once"))
+        checkpoint.restore(session, store)
+        go_on(session, WHOLE)
+        save(session, open_store(f"{root}/{stage}-{start}-twice"))
+
+
+@pytest.mark.integration
+def test_the_way_back_in_the_same_process_leaves_nothing_behind(tmp_path: Path) -> None:
+    run_ranks(go_back_and_again, 2, str(tmp_path))
+    for twice in tmp_path.glob("*-twice"):
+        once = twice.with_name(twice.name.replace("twice", "once"))
+        equal(whole_state(open_store(str(twice))), whole_state(open_store(str(once))))
 
 
 # --- in one process, on a directory and on S3 ------------------------------------------------

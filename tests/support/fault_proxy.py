@@ -60,19 +60,22 @@ class Cut:
     """Holds one request, counted from 0 since this was made, until `release`; then resets it.
 
     What the server gets of it is settled when `reached` is set. If there are fewer requests,
-    nothing happens.
+    nothing happens. Only those count whose path has `among` in it.
     """
 
-    def __init__(self, number: int, moment: Moment) -> None:
+    def __init__(self, number: int, moment: Moment, among: str = "") -> None:
         self.number = number
         self.moment = moment
+        self.among = among
         self.seen: list[tuple[str, int]] = []  # method and size of the body of each request
         self.reached = threading.Event()
         self.release = threading.Event()
         self._lock = threading.Lock()
 
-    def takes(self, method: str, size_bytes: int) -> bool:
+    def takes(self, method: str, path: str, size_bytes: int) -> bool:
         """Whether this is the request; tells of every one."""
+        if self.among not in path:
+            return False
         with self._lock:
             self.seen.append((method, size_bytes))
             return len(self.seen) - 1 == self.number
@@ -143,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.owner.away.is_set():
             return self._reset()
         cut = self.owner.cut
-        if cut is not None and cut.takes(self.command, len(body)):
+        if cut is not None and cut.takes(self.command, self.path, len(body)):
             if cut.moment != "before":
                 self._forward(body, 1.0 if cut.moment == "after" else cut.moment)
             cut.hold()

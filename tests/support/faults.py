@@ -23,15 +23,24 @@ from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.ray_nodes import Nodes, ray_nodes
 
 BUCKET = "faults"
+LOG_CHARACTERS = 5000  # of a run that ended early
 
 
 class Faulty:
     """A training under way, with what can be done to it."""
 
-    def __init__(self, process: "subprocess.Popen[str]", store: Store, stage: "Stage") -> None:
+    def __init__(
+        self, process: "subprocess.Popen[str]", store: Store, stage: "Stage", log: Path
+    ) -> None:
         self.process = process
         self.store = store
         self.stage = stage
+        self.log = log
+
+    def lives(self) -> None:
+        """Raises, with the end of its log, if the command has ended by itself."""
+        status = self.process.poll()
+        assert status is None, f"ended with {status}:\n{self.log.read_text()[-LOG_CHARACTERS:]}"
 
     def groups(self) -> list[GroupRecord]:
         return read_groups(self.store)
@@ -48,7 +57,7 @@ class Faulty:
         """Until a checkpoint at or beyond was committed, by a group that lives."""
 
         def there() -> bool:
-            assert self.process.poll() is None, "the run ended before all faults"
+            self.lives()
             group = self.groups()[-1:]
             return bool(group) and group[0].reason is None and committed(group[0]) >= images_seen
 

@@ -1,21 +1,27 @@
 """`python -m tests.support.traced_train train …`: as `launch`, with a trace of what was trained.
 
 Every worker appends a line for each batch that its loop took, with its place in the data and the
-key in each slot, to a file of its own in the directory that GANINV_TRACE names. All nodes are on
-this machine.
+key in each slot, and one for each draw of noise, to files of its own in the directory that
+GANINV_TRACE names. All nodes are on this machine. On a Ray that is started here,
+GANINV_HARMS may hold harms as JSON (`tests.support.harms`), and GANINV_LOADED the URL at which
+what was loaded at the start is to be saved again, before anything is trained.
 """
 
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from cluster import ray_environment
 from ganinv.seams import Batch, BatchSource, Position
 
 Place = tuple[int, int]  # epoch, images after the batch
+Draw = tuple[str, int]  # purpose, number of the image
 
 
 class Traced:
@@ -38,44 +44,124 @@ def traced_worker(payload: dict[str, Any]) -> None:
     """`launch.worker.train_worker`, traced."""
     from launch import worker
 
-    plain = worker._source
+    plain, folder = worker._source, Path(payload["trace"])
 
     def source(*arguments: Any) -> Any:
         return Traced(plain(*arguments), payload["trace"])
 
     worker._source = source  # type: ignore[assignment]  # has the verb that is called
+    _trace_noise(folder)
+    _keep_last_metrics(folder)
+    if payload["loaded"] is not None:
+        _save_what_is_loaded(payload["loaded"])
+    if payload["harms"]:
+        from tests.support.harms import Harm, afflict
+
+        afflict([Harm(**harm) for harm in payload["harms"]], folder)
     worker.train_worker(payload)
+
+
+def _trace_noise(folder: Path) -> None:
+    from ganinv import training
+    from ganinv.draws import standard_normal as plain
+
+    path = folder / f"{os.getpid()}.noise"
+
+    def draw(seed: int, purpose: str, image_numbers: Sequence[int], length: int) -> Tensor:
+        noise_BL = plain(seed, purpose, image_numbers, length)
+        digests = [hashlib.sha256(row.numpy()).hexdigest() for row in noise_BL]
+        with path.open("a") as file:
+            for number, digest in zip(image_numbers, digests, strict=True):
+                file.write(json.dumps([purpose, number, digest]) + "\n")
+        return noise_BL
+
+    training.standard_normal = draw  # type: ignore[attr-defined]  # imported there, not defined
+
+
+def _keep_last_metrics(folder: Path) -> None:
+    """Each worker's page of metrics as it is when the worker ends: `metrics-RANK`."""
+    from urllib.request import urlopen
+
+    from cluster.collectives import rank
+    from cluster.exporter import Exporter
+
+    plain = Exporter.close
+
+    def close(self: Exporter) -> None:
+        with urlopen(f"http://{self.address}/metrics", timeout=10) as answer:
+            (folder / f"metrics-{rank()}").write_bytes(answer.read())
+        plain(self)
+
+    Exporter.close = close  # type: ignore[method-assign]
+
+
+def _save_what_is_loaded(url: str) -> None:
+    from cluster.storage import open_store
+    from launch import worker
+    from tests.support.saves import save
+
+    plain = worker._restore
+
+    def restore(session: Any, storage: Any) -> Any:
+        manifest = plain(session, storage)
+        save(session, open_store(url))
+        return manifest
+
+    worker._restore = restore
 
 
 def read_trace(folder: Path) -> dict[Place, dict[int, set[str]]]:
     """For every place the keys that any worker took for each slot; one each, if all is well."""
     found: dict[Place, dict[int, set[str]]] = {}
-    for path in folder.glob("*.jsonl"):
+    for row in _rows(folder, "*.jsonl"):
+        slots = found.setdefault(tuple(row["place"]), {})
+        for slot, key in row["keys"].items():
+            slots.setdefault(int(slot), set()).add(key)
+    return found
+
+
+def read_noise(folder: Path) -> dict[Draw, set[str]]:
+    """For every draw the hashes of what any worker drew; one each, if all is well."""
+    found: dict[Draw, set[str]] = {}
+    for purpose, number, digest in _rows(folder, "*.noise"):
+        found.setdefault((purpose, number), set()).add(digest)
+    return found
+
+
+def _rows(folder: Path, pattern: str) -> Iterator[Any]:
+    for path in folder.glob(pattern):
         for line in path.read_text().splitlines():
             try:
-                row = json.loads(line)
+                yield json.loads(line)
             except ValueError:
                 continue  # its worker was killed in the middle of it
-            slots = found.setdefault(tuple(row["place"]), {})
-            for slot, key in row["keys"].items():
-                slots.setdefault(int(slot), set()).add(key)
-    return found
 
 
 def main(words: list[str]) -> int:
     ray_environment.prepare()
     from cluster.group import WorkerGroup
-    from launch import train
+    from launch.__main__ import main as launch
 
     plain = WorkerGroup.start
+    told = {
+        "trace": os.environ["GANINV_TRACE"],
+        "harms": json.loads(os.environ.get("GANINV_HARMS", "[]")),
+        "loaded": os.environ.get("GANINV_LOADED"),
+    }
 
     def start(self: WorkerGroup, function: Any, payload: Any, **more: Any) -> None:
         # Tests do not travel to nodes, but what is defined in the main module is sent as a whole.
         del function
-        plain(self, traced_worker, {**payload, "trace": os.environ["GANINV_TRACE"]}, **more)
+        plain(self, traced_worker, {**payload, **told}, **more)
 
     WorkerGroup.start = start  # type: ignore[method-assign]
-    return train.main(words[1:])
+    ray_environment.prepare = _prepared
+    return launch(words)
+
+
+def _prepared(*, client: bool = False) -> None:
+    """In place of what was done before Ray was imported here."""
+    assert not client
 
 
 if __name__ == "__main__":

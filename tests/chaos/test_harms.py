@@ -1,0 +1,93 @@
+"""What goes wrong inside a step of one worker: hangs, and numbers that are not finite.
+
+Real runs on two workers. Each is compared with one that was left in peace.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cluster.group_log import read_groups
+from ganinv.manifest import committed_names
+from tests.support.harms import Harm, HarmKind
+from tests.support.real_runs import BATCH, INTERVAL, MakeRun, RealRun
+from tests.support.states import sha256_of
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+IMAGES = 4 * INTERVAL
+AT = 2 * INTERVAL + 5 * BATCH  # well after a checkpoint
+LIMIT = 3  # void steps in a row
+OPTIONS = (f"train.images={IMAGES}", f"train.max_nonfinite_steps={LIMIT}")
+
+
+@pytest.fixture(scope="module")
+def peaceful(real_run: MakeRun) -> str:
+    """The hash of the state that every run should end with."""
+    run = real_run("peaceful", options=OPTIONS)
+    run.train()
+    return sha256_of(run.store)
+
+
+@pytest.mark.parametrize("kind", ["holds_interpreter", "waits_for_ever"])
+def test_a_worker_that_hangs_ends_itself_and_the_run_goes_on(
+    kind: HarmKind, real_run: MakeRun, peaceful: str
+) -> None:
+    run = real_run(kind, options=OPTIONS, harms=(Harm(kind=kind, at=AT),))
+    # Ray's own checks are put off: they would end a worker that holds the interpreter, too.
+    run.train(RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S="200")
+    assert sha256_of(run.store) == peaceful
+    hung, after = read_groups(run.store)
+    assert (hung.reason, after.reason) == ("hang", "done")
+    assert "made no step in time and ended itself" in hung.detail
+    assert hung.resumed_from == 0
+    assert after.resumed_from == 2 * INTERVAL
+    told = Path((run.folder / "log-of-the-hung").read_text()).read_text()
+    assert "\nTimeout (" in f"\n{told}"
+    stacks = told.partition("Timeout (")[2].split("Thread 0x")[1:]
+    assert len(stacks) > 3  # of all threads
+    (training,) = (stack for stack in stacks if "in train_worker" in stack)
+    assert re.search(r"harms\.py.* in hang\n", training), training
+
+
+def test_numbers_of_one_rank_that_pass_cost_a_way_back_and_nothing_else(
+    real_run: MakeRun, peaceful: str
+) -> None:
+    run = real_run("passing", options=OPTIONS, harms=(Harm(kind="nan", at=AT, times=LIMIT),))
+    run.train()
+    assert sha256_of(run.store) == peaceful
+    assert dropped(run) == [LIMIT, LIMIT]  # on both ranks, though one alone met them
+    diverged, after = read_groups(run.store)
+    assert (diverged.reason, after.reason) == ("divergence", "done")
+    assert diverged.images_seen == AT + LIMIT * BATCH
+    assert after.resumed_from == 2 * INTERVAL
+    assert len(list(run.folder.glob("*.jsonl"))) == 2  # in the same two processes
+
+
+def test_numbers_of_one_rank_that_come_back_end_the_run_with_the_evidence(
+    real_run: MakeRun,
+) -> None:
+    once, always = Harm(kind="nan", at=BATCH), Harm(kind="nan", at=AT, times=10**6)
+    run = real_run("diverging", options=OPTIONS, harms=(once, always))
+    run.train(status=4)
+    assert dropped(run) == [1 + 2 * LIMIT] * 2  # the single one was dropped, and left behind
+    newest = committed_names(run.store)[-1]
+    assert int(newest[:12]) == 2 * INTERVAL
+    evidence = run.log.splitlines()[-1]
+    assert evidence.startswith("error: ")
+    for part in (
+        f"{LIMIT} steps in a row",
+        f"from images_seen = {AT + BATCH} to images_seen = {AT + LIMIT * BATCH}",
+        "also on the second way",
+        "gradient of d",
+        f"last finite at images_seen = {2 * INTERVAL}: loss/d",
+        f"checkpoint {newest} is still good",
+    ):
+        assert part in evidence, (part, evidence)
+
+
+def dropped(run: RealRun) -> list[int]:
+    """Void steps that each worker has counted at its end."""
+    pages = [(run.folder / f"metrics-{rank}").read_text() for rank in (0, 1)]
+    found = [re.search(r"^ganinv_nonfinite_steps_total\{.*\} (\S+)$", p, re.M) for p in pages]
+    return [int(float(match[1])) for match in found if match]

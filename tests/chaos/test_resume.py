@@ -1,0 +1,90 @@
+"""Killed and continued equals never stopped, bit for bit: each objective at each ZeRO stage.
+
+In each run a worker dies, and then the command: one of them at a random moment, the other one in
+the middle of a save, whose request to storage is held until then.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from cluster.seaweed import ObjectStore
+from ganinv import objectives
+from tests.support.commands import alive, wait_until
+from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy
+from tests.support.faults import Faulty
+from tests.support.real_runs import INTERVAL, MakeRun
+from tests.support.states import sha256_of
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+IMAGES = 8 * INTERVAL
+# Of a save: which upload (the parts of two ranks, the manifest), and how far it has come.
+UPLOADS: tuple[tuple[int, Moment], ...] = (
+    (0, "before"), (0, 0.5), (1, 0.5), (1, "after"), (2, "before"), (2, "after"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+@pytest.mark.parametrize("objective", objectives.names())
+def test_killed_and_continued_equals_uninterrupted(
+    objective: str, stage: int, real_run: MakeRun, object_store: ObjectStore
+) -> None:
+    run = real_run(
+        f"{objective}-{stage}",
+        recipe=f"tiny-{objective}",
+        options=(f"train.images={IMAGES}", f"engine.zero_stage={stage}"),
+    )
+    peaceful = replace(run, name=f"{run.name}-peaceful")
+    peaceful.train()
+    chance = random.Random(run.name)
+    with (
+        fault_proxy(object_store.endpoint_url) as proxy,
+        run.training(AWS_ENDPOINT_URL=proxy.url) as running,
+    ):
+        for number, kill in enumerate((kill_worker, kill_command)):
+            wait_until(lambda n=number: committed_by(running, n), 240, "a checkpoint")
+            if number == stage % 2:
+                in_a_save(running, kill, proxy, chance)
+            else:
+                time.sleep(chance.uniform(0.0, 1.5))
+                kill(running, chance)
+    run.train()
+    assert sha256_of(run.store) == sha256_of(peaceful.store)
+    groups = running.groups()
+    assert [group.reason for group in groups] == ["failure", None, "done"]
+    assert 0 < groups[1].resumed_from < groups[2].resumed_from < IMAGES
+
+
+def committed_by(running: Faulty, group: int) -> bool:
+    """Whether this worker group has committed a checkpoint."""
+    running.lives()
+    return any(record.number == group and record.progressed for record in running.groups())
+
+
+Kill = Callable[[Faulty, random.Random], None]
+
+
+def kill_worker(running: Faulty, chance: random.Random) -> None:
+    os.kill(chance.choice(running.workers()), signal.SIGKILL)
+
+
+def kill_command(running: Faulty, chance: random.Random) -> None:
+    workers = running.workers()
+    running.process.kill()
+    wait_until(lambda: not alive(workers), 30, "workers end with their command")
+
+
+def in_a_save(running: Faulty, kill: Kill, proxy: FaultProxy, chance: random.Random) -> None:
+    number, moment = chance.choice(UPLOADS)
+    proxy.cut = cut = Cut(number, moment, among="/checkpoints/0")
+    try:
+        assert cut.reached.wait(60), "the next save"
+        kill(running, chance)
+    finally:
+        cut.release.set()
+        proxy.cut = None
