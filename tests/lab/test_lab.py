@@ -47,9 +47,9 @@ SUBMIT = (
     "train.log_every=400", "network.width=4", "network.max_width=16",
     "evaluate.every=8000", "evaluate.test_images=16", "evaluate.generated_images=16",
     "cluster.min_workers=1", "cluster.max_workers=2", "metrics.host=node",
-    # More than half of a host's two, so that there is one worker on each; but one thread: the
-    # hosts share their cores, and threads that wait for one another there are ten times slower.
-    "cluster.cpus_per_worker=1.5",
+    # More than half of what a host has, so that there is one worker on each; but no more threads
+    # than cores: the hosts share them, and threads that wait for one another are ten times slower.
+    f"cluster.cpus_per_worker={(os.cpu_count() or 1) / 2 + 0.5}",
     "cluster.grow_after_s=20",  # there is only a quarter of an hour
     "cluster.max_failures=10",
 )  # fmt: skip
@@ -154,7 +154,7 @@ def cut_and_mend(cut: Host, left: Host) -> None:
 def stopped(user: User) -> str:
     """The run saves and ends, as the user asks from a new shell."""
     told("attach --stop")
-    done = user.launch("attach", JOB, "--stop", timeout_s=120)
+    done = user.launch("attach", JOB, "--stop")
     assert done.returncode == 130, done.stdout
     return done.stdout
 
