@@ -52,13 +52,13 @@ def moves_on(since: int) -> None:
     wait_until(lambda: newest() > since, 180, f"a checkpoint after {since} images")
 
 
-def lost_at(host: Host) -> float:
+def lost_at(host: Host) -> float | None:
     """Unix time at which Ray took the host's node for lost, by its own note: looking takes time."""
     from ray.util.state import list_nodes
 
     of_host = [("node_ip", "=", host.address), ("state", "=", "DEAD")]
     lost = list_nodes(address=SERVER, filters=of_host, detail=True, timeout=30)
-    return float(max(node.end_time_ms for node in lost)) / 1000
+    return max((node.end_time_ms / 1000 for node in lost), default=None)
 
 
 def firing() -> set[str]:
@@ -134,6 +134,14 @@ def nothing_secret(user: User, said: str) -> None:
         texts[entry.name] = run_folder().read(entry.name).decode(errors="replace")
     for secret in (user.token, user.secret):
         assert not [name for name, text in texts.items() if secret in text]
+
+
+def public(*, watched: bool) -> str:
+    """What job server and Prometheus tell everybody who may ask them."""
+    from cluster.jobs import JobServer
+
+    metrics = ask('{job=~"ganinv|ray"}') if watched else []
+    return f"{JobServer(SERVER).jobs()} {metrics}"
 
 
 def logs(hosts: list[Host]) -> str:
