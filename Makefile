@@ -43,7 +43,7 @@ chaos: setup
 	$(BIN)/python -m pytest -m chaos tests/chaos
 
 lab: setup
-	tests/lab/enter.sh $(BIN)/python -m pytest tests/lab
+	tests/lab/enter.sh $(BIN)/python -m pytest -s tests/lab </dev/null
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from cluster.meters import QUANTILES, Meters
+from cluster.meters import QUANTILES, Meters, Observing
 from ganinv.figures import PREFIX
 from ganinv.loop import Row, TimeState
 from ganinv.training import Session
@@ -38,13 +38,11 @@ class Exporter:
         registry = CollectorRegistry()
         registry.register(_BeforeEachScrape(self._count_time))
         self.meters = Meters(run=run, rank=rank, registry=registry)
-        self._labels = (run, rank)
-        self._run = run
         if rank == 0:
             self.meters.add_run_wide()
-            self.meters.world.labels(run).set(world)
+            self.meters.world().set(world)
         self._is_first = rank == 0
-        self._histograms: dict[TimeState, Histogram] = {
+        self._histograms: dict[TimeState, Observing] = {
             "compute": self.meters.step_seconds,
             "data": self.meters.wait_seconds,
             "communicate": self.meters.reduce_seconds,
@@ -73,7 +71,7 @@ class Exporter:
         finally:
             self.enter(outer)
             if histogram is not None:
-                histogram.labels(*self._labels).observe(time.perf_counter() - started)
+                histogram().observe(time.perf_counter() - started)
 
     def enter(self, state: TimeState) -> TimeState:
         """Count time toward `state` from now on; returns the state that was left.
@@ -92,7 +90,7 @@ class Exporter:
             self._count_time_until(time.perf_counter())
 
     def _count_time_until(self, now: float) -> TimeState:
-        self.meters.time.labels(*self._labels, self._state).inc(now - self._since)
+        self.meters.time(self._state).inc(now - self._since)
         if self._state in STEP_STATES:
             self.steps_seconds += now - self._since
         self._since = now
@@ -100,73 +98,74 @@ class Exporter:
 
     def stepped(self, share: int, *, applied: bool) -> None:
         """`share`: images of the global batch that this worker trained."""
-        self.meters.images.labels(*self._labels).inc(share)
-        self.meters.steps.labels(*self._labels).inc()
-        self.meters.last_step.labels(*self._labels).set_to_current_time()
+        self.meters.images().inc(share)
+        self.meters.steps().inc()
+        self.meters.last_step().set_to_current_time()
         if not applied:
-            self.meters.nonfinite.labels(*self._labels).inc()
+            self.meters.nonfinite().inc()
 
     def logged(self, row: Row, session: Session) -> None:
         if not self._is_first:
             return
         meters = self.meters
-        meters.seen.labels(self._run).set(row["images_seen"])
-        meters.elements.labels(self._run).set(session.objective.scale(session.state).numel())
+        meters.seen().set(row["images_seen"])
+        meters.elements().set(session.objective.scale(session.state).numel())
         for key, value in row.items():
             if key.startswith("loss/"):
-                meters.loss.labels(self._run, key.removeprefix("loss/")).set(value)
+                meters.loss(key.removeprefix("loss/")).set(value)
             elif key.startswith(PREFIX):
-                meters.evaluation.labels(self._run, key.removeprefix(PREFIX)).set(value)
+                meters.evaluation(key.removeprefix(PREFIX)).set(value)
             elif key in meters.gauges:
-                meters.gauges[key].labels(self._run).set(value)
+                meters.gauges[key]().set(value)
         for trace, variance_L in session.objective.variances(session.state).items():
             points = torch.tensor(QUANTILES, dtype=variance_L.dtype)
             values = torch.quantile(variance_L, points).tolist()
             for quantile, value in zip(QUANTILES, values, strict=True):
-                meters.variance.labels(self._run, trace, quantile).set(value)
+                meters.variance(trace, quantile).set(value)
 
     def planned(self, images: int, checkpoint_every: int) -> None:
         """`images`: where the run ends; `checkpoint_every`: images between checkpoints."""
         if self._is_first:
-            self.meters.target.labels(self._run).set(images)
-            self.meters.checkpoint_every.labels(self._run).set(checkpoint_every)
+            self.meters.target().set(images)
+            self.meters.checkpoint_every().set(checkpoint_every)
 
     def committed(self, images_seen: int) -> None:
         if self._is_first:
-            self.meters.checkpoint_images.labels(self._run).set(images_seen)
-            self.meters.checkpoint_time.labels(self._run).set(time.time())
+            self.meters.checkpoint_images().set(images_seen)
+            self.meters.checkpoint_time().set(time.time())
 
     def save_waited(self, seconds: float) -> None:
         """A save waited for the one before it; on rank 0, as all about saves."""
-        self.meters.save_wait.labels(*self._labels).inc(seconds)
+        self.meters.save_wait().inc(seconds)
 
     def uploaded(self, seconds: float) -> None:
         """From the copy in host memory to the commit."""
-        self.meters.upload_seconds.labels(*self._labels).observe(seconds)
+        self.meters.upload_seconds().observe(seconds)
 
     def save_failed(self) -> None:
         """An attempt that is tried again, or the last one."""
-        self.meters.save_failures.labels(*self._labels).inc()
+        self.meters.save_failures().inc()
 
     def restarted(self, reasons: Mapping[str, int], lost_images: int) -> None:
         """Restarts to add, by reason, and the images that they cost."""
         if not self._is_first:
             return
         for reason, count in reasons.items():
-            self.meters.restarts.labels(*self._labels, reason).inc(count)
-        self.meters.lost.labels(*self._labels).inc(lost_images)
+            self.meters.restarts(reason).inc(count)
+        self.meters.lost().inc(lost_images)
 
     def requested(self, op: str, outcome: str, size_bytes: int) -> None:
         """One verb on storage; `outcome` is ok or the class of the error."""
-        self.meters.requests.labels(*self._labels, op, outcome).inc()
+        self.meters.requests(op, outcome).inc()
         if size_bytes:
-            self.meters.bytes.labels(*self._labels, op).inc(size_bytes)
+            self.meters.bytes(op).inc(size_bytes)
 
     def repeated(self, kind: Literal["retry", "hedge"], op: str) -> None:
-        """A request to storage that was made besides the plain ones."""
+        """A request to storage that was made besides the plain ones; `op` is not told apart."""
+        del op
         counter = self.meters.retries if kind == "retry" else self.meters.hedges
-        counter.labels(*self._labels, op).inc()
+        counter().inc()
 
     def quarantined(self) -> None:
         """A sample that this worker found damaged."""
-        self.meters.quarantined.labels(*self._labels).inc()
+        self.meters.quarantined().inc()

@@ -1,10 +1,13 @@
 """Every metric of a worker: where it is declared, and so where it gets its name.
 
-Counters are per rank and sum to the run's total. Gauges that are equal on all ranks are exported by
-rank 0 alone, so that a query sees each once.
+What a worker counts of itself has the label `rank`, and sums to the run's total. What the run has
+as a whole is exported by rank 0 alone and has no rank, so that a query sees it once, whichever
+worker has rank 0. So the series of a rank are as few on rank 0 as elsewhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,7 +23,7 @@ from ganinv.statistics import describe
 # Creation times are a series more for each counter and histogram, that nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
 # Bounds in seconds. Each is a series more for every rank, so that they are few.
-STEP_SECONDS = (0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0)
+STEP_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 10.0)
 WAIT_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0)
 STALL_SECONDS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -72,9 +75,15 @@ class Declared:
         return tuple(self.name + part for part in HISTOGRAM_PARTS)
 
 
+# A metric, but for the labels that this worker gives to all of its series: called with the others.
+Counting = Callable[..., Counter]
+Showing = Callable[..., Gauge]
+Observing = Callable[..., Histogram]
+
+
 @dataclass
 class Meters:
-    """Every metric of a worker, in a registry of its own."""
+    """Every metric of a worker, in a registry of its own: `meters.time("data").inc(0.1)`."""
 
     run: str
     rank: int
@@ -82,32 +91,34 @@ class Meters:
     declared: list[Declared] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.images = self._counter("images", "Images trained by this worker")
-        self.steps = self._counter("steps", "Optimizer steps, void ones included")
-        self.nonfinite = self._counter("nonfinite_steps", "Steps left out: not finite")
-        self.time = self._counter("time_seconds", "Time of this worker by what it did", "state")
-        self.requests = self._counter(
-            "storage_requests", "Verbs on object storage", "op", "outcome"
+        self.images = self._counter("images", "Images trained by this worker", "rank")
+        self.steps = self._counter("steps", "Optimizer steps, void ones included", "rank")
+        self.nonfinite = self._counter("nonfinite_steps", "Steps left out: not finite", "rank")
+        self.time = self._counter(
+            "time_seconds", "Time of this worker by what it did", "rank", "state"
         )
-        self.bytes = self._counter("storage_bytes", "Bytes moved to and from storage", "op")
-        self.retries = self._counter("storage_retries", "Requests made again", "op")
-        self.hedges = self._counter("storage_hedges", "Second requests beside stragglers", "op")
-        self.quarantined = self._counter("samples_quarantined", "Damaged samples, replaced")
+        self.requests = self._counter(
+            "storage_requests", "Verbs on object storage", "rank", "op", "outcome"
+        )
+        self.bytes = self._counter("storage_bytes", "Bytes moved to and from storage", "rank", "op")
+        self.retries = self._counter("storage_retries", "Requests made again", "rank")
+        self.hedges = self._counter("storage_hedges", "Second requests beside stragglers", "rank")
+        self.quarantined = self._counter("samples_quarantined", "Damaged samples, replaced", "rank")
         self.step_seconds = self._histogram(
-            "step_seconds", "One global batch, data wait left out", STEP_SECONDS
+            "step_seconds", "One global batch, data wait left out", STEP_SECONDS, "rank"
         )
         self.wait_seconds = self._histogram(
-            "data_wait_seconds", "Wait for the next batch", WAIT_SECONDS
+            "data_wait_seconds", "Wait for the next batch", WAIT_SECONDS, "rank"
         )
         self.reduce_seconds = self._histogram(
-            "all_reduce_seconds", "Sums over workers, our own", WAIT_SECONDS
+            "all_reduce_seconds", "Sums over workers, our own", WAIT_SECONDS, "rank"
         )
         self.last_step = self._gauge(
             "last_step_timestamp_seconds", "Unix time of the end of the last step", "rank"
         )
-        self.gauges: dict[str, Gauge] = {}
+        self.gauges: dict[str, Showing] = {}
         for state in TIME_STATES:
-            self.time.labels(self.run, self.rank, state)
+            self.time(state)
 
     def add_run_wide(self) -> None:
         """Metrics that rank 0 exports for the whole run."""
@@ -145,20 +156,29 @@ class Meters:
             "checkpoint_timestamp_seconds", "Unix time of the newest; its age is time() minus this"
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        every = self._declare(f"{name}_total", "counter", text, "rank", *labels)
+    def _counter(self, name: str, text: str, *labels: str) -> Counting:
+        every = self._declare(f"{name}_total", "counter", text, *labels)
         counter = Counter(f"ganinv_{name}", text, every, registry=self.registry)
-        if not labels:
-            counter.labels(self.run, self.rank)
-        return counter
+        own = partial(counter.labels, *self._values(labels))
+        if set(labels) <= {"rank"}:
+            own()  # so that it is seen at 0
+        return own
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+    def _gauge(self, name: str, text: str, *labels: str) -> Showing:
         every = self._declare(name, "gauge", text, *labels)
-        return Gauge(f"ganinv_{name}", text, every, registry=self.registry)
+        gauge = Gauge(f"ganinv_{name}", text, every, registry=self.registry)
+        return partial(gauge.labels, *self._values(labels))
 
-    def _histogram(self, name: str, text: str, bounds: tuple[float, ...]) -> Histogram:
-        every = self._declare(name, "histogram", text, "rank")
-        return Histogram(f"ganinv_{name}", text, every, registry=self.registry, buckets=bounds)
+    def _histogram(
+        self, name: str, text: str, bounds: tuple[float, ...], *labels: str
+    ) -> Observing:
+        every = self._declare(name, "histogram", text, *labels)
+        histogram = Histogram(f"ganinv_{name}", text, every, registry=self.registry, buckets=bounds)
+        return partial(histogram.labels, *self._values(labels))
+
+    def _values(self, labels: tuple[str, ...]) -> tuple[str | int, ...]:
+        """Those labels that this worker gives to all series of a metric."""
+        return (self.run, self.rank) if "rank" in labels else (self.run,)
 
     def _declare(self, name: str, kind: str, text: str, *labels: str) -> tuple[str, ...]:
         row = Declared(name=f"ganinv_{name}", kind=kind, help=text, labels=("run", *labels))

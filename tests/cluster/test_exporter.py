@@ -9,8 +9,17 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.exporter import Exporter
-from cluster.history import GroupRecord, summarise
+from cluster.history import REASONS, GroupRecord, summarise
+from cluster.meters import TIME_STATES
+from cluster.metrics_table import metrics_table
+from ganinv.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.metrics.base import INCEPTION, pair_metrics, set_metrics
+from ganinv.statistics import DERIVED, TRAINING
 from tests.support.runs import train_locally
+
+# What a verb on a store can come to; the second is for those that write.
+OUTCOMES = {"ok", "StorageError", "StorageMissingError", "StorageUnavailableError"}
+WRITE_OUTCOMES = {"StorageExistsError", "StorageFullError"}
 
 
 def scraped(exporter: Exporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -102,7 +111,7 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     assert one["ganinv_evaluation", frozenset([run, ("figure", "psnr_db_test")])] == 17.5
     assert one["ganinv_evaluation", frozenset([run, ("figure", "fd_lite0")])] == 250
     assert one["ganinv_world_size", frozenset([run])] == 2
-    assert one["ganinv_restarts_total", frozenset([run, rank, ("reason", "failure")])] == 2
+    assert one["ganinv_restarts_total", frozenset([run, ("reason", "failure")])] == 2
     assert one["ganinv_target_images", frozenset([run])] == 100
     assert one["ganinv_checkpoint_every_images", frozenset([run])] == 50
     assert (
@@ -120,8 +129,56 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
         "ganinv_world_size",
         "ganinv_restarts_total",
     }
-    assert len(one) <= 150
-    assert len(two) <= 60
+
+
+def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
+    """All that can happen has happened, on both ranks: every error of storage, every figure."""
+    session = train_locally("pvdgan", 16)
+    row = {"images_seen": 16.0} | {row.name: 1.0 for row in (*TRAINING, *DERIVED)}
+    row |= {name: 1.0 for name in every_figure("pixels", "own", "lite0", INCEPTION)}
+    with (
+        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+    ):
+        for exporter in (first, second):
+            exporter.planned(100, 50)
+            for state in TIME_STATES:
+                with exporter.timed(state):
+                    exporter.stepped(8, applied=False)
+            exporter.logged(row, session)
+            exporter.committed(16)
+            exporter.restarted(dict.fromkeys(REASONS, 1), 100)
+            exporter.quarantined()
+            for op in ("list", "read", "write", "delete"):
+                for outcome in OUTCOMES | (WRITE_OUTCOMES if op == "write" else set()):
+                    exporter.requested(op, outcome, 5 if op in ("read", "write") else 0)
+                exporter.repeated("retry", op)
+                exporter.repeated("hedge", op)
+        first.save_waited(1.0)
+        first.uploaded(1.0)
+        first.save_failed()
+        one, two = scraped(first), scraped(second)
+    of_ranks = {rank: {k for k in (*one, *two) if ("rank", rank) in k[1]} for rank in ("0", "1")}
+    of_run = [key for key in one if not any(label == "rank" for label, _ in key[1])]
+    assert len(of_ranks["0"]) == len(of_ranks["1"]) == len(two) <= 60
+    assert len(of_run) <= 100
+    assert {name for name, _ in (*one, *two)} == {
+        name for rows in metrics_table().values() for row in rows for name in row.series
+    }, "not everything was fed"
+
+
+def every_figure(*features: str) -> set[str]:
+    """Names of all that an evaluation on these features can say."""
+    metrics = pair_metrics()
+    pairs = {pair_name(metric.figure, part) for metric in metrics for part in PARTS}
+    distances = {distance_name(name, part) for name in features for part in PARTS}
+    sets = {
+        set_name(figure, name)
+        for name in features
+        for metric in set_metrics()
+        for figure in metric.figures
+    }
+    return {ENCODER_LOSS} | pairs | distances | sets
 
 
 def test_goodput_from_storage_is_the_dashboards(monkeypatch: pytest.MonkeyPatch) -> None:

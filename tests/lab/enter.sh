@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Runs a command in a world of its own, in which a few hosts can be built: network, processes and
-# mounts are private, and the kernel clears all of it when the command ends, however it ends.
+# mounts are private, and the kernel clears all of it when the command ends, however it ends. Where
+# that cannot be, the command is told why in GANINV_LAB_LACKS, and skips what needs it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:/usr/sbin:/sbin
 
+command=("$@")
+
 skip() {
     echo "lab: skipped: $1"
-    exit 0
+    GANINV_LAB_LACKS=$1 exec "${command[@]}"
 }
 
 [ "$(id -u)" = 0 ] || skip "only root may make network namespaces"
@@ -23,7 +26,10 @@ unshare --mount bash -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w &&
     mount -t overlay -o lowerdir=/etc,upperdir=/mnt/u,workdir=/mnt/w none /etc' 2>/dev/null ||
     skip "the kernel has no overlay file system"
 
+command -v prometheus >/dev/null ||
+    echo "lab: no prometheus (Debian package of that name): nothing is said of metrics and alerts"
+
 # Dies with whoever started it, and takes everything inside with it.
 exec setpriv --pdeathsig KILL \
     unshare --net --mount --pid --fork --kill-child=SIGKILL --mount-proc \
-    bash "$here/world.sh" "$@"
+    bash "$here/world.sh" "${command[@]}"

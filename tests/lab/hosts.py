@@ -69,7 +69,7 @@ class Host:
             stdout=(self.state / "console").open("ab"),
             stderr=subprocess.STDOUT,
         )  # fmt: skip
-        wait_until(self._answers, 20, f"{self.name} answers to SSH")
+        wait_until(self._answers, 60, f"{self.name} answers to SSH")
 
     def crash(self) -> None:
         """Power off: every process of the host is gone at once."""
@@ -94,7 +94,7 @@ class Host:
         """What a shell command prints there; it may fail."""
         words = ["ssh", *ssh_options(), f"root@{self.address}", command]
         done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", check=False, timeout=30
+            words, capture_output=True, text=True, errors="replace", check=False, timeout=60
         )
         return done.stdout
 

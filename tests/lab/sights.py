@@ -3,11 +3,12 @@
 import json
 import re
 import subprocess
-from functools import partial
+from functools import cache, partial
 
 from cluster.storage import open_store
 from ganinv.errors import ClusterError
 from ganinv.manifest import committed_names
+from ganinv.seams import Store
 from tests.lab.hosts import Host
 from tests.lab.user import BUCKET, User
 from tests.support import commands
@@ -15,9 +16,15 @@ from tests.support.commands import ROOT
 from tests.support.monitors import answer, queries_of_dashboards, read_url, series_of_rules
 
 RUN = f"s3://{BUCKET}/runs/first"
-# Half a second, for the hosts share two cores with whoever looks.
-wait_until = partial(commands.wait_until, every_s=0.5)
+SERVER = "http://127.0.0.1:8265"
+# A second, and clients that are made once, for the hosts share two cores with whoever looks.
+wait_until = partial(commands.wait_until, every_s=1)
 ask = partial(answer, 9090)
+
+
+@cache
+def run_folder() -> Store:
+    return open_store(RUN)
 
 
 def workers() -> dict[str, int]:
@@ -25,7 +32,7 @@ def workers() -> dict[str, int]:
     from cluster.jobs import JobServer  # Ray reads its settings, which the fixture sets, once
 
     try:
-        nodes = JobServer("http://127.0.0.1:8265").overview()["nodes"]
+        nodes = JobServer(SERVER).overview()["nodes"]
     except ClusterError:
         return {}  # still starting
     alive = [node for node in nodes if node["state"] == "ALIVE" and not node["head"]]
@@ -38,11 +45,20 @@ def both() -> bool:
 
 def newest() -> int:
     """images_seen of the newest checkpoint."""
-    return max((int(name[:12]) for name in committed_names(open_store(RUN))), default=0)
+    return max((int(name[:12]) for name in committed_names(run_folder())), default=0)
 
 
 def moves_on(since: int) -> None:
-    wait_until(lambda: newest() > since, 120, f"a checkpoint after {since} images")
+    wait_until(lambda: newest() > since, 180, f"a checkpoint after {since} images")
+
+
+def lost_at(host: Host) -> float | None:
+    """Unix time at which Ray took the host's node for lost, by its own note: looking takes time."""
+    from ray.util.state import list_nodes
+
+    of_host = [("node_ip", "=", host.address), ("state", "=", "DEAD")]
+    lost = list_nodes(address=SERVER, filters=of_host, detail=True, timeout=30)
+    return max((node.end_time_ms / 1000 for node in lost), default=None)
 
 
 def firing() -> set[str]:
@@ -52,23 +68,30 @@ def firing() -> set[str]:
 def prometheus_sees_all_of(*hosts: Host) -> None:
     """A worker on each host, and Ray's nodes, found by itself; every panel and rule has data."""
     wait_until(lambda: scraped("ganinv") == {h.address for h in hosts}, 60, "all are scraped")
-    assert {host.address for host in hosts} < scraped("ray")
+    wait_until(lambda: {h.address for h in hosts} < scraped("ray"), 60, "so are nodes and head")
     for query in (*queries_of_dashboards(), *series_of_rules()):
         wait_until(partial(ask, query), 90, query)
-    for rank in range(len(hosts)):  # a late scrape weighs less as time goes by
-        wait_until(lambda r=rank: abs(accounted(r) - 1) < 0.01, 120, f"all time of rank {rank}")
-    series = ask('count by (instance) ({__name__=~"ganinv_.*", instance=~"rank .*"})')
-    count = {row["metric"]["instance"]: int(row["value"][1]) for row in series}
-    assert count["rank 1"] <= 60
-    assert count["rank 0"] <= 150, "those of the run are among them"
+    for rank in range(len(hosts)):
+        wait_until(lambda r=rank: unexplained(r) < 0.01, 120, f"all time of rank {rank}")
+    counted = ask('count by (rank) ({__name__=~"ganinv_.*"})')  # those of the run have no rank
+    series = {row["metric"].get("rank", ""): int(row["value"][1]) for row in counted}
+    assert series.pop("") <= 300
+    assert series.keys() == {str(rank) for rank in range(len(hosts))}
+    assert max(series.values()) <= 60
 
 
-def accounted(rank: int) -> float:
-    """Seconds that a worker's states gained, per second of wall time, between two scrapes."""
+def unexplained(rank: int) -> float:
+    """The share of the wall time between two scrapes that a worker's states do not sum to.
+
+    A value is of some moment while its scrape lasted, which on a busy machine is a second or more;
+    so much may be missing at either end.
+    """
     states = ask(f'ganinv_time_seconds_total{{rank="{rank}"}}[10m]')
+    scrapes = dict(ask(f'scrape_duration_seconds{{instance="rank {rank}"}}[10m]')[0]["values"])
     (began, _), (ended, _) = states[0]["values"][0], states[0]["values"][-1]
     gains = (float(row["values"][-1][1]) - float(row["values"][0][1]) for row in states)
-    return sum(gains) / float(ended - began)
+    wall, loose = ended - began, float(scrapes[began]) + float(scrapes[ended])
+    return max(0.0, abs(sum(gains) - wall) - loose) / wall if wall else 1.0
 
 
 def scraped(job: str) -> set[str]:
@@ -107,11 +130,18 @@ def only_documented_ports_are_open(*hosts: Host) -> None:
 def nothing_secret(user: User, said: str) -> None:
     """Neither the token nor the store's key stands in logs, output, jobs, metrics or the run."""
     texts = {"what was said and logged": said}
-    store = open_store(RUN)
-    for entry in store.list():
-        texts[entry.name] = store.read(entry.name).decode(errors="replace")
+    for entry in run_folder().list():
+        texts[entry.name] = run_folder().read(entry.name).decode(errors="replace")
     for secret in (user.token, user.secret):
         assert not [name for name, text in texts.items() if secret in text]
+
+
+def public(*, watched: bool) -> str:
+    """What job server and Prometheus tell everybody who may ask them."""
+    from cluster.jobs import JobServer
+
+    metrics = ask('{job=~"ganinv|ray"}') if watched else []
+    return f"{JobServer(SERVER).jobs()} {metrics}"
 
 
 def logs(hosts: list[Host]) -> str:

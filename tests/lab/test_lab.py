@@ -1,6 +1,8 @@
 """What a user does with a cluster, and what happens to her. `make lab` runs it, in some minutes.
 
-Three hosts on this machine, Ray's own launcher, S3. Needs root; enter.sh says what is missing.
+Three hosts on this machine, Ray's own launcher, S3. Needs root; enter.sh finds out what is missing.
+Waits are long, for the hosts share the cores that there are; what is promised to be quick is
+measured by Ray's own notes.
 """
 
 import os
@@ -17,12 +19,14 @@ from tests.lab.sights import (
     both,
     firing,
     logs,
+    lost_at,
     moves_on,
     newest,
     nothing_remains,
     nothing_secret,
     only_documented_ports_are_open,
     prometheus_sees_all_of,
+    public,
     strangers_are_refused,
     wait_until,
     workers,
@@ -30,7 +34,10 @@ from tests.lab.sights import (
 from tests.lab.user import BUCKET, User, s3
 
 pytestmark = [
-    pytest.mark.skipif(not os.environ.get("GANINV_LAB"), reason="type make lab, as root"),
+    pytest.mark.skipif(
+        not os.environ.get("GANINV_LAB"),
+        reason=os.environ.get("GANINV_LAB_LACKS", "type make lab, as root"),
+    ),
     pytest.mark.timeout(1500),
 ]
 JOB = "first"
@@ -41,16 +48,16 @@ SUBMIT = (
     "train.log_every=400", "network.width=4", "network.max_width=16",
     "evaluate.every=8000", "evaluate.test_images=16", "evaluate.generated_images=16",
     "cluster.min_workers=1", "cluster.max_workers=2", "metrics.host=node",
-    # More than half of a host's two, so that there is one worker on each; but one thread: the
-    # hosts share their cores, and threads that wait for one another there are ten times slower.
-    "cluster.cpus_per_worker=1.5",
-    "cluster.start_timeout_s=25",  # Ray looks at the nodes every 20 s
+    # More than half of what a host has, so that there is one worker on each; but no more threads
+    # than cores: the hosts share them, and threads that wait for one another are ten times slower.
+    f"cluster.cpus_per_worker={(os.cpu_count() or 1) / 2 + 0.5}",
+    "cluster.grow_after_s=20",  # there is only a quarter of an hour
     "cluster.max_failures=10",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def user() -> Iterator[User]:
+def user(request: pytest.FixtureRequest) -> Iterator[User]:
     with s3() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment().items():
             patch.setenv(name, value)
@@ -58,8 +65,8 @@ def user() -> Iterator[User]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", user.token)
         yield user
-        # Shown if the test failed: what the job said, whoever followed it.
-        print(user.hosts[0].run("tail -n 80 /tmp/ray/session_latest/logs/job-driver-*.log"))
+        if request.session.testsfailed:  # what the job said, whoever followed it
+            print(user.hosts[0].run("tail -n 80 /tmp/ray/session_latest/logs/job-driver-*.log"))
 
 
 def test_the_life_of_a_cluster(user: User) -> None:
@@ -83,6 +90,7 @@ def test_the_life_of_a_cluster(user: User) -> None:
         cut_and_mend(one, two)
         if WATCHED:
             wait_until(lambda: "RepeatedRestarts" in firing(), 60, "the alert")
+        said += public(watched=WATCHED)
         said += stopped(user)
     reached = newest()
     told("ray down")
@@ -94,13 +102,12 @@ def test_the_life_of_a_cluster(user: User) -> None:
     told("a second cluster")
     user.ray("up")
     with user.tunnel():
-        wait_until(workers, 120, "a worker's node of the new cluster")
+        wait_until(lambda: len(workers()) == 2, 120, "both workers' nodes of the new cluster")
         again = [word for word in SUBMIT if not word.startswith("train.images")]
-        done = user.launch(*again, f"train.images={reached + 800}", timeout_s=180)
+        done = user.launch(*again, f"train.images={reached + 800}", timeout_s=300)
     assert done.returncode == 0, done.stdout
     assert f"going on from {reached} images" in done.stdout
-    user.ray("down")
-    nothing_remains(user.hosts)
+    told("done")
 
 
 def submitted(user: User) -> str:
@@ -109,7 +116,7 @@ def submitted(user: User) -> str:
     output = client() / "output"
     follower = user.follow(*SUBMIT, f"submit.id={JOB}", output=output)
     wait_until(newest, 300, "the first checkpoint")
-    assert both()
+    wait_until(both, 120, "a worker on each host")
     listed = user.launch("status", "--cluster")
     assert re.search(rf"{JOB} +RUNNING +" + RUN, listed.stdout), listed.stdout
     follower.kill()
@@ -121,7 +128,7 @@ def lose_and_find(lost: Host, left: Host) -> None:
     """A host crashes: the run goes on without it; it comes back: the run grows."""
     told("crash")
     lost.crash()
-    wait_until(lambda: workers() == {left.address: 1}, 90, "training on one host")
+    wait_until(lambda: workers() == {left.address: 1}, 180, "training on one host")
     moves_on(newest())
     if WATCHED:
         wait_until(lambda: {"NodeLost", "FewerWorkers"} <= firing(), 60, "the alerts")
@@ -134,11 +141,11 @@ def lose_and_find(lost: Host, left: Host) -> None:
 def cut_and_mend(cut: Host, left: Host) -> None:
     """A link is cut: noticed, and the run goes on; it is mended: the run grows."""
     told("cut")
+    since = time.time()
     cut.cut()
-    since = time.monotonic()
-    wait_until(lambda: cut.address not in workers(), 30, "the cut is noticed")
-    assert time.monotonic() - since <= 10
-    wait_until(lambda: workers() == {left.address: 1}, 90, "training on one host")
+    noticed = wait_until(lambda: lost_at(cut), 30, "the cut is noticed")
+    assert since < noticed <= since + 10
+    wait_until(lambda: workers() == {left.address: 1}, 180, "training on one host")
     moves_on(newest())
     told("mend")
     cut.mend()
@@ -149,11 +156,11 @@ def cut_and_mend(cut: Host, left: Host) -> None:
 def stopped(user: User) -> str:
     """The run saves and ends, as the user asks from a new shell."""
     told("attach --stop")
-    done = user.launch("attach", JOB, "--stop", timeout_s=120)
+    done = user.launch("attach", JOB, "--stop")
     assert done.returncode == 130, done.stdout
     return done.stdout
 
 
 def told(chapter: str) -> None:
-    """For whoever waits; `-s` shows it."""
+    """For whoever waits."""
     print(f"{time.strftime('%H:%M:%S')} {chapter}", flush=True)

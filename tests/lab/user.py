@@ -64,7 +64,7 @@ class User:
         """`ray up|down`, to its end."""
         return self._run(["ray", verb, "-y", str(self.cluster_file)], 180).stdout
 
-    def launch(self, *words: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def launch(self, *words: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "launch", *words], timeout_s, check=False)
 
     def follow(self, *words: str, output: Path) -> subprocess.Popen[bytes]:

@@ -218,6 +218,8 @@ EXPRESSIONS = [
     "abs(sum by (run) (ganinv:time:ratio1m) - 1) < 0.01",
     "ganinv:ray_nodes:count == 1",
     "ganinv_samples_quarantined_total == 0",
+    'max(count by (rank) ({__name__=~"ganinv_.+", rank!=""})) <= 60',
+    'count({__name__=~"ganinv_.+", rank=""}) <= 100',
     *(
         f'ganinv_time_seconds_total{{state="{state}"}} > 0'
         for state in ("compute", "data", "communicate", "checkpoint", "evaluate")
