@@ -56,8 +56,8 @@ def lost_at(host: Host) -> float | None:
     """Unix time at which Ray took the host's node for lost, by its own note: looking takes time."""
     from ray.util.state import list_nodes
 
-    of_host = [("node_ip", "=", host.address), ("state", "=", "DEAD")]
-    lost = list_nodes(address=SERVER, filters=of_host, detail=True, timeout=30)
+    nodes = list_nodes(address=SERVER, detail=True, timeout=30)
+    lost = [n for n in nodes if n.node_ip == host.address and n.state == "DEAD"]
     return max((node.end_time_ms / 1000 for node in lost), default=None)
 
 
