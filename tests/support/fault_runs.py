@@ -15,7 +15,6 @@ import torch
 
 from cluster.group_log import read_groups
 from cluster.history import GroupRecord, summarise
-from cluster.storage import open_store
 from ganinv.checkpoints import choose
 from ganinv.seams import Store
 from tests.support.commands import alive, start, wait_until
@@ -68,7 +67,7 @@ def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
     started = time.monotonic()
     process = _start(stage, kind, words, log)
     try:
-        run = Faulty(process, open_store(f"s3://{BUCKET}/{kind}"), stage, Path(log.name))
+        run = Faulty(process, stage.open(kind), stage, Path(log.name))
         measured = []
         for number in range(faults):
             run.await_images(STRIDE * number + INTERVAL)
@@ -79,7 +78,7 @@ def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
         process.kill()
         process.wait(30)
     peaceful = f"peaceful-{images}"
-    equal, difference = _compare(run.store, open_store(f"s3://{BUCKET}/{peaceful}"))
+    equal, difference = _compare(run.store, stage.open(peaceful))
     records = run.groups()
     goodput = summarise(records, time.time()).goodput
     return Result(
@@ -142,7 +141,7 @@ def _next_group(run: Faulty, number: int, at: float, *, must_end: bool) -> Group
 def _train_in_peace(stage: Stage, images: int) -> None:
     """The run without faults, unless it is there already."""
     name = f"peaceful-{images}"
-    if any(r.reason == "done" for r in read_groups(open_store(f"s3://{BUCKET}/{name}"))):
+    if any(r.reason == "done" for r in read_groups(stage.open(name))):
         return
     with (stage.directory / f"{name}.log").open("w+") as log:
         process = _start(replace(stage, proxy=None, nodes=None), name, _words(name, images), log)

@@ -17,6 +17,8 @@ from pathlib import Path
 from cluster import seaweed
 from cluster.group_log import read_groups
 from cluster.history import GroupRecord
+from cluster.storage import open_store
+from cluster.storage_patience import Patience
 from ganinv.seams import Store
 from tests.support.commands import alive, descendants, wait_until
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -72,6 +74,12 @@ class Stage:
     store: seaweed.ObjectStore
     proxy: FaultProxy | None = None
     nodes: Nodes | None = None
+
+    def open(self, run: str) -> Store:
+        """A run's folder, for whoever looks at it; patient, for storage may be away."""
+        endpoint = self.proxy.url if self.proxy is not None else self.store.endpoint_url
+        patience = Patience(deadline_s=120)
+        return open_store(f"s3://{BUCKET}/{run}", endpoint_url=endpoint, patience=patience)
 
     def environment(self) -> dict[str, str]:
         environment = self.store.environment()
@@ -129,6 +137,8 @@ def restarted_store(run: Faulty) -> None:
     os.kill(store.process.pid, signal.SIGKILL)
     wait_until(lambda: not store.process.alive(), 10, "the server is gone")
     run.stage.store = seaweed.start(store.directory, [BUCKET])
+    assert run.stage.proxy is not None
+    run.stage.proxy.port = run.stage.store.ports["s3"]  # its old one may not be free yet
 
 
 KINDS: dict[str, Callable[[Faulty], None]] = {
@@ -152,7 +162,7 @@ def staged(kind: str, directory: Path) -> Iterator[Stage]:
         store = seaweed.start(directory / "store", [BUCKET])
         held.callback(seaweed.stop, directory / "store")
         stage = Stage(directory, store)
-        if kind == "outage":
+        if kind in PATIENT:
             stage.proxy = held.enter_context(fault_proxy(store.endpoint_url))
         with _in_environment(store.environment()):
             if kind in OF_NODES:
