@@ -44,7 +44,7 @@ class Ending:
 
 
 def ending_of(error: Exception, seats: Sequence[Seat]) -> Ending:
-    """`error`: what Ray Train raised; `seats`: where the group's workers were."""
+    """`error`: what Ray Train raised, or Ray of it; `seats`: where the group's workers were."""
     from ray.train.v2._internal.exceptions import (
         WorkerGroupStartupTimeoutError,
         WorkerHealthCheckFailedError,
@@ -52,6 +52,10 @@ def ending_of(error: Exception, seats: Sequence[Seat]) -> Ending:
     )
     from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
 
+    if isinstance(error, ray.exceptions.RayError):
+        return Ending(
+            reason="failure", detail=f"Ray Train's controller was lost: {_last_line(error)}"
+        )
     if isinstance(error, PreemptionError):
         return Ending(reason="preemption", detail="a node was taken before the workers had saved")
     if isinstance(error, ControllerError):

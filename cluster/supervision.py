@@ -121,6 +121,6 @@ def _run_group(
         with closing(Lookout(config, directory, size)):
             try:
                 trainer.fit()
-            except TrainingFailedError as error:
+            except (TrainingFailedError, ray.exceptions.RayError) as error:
                 return ending_of(error, ray.get(directory.seats.remote()))
     return Ending(reason="done")

@@ -85,6 +85,12 @@ def test_groups_that_never_trained() -> None:
     assert ending_of(failed, []).reason == "failure"
 
 
+def test_a_controller_that_was_lost_is_a_failure() -> None:
+    end = ending_of(ray.exceptions.ActorDiedError(), SEATS)
+    assert end.reason == "failure"
+    assert end.detail.startswith("Ray Train's controller was lost: ")
+
+
 class Handle:
     """A directory in this process, called as an actor is."""
 
