@@ -16,6 +16,7 @@ import torch
 from cluster.group_log import read_groups
 from cluster.history import GroupRecord, summarise
 from cluster.storage import open_store
+from cluster.storage_patience import Patience
 from ganinv.checkpoints import choose
 from ganinv.seams import Store
 from tests.support.commands import alive, start, wait_until
@@ -27,6 +28,7 @@ INTERVAL = 640  # images from one checkpoint to the next
 STRIDE = 3 * INTERVAL  # images from one fault to the next, and a random moment more
 RECOVERY_S = 240.0
 ORPHANS_S = 5.0
+WATCHED_S = 60.0  # for a store that is away to answer whoever watches the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,9 @@ def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
     started = time.monotonic()
     process = _start(stage, kind, words, log)
     try:
-        run = Faulty(process, open_store(f"s3://{BUCKET}/{kind}"), stage, Path(log.name))
+        # Patient, for the faults are done to this store as well.
+        store = open_store(f"s3://{BUCKET}/{kind}", patience=Patience(deadline_s=WATCHED_S))
+        run = Faulty(process, store, stage, Path(log.name))
         measured = []
         for number in range(faults):
             run.await_images(STRIDE * number + INTERVAL)
