@@ -7,7 +7,7 @@ The others' packages change pinned versions; install them into an environment of
     python -m venv /tmp/readers && echo "$PWD/.venv/lib/python3.11/site-packages" \\
         > /tmp/readers/lib/python3.11/site-packages/main.pth
     /tmp/readers/bin/pip install -c constraints.txt mosaicml-streaming litdata
-    /tmp/readers/bin/python -m benchmarks.data_readers --in /tmp/readers/data --rounds 5
+    /tmp/readers/bin/python -m benchmarks.data_readers --in /tmp/readers/data --rounds 3
 """
 
 import argparse
@@ -30,7 +30,8 @@ from cluster import seaweed
 BUCKET = "readers"
 TIMEOUT_S = 75
 Places = Mapping[tuple[str, str], Any]
-# Measure, where, workers. Going on is at 90 % of the data.
+GO_ON_AFTER = 9000  # images, where that is measured
+# Measure, where, workers.
 CASES = (
     ("raw", "local", 0),
     ("decoded", "local", 0),
@@ -89,9 +90,7 @@ def measure(places: Places, options: argparse.Namespace) -> None:
         for measure, where, workers in CASES:
             if where not in options.where:
                 continue
-            images = {"raw": options.images, "decoded": options.decoded}.get(
-                measure, options.images * 9 // 10
-            )
+            images = {"raw": options.images, "decoded": options.decoded}.get(measure, GO_ON_AFTER)
             for reader in installed():
                 job = Job(
                     reader=reader,
@@ -152,9 +151,9 @@ def _round(value: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--in", dest="folder", type=Path, required=True, help="for the data")
-    parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--decoded", type=int, default=4000, help="images that are decoded")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--decoded", type=int, default=12_000, help="images that are decoded")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--where", nargs="*", default=["local", "s3"], help="only there")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -130,7 +130,9 @@ class Strand:
     def _has_room(self, more_steps: int) -> bool:
         """Bytes are kept until their whole window has been used."""
         to_read = self._to_read + more_steps
-        most_ahead = MOST_STEPS_AHEAD + self._reader.plan.window_samples
+        # At least a window, so that one is read while the other is in use.
+        window_samples = self._reader.plan.window_samples
+        most_ahead = window_samples + max(window_samples, MOST_STEPS_AHEAD)
         return to_read - self._taken <= most_ahead and to_read - self._kept_from <= self._most_steps
 
     def is_ready(self) -> bool:
