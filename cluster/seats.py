@@ -59,3 +59,22 @@ def draining_nodes() -> set[str]:
     """Ids of nodes that are about to be taken, as Ray was told by a cloud or an operator."""
     # Not public, but Ray Train's own watcher asks the same; versions are pinned.
     return set(ray._private.state.state.get_draining_nodes())
+
+
+def clear_abandoned() -> None:
+    """Give back the room of groups whose Ray Train controller has died: Ray itself keeps it.
+
+    A placement group goes with the job that made it, not with the actor.
+    """
+    from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+    from ray.util.placement_group import PlacementGroup
+
+    # Ray's public table names no makers. Without a dashboard there is no other, and versions are
+    # pinned.
+    job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id()).binary()
+    accessor = ray._private.state.state._connect_and_get_accessor()
+    for text in accessor.get_placement_group_table():
+        found = PlacementGroupTableData.FromString(text)
+        is_removed = found.state == PlacementGroupTableData.REMOVED
+        if found.creator_job_id == job and found.creator_actor_dead and not is_removed:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(found.placement_group_id)))

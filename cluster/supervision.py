@@ -18,7 +18,7 @@ from cluster.config import ClusterConfig
 from cluster.endings import Ending, ending_of
 from cluster.history import Budget, GroupRecord
 from cluster.lookout import Lookout
-from cluster.seats import Seats
+from cluster.seats import Seats, clear_abandoned
 from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
 
 Payload = dict[str, Any]
@@ -121,6 +121,9 @@ def _run_group(
         with closing(Lookout(config, directory, size)):
             try:
                 trainer.fit()
-            except (TrainingFailedError, ray.exceptions.RayError) as error:
+            except TrainingFailedError as error:
+                return ending_of(error, ray.get(directory.seats.remote()))
+            except ray.exceptions.RayError as error:
+                clear_abandoned()
                 return ending_of(error, ray.get(directory.seats.remote()))
     return Ending(reason="done")

@@ -1,9 +1,12 @@
-"""What goes wrong inside a step of one worker: hangs, and numbers that are not finite.
+"""What goes wrong inside a step of one worker: hangs, and numbers that are not finite; and what
+goes wrong beside all workers.
 
 Real runs on two workers. Each is compared with one that was left in peace.
 """
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from cluster.group_log import read_groups
 from ganinv.manifest import committed_names
 from tests.support.harms import Harm, HarmKind
-from tests.support.real_runs import BATCH, INTERVAL, MakeRun, RealRun
+from tests.support.real_runs import BATCH, END_S, INTERVAL, MakeRun, RealRun
 from tests.support.states import sha256_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
@@ -48,6 +51,19 @@ def test_a_worker_that_hangs_ends_itself_and_the_run_goes_on(
     assert len(stacks) > 3  # of all threads
     (training,) = (stack for stack in stacks if "in train_worker" in stack)
     assert re.search(r"harms\.py.* in hang\n", training), training
+
+
+def test_a_controller_of_ray_train_that_dies_costs_a_restart(
+    real_run: MakeRun, peaceful: str
+) -> None:
+    run = real_run("controller", options=OPTIONS)
+    with run.training() as running:
+        running.await_images(INTERVAL)
+        (controller,) = running.processes("TrainController")
+        os.kill(controller, signal.SIGKILL)
+        assert running.process.wait(END_S) == 0, run.log
+    assert sha256_of(run.store) == peaceful
+    assert [group.reason for group in read_groups(run.store)] == ["failure", "done"]
 
 
 def test_numbers_of_one_rank_that_pass_cost_a_way_back_and_nothing_else(

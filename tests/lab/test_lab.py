@@ -41,6 +41,7 @@ pytestmark = [
     pytest.mark.timeout(1500),
 ]
 JOB = "first"
+SHOWN = "job-driver-*.log monitor.log monitor.out"  # of the head, if the test fails
 WATCHED = shutil.which("prometheus") is not None
 SUBMIT = (
     "submit", "avatars32-pvdgan", f"storage.run={RUN}", f"data.url=s3://{BUCKET}/avatars32",
@@ -66,7 +67,7 @@ def user(request: pytest.FixtureRequest) -> Iterator[User]:
         patch.setenv("RAY_AUTH_TOKEN", user.token)
         yield user
         if request.session.testsfailed:  # what the job said, whoever followed it
-            print(user.hosts[0].run("tail -n 80 /tmp/ray/session_latest/logs/job-driver-*.log"))
+            print(user.hosts[0].run(f"cd /tmp/ray/session_latest/logs; tail -n 80 {SHOWN}"))
 
 
 def test_the_life_of_a_cluster(user: User) -> None:

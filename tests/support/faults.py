@@ -49,11 +49,15 @@ class Faulty:
 
     def workers(self) -> list[int]:
         """Process ids of the living workers, on whatever node."""
+        return self.processes("RayTrainWorker")
+
+    def processes(self, name: str) -> list[int]:
+        """Process ids of the living actors of Ray's that are called so, on whatever node."""
         roots = {self.process.pid}
         if self.stage.nodes is not None:
             roots |= {node.process.pid for node in self.stage.nodes.nodes}
         found = set().union(*(descendants(root) for root in roots))
-        return sorted(pid for pid in alive(found) if b"RayTrainWorker" in _command(pid))
+        return sorted(pid for pid in alive(found) if name.encode() in _command(pid))
 
     def await_images(self, images_seen: int) -> None:
         """Until a checkpoint at or beyond was committed, by a group that lives."""
