@@ -70,7 +70,7 @@ class Ours:
         self._index = Index.load(self._store)
         self._job = job
 
-    def raw(self) -> Iterator[bytes]:
+    def raw(self) -> Iterator[memoryview]:
         index, plan = self._index, self._plan()
         with ThreadPoolExecutor(1) as executor:
             reader = WindowReader(
@@ -93,7 +93,7 @@ class Ours:
         place = self._plan().sample(0, self._job.images // BATCH, 0)
         shard = self._index.splits["train"][place.shard]
         member = load_table(self._store, shard).member(place.sample)
-        return read_encoded(self._store, [(shard, member)])[0].image
+        return bytes(read_encoded(self._store, [(shard, member)])[0].image)
 
     def batches(self, done: int) -> Iterator[Tensor]:
         source = ShardBatches(

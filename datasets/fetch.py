@@ -17,7 +17,7 @@ from datasets.images import decode_image
 from datasets.shards import Shard
 from datasets.tables import TAR_BYTES, Member
 from ganinv.errors import DataError
-from ganinv.seams import Blobs, Range, Store
+from ganinv.seams import Range, Store
 
 # The headers and the attributes of small images cost less than a request. Larger gaps are not paid
 # for, unless the caller knows that there are few.
@@ -29,7 +29,7 @@ class Encoded(NamedTuple):
 
     shard: Shard
     member: Member
-    image: bytes
+    image: memoryview
     attributes: bytes = b""
 
     @property
@@ -39,9 +39,9 @@ class Encoded(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """Many pieces of tars, inside the ranges they came in: cutting one out copies it."""
+    """Many pieces of tars, inside the ranges they came in."""
 
-    blobs: Blobs
+    blobs: Sequence[memoryview]
     blob_of: Sequence[int]
     """Of each piece: in which range it lies …"""
     start: Sequence[int]
@@ -49,7 +49,8 @@ class Pieces(NamedTuple):
     end: Sequence[int]
     """… and up to which."""
 
-    def cut(self, number: int) -> bytes:
+    def cut(self, number: int) -> memoryview:
+        """Without a copy: the whole range stays as long as the piece."""
         return self.blobs[self.blob_of[number]][self.start[number] : self.end[number]]
 
 
@@ -74,7 +75,7 @@ def fetch(
     order_Q = np.argsort(start_P, kind="stable")
     order_Q = order_Q[size_P[order_Q] > 0]  # Q of the P pieces are not empty
     if not len(order_Q):
-        return Pieces([b""], *[[0] * len(start_P)] * 3)
+        return Pieces([memoryview(b"")], *[[0] * len(start_P)] * 3)
     reached_Q = np.maximum.accumulate(end_P[order_Q])
     is_first_Q = np.ones(len(order_Q), bool)
     is_first_Q[1:] = start_P[order_Q][1:] - reached_Q[:-1] > max_gap_bytes
@@ -84,7 +85,7 @@ def fetch(
     range_P = np.zeros(len(start_P), np.int64)
     range_P[order_Q] = np.cumsum(is_first_Q) - 1
     inside_P = np.where(size_P > 0, start_P - start_R[range_P], 0)
-    blobs = store.read_ranges(_ranges(names, start_R, end_R))
+    blobs = [memoryview(blob) for blob in store.read_ranges(_ranges(names, start_R, end_R))]
     return Pieces(blobs, range_P.tolist(), inside_P.tolist(), (inside_P + size_P).tolist())
 
 
@@ -108,7 +109,9 @@ def read_encoded(
         rows += [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
     pieces = fetch(store, list(number_of), *np.array(rows, np.int64).reshape(-1, 3).T)
     return [
-        Encoded(shard, member, pieces.cut(i), pieces.cut(len(wanted) + i) if attributes else b"")
+        Encoded(
+            shard, member, pieces.cut(i), bytes(pieces.cut(len(wanted) + i)) if attributes else b""
+        )
         for i, (shard, member) in enumerate(wanted)
     ]
 

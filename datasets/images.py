@@ -36,12 +36,12 @@ def image_size(data: bytes, what: str) -> tuple[int, int]:
         raise _unreadable(what, problem) from problem
 
 
-def decode_image(data: bytes, resolution: int, what: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
     """A square: `decode_sized` with H = W = resolution."""
     return decode_sized(data, (resolution, resolution), what)
 
 
-def decode_sized(data: bytes, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
+def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     """RGB uint8, H × W × 3; `size` is (W, H) in pixels.
 
     Raises `DataError` for a damaged image and for one of another size, the latter before it is

@@ -53,7 +53,7 @@ class SlotWindow:
         part, number = self._find(step)
         return part.shard, part.table.member(number)
 
-    def image(self, step: int) -> bytes | None:
+    def image(self, step: int) -> memoryview | None:
         """The encoded image; None if it was not read."""
         number = self._images.get(step)
         return None if number is None else self._pieces.cut(number)
@@ -64,7 +64,7 @@ class SlotWindow:
         if image is None:
             return None
         number = self._texts.get(step)
-        text = b"" if number is None else self._pieces.cut(number)
+        text = b"" if number is None else bytes(self._pieces.cut(number))
         return Encoded(*self.place(step), image, text)
 
     def good_steps(self, steps: range, url: str, quarantine: Quarantine) -> Sequence[int]:

@@ -23,6 +23,7 @@ _MAX_WINDOW_SAMPLES = 256
 # read in vain.
 MOST_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
+_FEW_TABLES = 4  # starting threads for so few takes longer than to wait for each
 # What a strand begins with, so that the first batch need not wait for whole windows.
 _FIRST_STEPS = 2
 # A run that goes on within a window leaves out what it has trained, here and there: reading that
@@ -83,10 +84,16 @@ class WindowReader:
     def _load_tables(self, needed: set[int]) -> None:
         for shard in self._tables.keys() - needed:
             del self._tables[shard]
-        if missing := sorted(needed - self._tables.keys()):
-            with ThreadPoolExecutor(min(len(missing), _TABLES_AT_A_TIME)) as pool:
-                loaded = pool.map(lambda i: load_table(self.store, self.shards[i]), missing)
-                self._tables.update(zip(missing, loaded, strict=True))
+        missing = sorted(needed - self._tables.keys())
+        if len(missing) <= _FEW_TABLES:
+            self._tables.update((shard, self._load_table(shard)) for shard in missing)
+            return
+        with ThreadPoolExecutor(min(len(missing), _TABLES_AT_A_TIME)) as pool:
+            loaded = pool.map(self._load_table, missing)
+            self._tables.update(zip(missing, loaded, strict=True))
+
+    def _load_table(self, shard: int) -> Table:
+        return load_table(self.store, self.shards[shard])
 
 
 class Strand:

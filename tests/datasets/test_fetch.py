@@ -29,7 +29,7 @@ class _Memory:
 def _fetched(store: Any, pieces: list[tuple[int, int, int]], gap: int) -> list[bytes]:
     columns = np.array(pieces, np.int64).reshape(-1, 3).T
     found = fetch(store, list(TARS), *columns, gap)
-    return [found.cut(number) for number in range(len(pieces))]
+    return [bytes(found.cut(number)) for number in range(len(pieces))]
 
 
 @settings(max_examples=200)
