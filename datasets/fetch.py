@@ -129,8 +129,10 @@ def decode_sample(sample: Encoded, resolution: int) -> NDArray[np.uint8]:
 
 def decode_attributes(sample: Encoded) -> dict[str, Any]:
     """{} where there are none. Raises `DataError` for what is no JSON object."""
+    if not sample.attributes:
+        return {}
     try:
-        found = json.loads(sample.attributes or b"{}")
+        found = json.loads(sample.attributes)
     except ValueError as problem:
         raise DataError(
             f"the attributes of {sample.what} are no JSON ({problem}); build the shard again"
