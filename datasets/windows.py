@@ -1,7 +1,7 @@
 """The windows of a rank's slots of one data set: read ahead on a thread, used up step by step."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,8 +20,8 @@ _MAX_WINDOW_BYTES = 2**20
 _MAX_WINDOWS_BYTES = 2**28
 _MAX_WINDOW_SAMPLES = 256
 # Enough to cover retries of requests at any speed of training; what lies ahead when a run ends was
-# read in vain.
-MOST_STEPS_AHEAD = 64
+# read in vain, so that it is little more.
+_STEPS_AHEAD = 64
 _TABLES_AT_A_TIME = 16
 _FEW_TABLES = 4  # starting threads for so few takes longer than to wait for each
 # What a strand begins with, so that the first batch need not wait for whole windows.
@@ -113,10 +113,9 @@ class Strand:
         self._to_read = step
         self._taken = step
         self._ahead: deque[tuple[range, Future[list[SlotWindow]]]] = deque()
-        self._windows: list[SlotWindow] = []
-        self._steps: Iterator[int] = iter(())
+        self._windows: list[SlotWindow] = []  # in use …
+        self._steps: deque[int] = deque()  # … and their steps that are left
         self._kept_from = step
-        self._left = 0
 
     def read_ahead(self) -> None:
         """Start what reading there is room for."""
@@ -139,22 +138,21 @@ class Strand:
         to_read = self._to_read + more_steps
         # At least a window, so that one is read while the other is in use.
         window_samples = self._reader.plan.window_samples
-        most_ahead = window_samples + max(window_samples, MOST_STEPS_AHEAD)
+        most_ahead = window_samples + max(window_samples, _STEPS_AHEAD)
         return to_read - self._taken <= most_ahead and to_read - self._kept_from <= self._most_steps
 
     def is_ready(self) -> bool:
         """Whether `take` returns at once."""
-        return self._left > 0 or (bool(self._ahead) and self._ahead[0][1].done())
+        return bool(self._steps) or (bool(self._ahead) and self._ahead[0][1].done())
 
     def take(self) -> list[Draw]:
         """What our slots get at the next step; waits for it. `read_ahead` must have been called."""
-        if not self._left:
+        if not self._steps:
             self._windows = []  # before the wait, so that its bytes are let go
             self._kept_from = self._taken
             steps, found = self._ahead.popleft()
             self._windows = found.result()
-            self._left, self._steps = len(steps), iter(steps)
-        self._left -= 1
+            self._steps.extend(steps)
         self._taken += 1
-        step = next(self._steps)
+        step = self._steps.popleft()
         return [Draw(window, step) for window in self._windows]
