@@ -83,7 +83,10 @@ CASES = {
     # A save comes every 20 steps, and its requests are repeated before they fail.
     "storage-errors": Case(alert="StorageErrors", also=NO_SAVES, store=BROKEN, shows_s=30),
     "refused-saves": Case(alert="CheckpointOld", also=NO_SAVES, store=BROKEN, shows_s=90),
-    "exploding": Case(alert="NonfiniteSteps", illness="exploding", shows_s=3),
+    # While steps are dropped no checkpoint is written, and images go on being counted.
+    "exploding": Case(
+        alert="NonfiniteSteps", also=frozenset({"CheckpointOld"}), illness="exploding", shows_s=3
+    ),
     "saturated": Case(alert="DiscriminatorSaturated", illness="saturated", shows_s=60, holds_s=15),
     "collapsed": Case(alert="LatentCollapsed", illness="collapsed", shows_s=5, holds_s=15),
     "restarting": Case(alert="RepeatedRestarts", illness="restarting", shows_s=3),
