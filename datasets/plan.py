@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,6 @@ from ganinv.errors import ConfigError
 
 _SHARDS, _WINDOWS = 0, 1  # purposes of random numbers
 _UINT64_MASK = 2**64 - 1
-
-T = TypeVar("T")
 
 
 class Span(NamedTuple):
