@@ -43,7 +43,7 @@ class SlotWindow:
     _images: Mapping[int, int] = field(default_factory=dict)
     """Step → number of its image among the pieces; none for those in quarantine …"""
     _texts: Mapping[int, int] = field(default_factory=dict)
-    """… and of its attributes; none for samples without any."""
+    """… and of its attributes, if these were asked for: an empty piece where it has none."""
 
     def __len__(self) -> int:
         return len(self.order_N)
@@ -101,7 +101,7 @@ class _Wanted:
     count: int = 0
 
     def add(self, window: SlotWindow, steps: Sequence[int], kind: str) -> dict[int, int]:
-        """A piece of a kind for each of the steps that has one; step → number of the piece."""
+        """A piece of a kind for each step, maybe an empty one; step → number of the piece."""
         tar_N = np.repeat(
             [self.names.setdefault(part.shard.name, len(self.names)) for part in window.parts],
             [part.samples for part in window.parts],

@@ -76,10 +76,12 @@ class Table:
         numbers = [column for name, column in columns.items() if name != "keys"]
         if any(c.dtype != np.int64 or c.shape != (len(self),) for c in numbers):
             raise DataError("it is no table of samples (its columns do not fit together)")
-        if any(((c < _NO_CRC32) | (c >= TAR_BYTES // 2)).any() for c in numbers) or any(
-            self._extension >= len(IMAGE_EXTENSIONS)
-        ):
-            raise DataError("it is no table of samples (its numbers are too large, or below 0)")
+        bounds = dict.fromkeys(columns.keys() - {"keys"}, (0, TAR_BYTES // 2))
+        bounds["image_crc32"] = (_NO_CRC32, TAR_BYTES // 2)
+        bounds["extension"] = (0, len(IMAGE_EXTENSIONS))
+        for name, (least, end) in bounds.items():
+            if ((columns[name] < least) | (columns[name] >= end)).any():
+                raise DataError(f"it is no table of samples ({name} is out of its bounds)")
 
     def __len__(self) -> int:
         return len(self.image_start)

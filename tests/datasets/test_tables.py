@@ -51,7 +51,8 @@ def test_columns_that_do_not_fit_are_no_table() -> None:
         {**columns, "json_bytes": np.zeros(1, np.float64)},
         {**columns, "extension": np.full(1, 4, np.int64)},
         {**columns, "image_start": np.full(1, 2**60, np.int64)},
-        {**columns, "image_bytes": np.full(1, -2, np.int64)},
+        {**columns, "image_bytes": np.full(1, -1, np.int64)},
+        {**columns, "image_crc32": np.full(1, -2, np.int64)},
         {**columns, "key_end": np.zeros((1, 1), np.int64)},
         {name: column for name, column in columns.items() if name != "extension"},
     ]
