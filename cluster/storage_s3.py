@@ -14,7 +14,7 @@ from fsspec.asyn import sync
 from cluster import storage_s3_parts
 from cluster.storage_patience import Patience
 from cluster.storage_s3_client import CONNECTIONS, connect_lazily
-from cluster.storage_s3_errors import http_status, storage_errors
+from cluster.storage_s3_errors import credentials_are_stale, http_status, storage_errors
 from cluster.storage_s3_parts import cut, size_of, upload_in_parts
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams import Blobs, Entries, Entry, Range
@@ -214,8 +214,13 @@ class S3Store:
         self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool
     ) -> T:
         async def attempt() -> T:
-            with storage_errors(self.url, self._endpoint_url, op, name):
-                return await request()
+            try:
+                with storage_errors(self.url, self._endpoint_url, op, name):
+                    return await request()
+            except StorageError as error:
+                if credentials_are_stale(error):
+                    self._opened = None  # the next request looks for new ones
+                raise
 
         patience = self._patience
         if patience is None:
@@ -228,7 +233,8 @@ class S3Store:
     @property
     def _filesystem(self) -> s3fs.S3FileSystem:
         # In a forked child the inherited client's event loop stands still: it needs its own.
-        if self._opened is None or self._opened[0] != os.getpid():
+        opened = self._opened
+        if opened is None or opened[0] != os.getpid():
             once = self._patience is not None
-            self._opened = (os.getpid(), connect_lazily(self._endpoint_url, once=once))
-        return self._opened[1]
+            opened = self._opened = (os.getpid(), connect_lazily(self._endpoint_url, once=once))
+        return opened[1]

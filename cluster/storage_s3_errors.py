@@ -33,6 +33,8 @@ _REMEDIES = {
     "AuthorizationHeaderMalformed": "set AWS_DEFAULT_REGION to the bucket's region",
     "NotImplemented": "use a server that knows this request, such as AWS S3 or SeaweedFS",
 }
+# Keys that are not valid any more; a file or a role may have new ones by now.
+_STALE = {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "TokenRefreshRequired"}
 # Refusals that pass by themselves, beside all of the 5xx kind.
 _PASSING = {
     "SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "TooManyRequests",
@@ -92,6 +94,12 @@ def http_status(error: BaseException) -> int | None:
     return None if status is None else int(status)
 
 
+def credentials_are_stale(error: BaseException) -> bool:
+    """Whether the server knows the keys no more that the request was signed with."""
+    answer = _server_answer(error)
+    return answer is not None and _code(answer) in _STALE
+
+
 def _server_answer(error: BaseException | None) -> ClientError | None:
     while error is not None and not isinstance(error, ClientError):
         error = error.__cause__  # s3fs chains the original to its OSError
@@ -116,7 +124,7 @@ def _of_answer(answer: ClientError) -> tuple[str, str]:
     reason = f"the server answered {code} ({message.strip().rstrip('.')})"
     if code in _REMEDIES:
         return reason, _REMEDIES[code]
-    if status in (401, 403):
+    if status in (401, 403) or code in _STALE:
         return reason, _CREDENTIALS
     if status is not None and status >= 500:
         return reason, "try again later, or look into the server's log"
