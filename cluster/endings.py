@@ -11,7 +11,7 @@ import ray
 
 from cluster.chronicle import Seat
 from cluster.history import Reason
-from cluster.nodes import on_node
+from cluster.nodes import gone, on_node
 from ganinv.errors import GanInvError, StorageError
 
 READ_S = 10.0  # for a node to tell what a worker of its left behind
@@ -79,9 +79,10 @@ def _of_faults(
     """The fault closest to the cause: what survivors raised follows from who died."""
     from ray.train.v2._internal.exceptions import WorkerHealthCheckTimeoutError
 
-    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-    for seat in seats:
-        if seat.node_id not in alive:
+    silent = [seat for seat in seats if seat.rank not in raised]
+    lost = gone(seat.node_id for seat in silent)
+    for seat in silent:
+        if seat.node_id in lost:
             return Ending(reason="node_lost", detail=f"the node of rank {seat.rank} is gone")
     for rank, failure in failures.items():
         if isinstance(failure, WorkerHealthCheckTimeoutError):

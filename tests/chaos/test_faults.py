@@ -17,7 +17,7 @@ REASONS = {
     "sigkill": {"failure"},
     "sigstop": {"hang"},
     "sigterm": {"preemption"},
-    "lost_node": {"node_lost", "failure"},
+    "lost_node": {"node_lost"},
     "drained": {"preemption"},
     "outage": {None, "storage"},
     "restarted_store": {None, "storage"},

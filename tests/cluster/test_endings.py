@@ -1,6 +1,7 @@
 """Why a group ended, of what Ray Train raises; and whether another one follows."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,22 @@ Thread 0x00007e (most recent call first):
 
 
 @pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Ids of the nodes that live."""
-    alive = ["here", "there"]
-    monkeypatch.setattr(ray, "nodes", lambda: [{"NodeID": name, "Alive": True} for name in alive])
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, socket.socket]]:
+    """What listens where a raylet would, by the ids of the nodes that live for all Ray knows."""
+    alive = {name: socket.create_server(("127.0.0.1", 0)) for name in ("here", "there")}
+    rows = [
+        {
+            "NodeID": name,
+            "NodeManagerAddress": "127.0.0.1",
+            "NodeManagerPort": raylet.getsockname()[1],
+        }
+        for name, raylet in alive.items()
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: [{**r, "Alive": r["NodeID"] in alive} for r in rows])
     monkeypatch.setattr(endings, "_logs", lambda seats: [endings._tail(s.log) for s in seats])
-    return alive
+    yield alive
+    for raylet in alive.values():
+        raylet.close()
 
 
 def ended(**failures: Exception) -> Ending:
@@ -47,17 +58,28 @@ def ended(**failures: Exception) -> Ending:
     return ending_of(WorkerGroupError("workers failed", by_rank), SEATS)
 
 
-def test_who_died_counts_and_not_what_followed(nodes: list[str]) -> None:
+Nodes = dict[str, socket.socket]
+
+
+def test_who_died_counts_and_not_what_followed(nodes: Nodes) -> None:
     end = ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED)
     assert (end.reason, end.detail) == ("failure", "the process of rank 1 died")
     silent = WorkerHealthCheckTimeoutError("hanging for 8 s")
     end = ended(rank0=RuntimeError("connection closed by peer"), rank1=silent)
     assert (end.reason, end.detail) == ("hang", "rank 1 does not answer; it was ended")
-    nodes.remove("there")
+    nodes.pop("there").close()
     assert ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED).reason == "node_lost"
 
 
-def test_a_watchdogs_stacks_make_a_death_a_hang(nodes: list[str], tmp_path: Path) -> None:
+def test_a_node_is_lost_before_ray_says_so(nodes: Nodes) -> None:
+    nodes["there"].close()
+    end = ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED)
+    assert (end.reason, end.detail) == ("node_lost", "the node of rank 1 is gone")
+    # Who raised was there to do so.
+    assert ended(rank0=RuntimeError("by itself"), rank1=RuntimeError("too")).reason == "failure"
+
+
+def test_a_watchdogs_stacks_make_a_death_a_hang(nodes: Nodes, tmp_path: Path) -> None:
     log = tmp_path / "worker.err"
     log.write_text("something before\n" + HUNG)
     seats = [Seat(0, "here", str(log)), SEATS[1]]
@@ -68,7 +90,7 @@ def test_a_watchdogs_stacks_make_a_death_a_hang(nodes: list[str], tmp_path: Path
     assert str(log) in end.detail
 
 
-def test_what_workers_raise(nodes: list[str]) -> None:
+def test_what_workers_raise(nodes: Nodes) -> None:
     end = ended(rank0=Restart("resize"), rank1=RuntimeError("connection closed"))
     assert (end.reason, end.saved) == ("resize", True)
     refused = StorageError("s3://b refuses")
