@@ -42,22 +42,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--faults", type=int, default=20, help="of each kind")
     parser.add_argument("--name", help="under which one kind stands in the table")
     arguments = parser.parse_args(argv)
+    # One for all kinds, so that one run without faults serves them all.
+    with tempfile.TemporaryDirectory(prefix="ganinv-faults-") as directory:
+        for kind in arguments.kinds or KINDS:
+            _measure(kind, arguments.name or kind, arguments.faults, Path(directory))
+
+
+def _measure(kind: str, name: str, faults: int, directory: Path) -> None:
+    """Unless it is in the table already."""
     done = _read()
-    for kind in arguments.kinds or KINDS:
-        name = arguments.name or kind
-        if len(done.get(name, {}).get("faults", ())) >= arguments.faults:
-            continue
-        with (
-            tempfile.TemporaryDirectory(prefix="ganinv-faults-") as directory,
-            staged(kind, Path(directory)) as stage,
-        ):
-            result = run_with(kind, arguments.faults, stage)
-        done[name] = asdict(result)
-        done[name]["load"] = os.getloadavg()[2]
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / "faults.json").write_text(json.dumps(done, indent=1) + "\n")
-        (RESULTS / "faults.md").write_text(page(done))
-        print(row(name, done[name]))
+    if len(done.get(name, {}).get("faults", ())) >= faults:
+        return
+    with staged(kind, directory) as stage:
+        result = run_with(kind, faults, stage)
+    done[name] = asdict(result)
+    done[name]["load"] = os.getloadavg()[2]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "faults.json").write_text(json.dumps(done, indent=1) + "\n")
+    (RESULTS / "faults.md").write_text(page(done))
+    print(row(name, done[name]), flush=True)
 
 
 def page(results: dict[str, Any]) -> str:

@@ -24,11 +24,17 @@ REASONS = {
 }
 
 
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all kinds, so that one run without faults serves them all."""
+    return tmp_path_factory.mktemp("faults")
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_reaches_its_end_through_faults(kind: str, tmp_path: Path) -> None:
-    with staged(kind, tmp_path) as stage:
+def test_a_run_reaches_its_end_through_faults(kind: str, directory: Path) -> None:
+    with staged(kind, directory) as stage:
         result = run_with(kind, FAULTS, stage)
-    log = (tmp_path / f"{kind}.log").read_text()
+    log = (directory / f"{kind}.log").read_text()
     assert result.status == 0, log
     assert result.images_seen == STRIDE * (FAULTS + 1)
     for fault in result.faults:
