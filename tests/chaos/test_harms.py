@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 IMAGES = 4 * INTERVAL
 AT = 2 * INTERVAL + 5 * BATCH  # well after a checkpoint
 LIMIT = 3  # void steps in a row
+WAIT_S = 15  # for another worker
+NOTICED_S = 15.0  # by Ray Train and the run's supervisor, on a busy machine
 OPTIONS = (f"train.images={IMAGES}", f"train.max_nonfinite_steps={LIMIT}")
 
 
@@ -51,6 +53,24 @@ def test_a_worker_that_hangs_ends_itself_and_the_run_goes_on(
     assert len(stacks) > 3  # of all threads
     (training,) = (stack for stack in stacks if "in train_worker" in stack)
     assert re.search(r"harms\.py.* in hang\n", training), training
+
+
+def test_survivors_wait_for_a_lost_worker_no_longer_than_they_are_allowed_to(
+    real_run: MakeRun, peaceful: str
+) -> None:
+    """It waits for its data, beyond every limit of a step."""
+    limit = f"cluster.collective_timeout_s={WAIT_S}"
+    harm = Harm(kind="gets_no_data", at=AT // 2)  # it takes half of every batch
+    run = real_run("starved", options=(*OPTIONS, limit), harms=(harm,))
+    run.train()
+    assert sha256_of(run.store) == peaceful
+    waited, after = read_groups(run.store)
+    assert (waited.reason, after.reason) == ("failure", "done")
+    assert "rank 0: " in waited.detail
+    assert waited.ended is not None
+    assert waited.last_step is not None
+    assert WAIT_S - 1 < waited.ended - waited.last_step < WAIT_S + NOTICED_S
+    assert after.resumed_from == 2 * INTERVAL
 
 
 def test_a_controller_of_ray_train_that_dies_costs_a_restart(
