@@ -213,14 +213,18 @@ class S3Store:
     async def _with_patience(
         self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool
     ) -> T:
+        async def ask() -> T:
+            with storage_errors(self.url, self._endpoint_url, op, name):
+                return await request()
+
         async def attempt() -> T:
             try:
-                with storage_errors(self.url, self._endpoint_url, op, name):
-                    return await request()
+                return await ask()
             except StorageError as error:
-                if credentials_are_stale(error):
-                    self._opened = None  # the next request looks for new ones
-                raise
+                if not credentials_are_stale(error):
+                    raise
+                self._opened = None  # a new client looks for them again
+            return await ask()
 
         patience = self._patience
         if patience is None:

@@ -1,11 +1,9 @@
 """Every kind of trouble with storage, made for real: training goes on, and nothing good is lost."""
 
-import json
 import logging
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import botocore.auth
-import botocore.session
 import pytest
 
 from cluster import saving
 from cluster.config import CheckpointConfig
 from cluster.seaweed import ObjectStore
-from cluster.seaweed_server import binary
 from cluster.storage import open_store
 from ganinv.checkpoints import choose
 from ganinv.manifest import committed_names
@@ -29,6 +25,7 @@ from tests.conftest import BUCKET
 from tests.support.commands import wait_until
 from tests.support.runs import TRAIN, train, train_locally
 from tests.support.saves import Counts, save, saver_of
+from tests.support.storage_owner import Bucket, Keys, small_disk
 
 DEADLINE_S = 20.0
 KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=DEADLINE_S)
@@ -43,48 +40,6 @@ class Trouble:
     end: Callable[[], object]
     says: tuple[str, str]
     takes_all: bool = False  # what was committed, too
-
-
-class Bucket:
-    """A bucket on the test's server, with the means of its owner."""
-
-    def __init__(self, server: ObjectStore, name: str) -> None:
-        self.server, self.name = server, name
-        self.client = botocore.session.get_session().create_client(
-            "s3", endpoint_url=server.endpoint_url
-        )
-
-    def make(self) -> None:
-        self.client.create_bucket(Bucket=self.name)
-
-    def remove(self) -> None:
-        self.client.delete_bucket(Bucket=self.name)
-
-    def allow_writes(self) -> None:
-        self.client.delete_bucket_policy(Bucket=self.name)
-
-    def deny_writes(self) -> None:
-        rule = {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["s3:PutObject"],
-            "Resource": [f"arn:aws:s3:::{self.name}/*"],
-        }
-        policy = {"Version": "2012-10-17", "Statement": [rule]}
-        self.client.put_bucket_policy(Bucket=self.name, Policy=json.dumps(policy))
-
-
-def administer(server: ObjectStore, command: str) -> None:
-    """A line of the server's own shell."""
-    master, filer = (f"-{name}=127.0.0.1:{server.ports[name]}" for name in ("master", "filer"))
-    subprocess.run(
-        [binary(), "shell", master, filer],
-        input=f"{command}\n",
-        text=True,
-        stdout=subprocess.DEVNULL,
-        timeout=DEADLINE_S,
-        check=True,
-    )
 
 
 @pytest.fixture
@@ -132,45 +87,25 @@ def wrong_clock(s3_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Trouble:
 
 
 @pytest.fixture
-def revoked_credentials(
+def keys(
     object_store: ObjectStore, s3_store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Trouble:
-    """Keys in a file are taken back; later there are others in the same file."""
-    file = tmp_path / "credentials"
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+) -> Keys:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    keys = Keys(object_store, BUCKET, tmp_path / "credentials")
+    keys.issue()
+    return keys
 
-    def issue(key: str) -> None:
-        secret = uuid4().hex
-        actions = f"-actions Read,Write,List,Tagging -buckets {BUCKET}"
-        user = f"s3.configure -user {key} -access_key {key} -secret_key {secret}"
-        administer(object_store, f"{user} {actions} -apply")
-        file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
 
-    old, new = (f"KEY{uuid4().hex[:12]}" for _ in range(2))
-    issue(old)
+@pytest.fixture
+def revoked_keys(keys: Keys, s3_store_url: str) -> Trouble:
     return Trouble(
         store=open_store(s3_store_url),
-        begin=lambda: administer(
-            object_store, f"s3.configure -user {old} -access_key {old} -delete -apply"
-        ),
-        end=lambda: issue(new),
+        begin=keys.revoke,
+        end=keys.issue,
         says=("InvalidAccessKeyId", "set AWS_ACCESS_KEY_ID"),
     )
-
-
-@contextmanager
-def small_disk(at: Path) -> Iterator[Path]:
-    """A filesystem of 8 MiB."""
-    at.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", at], check=False)
-    if made.returncode != 0:
-        pytest.skip("this user may not mount a filesystem")
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", at], check=True)
 
 
 @pytest.fixture
@@ -212,7 +147,7 @@ def train_on(session: Session, images: int) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "bucket_gone", "read_only_bucket", "wrong_clock", "revoked_credentials",
+        "bucket_gone", "read_only_bucket", "wrong_clock", "revoked_keys",
         "read_only_disk", "full_disk",
     ],
 )  # fmt: skip
@@ -247,3 +182,19 @@ def test_training_goes_on_and_what_was_good_stays(
     chosen = choose(trouble.store)  # compares every byte with its hash
     assert chosen is not None
     assert chosen[0].images_seen == 64
+
+
+@pytest.mark.integration
+def test_keys_that_are_replaced_in_time_are_no_trouble(keys: Keys, s3_store_url: str) -> None:
+    store = open_store(s3_store_url)
+    store.write("x", b"1")
+    keys.issue()
+    keys.revoke()
+    assert store.read("x") == b"1"
+    keys.issue()
+    keys.revoke()
+    store.write("x", bytes(40 * 10**6))  # in parts
+    keys.issue()
+    keys.revoke()
+    store.write_if_absent("y", b"2")
+    assert len(store.list()) == 2
