@@ -14,8 +14,10 @@ from cluster.group import WorkerGroup
 from cluster.group_log import GroupLog
 from cluster.history import End
 from cluster.lease import Lease, lease
-from cluster.storage import sweep
+from cluster.storage import open_store, sweep
+from cluster.storage_patience import Patience
 from datasets.index import Index
+from ganinv.errors import StorageUnavailableError
 from ganinv.manifest import manifests_newest_first
 from ganinv.seams import Store
 from launch.arguments import parse
@@ -30,7 +32,7 @@ from launch.preflight import (
     record,
 )
 from launch.progress import TrainingBar, console, counting
-from launch.schema import RunConfig
+from launch.schema import RunConfig, StorageConfig
 from launch.worker import train_worker
 
 POLL_S = 0.3
@@ -95,9 +97,19 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     if stopped:
         out.print("stopped after saving; the same command goes on from here")
         return 130
-    newest = manifests_newest_first(store)
-    out.print(f"trained {newest[0].images_seen} images; checkpoint {newest[0].name} in {store.url}")
+    out.print(completed(config.storage))
     return 0
+
+
+def completed(storage: StorageConfig) -> str:
+    """What was trained, for people. The last checkpoint is committed, whatever storage does now."""
+    patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")
+    store = open_store(storage.run, endpoint_url=storage.endpoint_url, patience=patience)
+    try:
+        newest = manifests_newest_first(store)[0]
+    except StorageUnavailableError as error:
+        return f"trained to the end; the last checkpoint is saved, but not to be seen now: {error}"
+    return f"trained {newest.images_seen} images; checkpoint {newest.name} in {store.url}"
 
 
 def _watch(
