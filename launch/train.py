@@ -32,7 +32,7 @@ from launch.preflight import (
     record,
 )
 from launch.progress import TrainingBar, console, counting
-from launch.schema import RunConfig, StorageConfig
+from launch.schema import RunConfig
 from launch.worker import train_worker
 
 POLL_S = 0.3
@@ -83,6 +83,11 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         out.print(f"changed since this run began: {change}")
     _announce(config, index, store, out)
     recorded = record(config, index, mix_fingerprint)
+    # Before training, storage that does not answer is an error; from now on it is waited for.
+    patience = Patience(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
+    patient = open_store(
+        config.storage.run, endpoint_url=config.storage.endpoint_url, patience=patience
+    )
     store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
     # Ray takes over the signals as it starts, so they are taken back after.
     with (
@@ -90,21 +95,19 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        log = GroupLog(store)
+        log = GroupLog(patient)
         payload = {"config": config, "lease": held.held}
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
         out.print("stopped after saving; the same command goes on from here")
         return 130
-    out.print(completed(config.storage))
+    out.print(completed(patient))
     return 0
 
 
-def completed(storage: StorageConfig) -> str:
+def completed(store: Store) -> str:
     """What was trained, for people. The last checkpoint is committed, whatever storage does now."""
-    patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")
-    store = open_store(storage.run, endpoint_url=storage.endpoint_url, patience=patience)
     try:
         newest = manifests_newest_first(store)[0]
     except StorageUnavailableError as error:

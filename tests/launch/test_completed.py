@@ -6,7 +6,7 @@ import pytest
 
 from cluster.seaweed import ObjectStore
 from cluster.storage import open_store
-from launch.schema import StorageConfig
+from cluster.storage_patience import Patience
 from launch.train import completed
 from tests.support.fault_proxy import fault_proxy
 from tests.support.runs import train_locally
@@ -19,10 +19,14 @@ def test_an_outage_at_the_end_of_a_run_is_waited_for_and_no_failure(
 ) -> None:
     name = save(train_locally("dlsgan", 16), open_store(s3_store_url))
     with fault_proxy(object_store.endpoint_url) as proxy:
+
+        def seen(deadline_s: float) -> str:
+            patience = Patience(deadline_s=deadline_s, option="storage.deadline_s")
+            return completed(open_store(s3_store_url, endpoint_url=proxy.url, patience=patience))
+
         proxy.away.set()
-        away = completed(StorageConfig(run=s3_store_url, endpoint_url=proxy.url, deadline_s=0.5))
+        away = seen(0.5)
         assert "the last checkpoint is saved" in away
         assert "storage.deadline_s is how long to try" in away
         threading.Timer(1.0, proxy.away.clear).start()
-        found = completed(StorageConfig(run=s3_store_url, endpoint_url=proxy.url, deadline_s=30))
-    assert found == f"trained 16 images; checkpoint {name} in {s3_store_url}"
+        assert seen(30) == f"trained 16 images; checkpoint {name} in {s3_store_url}"
