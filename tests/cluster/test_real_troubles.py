@@ -28,7 +28,7 @@ from tests.support.saves import Counts, save, saver_of
 from tests.support.storage_owner import Bucket, Keys, small_disk
 
 DEADLINE_S = 20.0
-KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=DEADLINE_S)
+KEEP = CheckpointConfig(keep_last=3, trouble_limit_s=DEADLINE_S)  # all that a test commits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,7 @@ def test_training_goes_on_and_what_was_good_stays(
     assert len(said) == 2, said
     assert all(words in said[0] for words in ("training goes on", *trouble.says)), said[0]
     assert "again, after" in said[1]
-    assert trouble.takes_all or len(counts.images) > 1 or good in committed_names(trouble.store)
+    assert trouble.takes_all or good in committed_names(trouble.store)
     chosen = choose(trouble.store)  # compares every byte with its hash
     assert chosen is not None
     assert chosen[0].images_seen == 64
