@@ -34,11 +34,11 @@ from typing import Any
 import torch
 
 from benchmarks.checkpoint_stall import URL, make_session, saver_to, train_on
-from cluster import seaweed
-from cluster.saving import Saver
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from ganinv.training import Session
+from cluster.checkpoints.saving import Saver
+from cluster.seaweed import store as seaweed
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from ganinv.training.session import Session
 from tests.support.saves import Counts
 
 EVERY_S = 60.0  # one save

@@ -21,16 +21,17 @@ from typing import Any
 
 import torch
 
-from cluster import seaweed
-from cluster.checkpoint import RunIdentity, part
+from cluster.checkpoints.contents import RunIdentity, part
+from cluster.checkpoints.saving import Saver
 from cluster.config import CheckpointConfig
-from cluster.saving import Saver
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
+from cluster.seaweed import store as seaweed
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
 from ganinv.networks import conv
 from ganinv.objectives import dlsgan
-from ganinv.seams import LocalEngine, Store, no_reduction
-from ganinv.training import Session, TrainConfig, new_session, split_batch, train_batch
+from ganinv.seams.engine import LocalEngine, no_reduction
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session, TrainConfig, new_session, split_batch, train_batch
 from tests.support.runs import RandomImages
 from tests.support.saves import Counts, nothing
 

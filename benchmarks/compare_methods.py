@@ -25,12 +25,12 @@ import sys
 from pathlib import Path
 
 from benchmarks.compare_methods_page import write_page
-from cluster.evaluation_log import read_records, write_record
-from cluster.storage import open_store
-from ganinv.manifest import manifests_newest_first
-from launch.evaluate_run import EvaluateOptions, evaluate_here
+from cluster.run_folder.evaluation_log import read_records, write_record
+from cluster.storage.opening import open_store
+from ganinv.saved.manifest import manifests_newest_first
+from launch.options.schema import StorageConfig
 from launch.progress import console
-from launch.schema import StorageConfig
+from launch.wiring.evaluate_run import EvaluateOptions, evaluate_here
 
 DLSGAN, PVDGAN = "avatars32-dlsgan", "avatars32-pvdgan"
 METHODS: dict[str, tuple[str, ...]] = {

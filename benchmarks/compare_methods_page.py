@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from benchmarks.results import RESULTS, write_json
-from cluster.evaluation_log import read_records
-from cluster.storage import open_store
-from datasets.index import Index
-from datasets.samples import read_samples
+from cluster.run_folder.evaluation_log import read_records
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
+from datasets.streaming.samples import read_samples
 from ganinv.model import to_bytes, to_signed
-from ganinv.statistics import describe
-from launch.page_compare import curves_figure
-from launch.trained import load_trained
+from ganinv.training.statistics import describe
+from launch.evaluation.trained import load_trained
+from launch.pages.compare import curves_figure
 
 NAME = "compare-methods"
 CURVES = (

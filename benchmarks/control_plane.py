@@ -24,15 +24,16 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.results import spread, write_json
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from datasets.plan import Plan
-from datasets.shards import INDEX_NAME, Shard, sha256_hex
-from datasets.tables import Member, dump_table
-from datasets.windows import window_samples
+from datasets.shards.index import Index
+from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
+from datasets.shards.tables import Member, dump_table
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
+from datasets.streaming.plan import Plan
+from datasets.streaming.strand import window_samples
 from ganinv.errors import StorageMissingError
-from ganinv.seams import Blobs, Entries, Position, Range
+from ganinv.seams.batches import Position
+from ganinv.seams.stores import Blobs, Entries, Range
 
 SHARDS = 100_000
 SAMPLES = 10_000  # of each

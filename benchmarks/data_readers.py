@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.reader_formats import WRITERS, signed_urls, upload
 from benchmarks.readers import MODULES, READERS, Job
 from benchmarks.results import RESULTS, spread, write_json
-from cluster import seaweed
+from cluster.seaweed import store as seaweed
 
 BUCKET = "readers"
 TIMEOUT_S = 75

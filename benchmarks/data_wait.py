@@ -25,16 +25,16 @@ from typing import Any
 
 from benchmarks.results import spread
 from benchmarks.smooth_noise import SmoothNoise
-from cluster import seaweed
-from cluster.counting import CountingStore
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from datasets.build import build
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from datasets.source import BuildOptions
-from ganinv.seams import Position
+from cluster.seaweed import store as seaweed
+from cluster.storage.counting import CountingStore
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from datasets.building.build import build
+from datasets.shards.index import Index
+from datasets.sources.base import BuildOptions
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
+from ganinv.seams.batches import Position
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 
 URL = "s3://bench/data"

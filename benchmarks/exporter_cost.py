@@ -25,12 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cluster import ray_environment
-from cluster.exporter import Exporter
-from cluster.storage_local import LocalStore
-from cluster.watchdog import Watchdog
-from ganinv.loop import Observer, Row, TimeState, run
-from ganinv.training import Session, split_batch
+from cluster.jobs import ray_environment
+from cluster.monitoring.exporter import Exporter
+from cluster.storage.local import LocalStore
+from cluster.workers.watchdog import Watchdog
+from ganinv.training.loop import Observer, Row, TimeState, run
+from ganinv.training.session import Session, split_batch
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective
 
 SCRAPE_EVERY_S = 5.0
@@ -74,8 +74,8 @@ class Exporting(Silent):
 def watching(folder: Path) -> Iterator[tuple[Observer, Exporter]]:
     """The watcher of a run's only worker."""
     from cluster.config import ClusterConfig, MetricsConfig
-    from cluster.group import WorkerGroup
-    from launch.watching import Watcher
+    from cluster.workers.group import WorkerGroup
+    from launch.wiring.watching import Watcher
 
     with (
         closing(WorkerGroup("benchmark", ClusterConfig(), MetricsConfig())) as group,

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.readers import RESOLUTION
-from cluster.storage import open_store
-from datasets.existing import index_existing
+from cluster.storage.opening import open_store
+from datasets.building.index_existing import index_existing
 
 DISTINCT = 500  # different images; the rest are these again, under other keys
 SHARD_SAMPLES = 1000

@@ -20,20 +20,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cluster.heap import keep_freed_memory
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from datasets.config import LoaderConfig
-from datasets.fetch import read_encoded, stack_images
-from datasets.images import decode_image
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from datasets.plan import Plan
-from datasets.quarantine import Quarantine
-from datasets.shards import load_table
-from datasets.windows import Strand, WindowReader, window_samples
-from ganinv.seams import Position
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from cluster.workers.heap import keep_freed_memory
+from datasets.shards.images import decode_image
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Quarantine
+from datasets.shards.shard import load_table
+from datasets.streaming.config import LoaderConfig
+from datasets.streaming.decoding import stack_images
+from datasets.streaming.fetch import read_encoded
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
+from datasets.streaming.plan import Plan
+from datasets.streaming.strand import Strand, WindowReader, window_samples
+from ganinv.seams.batches import Position
 
 RESOLUTION = 128
 BATCH = 16
@@ -209,7 +210,7 @@ def _loader(dataset: Any, workers: int, make: Any = torch.utils.data.DataLoader)
 
 
 MODULES = {
-    "ganinv": "datasets.loader",
+    "ganinv": "datasets.streaming.loader",
     "webdataset": "webdataset",
     "mosaicml-streaming": "streaming",
     "litdata": "litdata",
@@ -227,7 +228,7 @@ def measure(job: Job) -> dict[str, float]:
 
     With making the reader, but for `seek`, which is what an open reader takes.
     """
-    for module in (MODULES[job.reader], "boto3", "cluster.storage_s3", "numpy.random"):
+    for module in (MODULES[job.reader], "boto3", "cluster.storage.s3", "numpy.random"):
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module)
     torch.set_num_threads(1)

@@ -14,10 +14,10 @@ from typing import Any
 from prometheus_client import generate_latest
 
 from benchmarks.control_plane import SAMPLES, SHARDS
-from cluster.exporter import Exporter
-from datasets.plan import Plan
-from ganinv.manifest import Manifest, StoredObject
-from ganinv.seams import Position
+from cluster.monitoring.exporter import Exporter
+from datasets.streaming.plan import Plan
+from ganinv.saved.manifest import Manifest, StoredObject
+from ganinv.seams.batches import Position
 
 RANKS = 1024
 WINDOW_SAMPLES = 64

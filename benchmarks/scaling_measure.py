@@ -17,10 +17,11 @@ from torch.utils.flop_counter import flop_registry
 
 from cluster.collectives import all_reduce_sum
 from ganinv import networks, objectives
-from ganinv.seams import LocalEngine, Position, no_reduction
-from ganinv.training import Session, TrainConfig, new_session, split_batch, train_batch
-from launch.config import load_config, load_recipe
-from launch.schema import RunConfig
+from ganinv.seams.batches import Position
+from ganinv.seams.engine import LocalEngine, no_reduction
+from ganinv.training.session import Session, TrainConfig, new_session, split_batch, train_batch
+from launch.options.loading import load_config, load_recipe
+from launch.options.schema import RunConfig
 from tests.support.gloo import run_ranks
 from tests.support.runs import RandomImages
 

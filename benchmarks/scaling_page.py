@@ -9,8 +9,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.results import RESULTS, machine, write_json
 from benchmarks.scaling_model import Network, Reliability, Workload, goodput, step_s
-from launch.page_style import SERIES
-from launch.page_svg import COLOURS, new_axes, to_svg_file
+from launch.pages.style import SERIES
+from launch.pages.svg import COLOURS, new_axes, to_svg_file
 
 GPUS = (8, 16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datasets.source import Sample, Source, Work
+from datasets.sources.base import Sample, Source, Work
 
 
 class SmoothNoise(Source):

@@ -19,8 +19,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cluster.config import EngineConfig
-from ganinv.seams import Fragment
-from ganinv.training import Split
+from ganinv.seams.engine import Fragment
+from ganinv.training.session import Split
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's running means of the gradient and of its square
 

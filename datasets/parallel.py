@@ -91,3 +91,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+# Called with images done, images in total (0 if unknown), bytes written or read so far.
+Progress = Callable[[int, int, int], None]
+
+
+def no_progress(done: int, total: int, size_bytes: int) -> None:
+    """For those who do not watch."""

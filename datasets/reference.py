@@ -18,11 +18,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from datasets.index import Index
-from datasets.source import Split
+from datasets.shards.index import Index
+from datasets.shards.splits import Split
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.metrics.features import Features
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
 FOLDER = "reference/"
@@ -31,7 +31,10 @@ _TENSOR = "features"
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceFeatures:
-    """Those of the first `count` images of a split; a member of `ganinv.held_out.References`."""
+    """Features of the first `count` images of a split.
+
+    Implements `ganinv.evaluation.held_out.References`.
+    """
 
     store: Store
     index: Index

@@ -28,7 +28,7 @@ def load(
     cannot be right.
     """
     # Imported here, so that `import ganinv` stays light.
-    from ganinv.loading import load as load_place
+    from ganinv.saved.loading import load as load_place
 
     return load_place(place, device=device, endpoint_url=endpoint_url)
 

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from cluster import ray_environment
+from cluster.jobs import ray_environment
 from ganinv.errors import ConfigError, GanInvError
 
 VERBS = {
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         if verb not in VERBS:
             raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
         ray_environment.prepare(client=verb in CLIENTS)
-        status: int = importlib.import_module(f"launch.{verb}").main(rest)
+        status: int = importlib.import_module(f"launch.commands.{verb}").main(rest)
     except GanInvError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 import torch
 
-from cluster import seaweed
-from cluster.storage import open_store
-from ganinv.seams import Store
+from cluster.seaweed import store as seaweed
+from cluster.storage.opening import open_store
+from ganinv.seams.stores import Store
 
 BUCKET = "tests"
 # Tensors in tests are tiny: more threads than one only get in each other's way, here and in the

@@ -1,6 +1,7 @@
 """Imports point one way: launch → {cluster, datasets} → ganinv, and packages stay light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,57 @@ def test_the_science_imports_no_cluster_storage_or_configuration() -> None:
         assert imported(file) <= GANINV_MAY_IMPORT | GANINV_MAY_IMPORT_LATE, file
 
 
+def unit(dotted: str) -> str:
+    """The folder of a module; modules at the root of a room stand for themselves."""
+    parts = dotted.split(".")
+    while not (ROOT.joinpath(*parts).is_dir() or ROOT.joinpath(*parts).with_suffix(".py").exists()):
+        parts.pop()  # a name inside of a module
+    if ROOT.joinpath(*parts).is_dir() or len(parts) == 2:
+        return ".".join(parts)
+    return ".".join(parts[:-1])
+
+
+def unit_imports(room: str) -> dict[str, set[str]]:
+    """For every folder (and root module) of a room, what it imports of the same room."""
+    graph: dict[str, set[str]] = {}
+    for file in sorted((ROOT / room).rglob("*.py")):
+        importer = unit(".".join(file.relative_to(ROOT).with_suffix("").parts))
+        found = graph.setdefault(importer, set())
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                found |= {
+                    unit(f"{node.module}.{alias.name}")
+                    for alias in node.names
+                    if node.module and node.module.partition(".")[0] == room
+                }
+            elif isinstance(node, ast.Import):
+                found |= {unit(a.name) for a in node.names if a.name.partition(".")[0] == room}
+        found -= {importer, room}  # the package itself holds no more than lazy imports
+    return graph
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_between_folders_of_a_room_run_one_way(room: str) -> None:
+    graph = unit_imports(room)
+    graph.pop(room, None)  # `ganinv/__init__.py` imports late, for users of the library
+    assert len(graph) > 1
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_a_circle_between_folders_would_be_noticed() -> None:
+    graph = unit_imports("cluster")
+    graph["cluster.storage"].add("cluster.workers")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_no_folder_holds_more_than_twenty_modules() -> None:
+    folders = [f for room in ROOMS for f in (ROOT / room, *(ROOT / room).rglob("*")) if f.is_dir()]
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in folders}
+    assert max(counts.values()) > 5
+    assert {folder: count for folder, count in counts.items() if count > 20} == {}
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_packages_are_light_to_import(room: str) -> None:
     heavy = [
@@ -69,7 +121,8 @@ def test_packages_are_light_to_import(room: str) -> None:
 
 def test_decoding_in_parallel_starts_without_torch() -> None:
     """Each of its processes imports these modules, and torch takes a second."""
-    code = "import sys, datasets.encode, datasets.photographs; print('torch' in sys.modules)"
+    modules = "datasets.building.encode, datasets.sources.photographs"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from cluster.collectives import gather_objects
 from ganinv.errors import ClusterError
-from ganinv.training import Session
+from ganinv.training.session import Session
 
 
 def check_ranks_agree(session: Session) -> None:

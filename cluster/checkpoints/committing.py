@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from cluster.checkpoints.retention import dead, delete_checkpoints, delete_leftovers, expired, look
 from cluster.config import CheckpointConfig
-from cluster.retention import dead, delete_checkpoints, delete_leftovers, expired, look
-from cluster.trouble import Trouble
+from cluster.storage.trouble import Trouble
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
-from ganinv.manifest import MANIFEST, Manifest, StoredObject, folder
-from ganinv.seams import Store
+from ganinv.saved.manifest import MANIFEST, Manifest, StoredObject, folder
+from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
-from ganinv.checkpoints import below, choose, read_tensors
 from ganinv.errors import GanInvError, StorageError
-from ganinv.manifest import Manifest
-from ganinv.seams import Store
-from ganinv.training import Session
+from ganinv.saved.checkpoints import below, choose, read_tensors
+from ganinv.saved.manifest import Manifest
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session
 
 _VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
 _MOMENT = re.compile(r"([gd])/optimizer/(\w+)/(.+)@(\d+)")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cluster.config import CheckpointConfig
-from ganinv.manifest import FOLDER, MANIFEST, NAME, folder
-from ganinv.seams import Store
+from ganinv.saved.manifest import FOLDER, MANIFEST, NAME, folder
+from ganinv.seams.stores import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

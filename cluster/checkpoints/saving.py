@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from cluster.agreement import check_ranks_agree
-from cluster.checkpoint import RunIdentity, describe, part
+from cluster.checkpoints.agreement import check_ranks_agree
+from cluster.checkpoints.committing import Committer, SaveObserver, Uploaded
+from cluster.checkpoints.contents import RunIdentity, describe, part
+from cluster.checkpoints.host_buffer import HostBuffer
 from cluster.collectives import (
     broadcast_object,
     gather_objects,
@@ -22,13 +24,11 @@ from cluster.collectives import (
     rank,
     world_size,
 )
-from cluster.committing import Committer, SaveObserver, Uploaded
 from cluster.config import CheckpointConfig
-from cluster.snapshot import HostBuffer
 from ganinv.errors import GanInvError, StorageError
-from ganinv.manifest import Manifest, StoredObject, folder
-from ganinv.seams import Store
-from ganinv.training import Session
+from ganinv.saved.manifest import Manifest, StoredObject, folder
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session
 
 # Between two attempts of a save, doubled up to the second.
 FIRST_PAUSE_S = 1.0

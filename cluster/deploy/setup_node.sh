@@ -2,7 +2,7 @@
 # Gives a node exactly the packages of constraints.txt, in ~/.ganinv, and makes every shell use them.
 # Does nothing where they are installed already. Run from a checkout, by the cluster files' setup.
 set -euo pipefail
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 venv=$HOME/.ganinv
 python_version=3.11.14
 uv_version=0.13.8

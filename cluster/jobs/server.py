@@ -16,7 +16,7 @@ import aiohttp
 from ray.job_submission import JobDetails, JobStatus
 from ray.util.state import list_actors, list_nodes
 
-from cluster.jobs_client import (
+from cluster.jobs.client import (
     REQUEST_TIMEOUT_S,
     Client,
     Log,
@@ -24,7 +24,7 @@ from cluster.jobs_client import (
     UnreachableError,
     asking,
 )
-from cluster.shipping import runtime_environment
+from cluster.jobs.shipping import runtime_environment
 from ganinv.errors import ClusterError, ConfigError
 
 PATIENCE_S = 120.0  # with a server that does not answer any more

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 
 from ganinv.errors import ConfigError
-from ganinv.seams import Entry
+from ganinv.seams.stores import Entry
 
 log = logging.getLogger(__name__)
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 # What a node does not need; .gitignore and .rayignore are honoured by Ray as well.
 EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
 # Ray's job server refuses larger requests; it counts compressed bytes, this counts more.

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from cluster.shipping import CHECKOUT
-from cluster.storage import probe
+from cluster.jobs.shipping import CHECKOUT
+from cluster.storage.opening import probe
 from ganinv.errors import ClusterError, ConfigError
-from ganinv.seams import Range, Store
+from ganinv.seams.stores import Range, Store
 
 DISK_BYTES = 5 * 10**9  # for Ray's session, its logs and what it spills
 OPEN_FILES = 4096  # Ray holds a connection per worker process and more
@@ -91,7 +91,7 @@ def check_versions(machine: Machine) -> str:
     if wrong:
         raise ConfigError(
             f"{machine.host} has other packages than constraints.txt: {', '.join(wrong)}; run "
-            "make setup (on a cluster's nodes: cluster/setup_node.sh)"
+            "make setup (on a cluster's nodes: cluster/deploy/setup_node.sh)"
         )
     return f"{len(machine.packages)} packages as pinned"
 
@@ -125,7 +125,7 @@ def check_name(machine: Machine) -> str:
 def check_store(store: Store) -> str:
     """A real write, conditional write, ranged read, listing and delete, and how fast bytes move.
 
-    Raises `StorageError` as `cluster.storage.probe` does. Leaves nothing behind.
+    Raises `StorageError` as `cluster.storage.opening.probe` does. Leaves nothing behind.
     """
     probe(store)
     name = f"probe-{socket.gethostname()}-{os.getpid()}"

@@ -10,8 +10,8 @@ import ray
 import torch
 from torch import distributed
 
-from cluster.machine import Machine, check_store, look
-from cluster.storage import open_store
+from cluster.machines.machine import Machine, check_store, look
+from cluster.storage.opening import open_store
 
 TIMEOUT_S = 120.0  # of one step on all nodes
 LINK_BYTES = 32 * 2**20  # sent from node to node

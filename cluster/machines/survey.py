@@ -8,9 +8,9 @@ from typing import Any
 
 import ray
 
-from cluster.machine import Machine, check_name, check_room, check_versions
-from cluster.nodes import on_node
-from cluster.probes import LINK_BYTES, REDUCED, TIMEOUT_S, Probe, Reducer
+from cluster.machines.machine import Machine, check_name, check_room, check_versions
+from cluster.machines.nodes import on_node
+from cluster.machines.probes import LINK_BYTES, REDUCED, TIMEOUT_S, Probe, Reducer
 from ganinv.errors import ClusterError
 
 CLOCK_S = 2.0  # S3 signatures bear minutes, but logs and checkpoint ages should agree

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from cluster.meters import QUANTILES, Meters, Observing
-from ganinv.figures import PREFIX
-from ganinv.loop import Row, TimeState
-from ganinv.training import Session
+from cluster.monitoring.meters import QUANTILES, Meters, Observing
+from ganinv.evaluation.figures import PREFIX
+from ganinv.training.loop import Row, TimeState
+from ganinv.training.session import Session
 
 # What a step consists of; goodput, here and in `monitoring/rules.yml`, is the share of these.
 STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
@@ -32,7 +32,7 @@ class _BeforeEachScrape(Collector):
 
 
 class Exporter:
-    """Member of `ganinv.loop.Observer`'s metrics half; serves them over HTTP until `close`."""
+    """Implements the metrics half of `ganinv.training.loop.Observer`; serves HTTP until `close`."""
 
     def __init__(self, run: str, rank: int, world: int, host: str) -> None:
         registry = CollectorRegistry()

@@ -17,8 +17,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from ganinv.loop import TimeState
-from ganinv.statistics import describe
+from ganinv.training.loop import TimeState
+from ganinv.training.statistics import describe
 
 # Creation times are a series more for each counter and histogram, that nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from cluster.targets import targets_folder
+from cluster.monitoring.targets import targets_folder
 from ganinv.errors import ClusterError
 
-FOLDER = Path(__file__).parent / "monitoring"
+FOLDER = Path(__file__).parent
 END_S = 20.0  # for a server to write what it holds in memory
 POLL_S = 0.1
 

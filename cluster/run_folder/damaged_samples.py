@@ -8,7 +8,8 @@ import json
 import logging
 
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
-from ganinv.seams import BadSample, Store
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
 FOLDER = "quarantine/"

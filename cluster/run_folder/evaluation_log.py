@@ -16,9 +16,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.metrics_log import finite_or_null
+from cluster.run_folder.metrics_log import finite_or_null
 from ganinv.errors import StorageError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 FOLDER = "evaluations/"
 _IN_TRAINING = re.compile(rf"{FOLDER}(\d{{12}})-training-\w+\.json")

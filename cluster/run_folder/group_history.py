@@ -1,7 +1,7 @@
 """What became of a run's worker groups: why each ended, what that cost, and when it was too much.
 
-Pure values and sums; `cluster.directory` collects them while a run lives, and `cluster.group_log`
-keeps them beside the run.
+Pure values and sums; `cluster.workers.directory` collects them while a run lives, and
+`cluster.run_folder.group_log` keeps them beside the run.
 """
 
 from collections import Counter

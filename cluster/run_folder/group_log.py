@@ -10,10 +10,10 @@ import secrets
 import time
 from collections.abc import Iterable
 
-from cluster.history import GroupRecord, as_json
-from cluster.write_behind import WriteBehind
+from cluster.run_folder.group_history import GroupRecord, as_json
+from cluster.storage.write_behind import WriteBehind
 from ganinv.errors import StorageError
-from ganinv.seams import Reader, Store
+from ganinv.seams.stores import Reader, Store
 
 FOLDER = "groups/"
 REFRESH_S = 15.0  # from one writing of a group that goes on to the next

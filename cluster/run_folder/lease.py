@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from cluster.processes import place, start_of
-from cluster.trouble import Trouble
+from cluster.storage.trouble import Trouble
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 FOLDER = "lease/"
 _NAME = re.compile(rf"{FOLDER}(\d{{6}})\.json")

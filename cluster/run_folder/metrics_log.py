@@ -1,8 +1,8 @@
 """`metrics.jsonl` beside a run: one JSON object a line, none twice, whatever happened in between.
 
 Object stores cannot append, so the file is rewritten as a whole: at most every few seconds, and
-always before a checkpoint is committed (`launch.worker`). A resumed run drops the lines after its
-checkpoint, which it is about to write again.
+always before a checkpoint is committed (`launch.wiring.worker`). A resumed run drops the lines
+after its checkpoint, which it is about to write again.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 NAME = "metrics.jsonl"
 FLUSH_EVERY_S = 10.0

@@ -18,8 +18,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.seaweed_process import Process, exclusively, poll_until, read_private, write_private
-from cluster.seaweed_server import SERVICES, all_free, choose_ports, command, get, remove_sockets
+from cluster.seaweed.process import Process, exclusively, poll_until, read_private, write_private
+from cluster.seaweed.server import SERVICES, all_free, choose_ports, command, get, remove_sockets
 from ganinv.errors import StorageError
 
 REGION = "us-east-1"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from ganinv.seams import Blobs, Entries, Range, Store
+from ganinv.seams.stores import Blobs, Entries, Range, Store
 
 log = logging.getLogger(__name__)
 BLOCK_BYTES = 2**20

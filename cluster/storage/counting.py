@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ganinv.errors import StorageError
-from ganinv.seams import Blobs, Entries, Range, Store
+from ganinv.seams.stores import Blobs, Entries, Range, Store
 
 # Called with the verb, its outcome (ok or the error's class) and the bytes moved.
 OnRequest = Callable[[str, str, int], None]

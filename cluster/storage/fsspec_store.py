@@ -14,9 +14,9 @@ from ganinv.errors import (
     StorageMissingError,
     StorageUnavailableError,
 )
-from ganinv.filesystems import open_filesystem
-from ganinv.seams import Blobs, Entries, Entry, Range
-from ganinv.storage_names import check_name
+from ganinv.places.filesystems import open_filesystem
+from ganinv.places.names import check_name
+from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 T = TypeVar("T")
 _GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
@@ -29,7 +29,8 @@ class FsspecStore:
 
     How often a request is repeated is its driver's matter. Whether a write is visible as a whole
     only, and whether creating is exclusive, is that of the filesystem: object stores keep both
-    promises, servers of files (sftp, hdfs) may not, and `cluster.storage.probe` tries the second.
+    promises, servers of files (sftp, hdfs) may not, and
+    `cluster.storage.opening.probe` tries the second.
     """
 
     def __init__(self, url: str) -> None:

@@ -17,8 +17,8 @@ from ganinv.errors import (
     StorageFullError,
     StorageMissingError,
 )
-from ganinv.seams import Blobs, Entries, Entry, Range
-from ganinv.storage_names import TEMPORARY_PREFIX, check_name
+from ganinv.places.names import TEMPORARY_PREFIX, check_name
+from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 # How often a write makes its directory anew when a concurrent `delete` keeps pruning it.
 _DIRECTORY_ATTEMPTS = 10

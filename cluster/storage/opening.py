@@ -2,11 +2,11 @@
 
 from uuid import uuid4
 
-from cluster.storage_local import LocalStore
-from cluster.storage_patience import Patience
+from cluster.storage.local import LocalStore
+from cluster.storage.patience import Patience
 from ganinv.errors import StorageError, StorageExistsError
-from ganinv.seams import Range, Store
-from ganinv.storage_names import check_endpoint, parse_url
+from ganinv.places.names import check_endpoint, parse_url
+from ganinv.seams.stores import Range, Store
 
 
 def open_store(
@@ -24,11 +24,11 @@ def open_store(
     if address.scheme == "file":
         return LocalStore(address.root)
     if address.scheme != "s3":
-        from cluster.storage_fsspec import FsspecStore
+        from cluster.storage.fsspec_store import FsspecStore
 
         return FsspecStore(f"{address.scheme}://{address.root}")
     # Imported here because s3fs costs most of a second, which runs on directories need not pay.
-    from cluster.storage_s3 import S3Store
+    from cluster.storage.s3 import S3Store
 
     return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), patience)
 

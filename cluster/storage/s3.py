@@ -11,14 +11,14 @@ import s3fs
 from botocore.exceptions import ClientError
 from fsspec.asyn import sync
 
-from cluster import storage_s3_parts
-from cluster.storage_patience import Patience
-from cluster.storage_s3_client import CONNECTIONS, connect_lazily
-from cluster.storage_s3_errors import credentials_are_stale, http_status, storage_errors
-from cluster.storage_s3_parts import cut, size_of, upload_in_parts
+from cluster.storage import s3_parts as storage_s3_parts
+from cluster.storage.patience import Patience
+from cluster.storage.s3_client import CONNECTIONS, connect_lazily
+from cluster.storage.s3_errors import credentials_are_stale, http_status, storage_errors
+from cluster.storage.s3_parts import cut, size_of, upload_in_parts
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
-from ganinv.seams import Blobs, Entries, Entry, Range
-from ganinv.storage_names import check_name
+from ganinv.places.names import check_name
+from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 DELETE_BATCH = 1000  # the most that S3 accepts in one request
 # User metadata in which a conditional write signs its object.

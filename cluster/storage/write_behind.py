@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.trouble import Trouble
+from cluster.storage.trouble import Trouble
 from ganinv.errors import StorageError
-from ganinv.seams import Blobs, Entries, Range, Store
+from ganinv.seams.stores import Blobs, Entries, Range, Store
 
 log = logging.getLogger(__name__)
 RETRY_S = 10.0

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
-from cluster.history import FINAL, End, GroupRecord, Summary, summarise
+from cluster.run_folder.group_history import FINAL, End, GroupRecord, Summary, summarise
 
 # What the workers are asked to save for. A stop is the user's, and overrules the others.
 Purpose = Literal["stop", "preemption", "resize"]

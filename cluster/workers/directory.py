@@ -1,8 +1,8 @@
 """One small actor per run: where the workers' exporters are, how far the run is, why it ended.
 
 It lives on the head node, where `launch monitor` does, and outlives restarts of the worker group.
-Prometheus learns the targets from a file (`cluster.targets`) or by asking (HTTP service discovery);
-the driver asks for progress.
+Prometheus learns the targets from a file (`cluster.monitoring.targets`) or by asking (HTTP service
+discovery); the driver asks for progress.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Any
 
 import ray
 
-from cluster.chronicle import Chronicle, Purpose, Seat
-from cluster.history import End, GroupRecord, Summary
-from cluster.nodes import is_loopback, listening_address, on_head
-from cluster.targets import Group, TargetsFile, targets_folder
+from cluster.machines.nodes import is_loopback, listening_address, on_head
+from cluster.monitoring.targets import Group, TargetsFile, targets_folder
+from cluster.run_folder.group_history import End, GroupRecord, Summary
+from cluster.workers.chronicle import Chronicle, Purpose, Seat
 from ganinv.errors import GanInvError
 
 

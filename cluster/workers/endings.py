@@ -9,15 +9,15 @@ from typing import Any, Literal
 
 import ray
 
-from cluster.chronicle import Seat
-from cluster.history import Reason
-from cluster.nodes import gone, on_node
+from cluster.machines.nodes import gone, on_node
+from cluster.run_folder.group_history import Reason
+from cluster.workers.chronicle import Seat
 from ganinv.errors import GanInvError, StorageError
 
 READ_S = 10.0  # for a node to tell what a worker of its left behind
 READ_BYTES = 200_000
 READ_AT_MOST = 4  # workers; the others wait for these
-# What faulthandler writes when its time is up (`cluster.watchdog`).
+# What faulthandler writes when its time is up (`cluster.workers.watchdog`).
 _TIMEOUT = re.compile(r"^Timeout \([\d:.]+\)!$", re.MULTILINE)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
 

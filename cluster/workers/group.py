@@ -1,4 +1,6 @@
-"""The worker group of a run, as its driver sees it; `cluster.supervision` starts it, and the next.
+"""The worker group of a run, as its driver sees it.
+
+`cluster.workers.supervision` starts each group.
 
 The training function runs on every worker with its process group initialised; how it reports and
 why it ended goes through the run's `Directory`.
@@ -14,10 +16,10 @@ from typing import Any
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.directory import start_directory
-from cluster.history import End, GroupRecord
-from cluster.nodes import on_this_node
-from cluster.shipping import runtime_environment, shipped
+from cluster.jobs.shipping import runtime_environment, shipped
+from cluster.machines.nodes import on_this_node
+from cluster.run_folder.group_history import End, GroupRecord
+from cluster.workers.directory import start_directory
 from ganinv.errors import ClusterError, GanInvError
 
 CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
@@ -38,7 +40,7 @@ def start_ray(config: ClusterConfig) -> None:
     """Join the cluster named by RAY_ADDRESS, or start Ray on this machine.
 
     A local Ray ends with this process, however that ends. Who may talk to it is settled by
-    `cluster.ray_environment` before.
+    `cluster.jobs.ray_environment` before.
     """
     settings = {
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # notice failures soon
@@ -178,6 +180,6 @@ def _supervise(
     function: TrainFunction, payload: Payload, config: ClusterConfig
 ) -> GanInvError | None:
     # Here, for it imports Ray Train, which the driver has no use for.
-    from cluster.supervision import supervise
+    from cluster.workers.supervision import supervise
 
     return supervise(function, payload, config)

@@ -12,9 +12,9 @@ from typing import Any
 
 import ray
 
-from cluster.chronicle import Seat
 from cluster.config import ClusterConfig
-from cluster.seats import SETTLE_S, Seats, draining_nodes
+from cluster.workers.chronicle import Seat
+from cluster.workers.seats import SETTLE_S, Seats, draining_nodes
 
 log = logging.getLogger(__name__)
 POLL_S = 1.0

@@ -13,12 +13,12 @@ from typing import Any
 
 import ray
 
-from cluster.backend import SignalledTorchConfig
 from cluster.config import ClusterConfig
-from cluster.endings import Ending, ending_of
-from cluster.history import Budget, GroupRecord
-from cluster.lookout import Lookout
-from cluster.seats import Seats, clear_abandoned
+from cluster.run_folder.group_history import Budget, GroupRecord
+from cluster.workers.backend import SignalledTorchConfig
+from cluster.workers.endings import Ending, ending_of
+from cluster.workers.lookout import Lookout
+from cluster.workers.seats import Seats, clear_abandoned
 from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
 
 Payload = dict[str, Any]

@@ -4,7 +4,7 @@ The clock is `faulthandler`'s, a thread in C: it strikes even while some extensi
 interpreter. Whatever a worker does has its own limit. Training steps have one learned from the
 last steps; what is patient by itself (waits for data, one's own and that of other workers) has one
 beyond its own deadline, so that it ends by that. No worker begins a step before all have their data
-(`ganinv.loop`), so that a step never includes another's wait for data.
+(`ganinv.training.loop`), so that a step never includes another's wait for data.
 """
 
 import faulthandler
@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ganinv.loop import TimeState
+from ganinv.training.loop import TimeState
 
 REMEMBERED = 200  # steps
 LEARNED = 10  # steps before their times say something

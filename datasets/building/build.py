@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
-from datasets.building import Building, forget_build, is_building
-from datasets.encode import encode, encoder
-from datasets.index import Index
-from datasets.making import ShardMaker
-from datasets.parallel import map_processes, processes_for
-from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard
-from datasets.source import BuildOptions, Progress, Source, no_progress
+from datasets.building.encode import encode, encoder
+from datasets.building.maker import ShardMaker
+from datasets.building.progress import Building, forget_build, is_building
+from datasets.parallel import Progress, map_processes, no_progress, processes_for
+from datasets.shards.index import Index
+from datasets.shards.shard import BUILDING_NAME, INDEX_NAME, Shard
+from datasets.sources.base import BuildOptions, Source
 from ganinv.errors import DataError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 _OUR_NAMES = re.compile(r"(train|test)/\d{5,}\.(tar|index\.safetensors)")
 

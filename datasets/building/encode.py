@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, features
 from PIL import __version__ as pillow_version
 
-from datasets.source import Skipped, Split, Work
+from datasets.shards.splits import Split
+from datasets.sources.base import Skipped, Work
 
 
 class Encoded(NamedTuple):

@@ -5,19 +5,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from datasets.images import image_size
-from datasets.index import Index
-from datasets.parallel import IO_THREADS, map_threads
-from datasets.shards import BUILDING_NAME, INDEX_NAME, Shard, load_table, write_table
-from datasets.source import Progress, Split, named_file_split, no_progress
-from datasets.tables import Member, layout
-from datasets.tar_headers import File
-from datasets.tars import scan
-from datasets.window import Window
+from datasets.parallel import IO_THREADS, Progress, map_threads, no_progress
+from datasets.shards.images import image_size
+from datasets.shards.index import Index
+from datasets.shards.pass_through import Window
+from datasets.shards.shard import Shard, load_table, write_table
+from datasets.shards.splits import Split, named_file_split
+from datasets.shards.tables import Member, layout
+from datasets.shards.tar_headers import File
+from datasets.shards.tars import list_tars, scan
 from ganinv.errors import DataError
-from ganinv.seams import Entry, Store
+from ganinv.seams.stores import Entry, Store
 
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 # Nearly every image tells its size within these; others are read whole.
 _PROBE_BYTES = 16 * 2**10
 
@@ -69,29 +68,6 @@ def index_existing(
         return stored  # it may know more of where the shards come from
     index.save(store)
     return index
-
-
-def list_tars(store: Store, where: str) -> list[Entry]:
-    """The tars of a store; `where` is for messages.
-
-    Raises `DataError` for none, compressed ones, and those of an unfinished build.
-    """
-    entries = store.list()
-    names = {entry.name for entry in entries}
-    compressed = [entry.name for entry in entries if entry.name.endswith(_COMPRESSED)]
-    tars = [entry for entry in entries if entry.name.endswith(".tar")]
-    if compressed or not tars:
-        found = f"compressed tars ({', '.join(compressed[:5])})" if compressed else "no tars"
-        raise DataError(
-            f"{where} holds {found}; put plain .tar files there (ranged reads need uncompressed"
-            " ones)"
-        )
-    if BUILDING_NAME in names and INDEX_NAME not in names:
-        raise DataError(
-            f"{where} holds a `data build` that was interrupted or still runs; finish it by the"
-            " same command, which goes on where it stopped"
-        )
-    return tars
 
 
 def _index_one(

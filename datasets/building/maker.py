@@ -2,14 +2,15 @@
 
 import re
 
-from datasets.build_report import BuildReport, Duplicate
-from datasets.building import Building, Record
-from datasets.encode import Encoded
-from datasets.shards import Shard, sha256_hex, write_table
-from datasets.source import SPLITS, BuildOptions, Skipped, Source, Split
-from datasets.tars import TarBuilder, scan_tar
-from datasets.unreadable import Unreadable
-from ganinv.seams import Store
+from datasets.building.encode import Encoded
+from datasets.building.progress import Building, Record
+from datasets.building.report import BuildReport, Duplicate
+from datasets.shards.shard import Shard, sha256_hex, write_table
+from datasets.shards.splits import SPLITS, Split
+from datasets.shards.tars import TarBuilder, scan_tar
+from datasets.sources.base import BuildOptions, Skipped, Source
+from datasets.sources.unreadable import Unreadable
+from ganinv.seams.stores import Store
 
 # A small data set is cut into about this many shards, since it is shards that an epoch permutes.
 _MIN_SHARDS = 32

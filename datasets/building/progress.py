@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from datasets.parallel import IO_THREADS, map_threads
-from datasets.shards import BUILDING_NAME, Shard
-from datasets.source import SPLITS, Skipped, Split
+from datasets.shards.shard import BUILDING_NAME, Shard
+from datasets.shards.splits import SPLITS, Split
+from datasets.sources.base import Skipped
 from ganinv.errors import DataError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 _FOLDER = "building/"
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from datasets.source import Skipped
+from datasets.sources.base import Skipped
 from ganinv.errors import StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 REPORT_NAME = "build.json"
 

@@ -2,8 +2,8 @@
 
 `index.json` lies at the root of the store and is written last. Its shards are rows, about 200
 bytes each. Beside `NAME.tar` lies
-`NAME.index.safetensors`, the key, the places and the CRC-32 of each (`datasets.tables`). The tars
-themselves stay plain WebDataset.
+`NAME.index.safetensors`, the key, the places and the CRC-32 of each (`datasets.shards.tables`). The
+tars themselves stay plain WebDataset.
 """
 
 import json
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from datasets.shards import INDEX_NAME, Shard, sha256_hex
-from datasets.source import SPLITS, Split
+from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
+from datasets.shards.splits import SPLITS, Split
 from ganinv.errors import DataError, StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 _VERSION = 3
 _COLUMNS = ("name", "size_bytes", "sha256", "samples", "table_sha256")
@@ -26,7 +26,7 @@ class Index:
     """The shards of a data set by split, and the size of its images."""
 
     description: Mapping[str, Any]
-    """Of the source, see `datasets.source.Source.describe`."""
+    """Of the source, see `datasets.sources.base.Source.describe`."""
     width: int
     """Of every image, in pixels."""
     height: int

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from ganinv.seams import Range, Store
+from ganinv.seams.stores import Range, Store
 
 # What follows closely is read through, in large pieces; over larger gaps the reader hops.
 _THROUGH_BYTES = 4 * 2**20

@@ -1,7 +1,7 @@
 """Samples that cannot be used: those listed beside the data, and those found while reading.
 
-What takes the place of a bad sample is decided where it is decoded (`datasets.decoding`), from the
-content of the data alone, so that nothing here has to be agreed upon between ranks.
+What takes the place of a bad sample is decided where it is decoded (`datasets.streaming.decoding`),
+from the content of the data alone, so that nothing here has to be agreed upon between ranks.
 """
 
 import json
@@ -9,9 +9,10 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from datasets.index import Index
+from datasets.shards.index import Index
 from ganinv.errors import DataError, StorageMissingError
-from ganinv.seams import BadSample, Store
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
 QUARANTINE_NAME = "quarantine.json"

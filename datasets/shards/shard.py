@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.tables import Member, Table, dump_table
+from datasets.shards.tables import Member, Table, dump_table
 from ganinv.errors import DataError, StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 INDEX_NAME = "index.json"
 # There while a build is under way, so that the tars of an interrupted one are known as such.
@@ -21,7 +21,7 @@ class Shard:
     """Below the root of the store."""
     size_bytes: int
     sha256: str | None
-    """None where only the headers were read, see `datasets.existing.index_existing`."""
+    """None where only the headers were read, see `datasets.building.index_existing`."""
     samples: int
     table_sha256: str
 

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from datasets.tables import IMAGE_EXTENSIONS, Member
-from datasets.tar_headers import File, Read, files
+from datasets.shards.shard import BUILDING_NAME, INDEX_NAME
+from datasets.shards.tables import IMAGE_EXTENSIONS, Member
+from datasets.shards.tar_headers import File, Read, files
 from ganinv.errors import DataError
+from ganinv.seams.stores import Entry, Store
 
 _MAX_SAMPLES = 1_000_000  # of one tar
 _MAX_MEMBER_BYTES = 256 * 2**20
@@ -114,3 +116,29 @@ def _member(key: str, members: dict[str, File], checksum: int | None, name: str)
         json_bytes=attributes.size_bytes if attributes else 0,
         image_crc32=checksum,
     )
+
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+def list_tars(store: Store, where: str) -> list[Entry]:
+    """The tars of a store; `where` is for messages.
+
+    Raises `DataError` for none, compressed ones, and those of an unfinished build.
+    """
+    entries = store.list()
+    names = {entry.name for entry in entries}
+    compressed = [entry.name for entry in entries if entry.name.endswith(_COMPRESSED)]
+    tars = [entry for entry in entries if entry.name.endswith(".tar")]
+    if compressed or not tars:
+        found = f"compressed tars ({', '.join(compressed[:5])})" if compressed else "no tars"
+        raise DataError(
+            f"{where} holds {found}; put plain .tar files there (ranged reads need uncompressed"
+            " ones)"
+        )
+    if BUILDING_NAME in names and INDEX_NAME not in names:
+        raise DataError(
+            f"{where} holds a `data build` that was interrupted or still runs; finish it by the"
+            " same command, which goes on where it stopped"
+        )
+    return tars

@@ -6,18 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from datasets.images import decode_sized
-from datasets.index import Index
-from datasets.parallel import cores, map_threads
-from datasets.quarantine import QUARANTINE_NAME
-from datasets.shards import Shard, load_table
-from datasets.source import Progress, no_progress
-from datasets.tables import layout
-from datasets.tar_headers import File
-from datasets.tars import scan
-from datasets.window import Window
+from datasets.parallel import Progress, cores, map_threads, no_progress
+from datasets.shards.images import decode_sized
+from datasets.shards.index import Index
+from datasets.shards.pass_through import Window
+from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.shard import Shard, load_table
+from datasets.shards.tables import layout
+from datasets.shards.tar_headers import File
+from datasets.shards.tars import scan
 from ganinv.errors import DataError, StorageMissingError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 
 class Problem(NamedTuple):

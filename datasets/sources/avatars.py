@@ -18,7 +18,8 @@ from dicebear import Avatar, Style
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.source import BuildOptions, Inputs, Sample, Source, Work, split_of
+from datasets.shards.splits import split_of
+from datasets.sources.base import BuildOptions, Inputs, Sample, Source, Work
 from ganinv.errors import ConfigError
 
 _DEFAULT_IMAGES = 8192

@@ -4,34 +4,22 @@ A new data set is one file `datasets/NAME.py` with a function
 `source(options: BuildOptions, inputs: Inputs) -> Source`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.geometry import CROP, Geometry, parse_geometry
+from datasets.parallel import Progress
+from datasets.shards.splits import Split
+from datasets.sources.geometry import CROP, Geometry, parse_geometry
 from ganinv.errors import ConfigError
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch
-    from ganinv.seams import Store
+    from ganinv.seams.stores import Store
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
-
-# Folder names that decide a split; a validation set is held out, hence "test".
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "test": "test",
-    "val": "test",
-    "validation": "test",
-}
-
-# Called with images done, images in total (0 if unknown), bytes written or read so far.
-Progress = Callable[[int, int, int], None]
 
 Item = TypeVar("Item")
 
@@ -147,26 +135,6 @@ class Inputs:
     """The store at a directory or URL."""
     watching: Callable[[str], Progress]
     """A bar with a title, for long looks at the input before anything is made."""
-
-
-def no_progress(done: int, total: int, size_bytes: int) -> None:
-    """For those who do not watch."""
-
-
-def split_of(position: int, count: int) -> Split:
-    """The split of sample `position` of `count`: the last eighth (rounded down) is for tests."""
-    return "test" if position >= count - count // 8 else "train"
-
-
-def named_split(parts: Sequence[str]) -> Split | None:
-    """The split that the folders of a path name, the outermost first; None if none does."""
-    return next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), None)
-
-
-def named_file_split(name: str) -> Split | None:
-    """The split that a file's folders name, or else its first word (`train-00000.tar`)."""
-    *folders, file_name = name.split("/")
-    return named_split([*folders, re.split(r"[^A-Za-z]", file_name)[0]])
 
 
 def spread(items: Sequence[Item], wanted: int | None, where: str) -> list[Item]:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets.files import FileSource, ImageFile
-from datasets.photographs import list_photographs
-from datasets.source import BuildOptions, Inputs, Split, input_folder, spread
+from datasets.shards.splits import Split
+from datasets.sources.base import BuildOptions, Inputs, input_folder, spread
+from datasets.sources.files import FileSource, ImageFile
+from datasets.sources.photographs import list_photographs
 from ganinv.errors import ConfigError, DataError
 
 _IMAGES = "img_align_celeba"

@@ -8,17 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
-from datasets.photographs import Photo, work_on
-from datasets.source import (
-    SPLITS,
-    BuildOptions,
-    Source,
-    Split,
-    Work,
-    named_file_split,
-    split_of,
-    spread,
-)
+from datasets.shards.splits import SPLITS, Split, named_file_split, split_of
+from datasets.sources.base import BuildOptions, Source, Work, spread
+from datasets.sources.photographs import Photo, work_on
 
 
 class Row(NamedTuple):

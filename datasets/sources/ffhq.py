@@ -9,9 +9,10 @@ From https://github.com/NVlabs/ffhq-dataset (CC BY-NC-SA 4.0): the files `00000.
 
 from pathlib import Path
 
-from datasets.files import FileSource, ImageFile
-from datasets.photographs import list_photographs
-from datasets.source import BuildOptions, Inputs, Split, input_folder, spread
+from datasets.shards.splits import Split
+from datasets.sources.base import BuildOptions, Inputs, input_folder, spread
+from datasets.sources.files import FileSource, ImageFile
+from datasets.sources.photographs import list_photographs
 from ganinv.errors import ConfigError
 
 _TRAINING = 60_000

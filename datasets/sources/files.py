@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets.photographs import Photo, work_on
-from datasets.source import SPLITS, BuildOptions, Source, Split, Work
+from datasets.shards.splits import SPLITS, Split
+from datasets.sources.base import BuildOptions, Source, Work
+from datasets.sources.photographs import Photo, work_on
 
 
 class ImageFile(NamedTuple):

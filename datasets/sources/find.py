@@ -1,29 +1,39 @@
 """Finding a source by what a person calls it."""
 
-import ast
 import difflib
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import cast
 
-from datasets.folder import folder_source
-from datasets.source import BuildOptions, Inputs, Source
+from datasets.sources.base import BuildOptions, Inputs, Source
+from datasets.sources.folder import folder_source
 from ganinv.errors import ConfigError
+from ganinv.families import Family
+
+# What the sources share; every other module of the package is a source, under its own name.
+_FAMILY = Family(
+    package="datasets.sources",
+    path=[str(Path(__file__).parent)],
+    shared=frozenset(
+        {
+            "attributes",
+            "base",
+            "containers",
+            "files",
+            "find",
+            "folder",
+            "geometry",
+            "object_file",
+            "photographs",
+            "unreadable",
+        }
+    ),
+    called="source",
+)
 
 
 def source_names() -> list[str]:
-    """Names of the built-in sources: the modules here that define a function `source`.
-
-    Found in the text, since importing all of this package would pull in torch.
-    """
-    package = Path(__file__).parent
-    names = []
-    for module in pkgutil.iter_modules([str(package)]):
-        tree = ast.parse((package / f"{module.name}.py").read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.FunctionDef) and node.name == "source" for node in tree.body):
-            names.append(module.name)
-    return sorted(names)
+    """Names of the built-in sources, without importing any of them."""
+    return _FAMILY.names()
 
 
 def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> Source:
@@ -33,8 +43,7 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
     """
     names = source_names()
     if name_or_folder in names:
-        module = importlib.import_module(f"datasets.{name_or_folder}")
-        return cast(Source, module.source(options, inputs))
+        return cast(Source, _FAMILY.find(name_or_folder).source(options, inputs))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder_source(folder, options)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.attributes import match_attributes, read_attributes
-from datasets.files import FileSource, ImageFile
-from datasets.photographs import list_photographs
-from datasets.source import BuildOptions, Split, named_split, split_of, spread
+from datasets.shards.splits import Split, named_split, split_of
+from datasets.sources.attributes import match_attributes, read_attributes
+from datasets.sources.base import BuildOptions, spread
+from datasets.sources.files import FileSource, ImageFile
+from datasets.sources.photographs import list_photographs
 from ganinv.errors import ConfigError
 
 _MAX_KEY_CHARACTERS = 80

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datasets.containers import ContainerSource, Row
-from datasets.source import BuildOptions, Inputs, input_folder
+from datasets.sources.base import BuildOptions, Inputs, input_folder
+from datasets.sources.containers import ContainerSource, Row
 from ganinv.errors import ConfigError, DataError
 
 _DATA = "data.mdb"

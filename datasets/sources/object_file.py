@@ -3,7 +3,7 @@
 import io
 from typing import Any
 
-from ganinv.seams import Range, Store
+from ganinv.seams.stores import Range, Store
 
 
 class ObjectFile(io.RawIOBase):

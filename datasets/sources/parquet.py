@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from datasets.containers import ContainerSource, Row
-from datasets.object_file import ObjectFile
-from datasets.source import BuildOptions, Inputs
+from datasets.sources.base import BuildOptions, Inputs
+from datasets.sources.containers import ContainerSource, Row
+from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 _PARQUET, _ARROW = ".parquet", (".arrow", ".feather")
 Opened: TypeAlias = (

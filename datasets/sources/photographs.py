@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.geometry import CROP, STRETCH, Geometry
-from datasets.images import DECODE_ERRORS, FORMATS
 from datasets.parallel import map_processes, processes_for
-from datasets.source import Sample, Skipped, Split, Work
-from datasets.unreadable import Unreadable
+from datasets.shards.images import DECODE_ERRORS, FORMATS
+from datasets.shards.splits import Split
+from datasets.sources.base import Sample, Skipped, Work
+from datasets.sources.geometry import CROP, STRETCH, Geometry
+from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
 from ganinv.squares import prepare
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from datasets.source import Skipped
+from datasets.sources.base import Skipped
 from ganinv.errors import DataError
 
 _LISTED = 20  # images that an error message names

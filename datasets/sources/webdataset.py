@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from datasets.containers import ContainerSource, Row
-from datasets.existing import list_tars
 from datasets.parallel import IO_THREADS, map_threads
-from datasets.source import BuildOptions, Inputs
-from datasets.tables import Member
-from datasets.tars import scan
-from datasets.window import Window
+from datasets.shards.pass_through import Window
+from datasets.shards.tables import Member
+from datasets.shards.tars import list_tars, scan
+from datasets.sources.base import BuildOptions, Inputs
+from datasets.sources.containers import ContainerSource, Row
 from ganinv.errors import ConfigError
-from ganinv.seams import Entry, Store
+from ganinv.seams.stores import Entry, Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,26 @@ epoch and around its end. That is a function of the plan and of the content alon
 size, every number of loader workers and every resumed run decide alike, without a word.
 """
 
+import json
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from datasets.fetch import Encoded, decode_attributes, decode_sample, read_encoded
-from datasets.quarantine import Quarantine
-from datasets.shards import Shard
-from datasets.slot_window import SlotWindow
-from datasets.tables import Member
+from datasets.shards.images import decode_image
+from datasets.shards.quarantine import Quarantine
+from datasets.shards.shard import Shard
+from datasets.shards.tables import Member
+from datasets.streaming.fetch import Encoded, read_encoded
+from datasets.streaming.slot_window import SlotWindow
 from ganinv.errors import DataError
-from ganinv.seams import BadSample, Store
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
 
 
 class Draw(NamedTuple):
@@ -93,3 +100,39 @@ class Decoder:
     def _decode(self, sample: Encoded) -> Decoded:
         image_HWC = decode_sample(sample, self.resolution)
         return Decoded(image_HWC, sample.member.key, decode_attributes(sample))
+
+
+def decode_sample(sample: Encoded, resolution: int) -> NDArray[np.uint8]:
+    """RGB uint8, H × W × 3. Raises `DataError` naming shard and key of a damaged image."""
+    expected = sample.member.image_crc32
+    if expected is not None and zlib.crc32(sample.image) != expected:
+        raise DataError(
+            f"{sample.what} has other bytes than were indexed (its CRC-32 differs); restore the"
+            " shard, or run `data build` or `data index` anew"
+        )
+    return decode_image(sample.image, resolution, sample.what)
+
+
+def decode_attributes(sample: Encoded) -> dict[str, Any]:
+    """{} where there are none. Raises `DataError` for what is no JSON object."""
+    if not sample.attributes:
+        return {}
+    try:
+        found = json.loads(sample.attributes)
+    except ValueError as problem:
+        raise DataError(
+            f"the attributes of {sample.what} are no JSON ({problem}); build the shard again"
+        ) from problem
+    if not isinstance(found, dict):
+        raise DataError(f"the attributes of {sample.what} are no JSON object; build it again")
+    return found
+
+
+def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """B images of H × W × 3 as one contiguous tensor B × 3 × H × W."""
+    height, width, channels = images[0].shape
+    stacked_BCHW = np.empty((len(images), channels, height, width), np.uint8)
+    for target_CHW, image_HWC in zip(stacked_BCHW, images, strict=True):
+        # By NumPy: PyTorch would start threads of its own for it in every thread that decodes.
+        target_CHW[:] = image_HWC.transpose(2, 0, 1)
+    return torch.from_numpy(stacked_BCHW)

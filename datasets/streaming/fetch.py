@@ -3,21 +3,15 @@
 Shapes: P pieces, R ranges that they are read by.
 """
 
-import json
-import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from datasets.images import decode_image
-from datasets.shards import Shard
-from datasets.tables import TAR_BYTES, Member
-from ganinv.errors import DataError
-from ganinv.seams import Range, Store
+from datasets.shards.shard import Shard
+from datasets.shards.tables import TAR_BYTES, Member
+from ganinv.seams.stores import Range, Store
 
 # The headers and the attributes of small images cost less than a request. Larger gaps are not paid
 # for, unless the caller knows that there are few.
@@ -114,39 +108,3 @@ def read_encoded(
         )
         for i, (shard, member) in enumerate(wanted)
     ]
-
-
-def decode_sample(sample: Encoded, resolution: int) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3. Raises `DataError` naming shard and key of a damaged image."""
-    expected = sample.member.image_crc32
-    if expected is not None and zlib.crc32(sample.image) != expected:
-        raise DataError(
-            f"{sample.what} has other bytes than were indexed (its CRC-32 differs); restore the"
-            " shard, or run `data build` or `data index` anew"
-        )
-    return decode_image(sample.image, resolution, sample.what)
-
-
-def decode_attributes(sample: Encoded) -> dict[str, Any]:
-    """{} where there are none. Raises `DataError` for what is no JSON object."""
-    if not sample.attributes:
-        return {}
-    try:
-        found = json.loads(sample.attributes)
-    except ValueError as problem:
-        raise DataError(
-            f"the attributes of {sample.what} are no JSON ({problem}); build the shard again"
-        ) from problem
-    if not isinstance(found, dict):
-        raise DataError(f"the attributes of {sample.what} are no JSON object; build it again")
-    return found
-
-
-def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """B images of H × W × 3 as one contiguous tensor B × 3 × H × W."""
-    height, width, channels = images[0].shape
-    stacked_BCHW = np.empty((len(images), channels, height, width), np.uint8)
-    for target_CHW, image_HWC in zip(stacked_BCHW, images, strict=True):
-        # By NumPy: PyTorch would start threads of its own for it in every thread that decodes.
-        target_CHW[:] = image_HWC.transpose(2, 0, 1)
-    return torch.from_numpy(stacked_BCHW)

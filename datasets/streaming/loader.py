@@ -11,16 +11,15 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from datasets.config import LoaderConfig
-from datasets.decoding import Decoder, Draw
-from datasets.fetch import stack_images
-from datasets.mix import DataSet, share_slots
-from datasets.plan import Plan
-from datasets.quarantine import Quarantine, Record
-from datasets.source import Split
-from datasets.windows import Strand, WindowReader, window_samples
+from datasets.shards.quarantine import Quarantine, Record
+from datasets.shards.splits import Split
+from datasets.streaming.config import LoaderConfig
+from datasets.streaming.decoding import Decoder, Draw, stack_images
+from datasets.streaming.mix import DataSet, share_slots
+from datasets.streaming.plan import Plan
+from datasets.streaming.strand import Strand, WindowReader, window_samples
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams import Batch, Position
+from ganinv.seams.batches import Batch, Position
 
 _MAX_BATCHES_AHEAD = 16
 _DEFAULTS = LoaderConfig()

@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.index import Index
+from datasets.shards.index import Index
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams import BadSample, Store
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datasets.decoding import Decoder
-from datasets.fetch import decode_attributes, decode_sample, read_encoded, stack_images
-from datasets.index import Index
-from datasets.quarantine import Quarantine
-from datasets.shards import Shard, load_table
-from datasets.source import Split
-from datasets.tables import Member
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Quarantine
+from datasets.shards.shard import Shard, load_table
+from datasets.shards.splits import Split
+from datasets.shards.tables import Member
+from datasets.streaming.decoding import Decoder, decode_attributes, decode_sample, stack_images
+from datasets.streaming.fetch import read_encoded
 from ganinv.errors import DataError
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 
 def read_samples(

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.fetch import NO_PIECES, Encoded, Pieces, fetch
-from datasets.quarantine import Quarantine
-from datasets.shards import Shard
-from datasets.tables import Member, Table
-from ganinv.seams import Store
+from datasets.shards.quarantine import Quarantine
+from datasets.shards.shard import Shard
+from datasets.shards.tables import Member, Table
+from datasets.streaming.fetch import NO_PIECES, Encoded, Pieces, fetch
+from ganinv.seams.stores import Store
 
 
 class Part(NamedTuple):

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from datasets.decoding import Draw
-from datasets.fetch import MAX_GAP_BYTES
-from datasets.index import Index
-from datasets.plan import Plan
-from datasets.quarantine import Quarantine
-from datasets.shards import Shard, load_table
-from datasets.slot_window import Part, SlotWindow, read_steps
-from datasets.source import Split
-from datasets.tables import Table
-from ganinv.seams import Store
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Quarantine
+from datasets.shards.shard import Shard, load_table
+from datasets.shards.splits import Split
+from datasets.shards.tables import Table
+from datasets.streaming.decoding import Draw
+from datasets.streaming.fetch import MAX_GAP_BYTES
+from datasets.streaming.plan import Plan
+from datasets.streaming.slot_window import Part, SlotWindow, read_steps
+from ganinv.seams.stores import Store
 
 _MAX_WINDOW_BYTES = 2**20
 _MAX_WINDOWS_BYTES = 2**28

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import DataError
-from ganinv.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
-from ganinv.held_out import HeldOut, RealFeatures
+from ganinv.evaluation.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.evaluation.held_out import HeldOut, RealFeatures
 from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.psnr import psnr_db as psnr_db  # a part of this module's interface
 from ganinv.model import InvertibleGan, to_bytes, to_signed
-from ganinv.seams import SumReduce, no_reduction
+from ganinv.seams.engine import SumReduce, no_reduction
 
 log = logging.getLogger(__name__)
 BATCH = 32  # images that are read and held at once

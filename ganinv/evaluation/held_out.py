@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganinv.metrics.features import FeatureRows, Features
-from ganinv.seams import SumReduce
+from ganinv.seams.engine import SumReduce
 
 
 class References(Protocol):

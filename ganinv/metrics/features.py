@@ -20,7 +20,7 @@ from ganinv.errors import ConfigError
 from ganinv.metrics.base import INCEPTION
 from ganinv.model import InvertibleGan, to_signed
 from ganinv.networks.base import COARSEST
-from ganinv.seams import SumReduce
+from ganinv.seams.engine import SumReduce
 
 INCEPTION_PIXELS = 299  # a side
 INCEPTION_FEATURES = 2048

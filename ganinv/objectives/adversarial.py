@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganinv.errors import ConfigError
+from ganinv.networks.base import Judgement
+from ganinv.objectives.base import Nets, Part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,3 +59,24 @@ def gradient_penalty(adversarial_B: Tensor, real_BCHW: Tensor) -> Tensor:
     """
     (gradient_BCHW,) = torch.autograd.grad(adversarial_B.sum(), real_BCHW, create_graph=True)
     return gradient_BCHW.square().flatten(1).sum(1)
+
+
+def judge_real(nets: Nets, part: Part, config: AdversarialConfig) -> tuple[Judgement, Tensor]:
+    """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3).
+
+    R1 as it enters the loss: of lazy R1 it is 0 on most steps, and its mean is unchanged.
+    """
+    share = config.r1_share(part.step)
+    if not share:
+        return nets.d(part.real_NCHW), part.real_NCHW.new_zeros(())
+    real_NCHW = part.real_NCHW.detach().requires_grad_()
+    real = nets.d(real_NCHW)
+    return real, share * part.mean(gradient_penalty(real.adversarial_B, real_NCHW))
+
+
+def discriminator_loss(
+    part: Part, real: Judgement, fake: Judgement, r1: Tensor, lambda_r1: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """f_d(a_r, a_g) + λ_r1 R1, and what it is made of."""
+    adversarial = part.mean(real_loss(real.adversarial_B) + fake_loss(fake.adversarial_B))
+    return adversarial + lambda_r1 * r1, {"loss/r1": r1, "d/real": part.mean(real.adversarial_B)}

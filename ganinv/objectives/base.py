@@ -98,7 +98,7 @@ class Objective(Protocol):
 
     @property
     def statistic_names(self) -> tuple[str, ...]:
-        """What its rounds report, all declared in `ganinv.statistics`."""
+        """What its rounds report, all declared in `ganinv.training.statistics`."""
         ...
 
     @property
@@ -122,18 +122,3 @@ class Objective(Protocol):
 def cut(image: Tensor) -> Tensor:
     """A leaf with the same values, at which gradients with respect to images are taken."""
     return image.detach().requires_grad_()
-
-
-def square_moments(codes_NL: Tensor, chosen_N: Tensor | None = None) -> Tensor:
-    """Σ z′² over the (chosen) samples and their number, float64, L + 1 elements."""
-    square_NL = codes_NL.detach().double().square()
-    if chosen_N is None:
-        count = torch.full((1,), float(len(square_NL)), dtype=torch.float64)
-        return torch.cat([square_NL.sum(0), count.to(square_NL.device)])
-    weight_N1 = chosen_N.double()[:, None]
-    return torch.cat([(square_NL * weight_N1).sum(0), weight_N1.sum(0)])
-
-
-def mean_square(moments: Tensor) -> Tensor:
-    """mean(z′²) of moments that were summed over the global batch, L elements."""
-    return moments[:-1] / moments[-1]

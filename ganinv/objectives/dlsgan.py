@@ -24,11 +24,10 @@ import torch
 from torch import Tensor
 
 from ganinv.latent_scale import TraceConfig, latent_scale, new_trace, trace_variance, update_trace
-from ganinv.networks.base import Judgement
 from ganinv.objectives.adversarial import (
     AdversarialConfig,
-    fake_loss,
-    gradient_penalty,
+    discriminator_loss,
+    judge_real,
     real_loss,
 )
 from ganinv.objectives.base import (
@@ -40,9 +39,8 @@ from ganinv.objectives.base import (
     RoundOutput,
     State,
     cut,
-    mean_square,
-    square_moments,
 )
+from ganinv.objectives.latent import encoder_loss, mean_square, square_moments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,29 +159,3 @@ class Objective:
             },
             moments={"fake": square_moments(fake.latent_BL)},
         )
-
-
-def encoder_loss(part: Part, z_NL: Tensor, predicted_NL: Tensor, scale_L: Tensor) -> Tensor:
-    """L_enc = avg((z − z′)² ∘ s²)  (DLSGAN Alg. 1 l. 4, PVDGAN Alg. 1 l. 6)."""
-    return part.mean(((z_NL - predicted_NL).square() * scale_L.square()).mean(1))
-
-
-def judge_real(nets: Nets, part: Part, config: AdversarialConfig) -> tuple[Judgement, Tensor]:
-    """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3).
-
-    R1 as it enters the loss: of lazy R1 it is 0 on most steps, and its mean is unchanged.
-    """
-    share = config.r1_share(part.step)
-    if not share:
-        return nets.d(part.real_NCHW), part.real_NCHW.new_zeros(())
-    real_NCHW = part.real_NCHW.detach().requires_grad_()
-    real = nets.d(real_NCHW)
-    return real, share * part.mean(gradient_penalty(real.adversarial_B, real_NCHW))
-
-
-def discriminator_loss(
-    part: Part, real: Judgement, fake: Judgement, r1: Tensor, lambda_r1: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """f_d(a_r, a_g) + λ_r1 R1, and what it is made of."""
-    adversarial = part.mean(real_loss(real.adversarial_B) + fake_loss(fake.adversarial_B))
-    return adversarial + lambda_r1 * r1, {"loss/r1": r1, "d/real": part.mean(real.adversarial_B)}

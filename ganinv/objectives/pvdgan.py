@@ -28,7 +28,12 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, latent_scale, new_trace, trace_variance, update_trace
-from ganinv.objectives.adversarial import AdversarialConfig, real_loss
+from ganinv.objectives.adversarial import (
+    AdversarialConfig,
+    discriminator_loss,
+    judge_real,
+    real_loss,
+)
 from ganinv.objectives.base import (
     GeneratorLoss,
     Moments,
@@ -38,10 +43,8 @@ from ganinv.objectives.base import (
     RoundOutput,
     State,
     cut,
-    mean_square,
-    square_moments,
 )
-from ganinv.objectives.dlsgan import discriminator_loss, encoder_loss, judge_real
+from ganinv.objectives.latent import encoder_loss, mean_square, square_moments
 
 HALF = 0.5  # share of the global batch that holds VAE samples
 

@@ -1,6 +1,6 @@
 """Reading runs and exports where they lie, with fsspec; s3fs only where something lies in S3.
 
-For notebooks: training and the commands have stores of their own (`cluster/storage.py`), which
+For notebooks: training and the commands have stores of their own (`cluster/storage/`), which
 write and know more of S3's ways. Waits are bounded: a silent endpoint costs less than a minute.
 """
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganinv.errors import ConfigError, StorageError, StorageMissingError
-from ganinv.filesystems import open_filesystem
-from ganinv.seams import Entries, Entry
-from ganinv.storage_names import check_endpoint, check_name, parse_url
+from ganinv.places.filesystems import open_filesystem
+from ganinv.places.names import check_endpoint, check_name, parse_url
+from ganinv.seams.stores import Entries, Entry
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20  # silence, not duration

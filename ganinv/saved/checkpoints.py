@@ -1,8 +1,8 @@
 """Reading a run's checkpoints: the newest one whose objects are all there and intact.
 
-Writing them is the cluster's business (`cluster/checkpoint.py`); what lies in them is said by
-`manifest.py`. Tensors are named LETTER/weights/…, LETTER/average/… and LETTER/optimizer/… for the
-networks g and d, state/… for the objective's traces, and means.
+Writing them is the cluster's business (`cluster/checkpoints/contents.py`); what lies in them is
+said by `manifest.py`. Tensors are named LETTER/weights/…, LETTER/average/… and LETTER/optimizer/…
+for the networks g and d, state/… for the objective's traces, and means.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ import safetensors.torch
 from torch import Tensor
 
 from ganinv.errors import StorageError
-from ganinv.manifest import Manifest, StoredObject, folder, manifests_newest_first
-from ganinv.seams import Reader
+from ganinv.saved.manifest import Manifest, StoredObject, folder, manifests_newest_first
+from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
 Wanted = Callable[[str], bool]  # whether a tensor of this name is to be kept in memory

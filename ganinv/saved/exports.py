@@ -14,13 +14,13 @@ from typing import Any
 import safetensors
 import safetensors.torch
 
-from ganinv.checkpoints import below
 from ganinv.errors import ConfigError, StorageError
-from ganinv.manifest import Manifest
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
-from ganinv.rebuilding import build_trained
-from ganinv.seams import Reader
+from ganinv.saved.checkpoints import below
+from ganinv.saved.manifest import Manifest
+from ganinv.saved.networks import build_trained
+from ganinv.seams.stores import Reader
 
 FORMAT = 1
 SUFFIX = ".safetensors"

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from ganinv import objectives
-from ganinv.checkpoints import below, choose, choose_named
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.exports import MODEL_NAME, SUFFIX, read_export
-from ganinv.manifest import FOLDER, Manifest
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
-from ganinv.places import open_place
+from ganinv.places.reading import open_place
 from ganinv.plain import member_from_plain
-from ganinv.rebuilding import build_trained
-from ganinv.seams import Reader
+from ganinv.saved.checkpoints import below, choose, choose_named
+from ganinv.saved.exports import MODEL_NAME, SUFFIX, read_export
+from ganinv.saved.manifest import FOLDER, Manifest
+from ganinv.saved.networks import build_trained
+from ganinv.seams.stores import Reader
 
 
 @dataclass(frozen=True, kw_only=True)

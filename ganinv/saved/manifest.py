@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.seams import Position, Reader
+from ganinv.seams.batches import Position
+from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
 FORMAT = 1

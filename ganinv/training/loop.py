@@ -8,10 +8,11 @@ from typing import Literal, Protocol
 
 import torch
 
-from ganinv.divergence import Guard
 from ganinv.latent_scale import active_elements, effective_elements, latent_entropy_nats
-from ganinv.seams import Batch, BatchSource, SumReduce
-from ganinv.training import Session, Split, TrainConfig, train_batch
+from ganinv.seams.batches import Batch, BatchSource
+from ganinv.seams.engine import SumReduce
+from ganinv.training.divergence import Guard
+from ganinv.training.session import Session, Split, TrainConfig, train_batch
 
 Row = dict[str, float]
 TimeState = Literal["compute", "data", "communicate", "checkpoint", "restart", "evaluate"]

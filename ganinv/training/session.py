@@ -10,14 +10,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ganinv.averages import Averages, WeightAverage
 from ganinv.draws import coin_flips, standard_normal
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, to_signed
 from ganinv.objectives.base import Objective, Part
-from ganinv.seams import Batch, Engine, Position, SumReduce
-from ganinv.statistics import Means
-from ganinv.step import Engines, train_step
+from ganinv.seams.batches import Batch, Position
+from ganinv.seams.engine import Engine, SumReduce
+from ganinv.training.averages import Averages, WeightAverage
+from ganinv.training.statistics import Means
+from ganinv.training.step import Engines, train_step
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

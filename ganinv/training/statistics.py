@@ -2,8 +2,8 @@
 
 A statistic is declared here once: its name in `metrics.jsonl`, its unit and what it says. Exporter
 and pages read this table, so a new statistic is one row; figures of evaluations, whose names follow
-from metrics and features, are declared by the metrics (`ganinv.figures`). Means are kept as sum and
-count in float64; a mean of means is never formed.
+from metrics and features, are declared by the metrics (`ganinv.evaluation.figures`). Means are
+kept as sum and count in float64; a mean of means is never formed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from ganinv.figures import Statistic, explain
-from ganinv.seams import SumReduce
+from ganinv.evaluation.figures import Statistic, explain
+from ganinv.seams.engine import SumReduce
 
 TRAINING = (
     Statistic("loss/d", "", "Loss of the discriminator, all terms"),

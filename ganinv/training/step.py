@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganinv.networks.base import Judgement
 from ganinv.objectives.base import Moments, Nets, Objective, Part, Round, RoundOutput, State
-from ganinv.seams import Engine, SumReduce
+from ganinv.seams.engine import Engine, SumReduce
 
 Statistics = dict[str, Tensor]
 

@@ -3,11 +3,11 @@
 import json
 
 from cluster.config import ServerConfig
-from cluster.jobs import STOP_WAIT_S, JobServer
-from launch.arguments import parse
-from launch.config import read_sections
+from cluster.jobs.server import STOP_WAIT_S, JobServer
+from launch.commands.submit import follow
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
 from launch.progress import console
-from launch.submit import follow
 
 EXAMPLES = """\
 examples:

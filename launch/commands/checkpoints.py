@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from cluster.checkpoints.retention import delete_checkpoints, delete_leftovers, expired, look
 from cluster.config import CheckpointConfig
-from cluster.lease import lease
-from cluster.retention import delete_checkpoints, delete_leftovers, expired, look
-from cluster.storage import open_store, sweep
-from cluster.storage_patience import Patience
-from ganinv.checkpoints import read_object
+from cluster.run_folder.lease import lease
+from cluster.storage.opening import open_store, sweep
+from cluster.storage.patience import Patience
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.manifest import Manifest, committed_names, read_manifest
-from ganinv.seams import Store
-from launch.arguments import parse
-from launch.config import read_sections
+from ganinv.saved.checkpoints import read_object
+from ganinv.saved.manifest import Manifest, committed_names, read_manifest
+from ganinv.seams.stores import Store
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
 from launch.progress import console, counting
-from launch.schema import StorageConfig
 
 EXAMPLES = """\
 examples:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from rich.progress import track
 
-from cluster.metrics_log import read_rows
-from cluster.storage import open_store
+from cluster.run_folder.metrics_log import read_rows
+from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.page_compare import compare_page, comparisons, curves_figure
-from launch.page_curves import Rows
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.pages.compare import compare_page, comparisons, curves_figure
+from launch.pages.curves import Rows
 from launch.progress import console
 
 EXAMPLES = """\

@@ -9,20 +9,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cluster.storage import open_store
-from datasets.build import build
-from datasets.build_report import BuildReport
-from datasets.existing import index_existing
-from datasets.finding import find_source
-from datasets.index import Index
-from datasets.quarantine import QUARANTINE_NAME
-from datasets.source import SPLITS, Inputs
-from datasets.verify import Problem, verify, write_quarantine
+from cluster.storage.opening import open_store
+from datasets.building.build import build
+from datasets.building.index_existing import index_existing
+from datasets.building.report import BuildReport
+from datasets.shards.index import Index
+from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.splits import SPLITS
+from datasets.shards.verify import Problem, verify, write_quarantine
+from datasets.sources.base import Inputs
+from datasets.sources.find import find_source
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams import Store
-from launch.arguments import Arguments, parse
-from launch.config import read_sections
-from launch.data_options import (
+from ganinv.seams.stores import Store
+from launch.options.arguments import Arguments, parse
+from launch.options.data import (
     DESCRIPTIONS,
     EXAMPLES,
     SECTIONS,
@@ -32,8 +32,9 @@ from launch.data_options import (
     ListWords,
     VerifyWords,
 )
-from launch.preflight import check_packages
+from launch.options.loading import read_sections
 from launch.progress import console, counting
+from launch.wiring.preflight import check_packages
 
 NAMED_AT_MOST = 20  # files or problems named one by one
 OpenStore = Callable[[str], Store]

@@ -4,14 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-from cluster import seaweed
+from cluster.seaweed import store as seaweed
 from ganinv.errors import ConfigError
-from launch.arguments import parse
-from launch.config import load_config, load_recipe
+from launch.commands.report import ReportConfig, write_report
+from launch.commands.train import train
+from launch.options.arguments import parse
+from launch.options.loading import load_config, load_recipe
+from launch.options.schema import StorageConfig
 from launch.progress import console
-from launch.report import ReportConfig, write_report
-from launch.schema import StorageConfig
-from launch.train import train
 
 DIRECTORY = Path(".demo")
 BUCKET = "ganinv"

@@ -9,17 +9,17 @@ from functools import partial
 
 from rich.console import Console
 
-from cluster import machine
 from cluster.config import ClusterConfig, ServerConfig
-from cluster.jobs import JobServer
-from cluster.storage import open_store
-from datasets.index import Index, check_sizes
+from cluster.jobs.server import JobServer
+from cluster.machines import machine
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.preflight import check_packages
+from launch.commands.submit import SubmitConfig, environment, follow
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
 from launch.progress import console
-from launch.submit import SubmitConfig, environment, follow
+from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:
@@ -122,8 +122,8 @@ def _cluster(
     storage: PlaceConfig, data: DataPlaceConfig
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     # Late: these cost seconds, which a look at this machine need not pay.
-    from cluster import survey
-    from cluster.group import start_ray
+    from cluster.machines import survey
+    from cluster.workers.group import start_ray
 
     start_ray(ClusterConfig(use_gpu=True))  # joins; whatever devices there are may be used
     yield from survey.checks(storage.run, storage.endpoint_url)

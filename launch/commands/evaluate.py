@@ -7,16 +7,21 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.config import ClusterConfig
-from cluster.evaluation_log import write_record
-from cluster.metrics_log import finite_or_null
-from cluster.storage import open_store
+from cluster.run_folder.evaluation_log import write_record
+from cluster.run_folder.metrics_log import finite_or_null
+from cluster.storage.opening import open_store
 from ganinv.errors import StorageError
-from ganinv.statistics import describe
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.evaluate_run import Evaluated, EvaluateOptions, evaluate_here, evaluate_over_workers
+from ganinv.training.statistics import describe
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
 from launch.progress import console
-from launch.schema import StorageConfig
+from launch.wiring.evaluate_run import (
+    Evaluated,
+    EvaluateOptions,
+    evaluate_here,
+    evaluate_over_workers,
+)
 
 EXAMPLES = """\
 Features: 'own' are the discriminator's, and compare nothing beyond one checkpoint; 'pixels' are the

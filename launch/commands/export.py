@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from cluster.storage import open_store
+from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageMissingError
-from ganinv.exports import DESCRIPTION_NAME, MODEL_NAME, SUFFIX, Description, export_files
-from ganinv.graphs import graph_files
-from ganinv.loading import load_run
-from ganinv.seams import Range, Store
-from launch.arguments import parse
-from launch.config import read_sections
+from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, SUFFIX, Description, export_files
+from ganinv.saved.loading import load_run
+from ganinv.saved.torchscript import graph_files
+from ganinv.seams.stores import Range, Store
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
 from launch.progress import console
-from launch.schema import StorageConfig
 
 EXAMPLES = f"""\
 keys:

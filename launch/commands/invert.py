@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cluster.storage import open_store
-from datasets.photographs import EXTENSIONS, Photographs, list_photographs
+from cluster.storage.opening import open_store
+from datasets.sources.photographs import EXTENSIONS, Photographs, list_photographs
 from ganinv import load
 from ganinv.errors import ConfigError
-from ganinv.loading import load_run
 from ganinv.model import InvertibleGan, best_device
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.inversion import CODES_STEM, PSNR_NAME, RECONSTRUCTIONS, invert
+from ganinv.saved.loading import load_run
+from launch.evaluation.inversion import CODES_STEM, PSNR_NAME, RECONSTRUCTIONS, invert
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
 from launch.progress import console
 
 NAMED_AT_MOST = 20  # unreadable files named one by one

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.monitor import (
+from cluster.monitoring.servers import (
     Server,
     find_prometheus,
     grafana_command,
@@ -21,10 +21,10 @@ from cluster.monitor import (
     start_grafana,
     start_prometheus,
 )
-from cluster.targets import sweep, targets_folder
+from cluster.monitoring.targets import sweep, targets_folder
 from ganinv.errors import ConfigError
-from launch.arguments import parse
-from launch.config import read_sections
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
 from launch.progress import console
 
 POLL_S = 1.0

@@ -4,26 +4,23 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import track
 
-from cluster.evaluation_log import read_records
-from cluster.metrics_log import read_rows
-from cluster.storage import open_store
-from datasets.index import Index
-from ganinv.errors import ConfigError, DataError
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.evaluating import held_out_images
-from launch.page import Page, render
-from launch.page_facts import config_yaml, evaluated_on, facts, headlines
-from launch.page_pictures import Section
-from launch.page_records import with_records
-from launch.pictures import HeldOut, Pictures
+from cluster.run_folder.evaluation_log import read_records
+from cluster.run_folder.metrics_log import read_rows
+from cluster.storage.opening import open_store
+from ganinv.errors import ConfigError
+from launch.evaluation.trained import Trained, load_trained
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
+from launch.pages.facts import config_yaml, evaluated_on, facts, headlines
+from launch.pages.page import Page, render
+from launch.pages.pictures import HeldOut, Pictures, held_out_of
+from launch.pages.records import with_records
+from launch.pages.sections import Section
 from launch.progress import console
-from launch.schema import StorageConfig
-from launch.trained import Trained, load_trained
 
 EXAMPLES = """\
 keys:
@@ -109,28 +106,3 @@ def _pictures(
     ).makers()
     watched = track(makers, "pictures", console=screen, disable=not screen.is_terminal)
     return tuple(make() for make in watched)
-
-
-def held_out_of(
-    trained: Trained, storage: StorageConfig, count: int
-) -> tuple[Index | None, HeldOut]:
-    """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
-    url, size = trained.config.data.url, trained.manifest.image_resolution
-    none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
-    data = open_store(url, endpoint_url=storage.endpoint_url)
-    try:
-        index = Index.load(data)
-    except DataError as error:
-        return None, HeldOut(images_BCHW=none, missing=f"No held-out images: {error}.")
-    if index.fingerprint != trained.manifest.data_fingerprint:
-        reason = (
-            f"No held-out images: {url} is not the data set that this run was trained on (its "
-            "fingerprint differs), so nothing in it is known to be held out."
-        )
-        return None, HeldOut(images_BCHW=none, missing=reason)
-    available = min(count, index.samples("test"))
-    if not available:
-        reason = f"No held-out images: {url} has no split 'test'."
-        return index, HeldOut(images_BCHW=none, missing=reason)
-    held_out = held_out_images(data, index, available, trained.config.data)
-    return index, HeldOut(images_BCHW=held_out.read(range(available))[1])

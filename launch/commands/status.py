@@ -7,18 +7,18 @@ from typing import Any
 from rich.table import Table
 
 from cluster.config import ServerConfig
-from cluster.group_log import read_groups
-from cluster.history import as_json, summarise
-from cluster.jobs import JobServer
-from cluster.metrics_log import finite_or_null, read_rows
-from cluster.quarantine import quarantined
-from cluster.storage import open_store
-from ganinv.manifest import manifests_newest_first
-from launch.arguments import parse
-from launch.config import read_sections
+from cluster.jobs.server import JobServer
+from cluster.run_folder.damaged_samples import quarantined
+from cluster.run_folder.group_history import as_json, summarise
+from cluster.run_folder.group_log import read_groups
+from cluster.run_folder.metrics_log import finite_or_null, read_rows
+from cluster.storage.opening import open_store
+from ganinv.saved.manifest import manifests_newest_first
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
+from launch.pages.standing import clock
 from launch.progress import console
-from launch.schema import StorageConfig
-from launch.standing import clock
 
 EXAMPLES = """\
 examples:

@@ -5,7 +5,7 @@ import json
 import shlex
 from pathlib import Path
 
-from cluster import seaweed
+from cluster.seaweed import store as seaweed
 from ganinv.errors import StorageError
 
 _EXAMPLES = """\

@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.config import ServerConfig
-from cluster.jobs import JobServer
-from cluster.shipping import CHECKOUT, shipped
+from cluster.jobs.server import JobServer
+from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
-from ganinv.storage_names import check_endpoint, parse_url
-from launch.arguments import parse
-from launch.config import load_config, load_recipe, read_sections, recipe_names
+from ganinv.places.names import check_endpoint, parse_url
+from launch.options.arguments import parse
+from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
+from launch.options.schema import LOCATIONS, RunConfig
 from launch.progress import console
-from launch.schema import LOCATIONS, RunConfig
 
 EXAMPLES = """\
 recipes: {recipes}

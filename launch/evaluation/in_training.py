@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from cluster.collectives import all_reduce_sum, rank, world_size
-from cluster.evaluation_log import write_record
-from datasets.config import LoaderConfig
-from datasets.index import Index
-from datasets.quarantine import Quarantine, Record, listed_samples
+from cluster.run_folder.evaluation_log import write_record
 from datasets.reference import ReferenceFeatures
-from datasets.samples import read_good_images
-from ganinv.evaluation import Evaluator, Share
-from ganinv.held_out import HeldOut
-from ganinv.loop import Row
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Quarantine, Record, listed_samples
+from datasets.streaming.config import LoaderConfig
+from datasets.streaming.samples import read_good_images
+from ganinv.evaluation.evaluator import Evaluator, Share
+from ganinv.evaluation.held_out import HeldOut
 from ganinv.metrics.features import Features
-from ganinv.seams import Store
-from ganinv.training import Session
-from launch.features import FeatureNetworks
-from launch.schema import RunConfig
+from ganinv.seams.stores import Store
+from ganinv.training.loop import Row
+from ganinv.training.session import Session
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.options.schema import RunConfig
 
 
 def held_out_images(

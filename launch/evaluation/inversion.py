@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from datasets.photographs import Photographs
+from datasets.sources.photographs import Photographs
 from ganinv.errors import StorageError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan, to_signed

@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from ganinv.errors import StorageError, StorageMissingError
-from ganinv.loading import TrainedRun, load_run
-from ganinv.seams import Store
-from launch.config import load_config
-from launch.schema import RunConfig
+from ganinv.saved.loading import TrainedRun, load_run
+from ganinv.seams.stores import Store
+from launch.options.loading import load_config
+from launch.options.schema import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

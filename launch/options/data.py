@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from datasets.finding import source_names
-from datasets.source import BuildOptions
+from datasets.sources.base import BuildOptions
+from datasets.sources.find import source_names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

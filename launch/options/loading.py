@@ -14,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganinv import objectives
 from ganinv.errors import ConfigError
-from ganinv.training import split_batch
-from launch.options import (
+from ganinv.training.session import split_batch
+from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
+from launch.options.words import (
     assign,
     build_sections,
     leaves,
@@ -25,9 +26,8 @@ from launch.options import (
     reason,
     thaw,
 )
-from launch.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def recipe_names() -> list[str]:

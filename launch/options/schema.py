@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
-from datasets.config import LoaderConfig
+from datasets.streaming.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
-from ganinv.training import TrainConfig
+from ganinv.training.session import TrainConfig
 
 # Sections whose dataclass depends on a name, and where that name is looked up.
 CHOICES = {"objective": objectives, "network": networks}

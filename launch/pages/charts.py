@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from launch.page_curves import (
+from launch.pages.curves import (
     FEW_POINTS,
     CurveGroup,
     Floats,
@@ -21,8 +21,8 @@ from launch.page_curves import (
     number,
     smoothed,
 )
-from launch.page_style import SERIES
-from launch.page_svg import COLOURS, frame, new_axes, to_svg
+from launch.pages.style import SERIES
+from launch.pages.svg import COLOURS, frame, new_axes, to_svg
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ganinv.errors import ConfigError
-from launch.page import fill
-from launch.page_charts import scale_of
-from launch.page_curves import (
+from launch.pages.charts import scale_of
+from launch.pages.curves import (
     FEW_POINTS,
     CurveGroup,
     Floats,
@@ -23,9 +22,10 @@ from launch.page_curves import (
     number,
     smoothed,
 )
-from launch.page_evaluations import evaluation_groups
-from launch.page_style import SERIES
-from launch.page_svg import COLOURS, frame, new_axes, to_svg_file
+from launch.pages.evaluations import evaluation_groups
+from launch.pages.page import fill
+from launch.pages.style import SERIES
+from launch.pages.svg import COLOURS, frame, new_axes, to_svg_file
 
 SIZE_PX = (540.0, 235.0)
 LEGEND_PX = 180.0  # to the right of the axes

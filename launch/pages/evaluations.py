@@ -5,9 +5,9 @@ else a run has evaluated, under its own name. Names are `eval/FIGURE`, `eval/FIG
 distances of sets, and end in `_test` or `_generated` for reconstructions of those images.
 """
 
-from ganinv.figures import explain
+from ganinv.evaluation.figures import explain
 from ganinv.metrics.base import INCEPTION, Figure, set_metrics
-from launch.page_curves import CurveGroup, Rows, drawable, drawn_keys
+from launch.pages.curves import CurveGroup, Rows, drawable, drawn_keys
 
 PREFIX = "eval/"
 PARTS = {"_test": "held out", "_generated": "generated"}

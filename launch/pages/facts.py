@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 import yaml
 from torch import nn
 
-from datasets.index import Index
+from datasets.shards.index import Index
 from ganinv.latent_scale import active_elements, latent_entropy_nats, latent_scale
-from launch.page import Headline
-from launch.page_curves import Rows, finite_curve, number
-from launch.page_records import Record, conditions_by_name
-from launch.trained import Trained
+from launch.evaluation.trained import Trained
+from launch.pages.curves import Rows, finite_curve, number
+from launch.pages.page import Headline
+from launch.pages.records import Record, conditions_by_name
 
 
 def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:

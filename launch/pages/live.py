@@ -9,25 +9,24 @@ from typing import Any
 import torch
 import yaml
 
-from cluster.evaluation_log import read_records
-from cluster.group_log import read_groups
-from cluster.history import summarise
-from cluster.metrics_log import read_rows
-from cluster.storage import open_store
-from datasets.index import Index
+from cluster.run_folder.evaluation_log import read_records
+from cluster.run_folder.group_history import summarise
+from cluster.run_folder.group_log import read_groups
+from cluster.run_folder.metrics_log import read_rows
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
 from ganinv.errors import GanInvError, StorageError, StorageMissingError
-from ganinv.manifest import manifests_newest_first
-from ganinv.seams import Store
-from launch.page import Headline, Page, render
-from launch.page_curves import Rows
-from launch.page_facts import evaluated_on, facts, headlines
-from launch.page_pictures import Section
-from launch.page_records import Record
-from launch.pictures import Pictures
-from launch.report import held_out_of
-from launch.schema import StorageConfig
-from launch.standing import Standing, clock, past_headlines, standing, standing_headlines
-from launch.trained import Trained, load_trained
+from ganinv.saved.manifest import manifests_newest_first
+from ganinv.seams.stores import Store
+from launch.evaluation.trained import Trained, load_trained
+from launch.options.schema import StorageConfig
+from launch.pages.curves import Rows
+from launch.pages.facts import evaluated_on, facts, headlines
+from launch.pages.page import Headline, Page, render
+from launch.pages.pictures import Pictures, held_out_of
+from launch.pages.records import Record
+from launch.pages.sections import Section
+from launch.pages.standing import Standing, clock, past_headlines, standing, standing_headlines
 
 LOOK_EVERY_S = 5.0  # at most, into storage
 SAMPLES = 16

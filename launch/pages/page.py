@@ -6,13 +6,13 @@ from pathlib import Path
 
 import jinja2
 
-from launch.page_charts import curve_charts
-from launch.page_curves import Floats, Rows, number
-from launch.page_evaluations import evaluation_groups
-from launch.page_pictures import AS_STORED, CONTENT_PX, Section, image_url, shown_px
-from launch.page_spectrum import spectrum_charts
-from launch.page_style import FONT, themed
-from launch.page_training import training_groups
+from launch.pages.charts import curve_charts
+from launch.pages.curves import Floats, Rows, number
+from launch.pages.evaluations import evaluation_groups
+from launch.pages.sections import AS_STORED, CONTENT_PX, Section, image_url, shown_px
+from launch.pages.spectrum import spectrum_charts
+from launch.pages.style import FONT, themed
+from launch.pages.training import training_groups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
 from ganinv.draws import standard_normal
 from ganinv.editing import interpolated, traversed, with_noise
-from ganinv.evaluation import psnr_db
+from ganinv.errors import DataError
+from ganinv.evaluation.evaluator import psnr_db
 from ganinv.model import InvertibleGan, to_bytes, to_signed
-from launch.page_curves import number
-from launch.page_pictures import Gallery, Grid, Images, Section, decibels, signed
+from launch.evaluation.in_training import held_out_images
+from launch.evaluation.trained import Trained
+from launch.options.schema import StorageConfig
+from launch.pages.curves import number
+from launch.pages.sections import Gallery, Grid, Images, Section, decibels, signed
 
 SEED = 0
 # Image numbers of the prior from here on are the sections' own, apart from those of the samples.
@@ -195,3 +201,28 @@ class Pictures:
 
 def _pixels(image_RKCHW: Tensor) -> Images:
     return to_bytes(image_RKCHW).permute(0, 1, 3, 4, 2).contiguous().cpu().numpy()
+
+
+def held_out_of(
+    trained: Trained, storage: StorageConfig, count: int
+) -> tuple[Index | None, HeldOut]:
+    """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
+    url, size = trained.config.data.url, trained.manifest.image_resolution
+    none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
+    data = open_store(url, endpoint_url=storage.endpoint_url)
+    try:
+        index = Index.load(data)
+    except DataError as error:
+        return None, HeldOut(images_BCHW=none, missing=f"No held-out images: {error}.")
+    if index.fingerprint != trained.manifest.data_fingerprint:
+        reason = (
+            f"No held-out images: {url} is not the data set that this run was trained on (its "
+            "fingerprint differs), so nothing in it is known to be held out."
+        )
+        return None, HeldOut(images_BCHW=none, missing=reason)
+    available = min(count, index.samples("test"))
+    if not available:
+        reason = f"No held-out images: {url} has no split 'test'."
+        return index, HeldOut(images_BCHW=none, missing=reason)
+    held_out = held_out_images(data, index, available, trained.config.data)
+    return index, HeldOut(images_BCHW=held_out.read(range(available))[1])

@@ -1,10 +1,10 @@
-"""What the result page shows of a run's recorded evaluations (`cluster/evaluation_log.py`)."""
+"""What the result page shows of a run's recorded evaluations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ganinv.loop import Row
-from launch.page_curves import Rows
+from ganinv.training.loop import Row
+from launch.pages.curves import Rows
 
 Record = Mapping[str, Any]
 CONDITIONS = ("data_fingerprint", "split", "real", "generated", "seed", "features")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from launch.page_charts import Chart, Line
-from launch.page_curves import Floats
-from launch.page_style import SERIES
-from launch.page_svg import COLOURS, frame, new_axes, to_svg
+from launch.pages.charts import Chart, Line
+from launch.pages.curves import Floats
+from launch.pages.style import SERIES
+from launch.pages.svg import COLOURS, frame, new_axes, to_svg
 
 ACTIVE_VARIANCE = 0.1  # an element with a larger v counts as used by the images
 LOWEST_LOG_VARIANCE = 1e-6  # smaller values leave the logarithmic chart

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from cluster.history import Summary
-from cluster.metrics_log import FLUSH_EVERY_S
-from ganinv.manifest import Manifest
-from launch.page import Headline
-from launch.page_curves import Rows
+from cluster.run_folder.group_history import Summary
+from cluster.run_folder.metrics_log import FLUSH_EVERY_S
+from ganinv.saved.manifest import Manifest
+from launch.pages.curves import Rows
+from launch.pages.page import Headline
 
 RECENT_ROWS = 20
 SILENT_INTERVALS = 3  # without a row before a run counts as silent

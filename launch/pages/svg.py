@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from launch.page_style import FONT, LIGHT, themed
+from launch.pages.style import FONT, LIGHT, themed
 
 # Matplotlib draws with stand-ins, one for each custom property, that the SVG then names instead.
 COLOURS = {name: f"#5ca1{i:02x}" for i, name in enumerate(LIGHT)}

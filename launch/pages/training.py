@@ -1,6 +1,6 @@
 """Which curves of training the result page shows, in which charts and words."""
 
-from launch.page_curves import CurveGroup, Rows, drawable, drawn_keys
+from launch.pages.curves import CurveGroup, Rows, drawable, drawn_keys
 
 GROUPS = (
     CurveGroup(

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.storage_cache import CachedStore
-from datasets.index import Index
-from datasets.mix import DataSet, check_alike
-from datasets.quarantine import listed_samples
-from ganinv.seams import Store
-from launch.schema import DataConfig
+from cluster.storage.cache import CachedStore
+from datasets.shards.index import Index
+from datasets.shards.quarantine import listed_samples
+from datasets.streaming.mix import DataSet, check_alike
+from ganinv.seams.stores import Store
+from launch.options.schema import DataConfig
 
 
 def open_data_sets(data: DataConfig, open_at: Callable[[str], Store]) -> list[DataSet]:

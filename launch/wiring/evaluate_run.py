@@ -14,21 +14,22 @@ from rich.progress import Progress, track
 
 from cluster.collectives import all_reduce_sum, gather_objects, rank, world_size
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.group import WorkerGroup
-from cluster.quarantine import RunQuarantine
-from cluster.storage import open_store
-from datasets.index import Index
-from datasets.quarantine import Record
+from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.storage.opening import open_store
+from cluster.workers.group import WorkerGroup
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Record
 from ganinv.errors import ConfigError, DataError, StorageError
-from ganinv.evaluation import Evaluator, Share, Watch
+from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.latent_scale import active_elements, latent_entropy_nats
 from ganinv.model import best_device
-from ganinv.seams import BadSample, Store
-from launch.evaluating import conditions, held_out_images
-from launch.features import FeatureNetworks
-from launch.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
-from launch.trained import Trained, load_trained
-from launch.watching import run_worker
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.in_training import conditions, held_out_images
+from launch.evaluation.trained import Trained, load_trained
+from launch.options.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
+from launch.wiring.watching import run_worker
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3

@@ -9,22 +9,23 @@ import torch
 import yaml
 
 import datasets
-from cluster.storage import open_store, probe
-from datasets.build import build
-from datasets.finding import find_source
-from datasets.index import Index, check_sizes
-from datasets.loader import ShardBatches
-from datasets.mix import joint_fingerprint
-from datasets.shards import INDEX_NAME
-from datasets.source import BuildOptions, Inputs, Progress
+from cluster.storage.opening import open_store, probe
+from datasets.building.build import build
+from datasets.parallel import Progress
+from datasets.shards.index import Index, check_sizes
+from datasets.shards.shard import INDEX_NAME
+from datasets.sources.base import BuildOptions, Inputs
+from datasets.sources.find import find_source
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import joint_fingerprint
 from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
-from ganinv.seams import Store
-from launch.features import FeatureNetworks
-from launch.inputs import open_data_sets
-from launch.schema import LEAST_SAMPLES, RunConfig
+from ganinv.seams.stores import Store
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.options.schema import LEAST_SAMPLES, RunConfig
+from launch.wiring.data_sets import open_data_sets
 
-CHECKOUT = Path(__file__).parents[1]
+CHECKOUT = Path(__file__).parents[2]
 # What makes a run this run; everything else may change when it goes on.
 IDENTITY = ("objective", "network", "train.global_batch", "train.seed", "train.flip")
 

@@ -11,19 +11,19 @@ from typing import Any
 import ray
 import torch
 
-from cluster.backend import terminated
-from cluster.chronicle import Seat
 from cluster.collectives import rank, world_size
 from cluster.config import ClusterConfig
-from cluster.endings import Restart
-from cluster.exporter import Exporter
-from cluster.history import REASONS, Summary
-from cluster.metrics_log import MetricsLog
-from cluster.watchdog import Watchdog
+from cluster.monitoring.exporter import Exporter
+from cluster.run_folder.group_history import REASONS, Summary
+from cluster.run_folder.metrics_log import MetricsLog
+from cluster.workers.backend import terminated
+from cluster.workers.chronicle import Seat
+from cluster.workers.endings import Restart
+from cluster.workers.watchdog import Watchdog
 from ganinv.errors import GanInvError, StorageError
-from ganinv.loop import Row, TimeState
-from ganinv.seams import Store
-from ganinv.training import Session
+from ganinv.seams.stores import Store
+from ganinv.training.loop import Row, TimeState
+from ganinv.training.session import Session
 
 REPORT_EVERY_S = 0.5  # to the driver's progress bar
 ROOMS = ("ganinv", "datasets", "cluster", "launch")  # whose log lines a person should read
@@ -67,7 +67,7 @@ def own_log() -> str:
 
 
 class Watcher:
-    """Member of `ganinv.loop.Observer` and `SaveObserver`: Prometheus, log, progress, watchdog."""
+    """Implements `ganinv.training.loop.Observer` and `SaveObserver`: metrics, log, progress."""
 
     def __init__(
         self, exporter: Exporter, directory: Any, store: Store, images_seen: int, watchdog: Watchdog

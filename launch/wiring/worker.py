@@ -10,34 +10,35 @@ import ray.train.torch
 import torch
 from torch import Tensor, nn
 
-from cluster import checkpoint
+from cluster.checkpoints import contents as checkpoint
+from cluster.checkpoints.saving import Saver
 from cluster.collectives import all_reduce_sum, rank, world_size
-from cluster.counting import CountingStore
 from cluster.engine import DeepSpeedEngine
-from cluster.evaluation_log import forget_after
-from cluster.exporter import Exporter
-from cluster.heap import keep_freed_memory
-from cluster.lease import Held
-from cluster.nodes import listening_address
-from cluster.quarantine import RunQuarantine
-from cluster.saving import Saver
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from cluster.watchdog import Watchdog
-from cluster.write_behind import WriteBehind
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from datasets.quarantine import Record
+from cluster.machines.nodes import listening_address
+from cluster.monitoring.exporter import Exporter
+from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.evaluation_log import forget_after
+from cluster.run_folder.lease import Held
+from cluster.storage.counting import CountingStore
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from cluster.storage.write_behind import WriteBehind
+from cluster.workers.heap import keep_freed_memory
+from cluster.workers.watchdog import Watchdog
+from datasets.shards.index import Index
+from datasets.shards.quarantine import Record
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
 from ganinv import networks, objectives
-from ganinv.loop import run
-from ganinv.manifest import Manifest
-from ganinv.seams import BadSample, Store
-from ganinv.training import Session, new_session, split_batch
-from launch.evaluating import Evaluation
-from launch.inputs import open_data_sets
-from launch.schema import RunConfig
-from launch.watching import Watcher, run_worker
+from ganinv.saved.manifest import Manifest
+from ganinv.seams.batches import BadSample
+from ganinv.seams.stores import Store
+from ganinv.training.loop import run
+from ganinv.training.session import Session, new_session, split_batch
+from launch.evaluation.in_training import Evaluation
+from launch.options.schema import RunConfig
+from launch.wiring.data_sets import open_data_sets
+from launch.wiring.watching import Watcher, run_worker
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cluster.seaweed import ObjectStore
+from cluster.seaweed.store import ObjectStore
 from tests.support.real_runs import MakeRun, RealRun
 
 

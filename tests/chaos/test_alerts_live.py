@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.seaweed import ObjectStore
-from cluster.storage import open_store
-from cluster.targets import TargetsFile, targets_folder
-from datasets.avatars import AvatarSource
-from datasets.build import build
-from datasets.source import BuildOptions
+from cluster.monitoring.targets import TargetsFile, targets_folder
+from cluster.seaweed.store import ObjectStore
+from cluster.storage.opening import open_store
+from datasets.building.build import build
+from datasets.sources.avatars import AvatarSource
+from datasets.sources.base import BuildOptions
 from tests.support.commands import ROOT, wait_until
 from tests.support.fault_proxy import FaultProxy, Faults, fault_proxy
 from tests.support.monitors import Ask, monitor

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.storage import open_store
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from ganinv.seams import Position
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
+from ganinv.seams.batches import Position
 from tests.support.commands import wait_until
 from tests.support.faults import Faulty
 from tests.support.ray_nodes import ray_nodes

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.group_log import read_groups
-from ganinv.manifest import committed_names
+from cluster.run_folder.group_log import read_groups
+from ganinv.saved.manifest import committed_names
 from tests.support.harms import Harm, HarmKind
 from tests.support.real_runs import BATCH, END_S, INTERVAL, MakeRun, RealRun
 from tests.support.states import sha256_of

@@ -14,12 +14,12 @@ from uuid import uuid4
 
 import pytest
 
-from cluster import lease as leases
-from cluster import seaweed
-from cluster.storage import open_store
-from ganinv.checkpoints import choose
-from ganinv.manifest import committed_names
-from ganinv.seams import Store
+from cluster.run_folder import lease as leases
+from cluster.seaweed import store as seaweed
+from cluster.storage.opening import open_store
+from ganinv.saved.checkpoints import choose
+from ganinv.saved.manifest import committed_names
+from ganinv.seams.stores import Store
 from tests.support.commands import wait_until
 from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy
 from tests.support.writers import LEASE, Writing, save_once, session_at, start

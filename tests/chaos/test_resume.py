@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.seaweed import ObjectStore
+from cluster.seaweed.store import ObjectStore
 from ganinv import objectives
 from tests.support.commands import alive, wait_until
 from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy

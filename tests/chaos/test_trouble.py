@@ -2,9 +2,9 @@
 
 import pytest
 
-from cluster.seaweed import ObjectStore
-from ganinv.checkpoints import choose
-from ganinv.manifest import committed_names
+from cluster.seaweed.store import ObjectStore
+from ganinv.saved.checkpoints import choose
+from ganinv.saved.manifest import committed_names
 from tests.support.commands import wait_until
 from tests.support.fault_proxy import fault_proxy
 from tests.support.real_runs import END_S, MakeRun

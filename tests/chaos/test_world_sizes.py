@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from cluster.storage import open_store
+from cluster.storage.opening import open_store
 from tests.support.real_runs import BATCH, MakeRun, RealRun
 from tests.support.states import equal, largest_relative_difference, whole_state
 from tests.support.traced_train import read_noise, read_trace

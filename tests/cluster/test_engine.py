@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ganinv.seams import Position
-from ganinv.training import TrainConfig, split_batch
+from ganinv.seams.batches import Position
+from ganinv.training.session import TrainConfig, split_batch
 from tests.support.engines import distributed_session
 from tests.support.gloo import run_ranks
 from tests.support.runs import (
@@ -72,7 +72,7 @@ def test_any_split_and_stage_equals_one_process(world: int, micro_batch: int) ->
 def spoil_one_step(stage: int) -> tuple[list[bool], bool, dict[str, Tensor], dict[str, Tensor]]:
     """One rank meets a NaN in the second step, at first only in D's gradients."""
     from cluster.collectives import all_reduce_sum
-    from ganinv.training import train_batch
+    from ganinv.training.session import train_batch
     from tests.support.runs import RandomImages
 
     session = distributed_session(("pvdgan", {}), stage)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets.avatars import AvatarSource
-from datasets.build import build
-from datasets.index import Index
-from datasets.source import BuildOptions, Sample
+from datasets.building.build import build
+from datasets.shards.index import Index
+from datasets.sources.avatars import AvatarSource
+from datasets.sources.base import BuildOptions, Sample
 from ganinv.errors import StorageExistsError, StorageMissingError
-from ganinv.seams import Blobs, Entries, Entry, Range
+from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 
 class FolderStore:

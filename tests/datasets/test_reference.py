@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from datasets.index import Index
 from datasets.reference import FOLDER, ReferenceFeatures
-from datasets.shards import Shard
+from datasets.shards.index import Index
+from datasets.shards.shard import Shard
 from ganinv.errors import StorageError
 from ganinv.metrics.features import Features
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 from tests.datasets.conftest import FolderStore
 
 SHARD = Shard(name="test/00000.tar", size_bytes=9, sha256="a", samples=9, table_sha256="b")

@@ -8,7 +8,7 @@ import pytest
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.plain import from_plain, member_from_plain
-from launch.config import load_config, load_recipe, recipe_names
+from launch.options.loading import load_config, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("recipe", recipe_names())

@@ -5,10 +5,10 @@ import re
 import subprocess
 from functools import cache, partial
 
-from cluster.storage import open_store
+from cluster.storage.opening import open_store
 from ganinv.errors import ClusterError
-from ganinv.manifest import committed_names
-from ganinv.seams import Store
+from ganinv.saved.manifest import committed_names
+from ganinv.seams.stores import Store
 from tests.lab.hosts import Host
 from tests.lab.user import BUCKET, User
 from tests.support import commands
@@ -29,7 +29,9 @@ def run_folder() -> Store:
 
 def workers() -> dict[str, int]:
     """Living nodes that train, and how many workers each has."""
-    from cluster.jobs import JobServer  # Ray reads its settings, which the fixture sets, once
+    from cluster.jobs.server import (
+        JobServer,  # Ray reads its settings, which the fixture sets, once
+    )
 
     try:
         nodes = JobServer(SERVER).overview()["nodes"]
@@ -138,7 +140,7 @@ def nothing_secret(user: User, said: str) -> None:
 
 def public(*, watched: bool) -> str:
     """What job server and Prometheus tell everybody who may ask them."""
-    from cluster.jobs import JobServer
+    from cluster.jobs.server import JobServer
 
     metrics = ask('{job=~"ganinv|ray"}') if watched else []
     return f"{JobServer(SERVER).jobs()} {metrics}"

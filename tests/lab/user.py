@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cluster import seaweed
+from cluster.seaweed import store as seaweed
 from tests.lab.hosts import NETWORK, STATE, Host, client, ssh_options
 from tests.support.commands import ROOT, wait_until
 
@@ -31,7 +31,7 @@ class User:
         (ray_home / "auth_token").write_text(self.token)
         self.secret = store.environment()["AWS_SECRET_ACCESS_KEY"]
         self.cluster_file = client() / "local.yaml"
-        self.cluster_file.write_text(self._edit((ROOT / "cluster/local.yaml").read_text()))
+        self.cluster_file.write_text(self._edit((ROOT / "cluster/deploy/local.yaml").read_text()))
         bare = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "RAY_"))}
         self.environment = {
             **bare,

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from cluster.config import EngineConfig
-from ganinv.training import Session, TrainConfig, new_session, split_batch
+from ganinv.training.session import Session, TrainConfig, new_session, split_batch
 from tests.support.runs import NETWORK, TRAIN, build_networks, make_objective
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganinv.evaluation import Evaluator
-from ganinv.held_out import HeldOut, References
+from ganinv.evaluation.evaluator import Evaluator
+from ganinv.evaluation.held_out import HeldOut, References
 from ganinv.metrics.features import Features
 from ganinv.model import InvertibleGan, to_signed
 from tests.support.runs import NETWORK, RandomImages, build_networks
@@ -46,7 +46,7 @@ class CountedFeatures:
 
 @dataclass
 class KeptFeatures:
-    """A member of `ganinv.held_out.References`, in memory."""
+    """A member of `ganinv.evaluation.held_out.References`, in memory."""
 
     kept: dict[str, Tensor] = field(default_factory=dict)
 

@@ -13,10 +13,10 @@ from typing import IO
 
 import torch
 
-from cluster.group_log import read_groups
-from cluster.history import GroupRecord, summarise
-from ganinv.checkpoints import choose
-from ganinv.seams import Store
+from cluster.run_folder.group_history import GroupRecord, summarise
+from cluster.run_folder.group_log import read_groups
+from ganinv.saved.checkpoints import choose
+from ganinv.seams.stores import Store
 from tests.support.commands import alive, start, wait_until
 from tests.support.faults import BUCKET, KINDS, PATIENT, Faulty, Stage, committed
 from tests.support.traced_train import read_trace

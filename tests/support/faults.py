@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster import seaweed
-from cluster.group_log import read_groups
-from cluster.history import GroupRecord
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from ganinv.seams import Store
+from cluster.run_folder.group_history import GroupRecord
+from cluster.run_folder.group_log import read_groups
+from cluster.seaweed import store as seaweed
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from ganinv.seams.stores import Store
 from tests.support.commands import alive, descendants, wait_until
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.ray_nodes import Nodes, ray_nodes

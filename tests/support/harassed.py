@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from ganinv.seams import Store
+from ganinv.seams.stores import Store
 
 
 class Harassed:

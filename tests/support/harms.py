@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ganinv.seams import Batch, BatchSource, Position
-from ganinv.training import Session
+from ganinv.seams.batches import Batch, BatchSource, Position
+from ganinv.training.session import Session
 
 LONG_S = 600  # longer than any limit of a test
 HarmKind = Literal["nan", "holds_interpreter", "waits_for_ever", "gets_no_data"]
@@ -34,7 +34,7 @@ class Harm:
 def afflict(harms: list[Harm], folder: Path) -> None:
     """Let sessions of this worker come to harm; what happened is written to `folder`."""
     from cluster.collectives import rank
-    from launch import worker
+    from launch.wiring import worker
 
     plain, plain_source = worker.build_session, worker._source
 
@@ -89,7 +89,7 @@ def _arm(session: Session, harm: Harm, strikes: Path) -> None:
 
 def hang(harm: Harm, note: Path) -> None:
     """Never come back; `note` tells where this process logs to."""
-    from launch.watching import own_log
+    from launch.wiring.watching import own_log
 
     note.write_text(own_log())
     if harm.kind == "holds_interpreter":

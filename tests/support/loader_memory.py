@@ -12,13 +12,13 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from datasets.config import LoaderConfig
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
-from ganinv.seams import Position
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from datasets.shards.index import Index
+from datasets.streaming.config import LoaderConfig
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
+from ganinv.seams.batches import Position
 
 
 def resident_bytes() -> int:

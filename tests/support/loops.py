@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganinv.loop import Row, TimeState, run
-from ganinv.seams import Batch, BatchSource, Engine, Position, no_reduction
-from ganinv.training import Session, TrainConfig, split_batch
+from ganinv.seams.batches import Batch, BatchSource, Position
+from ganinv.seams.engine import Engine, no_reduction
+from ganinv.training.loop import Row, TimeState, run
+from ganinv.training.session import Session, TrainConfig, split_batch
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
 BATCH = 4

@@ -6,18 +6,19 @@ from pathlib import Path
 import torch
 import yaml
 
-from cluster import checkpoint
-from cluster.storage import open_store
-from datasets.avatars import AvatarSource
-from datasets.build import build
-from datasets.index import Index
-from datasets.source import BuildOptions
+from cluster.checkpoints import contents as checkpoint
+from cluster.storage.opening import open_store
+from datasets.building.build import build
+from datasets.shards.index import Index
+from datasets.sources.avatars import AvatarSource
+from datasets.sources.base import BuildOptions
 from ganinv import networks, objectives
-from ganinv.seams import LocalEngine, Store
-from ganinv.training import Session, new_session
-from launch.config import load_config, load_recipe
-from launch.preflight import record
-from launch.schema import RunConfig
+from ganinv.seams.engine import LocalEngine
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session, new_session
+from launch.options.loading import load_config, load_recipe
+from launch.options.schema import RunConfig
+from launch.wiring.preflight import record
 from tests.support import saves
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from cluster.dashboards import BOARDS, ROOT
+from cluster.monitoring.boards.generate import BOARDS, ROOT
 from tests.support.commands import start
 
 Ask = Callable[[str], list[dict[str, Any]]]

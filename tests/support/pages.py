@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
-from launch.page import Headline, Page
-from launch.page_pictures import Gallery, Grid, Images, Section
+from launch.pages.page import Headline, Page
+from launch.pages.sections import Gallery, Grid, Images, Section
 
 URL = "data:image/webp;base64,"
 

@@ -21,19 +21,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cluster.collectives import all_reduce_sum
-from cluster.counting import CountingStore
-from cluster.exporter import Exporter
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from datasets import windows
-from datasets.config import LoaderConfig
-from datasets.index import Index
-from datasets.loader import ShardBatches
-from datasets.mix import DataSet
+from cluster.monitoring.exporter import Exporter
+from cluster.storage.counting import CountingStore
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from datasets.shards.index import Index
+from datasets.streaming import strand as windows
+from datasets.streaming.config import LoaderConfig
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet
 from ganinv.errors import StorageError
-from ganinv.loop import Row, TimeState, run
-from ganinv.seams import BatchSource, LocalEngine
-from ganinv.training import Session, TrainConfig, split_batch
+from ganinv.seams.batches import BatchSource
+from ganinv.seams.engine import LocalEngine
+from ganinv.training.loop import Row, TimeState, run
+from ganinv.training.session import Session, TrainConfig, split_batch
 from tests.support.runs import RandomImages, local_session, make_objective
 
 BATCH = 4
@@ -69,7 +70,7 @@ class Patient:
 
 
 class Watcher:
-    """Member of `ganinv.loop.Observer`: metrics, and stopping to be told of the illness."""
+    """Implements `ganinv.training.loop.Observer`: metrics, and stopping to hear of the illness."""
 
     def __init__(self, patient: Patient, exporter: Exporter) -> None:
         self._patient = patient

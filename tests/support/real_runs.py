@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cluster.seaweed import ObjectStore
-from cluster.storage import open_store
-from ganinv.seams import Store
+from cluster.seaweed.store import ObjectStore
+from cluster.storage.opening import open_store
+from ganinv.seams.stores import Store
 from tests.support.commands import start
 from tests.support.faults import Faulty, Stage
 from tests.support.harms import Harm

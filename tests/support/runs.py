@@ -10,8 +10,16 @@ from torch import Tensor, nn
 from ganinv import objectives
 from ganinv.networks import conv
 from ganinv.objectives.base import Objective
-from ganinv.seams import Batch, LocalEngine, Position, SumReduce, no_reduction
-from ganinv.training import Session, Split, TrainConfig, new_session, split_batch, train_batch
+from ganinv.seams.batches import Batch, Position
+from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
+from ganinv.training.session import (
+    Session,
+    Split,
+    TrainConfig,
+    new_session,
+    split_batch,
+    train_batch,
+)
 
 NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full

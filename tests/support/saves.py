@@ -1,11 +1,11 @@
 """Saving in tests: to the end, and by a run that nobody else watches."""
 
-from cluster.checkpoint import RunIdentity
+from cluster.checkpoints.contents import RunIdentity
+from cluster.checkpoints.saving import Saver
 from cluster.config import CheckpointConfig
-from cluster.saving import Saver
 from ganinv.errors import StorageError
-from ganinv.seams import Store
-from ganinv.training import Session
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session
 
 IDENTITY = RunIdentity(
     seed=0,

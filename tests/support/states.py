@@ -6,8 +6,8 @@ import re
 import torch
 from torch import Tensor
 
-from ganinv.checkpoints import choose
-from ganinv.seams import Store
+from ganinv.saved.checkpoints import choose
+from ganinv.seams.stores import Store
 
 
 def whole_state(store: Store) -> dict[str, Tensor]:

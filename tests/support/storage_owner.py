@@ -10,8 +10,8 @@ from uuid import uuid4
 import botocore.session
 import pytest
 
-from cluster.seaweed import ObjectStore
-from cluster.seaweed_server import binary
+from cluster.seaweed.server import binary
+from cluster.seaweed.store import ObjectStore
 
 SHELL_S = 20.0
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import Tensor
 
-from cluster import ray_environment
-from ganinv.seams import Batch, BatchSource, Position
+from cluster.jobs import ray_environment
+from ganinv.seams.batches import Batch, BatchSource, Position
 
 Place = tuple[int, int]  # epoch, images after the batch
 Draw = tuple[str, int]  # purpose, number of the image
@@ -41,8 +41,8 @@ class Traced:
 
 
 def traced_worker(payload: dict[str, Any]) -> None:
-    """`launch.worker.train_worker`, traced."""
-    from launch import worker
+    """`launch.wiring.worker.train_worker`, traced."""
+    from launch.wiring import worker
 
     plain, folder = worker._source, Path(payload["trace"])
 
@@ -62,8 +62,8 @@ def traced_worker(payload: dict[str, Any]) -> None:
 
 
 def _trace_noise(folder: Path) -> None:
-    from ganinv import training
     from ganinv.draws import standard_normal as plain
+    from ganinv.training import session as training
 
     path = folder / f"{os.getpid()}.noise"
 
@@ -83,7 +83,7 @@ def _keep_last_metrics(folder: Path) -> None:
     from urllib.request import urlopen
 
     from cluster.collectives import rank
-    from cluster.exporter import Exporter
+    from cluster.monitoring.exporter import Exporter
 
     plain = Exporter.close
 
@@ -96,8 +96,8 @@ def _keep_last_metrics(folder: Path) -> None:
 
 
 def _save_what_is_loaded(url: str) -> None:
-    from cluster.storage import open_store
-    from launch import worker
+    from cluster.storage.opening import open_store
+    from launch.wiring import worker
     from tests.support.saves import save
 
     plain = worker._restore
@@ -139,7 +139,7 @@ def _rows(folder: Path, pattern: str) -> Iterator[Any]:
 
 def main(words: list[str]) -> int:
     ray_environment.prepare()
-    from cluster.group import WorkerGroup
+    from cluster.workers.group import WorkerGroup
     from launch.__main__ import main as launch
 
     plain = WorkerGroup.start

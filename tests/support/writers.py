@@ -15,14 +15,16 @@ from typing import Any
 
 import torch
 
-import cluster.storage_s3  # noqa: F401 (imported before the fork: it takes most of a second)
-from cluster import saving, storage_local, storage_s3_parts
+import cluster.storage.s3  # noqa: F401 (imported before the fork: it takes most of a second)
+from cluster.checkpoints import saving
 from cluster.config import CheckpointConfig
-from cluster.lease import Held
-from cluster.storage import open_store
-from cluster.storage_patience import Patience
-from ganinv.seams import Store
-from ganinv.training import Session
+from cluster.run_folder.lease import Held
+from cluster.storage import local as storage_local
+from cluster.storage import s3_parts as storage_s3_parts
+from cluster.storage.opening import open_store
+from cluster.storage.patience import Patience
+from ganinv.seams.stores import Store
+from ganinv.training.session import Session
 from tests.support.runs import TRAIN, local_session, make_objective
 from tests.support.saves import IDENTITY, Counts
 

@@ -1,6 +1,6 @@
-"""`python -m cluster.dashboards`: write what is generated from the tables of metrics and panels.
+"""`python -m cluster.monitoring.boards.generate`: write the dashboards and the table of metrics.
 
-That is the dashboards for Grafana and `docs/metrics.md`. They are checked in, so that nobody needs
+These are Grafana's JSON files and `docs/metrics.md`. They are checked in, so that nobody needs
 the generator to use them; a test fails when they differ from what it would write.
 """
 
@@ -14,14 +14,14 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as common_model
 from grafana_foundation_sdk.models import dashboard as model
 
-from cluster.metrics_table import as_markdown
-from cluster.panels import Board, Panel
-from cluster.panels_reliability import RELIABILITY
-from cluster.panels_system import SYSTEM
-from cluster.panels_training import TRAINING
+from cluster.monitoring.boards.panels import Board, Panel
+from cluster.monitoring.boards.reliability import RELIABILITY
+from cluster.monitoring.boards.system import SYSTEM
+from cluster.monitoring.boards.training import TRAINING
+from cluster.monitoring.metrics_table import as_markdown
 
 BOARDS = (TRAINING, SYSTEM, RELIABILITY)
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "cluster" / "monitoring" / "grafana" / "dashboards"
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 # Text boxes above each board: where its links lead. Title → name, default and path behind it.

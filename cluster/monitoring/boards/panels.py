@@ -1,8 +1,8 @@
 """What the Grafana dashboards show: boards of rows of panels, and the queries behind them.
 
 Plain values, so that tests can put every query to a live Prometheus. `$run` and `$rank` are the
-boards' variables, `$__rate_interval` is Grafana's own. Names come from `cluster.metrics_table`, the
-recording rules (`monitoring/rules.yml`) and Ray.
+boards' variables, `$__rate_interval` is Grafana's own. Names come from
+`cluster.monitoring.metrics_table`, the recording rules (`monitoring/rules.yml`) and Ray.
 """
 
 from dataclasses import dataclass

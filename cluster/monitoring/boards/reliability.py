@@ -1,6 +1,6 @@
 """The dashboard of what went wrong, and of what it cost."""
 
-from cluster.panels import Board, Panel
+from cluster.monitoring.boards.panels import Board, Panel
 
 RELIABILITY = Board(
     name="reliability",

@@ -1,6 +1,6 @@
 """The dashboard of time and machines: what is the speed, and what limits it?"""
 
-from cluster.panels import Board, Panel, quantile
+from cluster.monitoring.boards.panels import Board, Panel, quantile
 
 SYSTEM = Board(
     name="system",

@@ -1,6 +1,6 @@
 """The dashboard of training: is it getting anywhere, and are both networks well?"""
 
-from cluster.panels import Board, Panel, newest
+from cluster.monitoring.boards.panels import Board, Panel, newest
 
 TRAINING = Board(
     name="training",

@@ -1,0 +1,1 @@
+"""Saving checkpoints while training continues, and loading them on any number of workers."""

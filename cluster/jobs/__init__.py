@@ -1,0 +1,1 @@
+"""Ray's job server: shipping the checkout, submitting a run, following its log."""

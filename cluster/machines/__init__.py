@@ -1,0 +1,1 @@
+"""What the machines of a cluster have and lack."""

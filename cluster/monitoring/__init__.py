@@ -1,0 +1,1 @@
+"""Prometheus: the exporter of each worker, discovery of workers, and the local servers."""

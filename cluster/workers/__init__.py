@@ -1,0 +1,1 @@
+"""Worker groups on Ray: starting, watching, restarting and resizing them."""

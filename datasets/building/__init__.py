@@ -1,0 +1,1 @@
+"""Building shards and their index from images, and indexing existing tars."""

@@ -1,0 +1,1 @@
+"""Reading shards during training: order of samples, ranged reads, decoding, exact positions."""

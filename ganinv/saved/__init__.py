@@ -1,0 +1,1 @@
+"""The checkpoint and export formats, and trained models loaded from them."""

@@ -1,0 +1,1 @@
+"""Protocols between the training loop and its surroundings: engine, batches, stores."""

@@ -1,0 +1,53 @@
+"""What the training loop asks of data: batches from any position. B samples, C × H × W pixels."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Position:
+    """Where in the data a run stands: the batches of `epoch` that were trained, times their size.
+
+    `images` counts within the epoch. Equal on all ranks, and all that a loader needs to go on.
+    """
+
+    epoch: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """One rank's share of a global batch.
+
+    `images_BCHW`: uint8. `slots`: the place of each sample in the global batch, ascending.
+    `after`: the position once this batch has been trained. `attributes`: what is known of each
+    sample, for example its label; None if that is not read.
+    """
+
+    images_BCHW: Tensor
+    slots: tuple[int, ...]
+    keys: tuple[str, ...]
+    after: Position
+    attributes: tuple[Mapping[str, Any], ...] | None = None
+
+
+class BadSample(NamedTuple):
+    """A stored sample that cannot be used: the data set's URL, its shard and key, and why."""
+
+    url: str
+    shard: str
+    key: str
+    reason: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return (self.url, self.shard, self.key)
+
+
+class BatchSource(Protocol):
+    """An endless stream of batches that can start anywhere."""
+
+    def batches(self, start: Position) -> Iterator[Batch]: ...

@@ -1,0 +1,128 @@
+"""What the training loop asks of an optimizer, and the engine of a single process."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+# Sums float64 tensors over all workers, in place of the argument's value on every one of them.
+SumReduce = Callable[[Tensor], Tensor]
+
+
+def no_reduction(total: Tensor) -> Tensor:
+    """The reduction of a single process."""
+    return total
+
+
+class Fragment(NamedTuple):
+    """A run of one optimizer moment of one parameter: flat elements from `start` on, as a view."""
+
+    parameter: str
+    moment: str
+    start: int
+    values: Tensor
+
+
+class Engine(Protocol):
+    """One network under training: owns gradients, their mean over ranks and the optimizer.
+
+    A global batch is `backward` for every part, `finite`, `finish`.
+    """
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of forward passes."""
+        ...
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The optimizer's rate of the steps to come."""
+        ...
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Accumulate the gradients of a part's loss; `last` marks this rank's last part."""
+        ...
+
+    def finite(self) -> Tensor:
+        """1.0 if all gradients that this rank holds are finite, else 0.0; float64 on the CPU."""
+        ...
+
+    def finish(self, *, apply: bool) -> None:
+        """Let the optimizer step with the mean gradient, or forget the gradients."""
+        ...
+
+    def gradient_norm(self) -> float:
+        """‖mean gradient‖₂ over all parameters at the last step."""
+        ...
+
+    def optimizer_fragments(self) -> tuple[list[Fragment], int]:
+        """The optimizer moments that this rank is to save, and the number of steps taken."""
+        ...
+
+    def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        """Take whole moments (moment → parameter → tensor), after the network's weights."""
+        ...
+
+
+@dataclass
+class LocalEngine:
+    """Trains one network in this process: the plain PyTorch member of the family.
+
+    `parts` is the number of parts (`backward` calls) that make up one global batch.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    parts: int = 1
+    _norm: float = float("nan")
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def set_learning_rate(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        del last  # nothing is sent anywhere
+        (loss / self.parts).backward(inputs=list(self.network.parameters()))
+
+    def finite(self) -> Tensor:
+        return torch.tensor(float(torch.isfinite(self._total_norm())), dtype=torch.float64)
+
+    def finish(self, *, apply: bool) -> None:
+        if apply:
+            self._norm = float(self._total_norm())
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def gradient_norm(self) -> float:
+        return self._norm
+
+    def optimizer_fragments(self) -> tuple[list[Fragment], int]:
+        steps = 0
+        fragments = []
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                if key == "step":
+                    steps = int(value)
+                else:
+                    fragments.append(Fragment(name, key, 0, value.view(-1)))
+        return fragments, steps
+
+    def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        for name, parameter in self.network.named_parameters():
+            state: dict[str, Tensor] = {"step": torch.tensor(float(steps))}
+            state |= {moment: tensors[name].clone() for moment, tensors in moments.items()}
+            if steps:
+                self.optimizer.state[parameter] = state
+            else:
+                self.optimizer.state.pop(parameter, None)
+
+    def _total_norm(self) -> Tensor:
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        return nn.utils.get_total_norm(gradients)

@@ -1,0 +1,67 @@
+"""What is asked of storage: a folder of objects to read, or to read and write."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """One stored object: its name below the store's root, with forward slashes, and its size."""
+
+    name: str
+    size_bytes: int
+
+
+class Range(NamedTuple):
+    """Bytes `start` up to, not including, `end` of the object `name`."""
+
+    name: str
+    start: int
+    end: int
+
+
+# Named outside of the class, where its verb `list` hides the built-in type.
+Entries = list[Entry]
+
+
+Blobs = list[bytes]
+
+
+class Reader(Protocol):
+    """A folder of objects to read: a directory on disk or a prefix in a bucket.
+
+    Every verb raises `StorageMissingError` for a name that is not there and `StorageError` for
+    anything else that goes wrong, always with the URL, the reason and the remedy.
+    """
+
+    @property
+    def url(self) -> str: ...
+
+    def list(self, prefix: str = "") -> Entries:
+        """All objects whose name starts with `prefix`, sorted by name; empty if there are none."""
+        ...
+
+    def read(self, name: str) -> bytes: ...
+
+
+class Store(Reader, Protocol):
+    """A folder of objects that can be written too; its verbs raise as `Reader`'s.
+
+    A write is visible as a whole or not at all.
+    """
+
+    def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
+        """The bytes of each range, in order, fetched concurrently; a short answer is an error."""
+        ...
+
+    def write(self, name: str, data: bytes | memoryview | Path) -> None:
+        """Create or replace an object from memory (bytes one after the other) or from a file."""
+        ...
+
+    def write_if_absent(self, name: str, data: bytes) -> None:
+        """Create an object, atomically; raises `StorageExistsError` if the name is taken."""
+        ...
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; a name that is not there is no error."""
+        ...

@@ -1,0 +1,1 @@
+"""The training loop: configuration, step, weight averages, statistics, divergence."""

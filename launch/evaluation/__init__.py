@@ -1,0 +1,1 @@
+"""Feature networks, evaluations during training, trained models, inversion of folders."""

@@ -1,0 +1,1 @@
+"""Options: typed dataclasses, recipes, key=value words."""

@@ -1,0 +1,1 @@
+"""Where the parts are wired together: preflight, the worker, evaluation over workers."""

@@ -1,0 +1,212 @@
+"""What a worker exports: names that Prometheus accepts, and times that sum to the wall time."""
+
+import time
+import urllib.request
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.monitoring.exporter import Exporter
+from cluster.monitoring.meters import TIME_STATES
+from cluster.monitoring.metrics_table import metrics_table
+from cluster.run_folder.group_history import REASONS, GroupRecord, summarise
+from ganinv.evaluation.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.metrics.base import INCEPTION, pair_metrics, set_metrics
+from ganinv.training.statistics import DERIVED, TRAINING
+from tests.support.runs import train_locally
+
+# What a verb on a store can come to; the second is for those that write.
+OUTCOMES = {"ok", "StorageError", "StorageMissingError", "StorageUnavailableError"}
+WRITE_OUTCOMES = {"StorageExistsError", "StorageFullError"}
+
+
+def scraped(exporter: Exporter) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    with urllib.request.urlopen(f"http://{exporter.address}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def states(exporter: Exporter) -> dict[str, float]:
+    return {
+        dict(labels)["state"]: value
+        for (name, labels), value in scraped(exporter).items()
+        if name == "ganinv_time_seconds_total"
+    }
+
+
+def test_states_sum_to_the_wall_time_although_they_nest() -> None:
+    began = time.perf_counter()
+    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+        exporter.enter("compute")
+        for _ in range(20):
+            with exporter.timed("data"):
+                time.sleep(0.002)
+            with exporter.timed("compute"):
+                time.sleep(0.002)
+                with exporter.timed("communicate"):
+                    time.sleep(0.004)
+        before = time.perf_counter() - began
+        seconds = states(exporter)
+        after = time.perf_counter() - began
+    assert 0.99 * before <= sum(seconds.values()) <= 1.01 * after
+    assert seconds["communicate"] >= 0.08
+    assert seconds["evaluate"] == 0
+
+
+def test_a_state_is_seen_while_it_lasts() -> None:
+    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter, exporter.timed("data"):
+        first = states(exporter)["data"]
+        time.sleep(0.02)
+        assert states(exporter)["data"] >= first + 0.02
+
+
+def test_what_a_step_tells_takes_less_than_a_hundredth_of_it() -> None:
+    step_seconds, steps = 0.03, 200  # a very fast one
+    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+
+        def tell() -> float:
+            began = time.perf_counter()
+            for _ in range(steps):
+                with exporter.timed("data"):
+                    pass
+                with exporter.timed("compute"):
+                    for _ in range(3):
+                        with exporter.timed("communicate"):
+                            pass
+                exporter.stepped(16, applied=True)
+            return (time.perf_counter() - began) / steps
+
+        assert min(tell() for _ in range(5)) < 0.01 * step_seconds
+
+
+def test_rank_0_alone_exports_what_all_ranks_share() -> None:
+    session = train_locally("pvdgan", 16)
+    row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
+    row |= {"eval/psnr_db_test": 17.5, "eval/fd_lite0": 250.0}
+    with (
+        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+    ):
+        for exporter in (first, second):
+            exporter.stepped(8, applied=True)
+            exporter.stepped(8, applied=False)
+            exporter.logged(row, session)
+            exporter.committed(16)
+            exporter.restarted({"failure": 2}, 100)
+            exporter.planned(100, 50)
+            exporter.requested("read", "ok", 5)
+            exporter.requested("write", "ok", 5)
+            exporter.requested("write", "StorageError", 0)
+        one, two = scraped(first), scraped(second)
+    run, rank = ("run", "run"), ("rank", "0")
+    assert one["ganinv_images_total", frozenset([run, rank])] == 16
+    assert one["ganinv_nonfinite_steps_total", frozenset([run, rank])] == 1
+    assert one["ganinv_loss", frozenset([run, ("term", "enc")])] == 0.5
+    assert one["ganinv_evaluation", frozenset([run, ("figure", "psnr_db_test")])] == 17.5
+    assert one["ganinv_evaluation", frozenset([run, ("figure", "fd_lite0")])] == 250
+    assert one["ganinv_world_size", frozenset([run])] == 2
+    assert one["ganinv_restarts_total", frozenset([run, ("reason", "failure")])] == 2
+    assert one["ganinv_target_images", frozenset([run])] == 100
+    assert one["ganinv_checkpoint_every_images", frozenset([run])] == 50
+    assert (
+        one["ganinv_latent_elements", frozenset([run])]
+        == session.objective.scale(session.state).numel()
+    )
+    now = time.time()
+    last_step = one["ganinv_last_step_timestamp_seconds", frozenset([run, rank])]
+    assert now - 60 < last_step <= now
+    names = {name for name, _ in two}
+    assert "ganinv_images_total" in names
+    assert not names & {
+        "ganinv_loss",
+        "ganinv_evaluation",
+        "ganinv_world_size",
+        "ganinv_restarts_total",
+    }
+
+
+def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
+    """All that can happen has happened, on both ranks: every error of storage, every figure."""
+    session = train_locally("pvdgan", 16)
+    row = {"images_seen": 16.0} | {row.name: 1.0 for row in (*TRAINING, *DERIVED)}
+    row |= {name: 1.0 for name in every_figure("pixels", "own", "lite0", INCEPTION)}
+    with (
+        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+    ):
+        for exporter in (first, second):
+            exporter.planned(100, 50)
+            for state in TIME_STATES:
+                with exporter.timed(state):
+                    exporter.stepped(8, applied=False)
+            exporter.logged(row, session)
+            exporter.committed(16)
+            exporter.restarted(dict.fromkeys(REASONS, 1), 100)
+            exporter.quarantined()
+            for op in ("list", "read", "write", "delete"):
+                for outcome in OUTCOMES | (WRITE_OUTCOMES if op == "write" else set()):
+                    exporter.requested(op, outcome, 5 if op in ("read", "write") else 0)
+                exporter.repeated("retry", op)
+                exporter.repeated("hedge", op)
+        first.save_waited(1.0)
+        first.uploaded(1.0)
+        first.save_failed()
+        one, two = scraped(first), scraped(second)
+    of_ranks = {rank: {k for k in (*one, *two) if ("rank", rank) in k[1]} for rank in ("0", "1")}
+    of_run = [key for key in one if not any(label == "rank" for label, _ in key[1])]
+    assert len(of_ranks["0"]) == len(of_ranks["1"]) == len(two) <= 60
+    assert len(of_run) <= 100
+    assert {name for name, _ in (*one, *two)} == {
+        name for rows in metrics_table().values() for row in rows for name in row.series
+    }, "not everything was fed"
+
+
+def every_figure(*features: str) -> set[str]:
+    """Names of all that an evaluation on these features can say."""
+    metrics = pair_metrics()
+    pairs = {pair_name(metric.figure, part) for metric in metrics for part in PARTS}
+    distances = {distance_name(name, part) for name in features for part in PARTS}
+    sets = {
+        set_name(figure, name)
+        for name in features
+        for metric in set_metrics()
+        for figure in metric.figures
+    }
+    return {ENCODER_LOSS} | pairs | distances | sets
+
+
+def test_goodput_from_storage_is_the_dashboards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share that `ganinv:goodput:ratio1h` takes of these counters, of a run without faults."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0], time=time.time)
+    monkeypatch.setattr("cluster.monitoring.exporter.time", clock)
+    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1")) as exporter:
+        now[0] += 8.0  # networks, engines, a checkpoint: `restart`
+        exporter.enter("compute")
+        for step in range(400):
+            with exporter.timed("data"):
+                now[0] += 0.05
+            with exporter.timed("compute"):
+                now[0] += 0.4
+                with exporter.timed("communicate"):
+                    now[0] += 0.1
+            with exporter.timed("checkpoint"):
+                now[0] += 0.02
+            assert exporter.steps_seconds == pytest.approx(0.5 * (step + 1))
+        spent = states(exporter)
+    of_dashboards = (spent["compute"] + spent["communicate"]) / sum(spent.values())
+    record = GroupRecord(
+        number=0,
+        launched=-5.0,  # until the worker's process was up
+        world_size=1,
+        resumed_from=0,
+        images_seen=6400,
+        steps_seconds=exporter.steps_seconds,
+    )
+    assert summarise([record], now=now[0]).goodput == pytest.approx(of_dashboards, rel=0.03)

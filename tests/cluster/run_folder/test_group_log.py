@@ -1,0 +1,69 @@
+"""The record of worker groups in storage: complete after the driver's end, patient before."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.run_folder.group_history import GroupRecord
+from cluster.run_folder.group_log import FOLDER, GroupLog, read_groups
+from cluster.storage.opening import open_store
+from ganinv.errors import StorageError
+from ganinv.seams.stores import Store
+
+FIRST = GroupRecord(number=0, launched=5.0, world_size=2)
+
+
+def test_two_drivers_one_after_the_other(store: Store) -> None:
+    log = GroupLog(store)
+    assert log.first_number == 0
+    ended = replace(FIRST, resumed_from=0, ended=9.0, reason="failure", detail="rank 1 died")
+    second = replace(FIRST, number=1, launched=9.0)
+    log.keep([FIRST])
+    log.keep([ended, second])
+    log.close([ended, second])
+    assert read_groups(store) == [ended, second]
+    other = GroupLog(store)
+    assert other.first_number == 2
+    third = replace(FIRST, number=2, launched=20.0)
+    other.close([third])
+    assert read_groups(store) == [ended, second, third]
+
+
+def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    log = GroupLog(store)
+    log.close([FIRST])
+    (entry,) = store.list(FOLDER)
+    store.delete([entry.name])
+    log = GroupLog(store)
+    log.keep([FIRST])
+    log.close([FIRST])
+    (entry,) = store.list(FOLDER)
+    store.delete([entry.name])
+    log.close([FIRST])
+    assert store.list(FOLDER) == []
+
+
+def test_an_outage_holds_nobody_up_and_loses_nothing(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    store = open_store(str(tmp_path / "run"))
+    log = GroupLog(store)
+    folder = tmp_path / "run" / "groups"
+    folder.write_text("in the way of a folder")
+    started = time.monotonic()
+    log.keep([FIRST])
+    assert time.monotonic() - started < 1
+    folder.unlink()
+    second = replace(FIRST, number=1)
+    log.close([FIRST, second])
+    assert read_groups(store) == [FIRST, second]
+
+
+def test_a_damaged_object_is_named(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    for text in (b"{", b'{"number": 0}'):
+        store.write(f"{FOLDER}000000-aa.json", text)
+        with pytest.raises(StorageError, match=r"000000-aa\.json is damaged"):
+            read_groups(store)

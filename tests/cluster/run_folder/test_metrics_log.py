@@ -1,0 +1,49 @@
+"""`metrics.jsonl`: numbers that read back exactly, and no line twice after a resume."""
+
+import json
+import math
+
+import pytest
+
+from cluster.run_folder.metrics_log import NAME, MetricsLog, read_rows
+from ganinv.errors import StorageError
+from ganinv.seams.stores import Store
+
+
+def test_rows_read_back_exactly(store: Store) -> None:
+    log = MetricsLog(store, 0)
+    rows = [{"images_seen": 16.0, "loss/d": 0.1 + 0.2, "x": 1e-300}, {"images_seen": 32.0}]
+    for row in rows:
+        log.append(row)
+    log.flush()
+    assert read_rows(store) == rows
+
+
+def test_a_resumed_run_drops_what_it_will_write_again(store: Store) -> None:
+    log = MetricsLog(store, 0)
+    for images in (16, 32, 48):
+        log.append({"images_seen": images, "loss/d": images / 7})
+    log.flush()
+    resumed = MetricsLog(store, 32)
+    for images in (48, 64):
+        resumed.append({"images_seen": images, "loss/d": images / 7})
+    resumed.flush()
+    assert [row["images_seen"] for row in read_rows(store)] == [16, 32, 48, 64]
+
+
+def test_what_is_not_finite_is_valid_json_and_reads_back_as_nan(store: Store) -> None:
+    log = MetricsLog(store, 0)
+    log.append({"images_seen": 16.0, "grad_norm/g": float("inf")})
+    log.flush()
+    assert json.loads(store.read(NAME))["grad_norm/g"] is None
+    assert math.isnan(read_rows(store)[0]["grad_norm/g"])
+
+
+def test_a_damaged_file_is_named(store: Store) -> None:
+    store.write(NAME, b'{"images_seen": 16}\n{"images_se')
+    with pytest.raises(StorageError, match=r"metrics\.jsonl is damaged"):
+        MetricsLog(store, 16)
+
+
+def test_no_file_means_no_rows(store: Store) -> None:
+    assert read_rows(store) == []

@@ -1,0 +1,81 @@
+"""Decoding of whatever bytes: an image of the right size, or our error; soon and in little room."""
+
+import io
+import tracemalloc
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from datasets.shards.images import FORMATS, decode_image, image_size
+from ganinv.errors import DataError
+
+SIDE = 16
+
+
+def _encoded(kind: str, side: int = SIDE) -> bytes:
+    noise_HWC = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise_HWC).save(buffer, kind, **({"quality": 70} if kind != "PNG" else {}))
+    return buffer.getvalue()
+
+
+GOOD = {kind: _encoded(kind) for kind in FORMATS}
+EDIT = st.tuples(st.integers(0, 2**16), st.integers(0, 255))
+
+
+def _decode(data: bytes) -> None:
+    """Fails if anything but an image or our error comes out."""
+    with suppress(DataError):
+        assert image_size(data, "it")
+    with suppress(DataError):
+        assert decode_image(data, SIDE, "it").shape == (SIDE, SIDE, 3)
+
+
+@settings(max_examples=150, deadline=1000)
+@given(
+    kind=st.sampled_from(FORMATS),
+    edits=st.lists(EDIT, min_size=1, max_size=6),
+    cut=st.none() | st.integers(0, 2**16),
+)
+def test_damaged_images_are_images_or_our_error(
+    kind: str, edits: list[tuple[int, int]], cut: int | None
+) -> None:
+    data = bytearray(GOOD[kind])
+    for place, byte in edits:
+        data[place % len(data)] = byte
+    _decode(bytes(data[: cut % len(data) if cut is not None else None]))
+
+
+@settings(max_examples=50, deadline=1000)
+@given(
+    head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\1\0\0WEBP"]),
+    rest=st.binary(),
+)
+def test_random_bytes_are_our_error(head: bytes, rest: bytes) -> None:
+    with pytest.raises(DataError):
+        decode_image(head + rest, SIDE, "it")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_images_of_another_size_are_refused_before_they_are_unpacked(kind: str) -> None:
+    large = _encoded(kind, 1024)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"has 1024 × 1024 pixels, the index says 16 × 16"):
+            decode_image(large, SIDE, "it")
+        # The file and a copy of it; an array of the pixels would be 3 MiB more.
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(large) + 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_bomb_is_refused() -> None:
+    """A header that claims 30,000 × 30,000 pixels."""
+    data = bytearray(GOOD["PNG"])
+    data[16:24] = (30_000).to_bytes(4, "big") * 2
+    with pytest.raises(DataError):
+        decode_image(bytes(data), SIDE, "it")

@@ -1,0 +1,63 @@
+"""The average of weights against its closed form."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ganinv.training.averages import WeightAverage
+
+
+def set_weights(network: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+
+
+@settings(max_examples=30)
+@given(st.floats(0, 0.999), st.integers(0, 12))
+def test_closed_form(decay: float, updates: int) -> None:
+    """w̄_n = βⁿ w_0 + (1 − β) Σ β^(n − t) w_t, without bias correction."""
+    network = nn.Linear(3, 2).double()
+    average = WeightAverage(network, decay)
+    expected = [decay**updates * p.detach() for p in network.parameters()]
+    for step in range(1, updates + 1):
+        set_weights(network, step)
+        average.update(network)
+        weight = (1 - decay) * decay ** (updates - step)
+        for total, parameter in zip(expected, network.parameters(), strict=True):
+            total += weight * parameter.detach()
+    for found, value in zip(average.network.parameters(), expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=0, atol=1e-12)
+
+
+def test_the_average_is_a_network_of_its_own() -> None:
+    network = nn.Linear(3, 2)
+    before = [p.detach().clone() for p in network.parameters()]
+    average = WeightAverage(network, 0.5)
+    set_weights(network, 1)
+    for found, value in zip(average.network.parameters(), before, strict=True):
+        assert torch.equal(found, value)  # until it is told
+    now = [p.detach().clone() for p in network.parameters()]
+    average.update(network)
+    for parameter, value in zip(network.parameters(), now, strict=True):
+        assert torch.equal(parameter, value)  # the network is only read
+        assert parameter.requires_grad
+
+
+def test_the_average_takes_no_gradients() -> None:
+    average = WeightAverage(nn.Sequential(nn.Linear(3, 2), nn.Dropout()), 0.5)
+    assert not any(p.requires_grad for p in average.network.parameters())
+    assert not any(module.training for module in average.network.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_names_and_types_stay(dtype: torch.dtype) -> None:
+    network = nn.Linear(3, 2).to(dtype)
+    average = WeightAverage(network, 0.9)
+    average.update(network)
+    state = average.network.state_dict()
+    assert state.keys() == network.state_dict().keys()
+    assert all(value.dtype == dtype for value in state.values())

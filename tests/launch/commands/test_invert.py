@@ -1,0 +1,255 @@
+"""The verbs `export` and `invert`, on a run that was made in this process."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import ganinv
+from datasets.sources.photographs import Photographs
+from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.metrics.psnr import psnr_db
+from ganinv.model import to_bytes
+from ganinv.pictures import to_images
+from launch.commands import export, invert
+from launch.evaluation import inversion
+from launch.evaluation.inversion import reconstruction_names
+from launch.progress import console
+from tests.support.made_runs import make_run
+
+NAMES = ["a.png", "deep/b.jpg", "deep/er/c.webp", "d.png", "e.png"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a run that has just begun, with a checkpoint."""
+    return make_run(tmp_path_factory.mktemp("run"), 160).save()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Photographs of several sizes and kinds, among them what is no photograph."""
+    numbers = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    for i, name in enumerate(NAMES):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = numbers.integers(0, 256, (16 + 4 * i, 16 + i, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def go(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    assert invert.main([*options, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def rows(target: Path) -> list[dict[str, str]]:
+    with (target / "psnr.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pixels(path: Path) -> Tensor:
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def test_a_folder_becomes_codes_reconstructions_and_figures(
+    run: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out"
+    found = go(capsys, f"storage.run={run}", f"invert.images={images}", f"invert.to={target}")
+    assert (found["images"], found["skipped"]) == (len(NAMES), [])
+    model = ganinv.load(run, device="cpu")
+    pictures = []
+    for name in NAMES:
+        with Image.open(images / name) as image:
+            pictures.append(image.copy())
+    code_BL = model.encode(pictures)
+    image_BCHW = model.decode(code_BL)
+    with np.load(target / "codes.npz") as codes:  # allow_pickle stays False
+        order = [NAMES.index(name) for name in codes["names"].tolist()]
+        assert sorted(order) == list(range(len(NAMES)))
+        torch.testing.assert_close(torch.from_numpy(codes["codes"]), code_BL[order])
+        assert np.array_equal(codes["scale"], model.scale_L.numpy())
+    for row in rows(target):
+        i = NAMES.index(row["image"])
+        saved = pixels(target / row["reconstruction"])
+        assert (saved.int() - to_bytes(image_BCHW)[i].int()).abs().max() <= 1
+        real = to_images(pictures[i], channels=3, resolution=16)
+        assert float(row["psnr_db"]) == pytest.approx(
+            float(psnr_db(real, image_BCHW[i : i + 1])), abs=1e-3
+        )
+    assert found["psnr_db"] == pytest.approx(
+        np.mean([float(row["psnr_db"]) for row in rows(target)]), abs=1e-3
+    )
+    assert (target / "reconstructions/deep/er/c.png").exists()
+
+
+class Watched(Photographs):
+    """Counts how many images were read that are not yet written below `target`."""
+
+    target: Path
+    most = 0
+
+    def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        for number, item in enumerate(super().read(), start=1):
+            written = len(list(self.target.rglob("*.png")))
+            self.most = max(self.most, number - written)
+            yield item
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batches_change_nothing_and_one_of_them_is_held(
+    run: str, images: Path, tmp_path: Path, batch_size: int
+) -> None:
+    model = ganinv.load(run, device="cpu")
+    found = []
+    for size, target in ((batch_size, tmp_path / "small"), (len(NAMES), tmp_path / "whole")):
+        photographs = Watched(
+            folder=images, names=NAMES, resolution=16, max_unreadable=0, option="here"
+        )
+        photographs.target = target
+        inverted_with = replace(model, batch_size=size)
+        inversion.invert(
+            inverted_with, photographs, target, codes="safetensors", screen=console(True)
+        )
+        assert photographs.most == size
+        found.append(target)
+    small, whole = found
+    with safetensors.safe_open(small / "codes.safetensors", "pt") as codes:
+        assert json.loads(codes.metadata()["names"]) == NAMES
+        expected = safetensors.torch.load_file(whole / "codes.safetensors")
+        for name, tensor in expected.items():
+            torch.testing.assert_close(codes.get_tensor(name), tensor)
+    for name in reconstruction_names(NAMES).values():
+        assert (pixels(small / name).int() - pixels(whole / name).int()).abs().max() <= 1
+
+
+def test_unreadable_images_are_named_up_to_a_ratio(
+    run: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "deep" / "b.jpg").write_bytes(b"no image at all")
+    options = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
+    with pytest.raises(DataError, match=r"deep/b\.jpg.*over invert\.max_unreadable=0\.01"):
+        invert.main(options)
+    found = go(capsys, *options, "invert.max_unreadable=0.2", "invert.overwrite=true")
+    assert found["images"] == len(NAMES) - 1
+    assert [skipped["path"] for skipped in found["skipped"]] == ["deep/b.jpg"]
+    assert [row["image"] for row in rows(tmp_path / "out")] == sorted(set(NAMES) - {"deep/b.jpg"})
+
+
+paths = st.text("ab./", min_size=1, max_size=6).map(lambda stem: f"{stem}.png") | st.sampled_from(
+    ["a.png", "a.jpg", "a.jpg.png", "a.png.jpg", "b/a.webp"]
+)
+
+
+@given(st.sets(paths, min_size=1))
+def test_no_two_reconstructions_lie_at_one_place(names: set[str]) -> None:
+    places = reconstruction_names(sorted(names))
+    assert set(places) == names
+    assert len(set(places.values())) == len(names)
+
+
+def test_results_never_leave_their_folder(run: str, images: Path, tmp_path: Path) -> None:
+    target, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (target / "reconstructions").mkdir(parents=True)
+    (target / "reconstructions" / "deep").symlink_to(outside)
+    with pytest.raises(StorageError, match="a link leads out"):
+        invert.main(
+            [
+                f"storage.run={run}",
+                f"invert.images={images}",
+                f"invert.to={target}",
+                "invert.overwrite=true",
+            ]
+        )
+    assert list(outside.rglob("*.png")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["invert.to=FULL"], "give invert.overwrite=true"),
+        (["invert.to=IMAGES/out"], "lies in invert.images"),
+        (["invert.images=FULL/nothing"], "no such folder"),
+        (["invert.images=FULL"], "holds no image"),
+        (["invert.images=s3://a/b"], "must be a folder on this disk"),
+        (["invert.model=FULL"], "give one of them"),
+        (["invert.codes=csv"], "invert.codes"),
+        (["invert.max_unreadable=2"], "within 0–1"),
+        (["invert.image=a"], "did you mean 'invert.images'"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_written(
+    run: str, images: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "letter.txt").write_text("dear")
+    given = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
+    typed = [o.replace("FULL", str(full)).replace("IMAGES", str(images)) for o in options]
+    with pytest.raises(ConfigError, match=message):
+        invert.main(given + typed)
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in full.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_an_export_needs_nothing_of_its_run(
+    run: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "export"
+    options = [f"storage.run={run}", f"export.to={folder}", "export.torchscript=true"]
+    assert export.main([*options, "--json"]) == 0
+    written = json.loads(capsys.readouterr().out)["files"]
+    assert {Path(at).name: size for at, size in written.items()} == {
+        path.name: path.stat().st_size for path in folder.iterdir()
+    }
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "encoder.pt",
+        "generator.pt",
+        "model.json",
+        "model.safetensors",
+    ]
+    model = ganinv.load(run, device="cpu")
+    code_BL = model.prior(range(3), seed=1)
+    generator = torch.jit.load(folder / "generator.pt")
+    torch.testing.assert_close(generator(code_BL), model.decode(code_BL), rtol=1e-5, atol=1e-5)
+
+    file = tmp_path / "one.safetensors"
+    assert export.main([f"storage.run={run}", f"export.to={file}"]) == 0
+    assert torch.equal(ganinv.load(file, device="cpu").sample(2, seed=0), model.sample(2, seed=0))
+    capsys.readouterr()
+    answers = [
+        go(capsys, f"{key}={place}", f"invert.images={images}", f"invert.to={tmp_path / name}")
+        for key, place, name in (("storage.run", run, "by-run"), ("invert.model", file, "by-file"))
+    ]
+    assert answers[0]["psnr_db"] == answers[1]["psnr_db"]
+
+
+def test_exports_are_not_overwritten_unasked(run: str, tmp_path: Path) -> None:
+    options = [f"storage.run={run}", f"export.to={tmp_path}/a.safetensors"]
+    (tmp_path / "a.safetensors").write_bytes(b"precious")
+    with pytest.raises(ConfigError, match=r"a\.safetensors is there already"):
+        export.main(options)
+    assert (tmp_path / "a.safetensors").read_bytes() == b"precious"
+    assert export.main([*options, "export.overwrite=true"]) == 0
+    ganinv.load(tmp_path / "a.safetensors")
+    with pytest.raises(ConfigError, match="one file cannot hold"):
+        export.main([*options, "export.torchscript=true"])

