@@ -12,8 +12,8 @@ from cluster.run_folder.evaluation_log import read_records
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from datasets.streaming.samples import read_samples
-from ganinv.model import to_bytes, to_signed
-from ganinv.training.statistics import describe
+from ganinv.pictures import to_bytes, to_signed
+from ganinv.training.statistics import statistic_named
 from launch.evaluation.trained import load_trained
 from launch.pages.compare import curves_figure
 
@@ -58,7 +58,7 @@ def evaluations(folder: str) -> list[dict[str, Any]]:
 def _table(rows: Mapping[str, Rows]) -> str:
     """Last values as Markdown, one method a line."""
     arrow = {True: " ↑", False: " ↓", None: ""}
-    heads = [f"{_file(k)}{arrow[describe(k).higher_is_better]}" for k in CURVES]
+    heads = [f"{_file(k)}{arrow[statistic_named(k).higher_is_better]}" for k in CURVES]
     lines = ["| method | " + " | ".join(heads) + " |", "|---" * (len(CURVES) + 1) + "|"]
     for method, found in rows.items():
         values = (f"{found[-1][key]:.3f}" for key in CURVES)

@@ -3,14 +3,14 @@
 Forward passes go through `network` itself, never through DeepSpeed's wrapper: the wrapper hangs
 hooks on its outputs, which the inner gradients of GAN losses (R1, ∂L_g/∂image) would set off. Only
 `engine.backward(scalar)` and `engine.step()` are DeepSpeed's. ZeRO-3 is refused: with inner
-gradients and accumulation it gives wrong results without a word.
+gradients and accumulation it silently gives wrong results.
 
 DeepSpeed's fragment mapping (`_hp_mapping`) and `averaged_gradients` are not public; the version is
 pinned and `tests/cluster/test_engine.py` holds both to equality with plain PyTorch.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -20,20 +20,20 @@ from torch import Tensor, nn
 
 from cluster.config import EngineConfig
 from ganinv.seams.engine import Fragment
-from ganinv.training.session import Split
+from ganinv.training.config import BatchLayout
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's running means of the gradient and of its square
+STEP = "step"  # what PyTorch's optimizers call the number of steps in a parameter's state
 
 
 class DeepSpeedEngine:
-    """Member of `ganinv.seams.Engine`; needs an initialised process group."""
+    """Implements `ganinv.seams.engine.Engine`; needs an initialised process group."""
 
     def __init__(
         self,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
         config: EngineConfig,
-        split: Split,
+        layout: BatchLayout,
         precision: Literal["fp32", "bf16"],
     ) -> None:
         # Imported here: it takes seconds, which nobody who only names this class should wait for.
@@ -47,7 +47,7 @@ class DeepSpeedEngine:
         self._engine, *_ = deepspeed.initialize(
             model=network,
             optimizer=optimizer,
-            config=_deepspeed_config(config, split),
+            config=_deepspeed_config(config, layout),
             dist_init_required=False,
         )
 
@@ -56,15 +56,15 @@ class DeepSpeedEngine:
             return nullcontext()
         return torch.autocast(self._engine.device.type, dtype=torch.bfloat16)
 
-    def set_learning_rate(self, rate: float) -> None:
-        # Of the inner optimizer: without a scheduler DeepSpeed itself never touches its rates.
+    def set_options(self, options: Mapping[str, Any]) -> None:
+        # Of the inner optimizer: without a scheduler DeepSpeed itself never touches its options.
         for group in self._torch_optimizer().param_groups:
-            group["lr"] = rate
+            group.update(options)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         self._engine.backward(loss)
         if not last:
-            self._engine.step()  # counts the part; updates nothing before the last one
+            self._engine.step()  # counts the micro-batch; updates nothing before the last one
 
     def finite(self) -> Tensor:
         gradients = list(self._held_gradients())
@@ -73,7 +73,7 @@ class DeepSpeedEngine:
 
     def finish(self, *, apply: bool) -> None:
         if not apply:
-            self._spoil_gradients()
+            self._void_step()
         elif self._stage == 0:
             self._norm = float(nn.utils.get_total_norm(list(self._held_gradients())))
         self._engine.step()
@@ -84,9 +84,11 @@ class DeepSpeedEngine:
         return self._norm
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
-        """Adam's moments held by this rank, and the number of steps taken.
+        """The optimizer's moments that this rank holds, and the number of steps taken.
 
-        At ZeRO 0 all ranks hold the same, so that rank 0 alone gives them.
+        A moment is any tensor of a parameter's size that the optimizer keeps: Adam's running means
+        of the gradient and of its square, for example. At ZeRO 0 all ranks hold the same moments,
+        so that rank 0 alone gives them.
         """
         steps = self._optimizer_steps()
         if steps == 0 or (self._stage == 0 and dist.get_rank() != 0):
@@ -100,7 +102,7 @@ class DeepSpeedEngine:
         """
         if self._stage > 0:
             self._follow_weights()
-        self._reset_state(steps)
+        self._reset_state(steps, moments)
         if steps == 0:
             return
         for fragment in self._fragments():
@@ -110,8 +112,9 @@ class DeepSpeedEngine:
 
     def _fragments(self) -> Iterator[Fragment]:
         """Views of the moments, so that writing to them changes the optimizer."""
+        moments = self._moments()
         for name, parameter in self.network.named_parameters():
-            for moment in MOMENTS:
+            for moment in moments:
                 if self._stage == 0:
                     values = self._engine.optimizer.state[parameter][moment].view(-1)
                     yield Fragment(parameter=name, moment=moment, start=0, values=values)
@@ -121,6 +124,16 @@ class DeepSpeedEngine:
                     start = mapping.lp_fragment_address.start
                     values = mapping.get_hp_fragment(moment)
                     yield Fragment(parameter=name, moment=moment, start=start, values=values)
+
+    def _moments(self) -> list[str]:
+        """Names of the tensors that the optimizer keeps for each element of a parameter."""
+        state = self._torch_optimizer().state
+        parameter = self._flat_parameters()[0]  # every rank's partition has at least one
+        return [
+            key
+            for key, value in state[parameter].items()
+            if key != STEP and isinstance(value, Tensor) and value.shape == parameter.shape
+        ]
 
     def _flat_parameters(self) -> list[Tensor]:
         """What the optimizer steps: parameters at stage 0, flat partitions above."""
@@ -134,27 +147,26 @@ class DeepSpeedEngine:
 
     def _optimizer_steps(self) -> int:
         state = self._torch_optimizer().state
-        steps = {int(state[p]["step"]) for p in self._flat_parameters() if p in state}
+        steps = {int(state[p][STEP]) for p in self._flat_parameters() if p in state}
         assert len(steps) <= 1, f"parameters disagree on the number of steps: {steps}"
         return steps.pop() if steps else 0
 
-    def _reset_state(self, steps: int) -> None:
+    def _reset_state(self, steps: int, moments: Iterable[str]) -> None:
         """Moments of zero after so many steps.
 
-        Where there are some, as on the way back from a divergence, in the same memory: DeepSpeed
-        links its fragments to it, once.
+        Where the optimizer has moments already, as on the way back from a divergence, they stay in
+        the same memory: DeepSpeed links its fragments to it, once.
         """
         state = self._torch_optimizer().state
         for parameter in self._flat_parameters():
             if steps == 0 and parameter not in state:
                 continue  # as it was made
             held = state[parameter]
-            held["step"] = torch.tensor(float(steps))
-            for moment in MOMENTS:
-                if moment in held:
-                    held[moment].zero_()
-                else:
-                    held[moment] = torch.zeros_like(parameter)
+            held[STEP] = torch.tensor(float(steps))
+            for moment in held.keys() - {STEP}:
+                held[moment].zero_()
+            for moment in moments:
+                held.setdefault(moment, torch.zeros_like(parameter))
         if steps > 0 and self._stage > 0:
             self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 
@@ -173,8 +185,8 @@ class DeepSpeedEngine:
         for gradients in self._engine.optimizer.averaged_gradients.values():
             yield from (g for g in gradients or () if g is not None)
 
-    def _spoil_gradients(self) -> None:
-        """Make DeepSpeed leave this step out on this rank as on all others.
+    def _void_step(self) -> None:
+        """Make DeepSpeed skip this step, as on all other ranks.
 
         ZeRO drops a step whose gradients are not finite, but looks at one network alone; plain
         Adam steps only where there is a gradient.
@@ -186,12 +198,12 @@ class DeepSpeedEngine:
             gradient.fill_(float("inf"))
 
 
-def _deepspeed_config(config: EngineConfig, split: Split) -> dict[str, Any]:
+def _deepspeed_config(config: EngineConfig, layout: BatchLayout) -> dict[str, Any]:
     """Batch sizes are counted in parts: DeepSpeed needs their ratio alone."""
     return {
-        "train_batch_size": split.parts,
+        "train_batch_size": layout.micro_batches,
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": split.micro_batches,
+        "gradient_accumulation_steps": layout.per_rank,
         "steps_per_print": 2**62,
         "gradient_clipping": 0.0,  # the papers do not clip; DeepSpeed would, at 1.0
         "zero_allow_untested_optimizer": True,

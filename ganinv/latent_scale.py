@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError
+from ganinv.horizons import checked_half_life, decay_at
+from ganinv.schedules import Scheduled, extremes, scheduled
 
 ACTIVE_VARIANCE = 0.1  # elements above it are "active"; released traces leave 0.1–0.5 empty
 
@@ -32,14 +34,20 @@ class TraceConfig:
     """
 
     kind: Literal["ema", "window"] = "ema"
-    decay: float = 0.999
+    decay: Scheduled = 0.999  # per step
+    half_life: Scheduled | None = None  # images; replaces `decay`, whatever the global batch
     window_samples: int = 8192
     # v before the first step: 1 in the author's 2021 code, 0.5 in 2023, 1e-4 in 2024.
     initial: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.decay < 1:
+        decay = scheduled(self.decay, "decay")
+        low, high = extremes(decay)
+        if not (low > 0 and high < 1):
             raise ConfigError(f"decay = {self.decay}: must lie between 0 and 1, for example 0.999")
+        object.__setattr__(self, "decay", decay)  # frozen, and set before anybody sees it
+        if self.half_life is not None:
+            object.__setattr__(self, "half_life", checked_half_life(self.half_life, "half_life"))
         if self.initial <= 0:
             raise ConfigError(f"initial = {self.initial}: a variance must be above 0, e.g. 1.0")
         if self.window_samples < 1:
@@ -65,10 +73,16 @@ def trace_variance(trace: Tensor) -> Tensor:
     return trace if trace.ndim == 1 else trace.mean(0)
 
 
-def update_trace(config: TraceConfig, trace: Tensor, mean_square_L: Tensor) -> Tensor:
-    """The trace after a step whose global batch had the mean square `mean_square_L`.  # l. 8"""
+def update_trace(
+    config: TraceConfig, trace: Tensor, mean_square_L: Tensor, images_seen: int, global_batch: int
+) -> Tensor:
+    """The trace after a step that began at `images_seen`.  # l. 8
+
+    `mean_square_L`: mean(z′²) over its global batch of `global_batch` images.
+    """
     if config.kind == "ema":
-        return config.decay * trace + (1 - config.decay) * mean_square_L
+        decay = decay_at(config.decay, config.half_life, images_seen, global_batch)
+        return decay * trace + (1 - decay) * mean_square_L
     return torch.cat([trace[1:], mean_square_L[None]])
 
 

@@ -1,7 +1,6 @@
-"""A trained invertible GAN: codes to images and images to codes.
+"""A trained invertible GAN: codes to images and images to codes, with the averaged weights.
 
-Generated images are always G(z ∘ s) and recovered ones G(E(x) ∘ s) (DLSGAN §3), with the averaged
-weights of both networks. Shapes: B samples, L latent elements, C × H × W image in [−1, 1].
+Shapes: B samples, L latent elements, C × H × W image in [−1, 1].
 """
 
 from collections.abc import Callable, Sequence
@@ -9,52 +8,58 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganinv.draws import standard_normal
+from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
-from ganinv.pictures import Images, to_bytes, to_images, to_signed
-
-__all__ = ["InvertibleGan", "best_device", "to_bytes", "to_signed"]
+from ganinv.pictures import Images, to_images
 
 
 @dataclass(frozen=True, kw_only=True)
 class InvertibleGan:
-    """G, E (inside D) and the scale s_L, on one device."""
+    """A method's codec with batches, checks and Pillow images, on one device."""
 
-    generator: nn.Module
-    discriminator: nn.Module
-    scale_L: Tensor
+    codec: Codec
     batch_size: int = 64  # images that go through a network at once
 
     @property
     def latent_size(self) -> int:
-        return self.scale_L.numel()
+        return self.codec.latent.size
 
     @property
     def device(self) -> torch.device:
-        return self.scale_L.device
+        return self.codec.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return self.codec.dtype
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model has an encoder; without one `encode` raises `ConfigError`."""
+        return self.codec.encodes
+
+    @property
+    def spread(self) -> Tensor:
+        """How far each latent element moves what enters the generator: s of DLSGAN and PVDGAN."""
+        return self.codec.latent.spread(self.codec.tensors).to(self.device)
 
     @cached_property
     def image_shape(self) -> tuple[int, int, int]:
         """C × H × W of its images, in pixels, as the generator makes them."""
         with torch.no_grad():
-            channels, height, width = self.generator(torch.zeros_like(self.scale_L)[None]).shape[1:]
+            image_BCHW = self.codec.decode(self.prior(range(1), seed=0))
+        channels, height, width = image_BCHW.shape[1:]
         return channels, height, width
 
     def to(self, device: torch.device | str) -> "InvertibleGan":
-        """The model on another device, where its networks are moved."""
-        return replace(
-            self,
-            generator=self.generator.to(device),
-            discriminator=self.discriminator.to(device),
-            scale_L=self.scale_L.to(device),
-        )
+        """The model on another device; its networks are moved, not copied."""
+        return replace(self, codec=self.codec.to(device))
 
     def prior(self, image_numbers: Sequence[int], seed: int) -> Tensor:
-        """Codes z ~ N(0, I), B × L; image number i of a seed is always the same."""
-        codes = standard_normal(seed, "prior", image_numbers, self.latent_size)
-        return codes.to(self.device)
+        """Codes of the prior, B × L; image number i of a seed is always the same."""
+        return self.codec.latent.draw(seed, "prior", image_numbers).to(self.device)
 
     def sample(self, count: int, seed: int) -> Tensor:
         """`count` generated images, B × C × H × W. Raises `ConfigError` for numbers too small."""
@@ -66,27 +71,33 @@ class InvertibleGan:
         return self.decode(self.prior(range(count), seed))
 
     def encode(self, images: Images) -> Tensor:
-        """E(x): the code of each image, B × L, not yet scaled.
+        """E(x): the code of each image, B × L, as `decode` takes it.
 
         Takes floats B × C × H × W in [−1, 1], a Pillow image or a list of them, which are cropped
-        to their central square and resized. Raises `DataError` for anything else.
+        to their central square and resized. Raises `DataError` for anything else, and `ConfigError`
+        if the model has no encoder.
         """
+        if not self.encodes:
+            raise ConfigError(
+                "encode: this model's method has no encoder; train one that has, such as dlsgan "
+                "or pvdgan"
+            )
         channels, resolution, _ = self.image_shape
         image_BCHW = to_images(images, channels=channels, resolution=resolution)
-        return self._batched(lambda x: self.discriminator(x).latent_BL, image_BCHW)
+        return self._batched(self.codec.encode, image_BCHW)
 
     def decode(self, code_BL: Tensor) -> Tensor:
-        """G(z ∘ s), clamped to [−1, 1]. Raises `DataError` for what cannot be codes."""
+        """Images of codes, clamped to [−1, 1]. Raises `DataError` for what cannot be codes."""
         self._check_codes(code_BL)
-        return self._batched(lambda z: self.generator(z * self.scale_L).clamp(-1, 1), code_BL)
+        return self._batched(lambda code: self.codec.decode(code).clamp(-1, 1), code_BL)
 
     def reconstruct(self, images: Images) -> Tensor:
-        """G(E(x) ∘ s), of whatever `encode` takes."""
+        """`decode(encode(images))`, of whatever `encode` takes."""
         return self.decode(self.encode(images))
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        batches = inputs.to(self.scale_L).split(self.batch_size)
+        batches = inputs.to(self.device, self.dtype).split(self.batch_size)
         return torch.cat([function(batch) for batch in batches])
 
     def _check_codes(self, code_BL: Tensor) -> None:
@@ -99,7 +110,7 @@ class InvertibleGan:
         if not code_BL.is_floating_point() or not code_BL.isfinite().all():
             raise DataError(
                 f"codes of type {code_BL.dtype}: must be finite floats, as encode gives them; "
-                "find out where they stopped to be"
+                "find the operation that made them non-finite or integral"
             )
 
 

@@ -10,7 +10,8 @@ from cluster.checkpoints.retention import dead, delete_checkpoints, delete_lefto
 from cluster.config import CheckpointConfig
 from cluster.storage.trouble import Trouble
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
-from ganinv.saved.manifest import MANIFEST, Manifest, StoredObject, folder
+from ganinv.saved.format import manifest_of
+from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class Committer:
 
 def commit(store: Store, manifest: Manifest) -> None:
     """Write the manifest if absent; finding the very same one is no defeat: its answer was lost."""
-    at, text = folder(manifest.name) + MANIFEST, manifest.to_json()
+    at, text = manifest_of(manifest.name), manifest.to_json()
     try:
         store.write_if_absent(at, text)
     except StorageExistsError:

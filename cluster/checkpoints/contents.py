@@ -1,31 +1,28 @@
-"""What lies in a checkpoint, and how any number of workers loads it; `saving.py` writes them.
+"""What each rank writes to a checkpoint, and how any number of ranks loads one.
 
-A part is a safetensors file. Tensors that all ranks hold alike (weights, averages, traces) are
-dealt out over the ranks; optimizer moments are written by the rank that holds them, as flat runs
-named NETWORK/optimizer/MOMENT/PARAMETER@START. Nothing in a name or shape depends on the number of
-workers or the ZeRO stage.
+The format is `ganinv.saved.format`'s. Tensors that are equal on all ranks (weights, averages,
+state) are distributed over the ranks; each rank writes the optimizer moments that it holds.
 """
 
 import functools
 import importlib.metadata
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
 from ganinv.errors import GanInvError, StorageError
-from ganinv.saved.checkpoints import below, choose, read_tensors
+from ganinv.saved import format as names
+from ganinv.saved.checkpoints import choose, read_tensors
 from ganinv.saved.manifest import Manifest
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 
 _VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
-_MOMENT = re.compile(r"([gd])/optimizer/(\w+)/(.+)@(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +34,11 @@ class RunIdentity:
     image_resolution: int  # pixels a side
     image_channels: int
     config: Mapping[str, Any]
+    started_from: Mapping[str, Any] | None = None  # see `Manifest`
 
 
-def describe(session: Session, identity: RunIdentity, name: str) -> Manifest:
-    """The manifest of the session as it stands, before it is known what objects there are."""
+def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
+    """The manifest of the session as it stands; its objects are added once they are uploaded."""
     return Manifest(
         name=name,
         images_seen=session.images_seen,
@@ -51,13 +49,14 @@ def describe(session: Session, identity: RunIdentity, name: str) -> Manifest:
         image_channels=identity.image_channels,
         objects=(),
         optimizer_steps={
-            letter: engine.optimizer_fragments()[1] for letter, engine in _engines(session)
+            name: engine.optimizer_fragments()[1] for name, engine in session.engines.items()
         },
         nonfinite_in_a_row=session.nonfinite_in_a_row,
         world_size=world_size(),
         created=time.time(),
         config=identity.config,
         versions=_versions(),
+        started_from=identity.started_from,
     )
 
 
@@ -89,28 +88,28 @@ def restore(session: Session, store: Store) -> Manifest | None:
     return manifest
 
 
-def _engines(session: Session) -> list[tuple[str, Any]]:
-    return [("g", session.engines.g), ("d", session.engines.d)]
-
-
 def _replicated(session: Session) -> Iterator[tuple[str, Tensor]]:
     """Tensors that are equal on all ranks, under their names in the file."""
-    averages = {"g": session.averages.g, "d": session.averages.d}
-    for letter, engine in _engines(session):
-        for name, tensor in engine.network.state_dict().items():
-            yield f"{letter}/weights/{name}", tensor
-        for name, tensor in averages[letter].network.state_dict().items():
-            yield f"{letter}/average/{name}", tensor
+    for network, module in session.networks.items():
+        yield from _named(names.weights(network), module)
+        if network in session.averages:
+            yield from _named(names.average(network), session.averages[network].network)
     for name, tensor in session.state.items():
-        yield f"state/{name}", tensor
+        yield f"{names.STATE}{name}", tensor
 
 
-def part(session: Session) -> list[tuple[str, Tensor]]:
-    """What this rank writes, as it lies in networks and optimizers; all ranks call this together.
+def _named(prefix: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in module.state_dict().items():
+        yield f"{prefix}{name}", tensor
 
-    Tensors that all ranks hold alike are dealt out by size, largest first, to whoever has least.
+
+def tensors_of_this_rank(session: Session) -> list[tuple[str, Tensor]]:
+    """What this rank writes, not copied; all ranks call this together.
+
+    Tensors that are equal on all ranks are assigned by size, largest first, to the rank with the
+    fewest bytes so far.
     """
-    named = [*_replicated(session), ("means", session.means.fold(all_reduce_sum))]
+    named = [*_replicated(session), (names.MEANS, session.means.fold(all_reduce_sum))]
     share = [0] * world_size()
     mine = []
     for name, tensor in sorted(named, key=lambda n: -n[1].nbytes):
@@ -118,23 +117,24 @@ def part(session: Session) -> list[tuple[str, Tensor]]:
         share[least] += tensor.nbytes
         if least == rank():
             mine.append((name, tensor))
-    for letter, engine in _engines(session):
+    for network, engine in session.engines.items():
         for fragment in engine.optimizer_fragments()[0]:
-            name = f"{letter}/optimizer/{fragment.moment}/{fragment.parameter}@{fragment.start}"
-            mine.append((name, fragment.values))
+            piece = names.MomentPiece(network, fragment.moment, fragment.parameter, fragment.start)
+            mine.append((names.moment_name(piece), fragment.values))
     return mine
 
 
 def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -> None:
-    averages = {"g": session.averages.g, "d": session.averages.d}
     try:
-        for letter, engine in _engines(session):
-            engine.network.load_state_dict(below(tensors, f"{letter}/weights/"))
-            averages[letter].network.load_state_dict(below(tensors, f"{letter}/average/"))
-            moments = _assemble(tensors, letter, engine.network)
-            engine.load_optimizer(moments, manifest.optimizer_steps[letter])
-        session.state = {name: tensors[f"state/{name}"] for name in session.state}
-        session.means.load(tensors["means"])
+        for network, module in session.networks.items():
+            module.load_state_dict(names.below(tensors, names.weights(network)))
+        for network, average in session.averages.items():
+            average.network.load_state_dict(names.below(tensors, names.average(network)))
+        for network, engine in session.engines.items():
+            moments = _assemble(tensors, network, engine.network)
+            engine.load_optimizer(moments, manifest.optimizer_steps[network])
+        session.state = {name: tensors[f"{names.STATE}{name}"] for name in session.state}
+        session.means.load(tensors[names.MEANS])
     except (KeyError, RuntimeError) as error:
         raise StorageError(
             f"checkpoint {manifest.name} does not fit the networks and objective of this run "
@@ -146,24 +146,23 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
 
 
 def _assemble(
-    tensors: Mapping[str, Tensor], letter: str, network: torch.nn.Module
+    tensors: Mapping[str, Tensor], network: str, module: nn.Module
 ) -> dict[str, dict[str, Tensor]]:
     """Whole moments (moment → parameter → tensor) from the runs that the ranks wrote."""
-    shapes = {name: p.shape for name, p in network.named_parameters()}
+    shapes = {name: p.shape for name, p in module.named_parameters()}
     flat: dict[str, dict[str, Tensor]] = {}
     filled: dict[tuple[str, str], int] = {}
     for name, values in tensors.items():
-        match = _MOMENT.fullmatch(name)
-        if match is None or match[1] != letter:
+        piece = names.parse_moment(name)
+        if piece is None or piece.network != network:
             continue
-        moment, parameter, start = match[2], match[3], int(match[4])
-        whole = flat.setdefault(moment, {}).setdefault(
-            parameter, torch.zeros(shapes[parameter].numel(), dtype=values.dtype)
+        whole = flat.setdefault(piece.moment, {}).setdefault(
+            piece.parameter, torch.zeros(shapes[piece.parameter].numel(), dtype=values.dtype)
         )
-        whole[start : start + values.numel()] = values
-        key = (moment, parameter)
+        whole[piece.start : piece.start + values.numel()] = values
+        key = (piece.moment, piece.parameter)
         filled[key] = filled.get(key, 0) + values.numel()
     for (moment, parameter), count in filled.items():
         if count != shapes[parameter].numel():
-            raise KeyError(f"{letter}/optimizer/{moment}/{parameter} has {count} elements")
+            raise KeyError(f"{network}/optimizer/{moment}/{parameter} has {count} elements")
     return {m: {p: t.view(shapes[p]) for p, t in ts.items()} for m, ts in flat.items()}

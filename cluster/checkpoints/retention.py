@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from cluster.config import CheckpointConfig
-from ganinv.saved.manifest import FOLDER, MANIFEST, NAME, folder
+from ganinv.saved import format as names
 from ganinv.seams.stores import Store
 
 
@@ -19,43 +19,47 @@ class Held:
 
 def look(store: Store) -> Held:
     """One listing. Raises `StorageError`."""
-    names = [entry.name for entry in store.list(FOLDER)]
+    found = [entry.name for entry in store.list(names.FOLDER)]
     folders = {
         name: list(objects)
-        for name, objects in groupby(names, key=lambda n: n.removeprefix(FOLDER).partition("/")[0])
-        if NAME.fullmatch(name)
+        for name, objects in groupby(
+            found, key=lambda n: n.removeprefix(names.FOLDER).partition("/")[0]
+        )
+        if names.is_name(name)
     }
-    committed = {name: o for name, o in folders.items() if folder(name) + MANIFEST in o}
+    committed = {name: o for name, o in folders.items() if names.manifest_of(name) in o}
     leftovers = {name: o for name, o in folders.items() if name not in committed}
     return Held(committed=committed, leftovers=leftovers)
 
 
 def expired(held: Held, config: CheckpointConfig, verified: str) -> list[str]:
     """Committed checkpoints to be deleted, oldest first; never `verified`."""
-    names = sorted(held.committed)
-    kept = {verified, *names[-config.keep_last :]}
+    committed = sorted(held.committed)
+    kept = {verified, *committed[-config.keep_last :]}
     if config.keep_every_images:
         by_period: dict[int, str] = {}
-        for name in names:
-            by_period.setdefault(int(name[:12]) // config.keep_every_images, name)
+        for name in committed:
+            by_period.setdefault(names.images_of(name) // config.keep_every_images, name)
         kept |= set(by_period.values())
-    return [name for name in names if name not in kept]
+    return [name for name in committed if name not in kept]
 
 
 def dead(held: Held, living: Set[str]) -> list[str]:
     """Leftovers that nobody will complete: not after the newest commit, and not `living`."""
-    newest = max(held.committed, default="")
-    return [name for name in held.leftovers if name[:12] <= newest[:12] and name not in living]
+    newest = max(map(names.images_of, held.committed), default=-1)
+    return [
+        name for name in held.leftovers if names.images_of(name) <= newest and name not in living
+    ]
 
 
-def delete_checkpoints(store: Store, held: Held, names: Sequence[str]) -> None:
+def delete_checkpoints(store: Store, held: Held, unwanted: Sequence[str]) -> None:
     """The manifest of each first, so that what is half deleted is a leftover."""
-    for name in names:
-        manifest = folder(name) + MANIFEST
+    for name in unwanted:
+        manifest = names.manifest_of(name)
         store.delete([manifest])
         store.delete([n for n in held.committed[name] if n != manifest])
 
 
-def delete_leftovers(store: Store, held: Held, names: Sequence[str]) -> None:
-    for name in names:
+def delete_leftovers(store: Store, held: Held, unwanted: Sequence[str]) -> None:
+    for name in unwanted:
         store.delete(held.leftovers[name])

@@ -7,7 +7,6 @@ reached: meanwhile training goes on, and saves that fall due are left out.
 """
 
 import hashlib
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from types import TracebackType
 
 from cluster.checkpoints.agreement import check_ranks_agree
 from cluster.checkpoints.committing import Committer, SaveObserver, Uploaded
-from cluster.checkpoints.contents import RunIdentity, describe, part
+from cluster.checkpoints.contents import RunIdentity, new_manifest, tensors_of_this_rank
 from cluster.checkpoints.host_buffer import HostBuffer
 from cluster.collectives import (
     broadcast_object,
@@ -26,7 +25,8 @@ from cluster.collectives import (
 )
 from cluster.config import CheckpointConfig
 from ganinv.errors import GanInvError, StorageError
-from ganinv.saved.manifest import Manifest, StoredObject, folder
+from ganinv.saved import format as names
+from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 
@@ -110,8 +110,8 @@ class Saver:
         if name is None:
             return None
         self.wait()
-        manifest = describe(session, self._identity, name)
-        payload = self._buffer.fill(part(session))
+        manifest = new_manifest(session, self._identity, name)
+        payload = self._buffer.fill(tensors_of_this_rank(session))
         self._under_way = True
         self._settled.clear()
         self._thread = threading.Thread(target=self._work, args=(payload, manifest), daemon=True)
@@ -141,7 +141,7 @@ class Saver:
             return None, self._error
         if self._under_way:
             return None, None
-        return f"{session.images_seen:012d}-{secrets.token_hex(4)}", None
+        return names.new_name(session.images_seen), None
 
     def wait(self) -> None:
         """Return once no save is under way; raises what ended it, if it was not a commit."""
@@ -186,12 +186,12 @@ class Saver:
 
     def _upload(self, payload: memoryview, name: str) -> Uploaded:
         stored = StoredObject(
-            name=f"part-{rank():05d}-of-{world_size():05d}.safetensors",
+            name=names.part_name(rank(), world_size()),
             size_bytes=len(payload),
             sha256=hashlib.sha256(payload).hexdigest(),
         )
         try:
-            self._store.write(folder(name) + stored.name, payload)
+            self._store.write(names.folder(name) + stored.name, payload)
         except StorageError as failure:
             return Uploaded(failure=failure)
         return Uploaded(stored=stored)

@@ -1,4 +1,4 @@
-"""The watcher that fills the metrics of one worker (DESIGN §8), and serves them to Prometheus."""
+"""Fills the metrics of one worker and serves them to Prometheus."""
 
 import threading
 import time
@@ -12,9 +12,11 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from cluster.monitoring.meters import QUANTILES, Meters, Observing
+from ganinv.declarations import Statistic
 from ganinv.evaluation.figures import PREFIX
 from ganinv.training.loop import Row, TimeState
 from ganinv.training.session import Session
+from ganinv.training.statistics import SCHEDULE
 
 # What a step consists of; goodput, here and in `monitoring/rules.yml`, is the share of these.
 STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
@@ -34,12 +36,15 @@ class _BeforeEachScrape(Collector):
 class Exporter:
     """Implements the metrics half of `ganinv.training.loop.Observer`; serves HTTP until `close`."""
 
-    def __init__(self, run: str, rank: int, world: int, host: str) -> None:
+    def __init__(
+        self, run: str, rank: int, world: int, host: str, statistics: Iterable[Statistic]
+    ) -> None:
+        """`statistics`: those of the run's method, means and others."""
         registry = CollectorRegistry()
         registry.register(_BeforeEachScrape(self._count_time))
         self.meters = Meters(run=run, rank=rank, registry=registry)
         if rank == 0:
-            self.meters.add_run_wide()
+            self.meters.add_run_wide(statistics)
             self.meters.world().set(world)
         self._is_first = rank == 0
         self._histograms: dict[TimeState, Observing] = {
@@ -109,17 +114,19 @@ class Exporter:
             return
         meters = self.meters
         meters.seen().set(row["images_seen"])
-        meters.elements().set(session.objective.scale(session.state).numel())
+        meters.elements().set(session.objective.latent.size)
         for key, value in row.items():
             if key.startswith("loss/"):
                 meters.loss(key.removeprefix("loss/")).set(value)
             elif key.startswith(PREFIX):
                 meters.evaluation(key.removeprefix(PREFIX)).set(value)
+            elif key.startswith(SCHEDULE):
+                meters.schedule(key.removeprefix(SCHEDULE)).set(value)
             elif key in meters.gauges:
                 meters.gauges[key]().set(value)
-        for trace, variance_L in session.objective.variances(session.state).items():
-            points = torch.tensor(QUANTILES, dtype=variance_L.dtype)
-            values = torch.quantile(variance_L, points).tolist()
+        for trace, spectrum in session.objective.spectra(session.state).items():
+            points = torch.tensor(QUANTILES, dtype=spectrum.variance_L.dtype)
+            values = torch.quantile(spectrum.variance_L, points).tolist()
             for quantile, value in zip(QUANTILES, values, strict=True):
                 meters.variance(trace, quantile).set(value)
 

@@ -5,7 +5,7 @@ as a whole is exported by rank 0 alone and has no rank, so that a query sees it 
 worker has rank 0. So the series of a rank are as few on rank 0 as elsewhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,8 +17,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from ganinv.declarations import Statistic
 from ganinv.training.loop import TimeState
-from ganinv.training.statistics import describe
 
 # Creation times are a series more for each counter and histogram, that nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
@@ -30,21 +30,6 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 TIME_STATES: tuple[TimeState, ...] = (
     "compute", "data", "communicate", "checkpoint", "restart", "evaluate",
 )  # fmt: skip
-# Row of `metrics.jsonl` → gauge. Losses share a gauge, told apart by the label `term`, and so do
-# figures of evaluations by `figure`: which there are depends on the feature networks of the run.
-GAUGES = {
-    "d/real": "discriminator_real",
-    "d/fake": "discriminator_fake",
-    "learning_rate": "learning_rate",
-    "grad_norm/g": "generator_gradient_norm",
-    "grad_norm/d": "discriminator_gradient_norm",
-    "latent/entropy_nats": "latent_entropy_nats",
-    "latent/active": "latent_active_elements",
-    "latent/effective": "latent_effective_elements",
-    "throughput/images_per_second": "images_per_second",
-}
-
-
 # Which part of a histogram a query may name.
 HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 
@@ -120,8 +105,13 @@ class Meters:
         for state in TIME_STATES:
             self.time(state)
 
-    def add_run_wide(self) -> None:
-        """Metrics that rank 0 exports for the whole run."""
+    def add_run_wide(self, statistics: Iterable[Statistic]) -> None:
+        """Metrics that rank 0 exports for the whole run.
+
+        `statistics` of the run's method have gauges of their own if they name one. Losses share a
+        gauge, told apart by the label `term`, and so do figures of evaluations by `figure`, and
+        scheduled options by `option`: which there are depends on the run.
+        """
         self.stall_seconds = self._histogram(
             "checkpoint_stall_seconds", "Training stood still to save", STALL_SECONDS
         )
@@ -140,7 +130,8 @@ class Meters:
         self.evaluation = self._gauge(
             "evaluation", "Figure of the averaged weights, at the last evaluation", "figure"
         )
-        self.gauges = {key: self._gauge(name, describe(key).help) for key, name in GAUGES.items()}
+        self.gauges = {s.name: self._gauge(s.gauge, s.help) for s in statistics if s.gauge}
+        self.schedule = self._gauge("schedule", "Scheduled option at the last step", "option")
         self.variance = self._gauge(
             "latent_variance", "Quantiles of the traced variance v", "trace", "quantile"
         )

@@ -5,13 +5,14 @@ one place: where `cluster.monitoring.meters.Meters` makes it.
 """
 
 from cluster.monitoring.meters import Declared, Meters
+from ganinv.training.statistics import all_statistics
 
 
 def metrics_table() -> dict[str, tuple[Declared, ...]]:
     """All metrics by who exports them: `every worker`, and `rank 0` for the whole run."""
     meters = Meters(run="", rank=0)
     count = len(meters.declared)
-    meters.add_run_wide()
+    meters.add_run_wide(all_statistics().values())
     rows = meters.declared
     return {"every worker": tuple(rows[:count]), "rank 0": tuple(rows[count:])}
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import DataError
-from ganinv.evaluation.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, distance_name, pair_name, set_name
 from ganinv.evaluation.held_out import HeldOut, RealFeatures
 from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
-from ganinv.metrics.psnr import psnr_db as psnr_db  # a part of this module's interface
-from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
 
 log = logging.getLogger(__name__)
@@ -108,13 +108,12 @@ class Evaluator:
     def figures(self, model: InvertibleGan, networks: Sequence[Features]) -> dict[str, float]:
         """Figures by their names in `metrics.jsonl`; all ranks call this together.
 
-        What cannot be taken of these features (they are not finite) is NaN, and a warning.
+        A figure that these features do not allow (they are not finite) is NaN, and a warning. A
+        model without an encoder has no figures of reconstructions and codes.
         """
-        sums = Sums(
-            [pair_name(m.figure, part) for m in self._pairs for part in PARTS]
-            + [distance_name(f.name, part) for f in networks for part in PARTS]
-            + [ENCODER_LOSS]
-        )
+        names = [pair_name(m.figure, image_set) for m in self._pairs for image_set in IMAGE_SETS]
+        names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
+        sums = Sums([*names, ENCODER_LOSS])
         real, good_N = self._add_held_out(model, networks, sums)
         fake = self._add_generated(model, networks, sums)
         found = sums.means(self._reduce)
@@ -139,8 +138,9 @@ class Evaluator:
             read_N[list(numbers)] = 1
             byte_BCHW = found_BCHW.to(model.device)
             image_BCHW = to_signed(byte_BCHW)
-            recovered_BCHW = model.reconstruct(image_BCHW)
-            self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
+            recovered_BCHW = model.reconstruct(image_BCHW) if model.encodes else None
+            if recovered_BCHW is not None:
+                self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
             for f in networks:
                 known_NF = known[f.name]
                 if known_NF is None:
@@ -148,7 +148,8 @@ class Evaluator:
                     rows[f.name].put(numbers, feature_BF)
                 else:
                     feature_BF = known_NF[list(numbers)].to(model.device)
-                self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
+                if recovered_BCHW is not None:
+                    self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
         good_N = self._reduce(read_N) > 0
         self.damaged = int((~good_N).sum())
         return rows, good_N
@@ -160,26 +161,31 @@ class Evaluator:
         for numbers in self._watch(self._share.batches(self.generated), "generated images"):
             code_BL = model.prior(numbers, self.seed)
             image_BCHW = model.decode(code_BL)
-            recovered_BL = model.encode(image_BCHW)
-            error_BL = (code_BL.double() - recovered_BL.double()) * model.scale_L.double()
-            sums.add(ENCODER_LOSS, error_BL.square().mean(1))
-            recovered_BCHW = model.decode(recovered_BL)
-            self._add_pairs(sums, "generated", image_BCHW, recovered_BCHW)
+            recovered_BCHW = None
+            if model.encodes:
+                recovered_BL = model.encode(image_BCHW)
+                sums.add(ENCODER_LOSS, model.codec.code_error(code_BL, recovered_BL))
+                recovered_BCHW = model.decode(recovered_BL)
+                self._add_pairs(sums, "generated", image_BCHW, recovered_BCHW)
             for f in networks:
                 feature_BF = f.extract(to_bytes(image_BCHW))
                 rows[f.name].put(numbers, feature_BF)
-                self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
+                if recovered_BCHW is not None:
+                    self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
         return rows
 
-    def _add_pairs(self, sums: Sums, part: str, image_BCHW: Tensor, other_BCHW: Tensor) -> None:
+    def _add_pairs(
+        self, sums: Sums, image_set: str, image_BCHW: Tensor, other_BCHW: Tensor
+    ) -> None:
         for metric in self._pairs:
-            sums.add(pair_name(metric.figure, part), metric.measure(image_BCHW, other_BCHW))
+            sums.add(pair_name(metric.figure, image_set), metric.measure(image_BCHW, other_BCHW))
 
     def _add_distance(
-        self, sums: Sums, part: str, features: Features, feature_BF: Tensor, other_BCHW: Tensor
+        self, sums: Sums, image_set: str, features: Features, feature_BF: Tensor, other_BCHW: Tensor
     ) -> None:
         other_BF = features.extract(to_bytes(other_BCHW))
-        sums.add(distance_name(features.name, part), FEATURE_DISTANCE.measure(feature_BF, other_BF))
+        distance_B = FEATURE_DISTANCE.measure(feature_BF, other_BF)
+        sums.add(distance_name(features.name, image_set), distance_B)
 
     def _set_figures(
         self,

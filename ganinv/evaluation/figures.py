@@ -1,39 +1,31 @@
 """Names of the figures of an evaluation, as in `metrics.jsonl`, and what each of them says.
 
-    eval/METRIC_PART                     a pair metric over reconstructions: eval/psnr_db_test
-    eval/feature_distance_FEATURES_PART  the same on features: eval/feature_distance_lite0_test
+    eval/METRIC_SET                      a pair metric over reconstructions: eval/psnr_db_test
+    eval/feature_distance_FEATURES_SET   the same on features: eval/feature_distance_lite0_test
     eval/METRIC_FEATURES                 a set metric: eval/fd_lite0, but eval/fid and eval/kid
     eval/enc                             the encoder loss on generated images
 
-PART is `test` (held-out images) or `generated`.
+SET is `test` (held-out images) or `generated`.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from ganinv.declarations import Statistic
 from ganinv.metrics import feature_distance
 from ganinv.metrics.base import INCEPTION, Figure, pair_metrics, set_metrics
 
 PREFIX = "eval/"
 ENCODER_LOSS = f"{PREFIX}enc"
-PARTS: Mapping[str, str] = {"test": "held-out", "generated": "generated"}
+# Sets of images whose reconstructions are compared: name in figures → words.
+IMAGE_SETS: Mapping[str, str] = {"test": "held-out", "generated": "generated"}
 
 
-class Statistic(NamedTuple):
-    """One number of `metrics.jsonl`: its name there, and what a person should know of it."""
-
-    name: str
-    unit: str
-    help: str
-    higher_is_better: bool | None = None  # None where neither can be said
+def pair_name(figure: Figure, image_set: str) -> str:
+    return f"{PREFIX}{figure.name}_{image_set}"
 
 
-def pair_name(figure: Figure, part: str) -> str:
-    return f"{PREFIX}{figure.name}_{part}"
-
-
-def distance_name(features: str, part: str) -> str:
-    return f"{PREFIX}{feature_distance.METRIC.figure.on(features)}_{part}"
+def distance_name(features: str, image_set: str) -> str:
+    return f"{PREFIX}{feature_distance.METRIC.figure.on(features)}_{image_set}"
 
 
 def set_name(figure: Figure, features: str) -> str:
@@ -53,13 +45,14 @@ def explain(name: str) -> Statistic | None:
 def _on(features: str) -> Iterator[Statistic]:
     """All figures that there are on the features of that name."""
     yield Statistic(ENCODER_LOSS, "", "Encoder loss on generated images, averaged weights", False)
-    for part, images in PARTS.items():
+    for image_set, images in IMAGE_SETS.items():
         for figure in (metric.figure for metric in pair_metrics()):
             text = f"{figure.meaning} of reconstructions of {images} images"
-            yield Statistic(pair_name(figure, part), figure.unit, text, figure.higher_is_better)
+            name = pair_name(figure, image_set)
+            yield Statistic(name, figure.unit, text, figure.higher_is_better)
         figure = feature_distance.METRIC.figure
         text = f"{figure.meaning} {features} of {images} images and their reconstructions"
-        yield Statistic(distance_name(features, part), "", text, figure.higher_is_better)
+        yield Statistic(distance_name(features, image_set), "", text, figure.higher_is_better)
     for figure in (figure for metric in set_metrics() for figure in metric.figures):
         text = f"{figure.meaning}, on the features {features}"
         yield Statistic(set_name(figure, features), figure.unit, text, figure.higher_is_better)

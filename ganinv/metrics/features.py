@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import INCEPTION
-from ganinv.model import InvertibleGan, to_signed
-from ganinv.networks.base import COARSEST
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_signed
 from ganinv.seams.engine import SumReduce
 
 INCEPTION_PIXELS = 299  # a side
@@ -74,23 +74,23 @@ def pixel_features() -> Features:
     )
 
 
-def own_features(model: InvertibleGan, *, feature_block: int, origin: str) -> Features:
-    """The feature encoder of the run's own discriminator, averaged over pixels.
+def own_features(model: InvertibleGan, origin: str) -> Features | None:
+    """The features of the run's own networks, averaged over pixels; None if it has none.
 
-    `feature_block` is the network's option, `origin` names the checkpoint. The network moves as
-    the run goes on, so the figures compare nothing beyond one checkpoint of one run.
+    `origin` names the checkpoint. The network changes during training, so the figures compare
+    nothing beyond one checkpoint of one run.
     """
-    pixels = (COARSEST << (-feature_block - 1)) ** 2
+    source = model.codec.feature_source
+    if source is None:
+        return None
 
     @torch.no_grad()
     def extract(image_BCHW: Tensor) -> Tensor:
-        feature_BF: Tensor = model.discriminator(to_signed(image_BCHW)).feature_BF
-        feature_BCP: Tensor = feature_BF.unflatten(1, (-1, pixels))
-        return feature_BCP.mean(2)
+        return model.codec.features(to_signed(image_BCHW))
 
     return Features(
         name="own",
-        network=f"discriminator of {origin}, block {feature_block}, mean over pixels",
+        network=f"{source}, of {origin}",
         sha256=None,
         resize="none",
         extract=extract,

@@ -1,7 +1,7 @@
 """What every network family offers. Shapes: B samples, L latent elements, F features.
 
 A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
-`build(config, *, resolution, image_channels, seed) -> GanPair`.
+`build(config, *, resolution, image_channels, seed) -> Networks`.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,9 @@ class Judgement(NamedTuple):
     feature_BF: Tensor
 
 
-class GanPair(NamedTuple):
-    """A generator (scaled code B × L → image in about [−1, 1]) and an integrated discriminator."""
-
-    generator: nn.Module
-    discriminator: nn.Module
+# Networks by their names in the methods. The families here give `g`, a generator (what the latent
+# lets enter, B × L → image in about [−1, 1]), and `d`, an integrated discriminator.
+Networks = dict[str, nn.Module]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,12 +77,12 @@ class NetworkConfig:
 
 def seeded_pair(
     generator: Callable[[], nn.Module], discriminator: Callable[[], nn.Module], seed: int
-) -> GanPair:
+) -> Networks:
     """Both networks at their initial weights, a function of `seed`."""
-    return GanPair(
-        generator=seeded(generator, seed, "weights/generator"),
-        discriminator=seeded(discriminator, seed, "weights/discriminator"),
-    )
+    return {
+        "g": seeded(generator, seed, "weights/generator"),
+        "d": seeded(discriminator, seed, "weights/discriminator"),
+    }
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module:
@@ -92,6 +90,11 @@ def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, purpose))
         return build()
+
+
+def feature_pixels(feature_block: int) -> int:
+    """Pixels of a discriminator block's output; the last block's is `COARSEST` pixels a side."""
+    return (COARSEST << (-feature_block - 1)) ** 2
 
 
 def through_blocks(

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from ganinv.networks.base import (
     COARSEST,
-    GanPair,
     Judgement,
     NetworkConfig,
+    Networks,
+    feature_pixels,
     seeded_pair,
     through_blocks,
 )
@@ -103,6 +104,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = config.widths(resolution)[:-1]
         self.feature_block = config.feature_block
+        self.feature_pixels = feature_pixels(self.feature_block)
         self.from_image = EqualisedConv(image_channels, widths[0], 1)
         self.blocks = nn.ModuleList()
         channels = widths[0]
@@ -124,7 +126,7 @@ class Discriminator(nn.Module):
         )
 
 
-def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> GanPair:
+def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
     Raises `ConfigError` for a resolution or a feature block that there cannot be.

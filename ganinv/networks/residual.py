@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganinv.networks.base import COARSEST, Judgement, through_blocks
+from ganinv.networks.base import COARSEST, Judgement, feature_pixels, through_blocks
 from ganinv.networks.layers import (
     BlurDown,
     BlurredDownConv,
@@ -62,6 +62,7 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         coarse = widths[-1]
         self.feature_block = feature_block
+        self.feature_pixels = feature_pixels(self.feature_block)
         self.from_image = EqualisedConv(image_channels, widths[0], 1, gain=gain)
         self.blocks = nn.ModuleList(
             ResidualDown(channels_in, channels_out, gain=gain, linear_gain=linear_gain)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
-from ganinv.networks.base import COARSEST, GanPair, NetworkConfig, seeded_pair
+from ganinv.networks.base import COARSEST, NetworkConfig, Networks, seeded_pair
 from ganinv.networks.layers import (
     BlurredUpConv,
     BlurUp,
@@ -182,7 +182,7 @@ class Generator(nn.Module):
 
 def build_styled(
     config: StyledConfig, traits: Traits, *, resolution: int, image_channels: int, seed: int
-) -> GanPair:
+) -> Networks:
     """Both networks of a style-based family at their initial weights, a function of `seed`."""
     widths = config.widths(resolution)
     return seeded_pair(

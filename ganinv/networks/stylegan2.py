@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ganinv.networks.base import GanPair
+from ganinv.networks.base import Networks
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
 
 GAIN = math.sqrt(2)  # a leaky ReLU about halves the mean square
@@ -54,7 +54,7 @@ TRAITS = Traits(
 )
 
 
-def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> GanPair:
+def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
     Raises `ConfigError` for a resolution or a feature block that there cannot be.

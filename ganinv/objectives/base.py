@@ -1,48 +1,57 @@
-"""What a method is to the training step: rounds that turn a part of a batch into losses.
+"""What a method is: its networks, its latent code, and rounds that turn a micro-batch into losses.
 
-A global batch of B images is cut into parts (one per worker, or more with accumulation). An
-objective sees one part at a time and returns losses whose **mean over the parts** is the loss of
-the paper over the global batch; the engines average gradients in just this way. It never calls
-backward, logs or communicates.
+A global batch of B images is cut into micro-batches (one per rank, or more with accumulation). A
+round sees one micro-batch and returns losses whose **mean over the micro-batches** is the loss of
+the paper over the global batch; engines average gradients in just this way. Objectives never call
+backward, log or communicate.
 
-Shapes: N samples of the part, C × H × W image, L latent elements.
+Shapes: N samples of the micro-batch, C × H × W image, L latent elements.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganinv.networks.base import Judgement
+from ganinv.codec import Codec
+from ganinv.declarations import Plot, Spectrum, Statistic
+from ganinv.latents.base import Latent
 
 State = Mapping[str, Tensor]  # variance traces and the like: float64, equal on all ranks
-Moments = dict[str, Tensor]  # per trace: Σ z′² over samples, and their number as last element
+Moments = dict[str, Tensor]  # sums over samples that update the state, one vector per name
+Nets = Mapping[str, Callable[..., Any]]  # every network of the method, in the engines' precision
 
 
-class Nets(NamedTuple):
-    """The two networks as functions, in whatever precision the engines run them."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Role:
+    """What a method does with one of its networks."""
 
-    g: Callable[[Tensor], Tensor]
-    d: Callable[[Tensor], Judgement]
+    title: str  # in words and metric names, for example "generator"
+    trained: bool = True  # False: weights come from another run and never change
+    averaged: bool = True  # keep an average of its weights, which is used after training
+    exported: bool = True  # needed after training; D of a method whose encoder is elsewhere is not
+    optimizer: str = "adam"  # a module of `ganinv.optimizers`
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class MicroBatch:
     """One part of a global batch.
 
-    `images_seen`: the run's clock before this global batch, equal in all of its parts.
-    `real_NCHW`: real images in [−1, 1]. `slots_N`: their places in the global batch, ascending.
-    `noise`: standard normal draws by name, N × L, a function of seed and image number alone.
-    `parts`: how many parts make up the global batch. `carry` hands values from round to round.
+    `images_seen`: the run's clock before this global batch, equal in all of its micro-batches.
+    `real_NCHW`: real images in [−1, 1]. `slots_N`: their slots in the global batch, ascending.
+    `noise`: random draws by name, a function of seed and image number alone.
+    `micro_batches`: how many make up the global batch, over all ranks. `carry` hands values from
+    one round to the next.
     """
 
     images_seen: int
     real_NCHW: Tensor
     slots_N: Tensor
     global_batch: int
-    parts: int
+    micro_batches: int
     noise: Mapping[str, Tensor]
     carry: dict[str, Tensor] = field(default_factory=dict)
 
@@ -52,73 +61,118 @@ class Part:
         return self.images_seen // self.global_batch
 
     def mean(self, values_N: Tensor, chosen_N: Tensor | None = None, share: float = 1.0) -> Tensor:
-        """This part's contribution to a mean over the global batch, or over a share of it.
+        """This micro-batch's contribution to a mean over the global batch, or a share of it.
 
         `chosen_N` picks the samples that count, a `share` of the global batch. The mean of the
-        contributions over all parts is the mean over all chosen samples, however unevenly the
-        parts hold them.
+        contributions over all micro-batches is the mean over all chosen samples, however unevenly
+        the micro-batches hold them.
         """
         picked = values_N if chosen_N is None else torch.where(chosen_N, values_N, 0.0)
-        return picked.sum() * (self.parts / (self.global_batch * share))
+        return picked.sum() * (self.micro_batches / (self.global_batch * share))
 
 
-class GeneratorLoss(NamedTuple):
-    """L_g and where to cut the graph: the gradient reaches G through its images alone.
+class Cut(NamedTuple):
+    """Where a graph is cut: `output` of the network `maker`, and the `leaf` that later code saw."""
 
-    `loss` was computed from `leaf`, which equals `image` but is cut from G's graph.
+    maker: str
+    output: Tensor
+    leaf: Tensor
+
+
+class Loss(NamedTuple):
+    """The loss of one network, and how its gradient reaches that network.
+
+    Without cuts, `value` depends on the network's parameters directly. With cuts, `value` is
+    computed from their leaves alone, and the gradient passes from leaf to output, through the
+    networks between, up to the cuts that the network itself made. `through` is in forward order.
     """
 
-    loss: Tensor
-    image: Tensor
-    leaf: Tensor
+    value: Tensor
+    through: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundOutput:
-    """Losses of one round: both networks' (simultaneous schedule) or one's (sequential)."""
+    """Losses by network; every network named here steps after the round."""
 
-    discriminator: Tensor | None = None
-    generator: GeneratorLoss | None = None
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)  # like losses: mean over parts
+    losses: Mapping[str, Loss]
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)  # like losses: means
     moments: Moments = field(default_factory=dict)
 
 
-Round = Callable[[Nets, Part, State], RoundOutput]
+Round = Callable[[Nets, MicroBatch, State], RoundOutput]
 
 
-class Objective(Protocol):
-    """A GAN method. `rounds` follow one another; after each, the networks with losses step."""
+class Objective(ABC):
+    """A GAN method. Rounds follow one another; after each, the networks with losses step.
+
+    The defaults are those of a method without latent statistics.
+    """
 
     config: Any
+    latent: Latent
+    # Charts of its statistics on the result page; statistics without one get a plain chart.
+    plots: tuple[Plot, ...] = ()
 
     @property
-    def noise_names(self) -> tuple[str, ...]:
-        """The standard normal draws of a step, each as long as the code."""
-        ...
+    @abstractmethod
+    def roles(self) -> Mapping[str, Role]:
+        """Its networks by name; the network family must build all of them."""
 
     @property
-    def statistic_names(self) -> tuple[str, ...]:
-        """What its rounds report, all declared in `ganinv.training.statistics`."""
-        ...
+    @abstractmethod
+    def statistics(self) -> tuple[Statistic, ...]:
+        """The statistics that its rounds report, each in exactly one round of a step."""
 
     @property
+    @abstractmethod
     def rounds(self) -> tuple[Round, ...]: ...
 
-    def new_state(self, latent_size: int, global_batch: int) -> dict[str, Tensor]: ...
+    @abstractmethod
+    def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
+        """The trained model. `networks`: those whose role is exported; `tensors`: of `tensors`.
 
-    def next_state(self, state: State, moments: Moments) -> dict[str, Tensor]:
-        """The state after a step, from the moments of the whole global batch."""
-        ...
+        Raises `KeyError` with the name of a network or tensor that is missing.
+        """
 
-    def scale(self, state: State) -> Tensor:
-        """s_L, float64: what a code is multiplied with before it enters G."""
-        ...
+    @property
+    def noise(self) -> Mapping[str, Latent]:
+        """The draws of a step by name, and the latent that each of them is drawn from."""
+        return {"z": self.latent}
 
-    def variances(self, state: State) -> dict[str, Tensor]:
-        """v_L by name; `fake` is always there."""
-        ...
+    @property
+    def figures_declared(self) -> tuple[Statistic, ...]:
+        """What `figures` gives."""
+        return ()
+
+    def new_state(self, global_batch: int) -> dict[str, Tensor]:
+        """The state before the first step. Raises `ConfigError` for a batch it cannot use."""
+        del global_batch
+        return {}
+
+    def next_state(
+        self, state: State, moments: Moments, *, images_seen: int, global_batch: int
+    ) -> dict[str, Tensor]:
+        """The state after a step that began at `images_seen`, from the global batch's moments."""
+        del moments, images_seen, global_batch
+        return dict(state)
+
+    def figures(self, state: State) -> dict[str, float]:
+        """Figures of the state for `metrics.jsonl`, for example the latent entropy."""
+        del state
+        return {}
+
+    def spectra(self, state: State) -> dict[str, Spectrum]:
+        """The spread of each latent element, by name; the first is the most telling one."""
+        del state
+        return {}
+
+    def tensors(self, state: State) -> dict[str, Tensor]:
+        """What the latent needs beside codes, float32. Raises `KeyError` for a missing trace."""
+        del state
+        return {}
 
 
-def cut(image: Tensor) -> Tensor:
-    """A leaf with the same values, at which gradients with respect to images are taken."""
-    return image.detach().requires_grad_()
+def cut(maker: str, output: Tensor) -> Cut:
+    """Cut the graph at an output of network `maker`."""
+    return Cut(maker, output, output.detach().requires_grad_())

@@ -1,16 +1,14 @@
-"""Loss and statistics of predicted latent codes. N samples of the part, L latent elements."""
+"""Loss and moments of predicted latent codes. N samples of the micro-batch, L latent elements."""
 
 import torch
 from torch import Tensor
 
-from ganinv.objectives.base import (
-    Part,
-)
+from ganinv.objectives.base import MicroBatch
 
 
-def encoder_loss(part: Part, z_NL: Tensor, predicted_NL: Tensor, scale_L: Tensor) -> Tensor:
+def encoder_loss(batch: MicroBatch, z_NL: Tensor, predicted_NL: Tensor, scale_L: Tensor) -> Tensor:
     """L_enc = avg((z − z′)² ∘ s²)  (DLSGAN Alg. 1 l. 4, PVDGAN Alg. 1 l. 6)."""
-    return part.mean(((z_NL - predicted_NL).square() * scale_L.square()).mean(1))
+    return batch.mean(((z_NL - predicted_NL).square() * scale_L.square()).mean(1))
 
 
 def square_moments(codes_NL: Tensor, chosen_N: Tensor | None = None) -> Tensor:

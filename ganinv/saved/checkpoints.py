@@ -1,30 +1,30 @@
 """Reading a run's checkpoints: the newest one whose objects are all there and intact.
 
-Writing them is the cluster's business (`cluster/checkpoints/contents.py`); what lies in them is
-said by `manifest.py`. Tensors are named LETTER/weights/…, LETTER/average/… and LETTER/optimizer/…
-for the networks g and d, state/… for the objective's traces, and means.
+The format is `format.py`'s; checkpoints are written by `cluster/checkpoints/`.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from ganinv.errors import StorageError
-from ganinv.saved.manifest import Manifest, StoredObject, folder, manifests_newest_first
+from ganinv.saved.format import folder
+from ganinv.saved.manifest import Manifest, StoredObject, manifests_newest_first
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
-Wanted = Callable[[str], bool]  # whether a tensor of this name is to be kept in memory
+# Of a checkpoint with this manifest: whether a tensor of this name is to be kept in memory.
+Wanted = Callable[[Manifest], Callable[[str], bool]]
 
 
-def everything(name: str) -> bool:
-    """For those who train on."""
-    del name
-    return True
+def everything(manifest: Manifest) -> Callable[[str], bool]:
+    """All tensors, to resume training."""
+    del manifest
+    return bool  # no tensor has an empty name
 
 
 def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[str, Tensor]] | None:
@@ -63,6 +63,7 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """The wanted tensors of a checkpoint, after comparing every object with its hash."""
     tensors: dict[str, Tensor] = {}
+    is_wanted = wanted(manifest)
     for stored in manifest.objects:
         payload = read_object(store, manifest, stored)
         try:
@@ -70,7 +71,7 @@ def read_tensors(
         except safetensors.SafetensorError as error:
             name = folder(manifest.name) + stored.name
             raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
-        tensors |= {key: tensor for key, tensor in found.items() if wanted(key)}
+        tensors |= {key: tensor for key, tensor in found.items() if is_wanted(key)}
     return tensors
 
 
@@ -81,8 +82,3 @@ def read_object(store: Reader, manifest: Manifest, stored: StoredObject) -> byte
     if hashlib.sha256(payload).hexdigest() != stored.sha256:
         raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
     return payload
-
-
-def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, under the rest of their names."""
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,8 +1,9 @@
-"""Exports: a trained model in one safetensors file, that needs nothing of its run any more.
+"""Exports: a trained model in one safetensors file that needs nothing of its run any more.
 
-Tensors are named g/…, d/… (averaged weights of both networks) and scale_L; the file's metadata
+The file holds the networks used after training and the latent's tensors (`format.py`); its metadata
 holds the description as JSON under `ganinv`. An exported folder holds that file, the description
-once more as `model.json` for people and other programs (never read here), and graphs (`graphs.py`).
+once more as `model.json` for people and other programs (never read here), and graphs
+(`torchscript.py`).
 """
 
 import json
@@ -17,14 +18,12 @@ import safetensors.torch
 from ganinv.errors import ConfigError, StorageError
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
-from ganinv.saved.checkpoints import below
+from ganinv.saved import format as names
 from ganinv.saved.manifest import Manifest
-from ganinv.saved.networks import build_trained
+from ganinv.saved.networks import build_objective, build_trained
 from ganinv.seams.stores import Reader
 
-FORMAT = 1
-SUFFIX = ".safetensors"
-MODEL_NAME = f"model{SUFFIX}"
+MODEL_NAME = f"model{names.SUFFIX}"
 DESCRIPTION_NAME = "model.json"
 _KEY = "ganinv"  # of the description in the file's metadata
 
@@ -59,20 +58,22 @@ class Description:
         )
 
     def plain(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": names.EXPORT_VERSION, **asdict(self)}
 
 
 def export_files(model: InvertibleGan, description: Description) -> dict[str, bytes]:
     """The files of an exported folder by name; the first one is enough for `read_export`."""
     plain = description.plain()
-    tensors = {"scale_L": model.scale_L}
-    tensors |= {f"g/{name}": tensor for name, tensor in model.generator.state_dict().items()}
-    tensors |= {f"d/{name}": tensor for name, tensor in model.discriminator.state_dict().items()}
+    tensors = dict(model.codec.tensors)
+    for network, module in model.codec.networks.items():
+        prefix = names.exported(network)
+        tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
     payload = safetensors.torch.save(
         {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
         metadata={_KEY: json.dumps(plain)},
     )
-    text = json.dumps({**plain, "scale": model.scale_L.tolist()}, indent=1)
+    latent = {without_shape(name): t.tolist() for name, t in model.codec.tensors.items()}
+    text = json.dumps({**plain, **latent}, indent=1)
     return {MODEL_NAME: payload, DESCRIPTION_NAME: text.encode()}
 
 
@@ -88,21 +89,28 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
     except safetensors.SafetensorError as error:
         raise StorageError(f"{where} is damaged ({error}); export it again") from error
     description = _description(payload, where)
-    if "scale_L" not in tensors:
-        raise StorageError(f"{where} has no tensor scale_L; export it again")
-    pair = build_trained(
-        {"network": description.network},
+    options = {"objective": description.objective, "network": description.network}
+    objective = build_objective(options)
+    networks = build_trained(
+        options,
         resolution=description.image_resolution,
         image_channels=description.image_channels,
-        generator=below(tensors, "g/"),
-        discriminator=below(tensors, "d/"),
+        weights={
+            name: names.below(tensors, names.exported(name))
+            for name, role in objective.roles.items()
+            if role.exported
+        },
         where=where,
     )
-    return InvertibleGan(
-        generator=pair.generator,
-        discriminator=pair.discriminator,
-        scale_L=tensors["scale_L"],
-    )
+    try:
+        return InvertibleGan(codec=objective.codec(networks, tensors))
+    except KeyError as error:
+        raise StorageError(f"{where} has no tensor {error.args[0]}; export it again") from error
+
+
+def without_shape(name: str) -> str:
+    """A tensor's name for people and other programs: `scale_L` is `scale`."""
+    return name.rpartition("_")[0] or name
 
 
 def _description(payload: bytes, where: str) -> Description:
@@ -116,10 +124,10 @@ def _description(payload: bytes, where: str) -> Description:
         raise StorageError(
             f"{where} is no exported model of ganinv; make one with python -m launch export"
         ) from error
-    if version != FORMAT:
+    if version != names.EXPORT_VERSION:
         raise StorageError(
-            f"{where} has format {version}, this program reads {FORMAT}; use the version of "
-            "ganinv that wrote it"
+            f"{where} has format {version}, this program reads {names.EXPORT_VERSION}; use the "
+            "version of ganinv that wrote it"
         )
     try:
         return from_plain(Description, plain, "description")

@@ -1,22 +1,21 @@
 """Trained models from where they lie: a run (its newest good checkpoint) or an export."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganinv import objectives
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
 from ganinv.places.reading import open_place
-from ganinv.plain import member_from_plain
-from ganinv.saved.checkpoints import below, choose, choose_named
-from ganinv.saved.exports import MODEL_NAME, SUFFIX, read_export
-from ganinv.saved.manifest import FOLDER, Manifest
-from ganinv.saved.networks import build_trained
+from ganinv.saved import format as names
+from ganinv.saved.checkpoints import choose, choose_named
+from ganinv.saved.exports import MODEL_NAME, read_export
+from ganinv.saved.manifest import Manifest
+from ganinv.saved.networks import build_objective, build_trained, trained_prefix
 from ganinv.seams.stores import Reader
 
 
@@ -38,7 +37,7 @@ def load(
 ) -> InvertibleGan:
     """See `ganinv.load`."""
     url = os.fspath(place)
-    if url.endswith(SUFFIX):
+    if url.endswith(names.SUFFIX):
         folder, _, name = url.rpartition("/")
         model = read_export(open_place(folder or ".", endpoint_url), name)
     else:
@@ -61,45 +60,50 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     that can be loaded, or if this is no run, and `ConfigError` for options that are not known.
     """
     chosen = (
-        choose(store, _evaluated)
+        choose(store, _used_after_training)
         if checkpoint is None
-        else choose_named(store, checkpoint, _evaluated)
+        else choose_named(store, checkpoint, _used_after_training)
     )
     if chosen is None:
-        unfinished = ", but parts of one that was not committed," if store.list(FOLDER) else ""
+        begun = bool(store.list(names.FOLDER))
+        unfinished = ", but parts of one that was not committed," if begun else ""
         raise StorageError(
             f"{store.url} holds no checkpoint yet{unfinished} and no {MODEL_NAME}; name the "
             "storage.run of a run that was trained, or an export"
         )
     manifest, tensors = chosen
-    objective_module, options = member_from_plain(objectives.find, manifest.config, "objective")
-    objective: Objective = objective_module.Objective(options)
-    state = below(tensors, "state/")
-    pair = build_trained(
+    where = f"{store.url}, checkpoint {manifest.name}"
+    objective = build_objective(manifest.config)
+    state = names.below(tensors, names.STATE)
+    networks = build_trained(
         manifest.config,
         resolution=manifest.image_resolution,
         image_channels=manifest.image_channels,
-        generator=below(tensors, "g/average/"),
-        discriminator=below(tensors, "d/average/"),
-        where=f"{store.url}, checkpoint {manifest.name}",
+        weights={
+            name: names.below(tensors, trained_prefix(objective, manifest.config, name))
+            for name, role in objective.roles.items()
+            if role.exported
+        },
+        where=where,
     )
     try:
-        scale_L = objective.scale(state).float()
+        codec = objective.codec(networks, objective.tensors(state))
     except KeyError as error:
         raise StorageError(
-            f"{store.url}, checkpoint {manifest.name}: has no trace {error}, which its objective "
-            f"{options.name!r} needs; restore config and checkpoint of one and the same run"
+            f"{where}: has no trace {error}, which its objective {objective.config.name!r} needs; "
+            "restore config and checkpoint of one and the same run"
         ) from error
     return TrainedRun(
-        model=InvertibleGan(
-            generator=pair.generator, discriminator=pair.discriminator, scale_L=scale_L
-        ),
-        objective=objective,
-        state=state,
-        manifest=manifest,
+        model=InvertibleGan(codec=codec), objective=objective, state=state, manifest=manifest
     )
 
 
-def _evaluated(name: str) -> bool:
-    """Whether a tensor belongs to what is used after training."""
-    return "/average/" in name or name.startswith("state/")
+def _used_after_training(manifest: Manifest) -> Callable[[str], bool]:
+    """All but the optimizer's tensors, and but weights that an average stands for."""
+    objective = build_objective(manifest.config)
+    prefixes = tuple(
+        trained_prefix(objective, manifest.config, name)
+        for name, role in objective.roles.items()
+        if role.exported
+    )
+    return lambda name: name.startswith((*prefixes, names.STATE))

@@ -1,27 +1,22 @@
-"""The manifest of a checkpoint: what it holds, written last, and only if absent.
+"""The manifest of a checkpoint: everything about it that is not a tensor.
 
-Contract: the payload of a checkpoint lies under `checkpoints/IMAGES_SEEN-ATTEMPT/`, and
-`manifest.json` in that folder commits it. A folder without a manifest does not exist for anyone.
+It is written last and only if absent, which commits the checkpoint (`format.py`).
 """
 
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ganinv.errors import StorageError, StorageMissingError
+from ganinv.saved.format import CHECKPOINT_VERSION, FOLDER, committed, manifest_of
 from ganinv.seams.batches import Position
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
-FORMAT = 1
-FOLDER = "checkpoints/"
-MANIFEST = "manifest.json"
-NAME = re.compile(r"\d{12}-[0-9a-f]{8}")  # IMAGES_SEEN-ATTEMPT
-_COMMITTED = re.compile(rf"{FOLDER}({NAME.pattern})/{re.escape(MANIFEST)}")
+OPTIONAL_KEYS = frozenset({"started_from"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,13 +46,18 @@ class Manifest:
     created: float  # Unix time, seconds
     config: Mapping[str, Any]  # the resolved configuration
     versions: Mapping[str, str]
+    # Where networks came from, if the run started from another run's: `start.run`, checkpoint,
+    # networks and the SHA-256 of the manifest. Absent from manifests of other runs.
+    started_from: Mapping[str, Any] | None = None
 
     @property
     def size_bytes(self) -> int:
         return sum(o.size_bytes for o in self.objects)
 
     def to_json(self) -> bytes:
-        content = {"format": FORMAT, **asdict(self)}
+        content = {"format": CHECKPOINT_VERSION, **asdict(self)}
+        if self.started_from is None:
+            del content["started_from"]
         content["sha256"] = digest(content)
         return json.dumps(content, indent=1, sort_keys=True).encode()
 
@@ -68,12 +68,13 @@ class Manifest:
             content = json.loads(text)
             written, found = content.pop("sha256", None), digest(content)
             version = content.pop("format")
-            if version != FORMAT:
+            if version != CHECKPOINT_VERSION:
                 raise StorageError(
-                    f"{url} has format {version}, this program reads {FORMAT}; use the version of "
-                    "ganinv that wrote it"
+                    f"{url} has format {version}, this program reads {CHECKPOINT_VERSION}; use the "
+                    "version of ganinv that wrote it"
                 )
-            _check_keys(content.keys(), {field.name for field in fields(cls)}, url)
+            known = {field.name for field in fields(cls)}
+            _check_keys(content.keys() | OPTIONAL_KEYS, known, url)
             if written != found:
                 raise StorageError(
                     f"{url} is not what was written (SHA-256 differs); delete its folder"
@@ -103,19 +104,14 @@ def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
             )
 
 
-def folder(name: str) -> str:
-    return f"{FOLDER}{name}/"
-
-
 def committed_names(store: Reader) -> list[str]:
     """Names of all committed checkpoints, oldest first."""
-    matches = (_COMMITTED.fullmatch(entry.name) for entry in store.list(FOLDER))
-    return sorted(match[1] for match in matches if match)
+    return committed(entry.name for entry in store.list(FOLDER))
 
 
 def read_manifest(store: Reader, name: str) -> Manifest:
     """Of the committed checkpoint of this name. Raises `StorageError` where it is damaged."""
-    at = folder(name) + MANIFEST
+    at = manifest_of(name)
     return Manifest.from_json(store.read(at), f"{store.url}/{at}")
 
 

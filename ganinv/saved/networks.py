@@ -1,14 +1,26 @@
-"""Networks from their stored options and weights."""
+"""A method's networks from their stored options and weights."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganinv import networks
+from ganinv import networks, objectives
 from ganinv.errors import StorageError
-from ganinv.networks.base import GanPair
+from ganinv.objectives.base import Objective
 from ganinv.plain import member_from_plain
+from ganinv.saved import format as names
+
+
+def build_objective(options: Mapping[str, Any]) -> Objective:
+    """The method of the sections `objective` and `network` of `options`.
+
+    Raises `ConfigError` for options that there are not.
+    """
+    module, config = member_from_plain(objectives.find, options, "objective")
+    _, network = member_from_plain(networks.find, options, "network")
+    objective: Objective = module.Objective(config, network.latent_size)
+    return objective
 
 
 def build_trained(
@@ -16,27 +28,35 @@ def build_trained(
     *,
     resolution: int,
     image_channels: int,
-    generator: Mapping[str, Tensor],
-    discriminator: Mapping[str, Tensor],
+    weights: Mapping[str, Mapping[str, Tensor]],
     where: str,
-) -> GanPair:
-    """G and D of the section `network` of `options` with these weights, for use and not training.
+) -> dict[str, nn.Module]:
+    """The networks of the section `network` of `options` that `weights` names, not for training.
 
     `where` names the source in messages. Raises `ConfigError` for options that there are not, and
     `StorageError` for weights of other networks.
     """
     family, config = member_from_plain(networks.find, options, "network")
-    pair: GanPair = family.build(
-        config, resolution=resolution, image_channels=image_channels, seed=0
-    )
-    try:
-        pair.generator.load_state_dict(generator)
-        pair.discriminator.load_state_dict(discriminator)
-    except RuntimeError as error:
-        raise StorageError(
-            f"{where}: its weights do not fit the networks that it names ({error}); restore both "
-            "from one and the same run"
-        ) from error
-    for network in pair:
-        network.requires_grad_(False).eval()
-    return pair
+    built = family.build(config, resolution=resolution, image_channels=image_channels, seed=0)
+    found: dict[str, nn.Module] = {}
+    for name, tensors in weights.items():
+        try:
+            built[name].load_state_dict(tensors)
+        except (KeyError, RuntimeError) as error:
+            raise StorageError(
+                f"{where}: its weights do not fit the networks that it names ({error}); restore "
+                "both from one and the same run"
+            ) from error
+        found[name] = built[name].requires_grad_(False).eval()
+    return found
+
+
+def trained_prefix(objective: Objective, options: Mapping[str, Any], network: str) -> str:
+    """Under which names a checkpoint holds the weights of a network that are used after training.
+
+    The average where one is kept; networks that never changed have weights alone.
+    """
+    role = objective.roles[network]
+    start = options.get("start") or {}
+    frozen = not role.trained or network in (start.get("frozen") or ())
+    return names.weights(network) if frozen or not role.averaged else names.average(network)

@@ -29,7 +29,7 @@ class Fragment(NamedTuple):
 class Engine(Protocol):
     """One network under training: owns gradients, their mean over ranks and the optimizer.
 
-    A global batch is `backward` for every part, `finite`, `finish`.
+    A global batch is `backward` for every micro-batch, `finite`, `finish`.
     """
 
     @property
@@ -39,12 +39,12 @@ class Engine(Protocol):
         """The precision of forward passes."""
         ...
 
-    def set_learning_rate(self, rate: float) -> None:
-        """The optimizer's rate of the steps to come."""
+    def set_options(self, options: Mapping[str, Any]) -> None:
+        """The optimizer's options for the steps to come, as its parameter groups name them."""
         ...
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate the gradients of a part's loss; `last` marks this rank's last part."""
+        """Accumulate the gradients of a micro-batch's loss; `last` marks this rank's last one."""
         ...
 
     def finite(self) -> Tensor:
@@ -70,26 +70,26 @@ class Engine(Protocol):
 
 @dataclass
 class LocalEngine:
-    """Trains one network in this process: the plain PyTorch member of the family.
+    """Implements `Engine` in plain PyTorch: trains one network in this process.
 
-    `parts` is the number of parts (`backward` calls) that make up one global batch.
+    `micro_batches` is the number of `backward` calls that make up one global batch.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    parts: int = 1
+    micro_batches: int = 1
     _norm: float = float("nan")
 
     def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext()
 
-    def set_learning_rate(self, rate: float) -> None:
+    def set_options(self, options: Mapping[str, Any]) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group.update(options)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         del last  # nothing is sent anywhere
-        (loss / self.parts).backward(inputs=list(self.network.parameters()))
+        (loss / self.micro_batches).backward(inputs=list(self.network.parameters()))
 
     def finite(self) -> Tensor:
         return torch.tensor(float(torch.isfinite(self._total_norm())), dtype=torch.float64)

@@ -1,11 +1,11 @@
 """Exponential average of a network's weights: what samples, codes and figures are made with.
 
 PVDGAN §3: "trainable weights ema decay rate = 0.999", for G and D alike. As in the author's code
-the average starts at the initial weights and is not bias corrected.
+the average starts at the initial weights and is not bias corrected. Buffers are copied as they
+stand, as in StyleGAN's code: those that change (batch statistics) are averages already.
 """
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +14,14 @@ from torch import Tensor, nn
 class WeightAverage:
     """A copy of a network that follows it: w̄ ← decay · w̄ + (1 − decay) · w after every step."""
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
-        self.decay = decay
         self._averaged: list[Tensor] = list(self.network.parameters())
+        self._buffers: list[Tensor] = list(self.network.buffers())
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self, network: nn.Module, decay: float) -> None:
         current = [parameter.detach() for parameter in network.parameters()]
-        torch._foreach_lerp_(self._averaged, current, 1 - self.decay)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Averages:
-    """Averaged weights of both networks."""
-
-    g: WeightAverage
-    d: WeightAverage
+        torch._foreach_lerp_(self._averaged, current, 1 - decay)
+        for buffer, source in zip(self._buffers, network.buffers(), strict=True):
+            buffer.copy_(source)

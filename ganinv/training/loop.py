@@ -8,11 +8,13 @@ from typing import Literal, Protocol
 
 import torch
 
-from ganinv.latent_scale import active_elements, effective_elements, latent_entropy_nats
+from ganinv.schedules import value_at
 from ganinv.seams.batches import Batch, BatchSource
 from ganinv.seams.engine import SumReduce
+from ganinv.training.config import BatchLayout, TrainConfig
 from ganinv.training.divergence import Guard
-from ganinv.training.session import Session, Split, TrainConfig, train_batch
+from ganinv.training.session import Session, train_batch
+from ganinv.training.statistics import GRADIENT_NORM, LEARNING_RATE, SCHEDULE, SPEED
 
 Row = dict[str, float]
 TimeState = Literal["compute", "data", "communicate", "checkpoint", "restart", "evaluate"]
@@ -45,7 +47,7 @@ class Observer(Protocol):
 def run(
     session: Session,
     config: TrainConfig,
-    split: Split,
+    layout: BatchLayout,
     *,
     source: BatchSource,
     reduce: SumReduce,
@@ -61,7 +63,7 @@ def run(
     steps in a row training goes back to the last checkpoint, once; raises `DivergenceError`, on
     all ranks alike, if they come again before new progress.
     """
-    loop = _Loop(session, config, split, source, reduce, observer, save, evaluate)
+    loop = _Loop(session, config, layout, source, reduce, observer, save, evaluate)
     while (end := loop.train()) == "diverged":
         seen = session.images_seen
         with observer.timed("restart"):
@@ -79,7 +81,7 @@ class _Loop:
 
     session: Session
     config: TrainConfig
-    split: Split
+    layout: BatchLayout
     source: BatchSource
     reduce: SumReduce
     observer: Observer
@@ -104,7 +106,7 @@ class _Loop:
                     self._save()
                     return "stopped"
                 with self.observer.timed("compute"):
-                    applied = train_batch(session, batch, config, self.split, self.reduce)
+                    applied = train_batch(session, batch, config, self.layout, self.reduce)
                 self.observer.stepped(config.global_batch, applied=applied)
                 voids = session.nonfinite_in_a_row
                 if self.guard.stepped(session.images_seen, voids, session.nonfinite):
@@ -121,11 +123,14 @@ class _Loop:
     def _log(self) -> None:
         session, config = self.session, self.config
         started, images_then = self._paced
-        row = describe(session, self.reduce)
-        row["learning_rate"] = config.learning_rate_at(session.images_seen - config.global_batch)
-        row["throughput/images_per_second"] = (session.images_seen - images_then) / (
-            time.monotonic() - started
-        )
+        row = new_row(session, self.reduce)
+        stepped_at = session.images_seen - config.global_batch  # the clock of the last step
+        row[LEARNING_RATE] = value_at(config.rate, stepped_at)
+        row |= {
+            f"{SCHEDULE}{key}": schedule.at(stepped_at)
+            for key, schedule in session.schedules.items()
+        }
+        row[SPEED] = (session.images_seen - images_then) / (time.monotonic() - started)
         with self.observer.timed("evaluate"):
             row |= self.evaluate()
         self.guard.logged(row)
@@ -139,18 +144,17 @@ class _Loop:
             self._saved_at = self.session.images_seen
 
 
-def describe(session: Session, reduce: SumReduce) -> Row:
-    """Means of the losses since the last row, and the latent statistics as they stand."""
-    variance_L = session.objective.variances(session.state)["fake"]
+def new_row(session: Session, reduce: SumReduce) -> Row:
+    """Means of the statistics since the last row, and the method's figures as they stand."""
     return {
         "images_seen": session.images_seen,
         "wall_time": time.time(),
         **session.means.flush(reduce),
-        "grad_norm/g": session.engines.g.gradient_norm(),
-        "grad_norm/d": session.engines.d.gradient_norm(),
-        "latent/entropy_nats": latent_entropy_nats(session.objective.scale(session.state)),
-        "latent/active": active_elements(variance_L),
-        "latent/effective": effective_elements(variance_L),
+        **{
+            f"{GRADIENT_NORM}{name}": engine.gradient_norm()
+            for name, engine in session.engines.items()
+        },
+        **session.objective.figures(session.state),
     }
 
 

@@ -1,52 +1,73 @@
-"""The table of training statistics, and their means over samples, steps and ranks.
+"""Which numbers `metrics.jsonl` holds, and means of training statistics.
 
-A statistic is declared here once: its name in `metrics.jsonl`, its unit and what it says. Exporter
-and pages read this table, so a new statistic is one row; figures of evaluations, whose names follow
-from metrics and features, are declared by the metrics (`ganinv.evaluation.figures`). Means are
-kept as sum and count in float64; a mean of means is never formed.
+A statistic is declared once: by its method (`Objective.statistics`, `figures_declared`), by a
+metric (`ganinv.evaluation.figures`), or here for what every method has. Exporter and pages read
+these declarations. Means over samples, steps and ranks are kept as sum and count in float64; a mean
+of means is never formed.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from ganinv.evaluation.figures import Statistic, explain
+from ganinv import objectives
+from ganinv.declarations import Statistic
+from ganinv.evaluation.figures import explain
+from ganinv.objectives.base import Objective
 from ganinv.seams.engine import SumReduce
 
-TRAINING = (
-    Statistic("loss/d", "", "Loss of the discriminator, all terms"),
-    Statistic("loss/g", "", "Loss of the generator, all terms"),
-    Statistic("loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"),
-    Statistic("loss/rec", "", "Perceptual reconstruction loss of the VAE half (PVDGAN)"),
-    Statistic("loss/r1", "", "R1: squared gradient norm of D at real images, before λ_r1"),
-    Statistic("d/real", "", "Mean adversarial value of real images"),
-    Statistic("d/fake", "", "Mean adversarial value of generated images"),
-)
-DERIVED = (
-    Statistic("learning_rate", "", "Learning rate of both networks at the last step"),
-    Statistic("grad_norm/g", "", "Norm of the generator's mean gradient at the last step"),
-    Statistic("grad_norm/d", "", "Norm of the discriminator's mean gradient at the last step"),
-    Statistic("latent/entropy_nats", "nats", "Differential entropy of the scaled latent code"),
-    Statistic("latent/active", "elements", "Latent elements whose traced variance is above 0.1"),
-    Statistic("latent/effective", "elements", "Participation ratio of the traced variances"),
-    Statistic("throughput/images_per_second", "images/s", "Images trained per second, all workers"),
-)
-_DECLARED = {row.name for row in TRAINING}
-_BY_NAME = {row.name: row for row in (*TRAINING, *DERIVED)}
+LEARNING_RATE = "learning_rate"
+GRADIENT_NORM = "grad_norm/"  # before the network's name
+SCHEDULE = "schedule/"  # before the option's key
+SPEED = "throughput/images_per_second"
 
 
-def describe(name: str) -> Statistic:
+def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
+    """The numbers of a row that are no means over samples."""
+    return (
+        Statistic(LEARNING_RATE, "", "Learning rate at the last step", gauge=LEARNING_RATE),
+        *(
+            Statistic(
+                f"{GRADIENT_NORM}{name}",
+                "",
+                f"Norm of the {role.title}'s mean gradient at the last step",
+                gauge=f"{role.title}_gradient_norm",
+            )
+            for name, role in objective.roles.items()
+            if role.trained
+        ),
+        *objective.figures_declared,
+        Statistic(
+            SPEED, "images/s", "Images trained per second, all workers", gauge="images_per_second"
+        ),
+    )
+
+
+@functools.cache
+def all_statistics() -> Mapping[str, Statistic]:
+    """Those of every method there is, by name, as with the method's default options."""
+    found: dict[str, Statistic] = {}
+    for name in objectives.names():
+        module = objectives.find(name)
+        objective: Objective = module.Objective(module.Config(), latent_size=1)
+        for row in (*objective.statistics, *derived_statistics(objective)):
+            found.setdefault(row.name, row)
+    return found
+
+
+def statistic_named(name: str) -> Statistic:
     """Unit, meaning and direction of any number in `metrics.jsonl`, those of evaluations included.
 
     Raises `KeyError` for a name that nothing gives.
     """
-    if name in _BY_NAME:
-        return _BY_NAME[name]
-    figure = explain(name)
-    if figure is None:
+    if name.startswith(SCHEDULE):
+        return Statistic(name, "", f"{name.removeprefix(SCHEDULE)} at the last step")
+    found = all_statistics().get(name) or explain(name)
+    if found is None:
         raise KeyError(name)
-    return figure
+    return found
 
 
 class Means:
@@ -58,20 +79,19 @@ class Means:
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = sorted(names)
-        unknown = set(self.names) - _DECLARED
-        assert not unknown, f"undeclared statistics {sorted(unknown)}: add rows to the table"
         self._folded = torch.zeros(len(self.names) + 1, dtype=torch.float64)  # last: count
         self._local = torch.zeros_like(self._folded)
 
-    def add(self, sums: Mapping[str, Tensor], parts: int, all_parts: int) -> None:
-        """`sums`: per name the sum over the `parts` of this rank, of `all_parts` of the batch.
+    def add(self, sums: Mapping[str, Tensor], own: int, total: int) -> None:
+        """`sums`: per name the sum over this rank's `own` micro-batches, of `total` in the batch.
 
         Every global batch weighs 1, so that what is kept does not depend on how it was cut.
         """
         assert sorted(sums) == self.names, f"expected {self.names}, got {sorted(sums)}"
-        values = torch.stack([sums[name].double() for name in self.names]).cpu()
-        self._local[:-1] += values / all_parts
-        self._local[-1] += parts / all_parts
+        if self.names:
+            values = torch.stack([sums[name].double() for name in self.names]).cpu()
+            self._local[:-1] += values / total
+        self._local[-1] += own / total
 
     def fold(self, reduce: SumReduce) -> Tensor:
         self._folded = self._folded + reduce(self._local)

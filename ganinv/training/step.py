@@ -1,137 +1,187 @@
-"""One training step: every round's losses, both engines' gradients, one reduction, the new state.
+"""One training step: every round's losses, the engines' gradients, one reduction, the new state.
 
-Shared-graph step: G's images are cut from its graph, ∂L_g/∂image is taken at the cut (this touches
-no parameter), D goes backward from L_d, and G from the scalar ⟨image, ∂L_g/∂image⟩, whose gradient
-with respect to G's parameters is L_g's. So no gradient of one loss reaches the other network, and
-one forward pass of each network serves both losses (DLSGAN Algorithm 1).
+Shared-graph step: the output of a network is cut from its graph (`objectives.base.Cut`), later
+code sees the leaf, and ∂L/∂leaf is taken there; this touches no parameter. The network's gradient
+is then that of the scalar ⟨output, ∂L/∂leaf⟩. So no gradient of one network's loss ever reaches
+another network's parameters, and one forward pass of each network serves all losses (DLSGAN
+Algorithm 1). Where cuts form a chain, ∂L/∂leaf of a cut includes what flows back through the
+networks behind it (VAE/GAN: the encoder's loss passes through the decoder without touching it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganinv.networks.base import Judgement
-from ganinv.objectives.base import Moments, Nets, Objective, Part, Round, RoundOutput, State
+from ganinv.objectives.base import (
+    Loss,
+    MicroBatch,
+    Moments,
+    Nets,
+    Objective,
+    Round,
+    State,
+)
 from ganinv.seams.engine import Engine, SumReduce
 
 Statistics = dict[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Engines:
-    """The two networks under training."""
-
-    g: Engine
-    d: Engine
-
-    def nets(self) -> Nets:
-        return Nets(g=self._generate, d=self._judge)
-
-    def _generate(self, scaled_BL: Tensor) -> Tensor:
-        with self.g.autocast():
-            image_BCHW: Tensor = self.g.network(scaled_BL)
-        return image_BCHW.float() if image_BCHW.dtype == torch.bfloat16 else image_BCHW
-
-    def _judge(self, image_BCHW: Tensor) -> Judgement:
-        with self.d.autocast():
-            outputs = self.d.network(image_BCHW)
-        return Judgement(*(o.float() if o.dtype == torch.bfloat16 else o for o in outputs))
+Engines = Mapping[str, Engine]  # of the trained networks, by name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """`applied`: False where non-finite numbers made the step void on all ranks alike.
+    """`applied`: False where non-finite numbers made the step void on all ranks.
 
-    `nonfinite`: what these were, on any rank: statistics, moments, gradients.
-    `statistics`: per name the sum over this rank's parts; divide by `parts` for their mean.
+    `nonfinite`: the statistics, moments and gradients that were not finite, on any rank.
+    `statistics`: per name the sum over this rank's micro-batches; divide by `micro_batches`.
     """
 
     state: dict[str, Tensor]
     applied: bool
     statistics: Statistics
-    parts: int
+    micro_batches: int
     nonfinite: tuple[str, ...] = ()
 
 
 def train_step(
-    objective: Objective, engines: Engines, parts: Sequence[Part], state: State, reduce: SumReduce
+    objective: Objective,
+    engines: Engines,
+    batches: Sequence[MicroBatch],
+    state: State,
+    reduce: SumReduce,
+    frozen: Mapping[str, nn.Module] | None = None,
 ) -> StepResult:
-    """Train both networks on one global batch, of which `parts` are this rank's share.
+    """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
 
     If any rank meets a non-finite loss, gradient or moment, the round's update and all later ones
     are left out on every rank, and the state stays as it was. With one round (simultaneous) nothing
     has changed then. With two (sequential) the second is computed through the discriminator that
     has stepped in the first: if the second is void, that step of D stays.
     """
+    nets = callables(engines, frozen or {})
     statistics: Statistics = {}
     moments: Moments = {}
     for round_ in objective.rounds:
-        names, finite, stepping = _accumulate(round_, engines, parts, state, statistics, moments)
-        spoilt = reduce(1.0 - finite).tolist()
-        nonfinite = tuple(name for name, ranks in zip(names, spoilt, strict=True) if ranks)
-        for engine in stepping:
-            engine.finish(apply=not nonfinite)
+        names, finite, stepping = _accumulate(
+            round_, nets, engines, batches, state, statistics, moments
+        )
+        ranks_with = reduce(1.0 - finite).tolist()
+        nonfinite = tuple(name for name, ranks in zip(names, ranks_with, strict=True) if ranks)
+        for name in stepping:
+            engines[name].finish(apply=not nonfinite)
         if nonfinite:
             return StepResult(
-                state=dict(state), applied=False, statistics={}, parts=len(parts),
+                state=dict(state), applied=False, statistics={}, micro_batches=len(batches),
                 nonfinite=nonfinite,
             )  # fmt: skip
-    reduced = _reduce_moments(moments, reduce)
     return StepResult(
-        state=objective.next_state(state, reduced),
+        state=objective.next_state(
+            state,
+            _reduce_moments(moments, reduce),
+            images_seen=batches[0].images_seen,
+            global_batch=batches[0].global_batch,
+        ),
         applied=True,
         statistics=statistics,
-        parts=len(parts),
+        micro_batches=len(batches),
     )
+
+
+def callables(engines: Engines, frozen: Mapping[str, nn.Module]) -> Nets:
+    """All networks as functions, in the engines' precision, with outputs in float32."""
+    autocast = next(iter(engines.values())).autocast
+
+    def function(network: nn.Module) -> Any:
+        def forward(*inputs: Any) -> Any:
+            with autocast():
+                return _without_bf16(network(*inputs))
+
+        return forward
+
+    trained = {name: engine.network for name, engine in engines.items()}
+    return {name: function(network) for name, network in (trained | dict(frozen)).items()}
+
+
+def _without_bf16(output: Any) -> Any:
+    """Losses and statistics are computed in float32, whatever precision the networks run in."""
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype == torch.bfloat16 else output
+    values = [_without_bf16(value) for value in output]
+    return output._make(values) if hasattr(output, "_make") else type(output)(values)
 
 
 def _accumulate(
     round_: Round,
+    nets: Nets,
     engines: Engines,
-    parts: Sequence[Part],
+    batches: Sequence[MicroBatch],
     state: State,
     statistics: Statistics,
     moments: Moments,
-) -> tuple[list[str], Tensor, list[Engine]]:
-    """Gradients of all parts; returns what is finite on this rank (1 or 0 by name), who steps."""
-    stepping: list[Engine] = []
-    for index, part in enumerate(parts):
-        output = round_(engines.nets(), part, state)
-        stepping = _backward(engines, output, last=index == len(parts) - 1)
+) -> tuple[list[str], Tensor, list[str]]:
+    """Gradients of all micro-batches.
+
+    Returns names, whether each is finite on this rank (1 or 0), and the networks that step.
+    """
+    stepping: list[str] = []
+    for index, batch in enumerate(batches):
+        output = round_(nets, batch, state)
+        losses = {name: loss for name, loss in output.losses.items() if name in engines}
+        stepping = list(losses)
+        _backward(engines, losses, last=index == len(batches) - 1)
         for name, value in output.statistics.items():
             statistics[name] = statistics.get(name, 0.0) + value.detach()
         for name, moment in output.moments.items():
             moments[name] = moments[name] + moment if name in moments else moment
     # A loss may overflow, and a code enter a trace, without any gradient that shows it.
     reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
-    flags = torch.stack([value.isfinite().all() for value in reported.values()]).double().cpu()
-    gradients = torch.stack([engine.finite() for engine in stepping])
-    letters = ["d" if engine is engines.d else "g" for engine in stepping]
-    names = [*reported, *(f"gradient of {letter}" for letter in letters)]
-    return names, torch.cat([flags, gradients]), stepping
+    flags = [value.isfinite().all().double().cpu() for value in reported.values()]
+    gradients = [engines[name].finite() for name in stepping]
+    names = [*reported, *(f"gradient of {name}" for name in stepping)]
+    return names, torch.stack([*flags, *gradients]), stepping
 
 
-def _backward(engines: Engines, output: RoundOutput, *, last: bool) -> list[Engine]:
-    generator = output.generator
-    stepping: list[Engine] = []
-    if generator is not None:
-        # Before D's backward pass frees the graph that both losses share.
-        (toward_image,) = torch.autograd.grad(
-            generator.loss, generator.leaf, retain_graph=output.discriminator is not None
+def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
+    """Every network's gradient, of its own loss alone."""
+    direct = {name: loss.value for name, loss in losses.items() if not loss.through}
+    through = {name: loss for name, loss in losses.items() if loss.through}
+    # Before any backward pass frees a graph that losses share.
+    scalars = {
+        name: _scalar(name, loss, keep_graph=bool(direct) or number < len(through))
+        for number, (name, loss) in enumerate(through.items(), start=1)
+    }
+    for name, scalar in (direct | scalars).items():
+        engines[name].backward(scalar, last=last)
+
+
+def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
+    """A scalar on the graphs of the cuts that network `name` made, with the loss's gradient.
+
+    From the last cut to the first: ∂L/∂leaf is what the loss itself gives, plus what flows back
+    from the leaves behind through the outputs that were computed from this leaf.
+    """
+    toward: dict[int, Tensor] = {}
+    for place in reversed(range(len(loss.through))):
+        behind = [loss.through[later].output for later in toward]
+        (toward[place],) = torch.autograd.grad(
+            [loss.value, *behind],
+            loss.through[place].leaf,
+            [torch.ones_like(loss.value), *toward.values()],
+            # Outputs behind share their graphs with the scalars of other networks.
+            retain_graph=keep_graph or len(loss.through) > 1,
         )
-    if output.discriminator is not None:
-        engines.d.backward(output.discriminator, last=last)
-        stepping.append(engines.d)
-    if generator is not None:
-        engines.g.backward((generator.image * toward_image).sum(), last=last)
-        stepping.append(engines.g)
-    return stepping
+    own = [place for place, cut in enumerate(loss.through) if cut.maker == name]
+    assert own, f"the loss of {name} passes through no output of {name}"
+    scalar = torch.stack([(loss.through[p].output * toward[p]).sum() for p in own])
+    return scalar.sum()
 
 
 def _reduce_moments(moments: Moments, reduce: SumReduce) -> Moments:
-    """One reduction for all traces together, so that a step waits for the network once."""
+    """One reduction for all moments together, so that a step waits for the network once."""
+    if not moments:
+        return {}
     names = sorted(moments)
     total = reduce(torch.cat([moments[name] for name in names]).cpu())
     pieces = total.split([moments[name].numel() for name in names])

@@ -11,7 +11,7 @@ from cluster.run_folder.evaluation_log import write_record
 from cluster.run_folder.metrics_log import finite_or_null
 from cluster.storage.opening import open_store
 from ganinv.errors import StorageError
-from ganinv.training.statistics import describe
+from ganinv.training.statistics import statistic_named
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.options.schema import StorageConfig
@@ -85,9 +85,9 @@ def _rows(found: Evaluated) -> list[dict[str, Any]]:
         {
             "name": name,
             "value": values[name],
-            "unit": describe(name).unit,
-            "higher_is_better": describe(name).higher_is_better,
-            "meaning": describe(name).help,
+            "unit": statistic_named(name).unit,
+            "higher_is_better": statistic_named(name).higher_is_better,
+            "meaning": statistic_named(name).help,
         }
         for name in found.figures
     ]
@@ -108,6 +108,6 @@ def _show(screen: Console, found: Evaluated) -> None:
         table.add_column(title, no_wrap=True)
     table.add_column("what it says")
     for name, value in found.figures.items():
-        row = describe(name)
+        row = statistic_named(name)
         table.add_row(name, f"{value:.4g}", row.unit, BETTER[row.higher_is_better], row.help)
     screen.print(table)

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageMissingError
-from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, SUFFIX, Description, export_files
+from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files
+from ganinv.saved.format import SUFFIX
 from ganinv.saved.loading import load_run
 from ganinv.saved.torchscript import graph_files
 from ganinv.seams.stores import Range, Store

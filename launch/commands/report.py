@@ -15,7 +15,14 @@ from launch.evaluation.trained import Trained, load_trained
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.options.schema import StorageConfig
-from launch.pages.facts import config_yaml, evaluated_on, facts, headlines
+from launch.pages.facts import (
+    config_yaml,
+    evaluated_on,
+    facts,
+    first_spectrum,
+    headlines,
+    spectra_of,
+)
 from launch.pages.page import Page, render
 from launch.pages.pictures import HeldOut, Pictures, held_out_of
 from launch.pages.records import with_records
@@ -73,7 +80,6 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
     index, held_out = held_out_of(trained, storage, max(report.pairs, 2 * report.rows))
     if held_out.missing:
         screen.print(held_out.missing, soft_wrap=True)
-    variances = trained.objective.variances(trained.state)
     page = Page(
         title=f"{trained.config.objective.name.upper()} after "
         f"{trained.manifest.images_seen:,} images",
@@ -83,8 +89,8 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
         headlines=headlines(trained, rows),
         pictures=_pictures(trained, held_out, report, screen),
         curves=rows,
-        variance_fake=variances["fake"].numpy(),
-        variance_real=variances["real"].numpy() if "real" in variances else None,
+        plots=trained.objective.plots,
+        spectra=spectra_of(trained),
         config_yaml=config_yaml(trained.recorded),
     )
     path = Path(report.file).absolute()
@@ -98,7 +104,7 @@ def _pictures(
 ) -> tuple[Section, ...]:
     makers = Pictures(
         model=trained.model,
-        variance_L=trained.objective.variances(trained.state)["fake"],
+        variance_L=first_spectrum(trained),
         held_out=held_out,
         samples=report.samples,
         pairs=report.pairs,

@@ -32,11 +32,10 @@ class FeatureNetworks:
         if options.inception is not None:
             self.fixed.append(inception_features(Path(options.inception), device))
 
-    def of(self, model: InvertibleGan, *, feature_block: int, origin: str) -> list[Features]:
-        """All of them. `feature_block`: option of the model's network; `origin` names the model."""
-        if not self._own:
-            return self.fixed
-        return [own_features(model, feature_block=feature_block, origin=origin), *self.fixed]
+    def of(self, model: InvertibleGan, origin: str) -> list[Features]:
+        """All of them; `origin` names the model. A model without features has none of its own."""
+        own = own_features(model, origin) if self._own else None
+        return self.fixed if own is None else [own, *self.fixed]
 
 
 def _lite0_features(device: torch.device) -> Features:

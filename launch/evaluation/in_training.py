@@ -103,11 +103,7 @@ class Evaluation:
         if not self._due():
             return {}
         model, seen = self._session.model(), self._session.images_seen
-        networks = self._networks.of(
-            model,
-            feature_block=self._config.network.feature_block,
-            origin=f"this run at {seen} images",
-        )
+        networks = self._networks.of(model, f"this run at {seen} images")
         figures = self._evaluator.figures(model, networks)
         if rank() == 0:
             on = conditions(

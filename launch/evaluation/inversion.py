@@ -23,8 +23,9 @@ from torch import Tensor
 from datasets.sources.photographs import Photographs
 from ganinv.errors import StorageError
 from ganinv.metrics.psnr import psnr_db
-from ganinv.model import InvertibleGan, to_signed
-from ganinv.pictures import to_pictures
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_pictures, to_signed
+from ganinv.saved.exports import without_shape
 
 RECONSTRUCTIONS = "reconstructions"
 PSNR_NAME = "psnr.csv"
@@ -131,15 +132,15 @@ def _write_pictures(batch: Inverted, target: Path, places: dict[str, str]) -> No
 
 
 def _write_codes(path: Path, names: list[str], code_NL: Tensor, model: InvertibleGan) -> None:
-    scale_L = model.scale_L.cpu()
+    latent = {without_shape(name): tensor.cpu() for name, tensor in model.codec.tensors.items()}
     if path.suffix == ".npz":
         arrays: dict[str, Any] = {
             "names": np.array(names),
             "codes": code_NL.numpy(),
-            "scale": scale_L.numpy(),
+            **{name: tensor.numpy() for name, tensor in latent.items()},
         }
         np.savez(path, **arrays)
     else:
         safetensors.torch.save_file(
-            {"codes": code_NL, "scale": scale_L}, path, metadata={"names": json.dumps(names)}
+            {"codes": code_NL, **latent}, path, metadata={"names": json.dumps(names)}
         )

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganinv import objectives
 from ganinv.errors import ConfigError
-from ganinv.training.session import split_batch
+from ganinv.training.config import lay_out_batch
 from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
 from launch.options.words import (
     assign,
@@ -109,7 +109,7 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
     problems = []
     for workers in sections["cluster"].sizes:
         try:
-            split_batch(sections["train"], workers)
+            lay_out_batch(sections["train"], workers)
         except ConfigError as error:
             problems.append(str(error))
             break
@@ -118,9 +118,10 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         problems.append(
             "train.precision = 'bf16': needs cluster.use_gpu=true; on a CPU choose fp32"
         )
-    objective = objectives.find(sections["objective"].name).Objective(sections["objective"])
+    module = objectives.find(sections["objective"].name)
+    objective = module.Objective(sections["objective"], sections["network"].latent_size)
     try:
-        objective.new_state(sections["network"].latent_size, train.global_batch)
+        objective.new_state(train.global_batch)
     except ConfigError as error:
         problems.append(str(error))
     return problems

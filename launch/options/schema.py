@@ -9,7 +9,7 @@ from datasets.streaming.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
-from ganinv.training.session import TrainConfig
+from ganinv.training.config import TrainConfig
 
 # Sections whose dataclass depends on a name, and where that name is looked up.
 CHOICES = {"objective": objectives, "network": networks}

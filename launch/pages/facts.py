@@ -1,24 +1,22 @@
 """The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from datasets.shards.index import Index
-from ganinv.latent_scale import active_elements, latent_entropy_nats, latent_scale
+from ganinv.latent_scale import latent_entropy_nats
 from launch.evaluation.trained import Trained
-from launch.pages.curves import Rows, finite_curve, number
+from launch.pages.curves import Floats, Rows, finite_curve, number
 from launch.pages.page import Headline
 from launch.pages.records import Record, conditions_by_name
 
 
 def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
     """The few figures that say how good the checkpoint is, as its run has evaluated it."""
-    variance_L = trained.objective.variances(trained.state)["fake"]
-    scale_L = trained.objective.scale(trained.state)
-    most = latent_entropy_nats(latent_scale(variance_L.new_ones(variance_L.shape)))
     found = (
         _evaluated(
             trained,
@@ -31,19 +29,28 @@ def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
         _evaluated(
             trained, rows, "eval/enc", "Encoder loss", "", "L_enc of generated images, 0 is best"
         ),
-        Headline(
-            label="Latent entropy",
-            value=f"{latent_entropy_nats(scale_L):.1f}",
-            unit="nats",
-            meaning=f"largest possible: {most:.1f}",
-        ),
-        Headline(
-            label="Active elements",
-            value=f"{active_elements(variance_L)} of {variance_L.numel()}",
-            meaning="traced variance above 0.1",
-        ),
+        *_of_the_code(trained),
     )
     return tuple(headline for headline in found if headline)
+
+
+def _of_the_code(trained: Trained) -> Iterator[Headline]:
+    """What the method's state says of the latent code; nothing for methods without such figures."""
+    figures, size = trained.objective.figures(trained.state), trained.model.latent_size
+    if "latent/entropy_nats" in figures:
+        most = latent_entropy_nats(torch.ones(size))
+        yield Headline(
+            label="Latent entropy",
+            value=f"{figures['latent/entropy_nats']:.1f}",
+            unit="nats",
+            meaning=f"largest possible: {most:.1f}",
+        )
+    if "latent/active" in figures:
+        yield Headline(
+            label="Active elements",
+            value=f"{figures['latent/active']:.0f} of {size}",
+            meaning="traced variance above 0.1",
+        )
 
 
 def facts(trained: Trained, rows: Rows) -> dict[str, str]:
@@ -52,8 +59,15 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
     _, speeds = finite_curve(rows, "throughput/images_per_second")
     found = {
         "Method": config.objective.name,
-        "Network": f"{config.network.name}, {_count(model.generator)} parameters in G, "
-        f"{_count(model.discriminator)} in D with the encoder",
+        "Network": ", ".join(
+            [
+                config.network.name,
+                *(
+                    f"{_count(network)} parameters in the {trained.objective.roles[name].title}"
+                    for name, network in model.codec.networks.items()
+                ),
+            ]
+        ),
         "Images seen": f"{manifest.images_seen:,} in batches of {config.train.global_batch}",
         "Data set": f"{config.data.url} at {manifest.image_resolution} pixels",
         "Workers": f"{manifest.world_size}, ZeRO stage {config.engine.zero_stage}",
@@ -86,6 +100,18 @@ def evaluated_on(
         used = min(options.test_images, held_out)
         found["Held-out images"] = f"the first {used:,} of the {held_out:,} in the split test"
     return found | conditions_by_name(records)
+
+
+def spectra_of(trained: Trained) -> dict[str, Floats]:
+    """The traced variances of the latent code, by whose codes they are."""
+    spectra = trained.objective.spectra(trained.state)
+    return {spectrum.label: spectrum.variance_L.numpy() for spectrum in spectra.values()}
+
+
+def first_spectrum(trained: Trained) -> Tensor | None:
+    """The traced variances that tell most of the code, L; None for a method without traces."""
+    spectra = trained.objective.spectra(trained.state)
+    return next((spectrum.variance_L for spectrum in spectra.values()), None)
 
 
 def config_yaml(recorded: Mapping[str, object]) -> str:

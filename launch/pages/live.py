@@ -21,7 +21,7 @@ from ganinv.seams.stores import Store
 from launch.evaluation.trained import Trained, load_trained
 from launch.options.schema import StorageConfig
 from launch.pages.curves import Rows
-from launch.pages.facts import evaluated_on, facts, headlines
+from launch.pages.facts import evaluated_on, facts, first_spectrum, headlines, spectra_of
 from launch.pages.page import Headline, Page, render
 from launch.pages.pictures import Pictures, held_out_of
 from launch.pages.records import Record
@@ -101,13 +101,15 @@ class LivePage:
         with torch.inference_mode():
             pictures = Pictures(
                 model=trained.model,
-                variance_L=trained.objective.variances(trained.state)["fake"],
+                variance_L=first_spectrum(trained),
                 held_out=held_out,
                 samples=SAMPLES,
                 pairs=PAIRS,
                 rows=1,
             )
-            sections = pictures.sampled(), pictures.held_out_pairs()
+            sections: tuple[Section, ...] = (pictures.sampled(),)
+            if trained.model.encodes:
+                sections = (*sections, pictures.held_out_pairs())
         return Model(trained=trained, index=index, pictures=sections)
 
     def _page(self, problem: str) -> Page:
@@ -117,8 +119,6 @@ class LivePage:
         if problem:
             found = (Headline(label=f"At {clock(time.time())}", value="trouble", meaning=problem),
                      *found)  # fmt: skip
-        nothing = torch.zeros(0, dtype=torch.float64).numpy()
-        variances = model.trained.objective.variances(model.trained.state) if model else {}
         return Page(
             title="A run, live",
             run_url=self.storage.run,
@@ -127,8 +127,8 @@ class LivePage:
             headlines=(*found, *(headlines(model.trained, rows) if model else ())),
             pictures=model.pictures if model else (),
             curves=rows,
-            variance_fake=variances["fake"].numpy() if variances else nothing,
-            variance_real=variances["real"].numpy() if "real" in variances else None,
+            plots=model.trained.objective.plots if model else (),
+            spectra=spectra_of(model.trained) if model else {},
             config_yaml=yaml.safe_dump(dict(self._recorded), sort_keys=False),
         )
 

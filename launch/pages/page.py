@@ -1,11 +1,12 @@
 """The result page: what it shows, and how that becomes one self-contained HTML file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
+from ganinv.declarations import Plot
 from launch.pages.charts import curve_charts
 from launch.pages.curves import Floats, Rows, number
 from launch.pages.evaluations import evaluation_groups
@@ -36,8 +37,8 @@ class Page:
     headlines: tuple[Headline, ...]
     pictures: tuple[Section, ...]
     curves: Rows  # of metrics.jsonl, with `images_seen` ascending; missing keys and NaN are fine
-    variance_fake: Floats  # d_z, v over codes of generated images
-    variance_real: Floats | None = None  # d_z, v over codes of real images, where there is one
+    plots: Sequence[Plot]  # what the method declares of its statistics
+    spectra: Mapping[str, Floats]  # whose codes → v of each latent element; empty without traces
     config_yaml: str
 
 
@@ -47,8 +48,8 @@ def render(page: Page) -> str:
         "report.html.j2",
         page=page,
         evaluations=curve_charts("evaluation", evaluation_groups(page.curves), page.curves),
-        training=curve_charts("training", training_groups(page.curves), page.curves),
-        spectra=spectrum_charts(page.variance_fake, page.variance_real),
+        training=curve_charts("training", training_groups(page.curves, page.plots), page.curves),
+        spectra=spectrum_charts(page.spectra),
         as_stored=AS_STORED,
     )
 

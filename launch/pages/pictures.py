@@ -16,8 +16,9 @@ from datasets.shards.index import Index
 from ganinv.draws import standard_normal
 from ganinv.editing import interpolated, traversed, with_noise
 from ganinv.errors import DataError
-from ganinv.evaluation.evaluator import psnr_db
-from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv.metrics.psnr import psnr_db
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_bytes, to_signed
 from launch.evaluation.in_training import held_out_images
 from launch.evaluation.trained import Trained
 from launch.options.schema import StorageConfig
@@ -48,13 +49,15 @@ class Pictures:
     """What the sections are made from. Each method is one section and takes a while."""
 
     model: InvertibleGan
-    variance_L: Tensor  # v over codes of generated images
+    variance_L: Tensor | None  # traced variance of each latent element, if the method has one
     held_out: HeldOut
     samples: int
     pairs: int  # image and reconstruction, at most
     rows: int  # of interpolations, noise, and each traversal, at most
 
     def makers(self) -> tuple[Callable[[], Section], ...]:
+        if not self.model.encodes:
+            return (self.sampled, self.traversals)
         reconstructions = self.generated_pairs, self.held_out_pairs
         edits = self.interpolations, self.traversals, self.noise
         return (self.sampled, *reconstructions, *edits)
@@ -125,7 +128,7 @@ class Pictures:
         numbers = range(TRAVERSED_FROM, TRAVERSED_FROM + self.rows)
         code_RL = self.model.prior(numbers, SEED)
         values = torch.linspace(-2, 2, TRAVERSAL_STEPS)
-        elements = self.model.scale_L.argsort(descending=True)[:TRAVERSED].tolist()
+        elements = self.model.spread.argsort(descending=True)[:TRAVERSED].tolist()
         return Section(
             anchor="traversal",
             title="The most important latent elements",
@@ -140,12 +143,17 @@ class Pictures:
                     columns=tuple(signed(value) for value in values.tolist()),
                     name=f"Element {element}",
                     heading=f"{rank}: element {element}",
-                    remark=f"scale s {number(float(self.model.scale_L[element]))}, "
-                    f"variance v {number(float(self.variance_L[element]))}",
+                    remark=self._remark(element),
                 )
                 for rank, element in zip(RANKS, elements, strict=False)
             ),
         )
+
+    def _remark(self, element: int) -> str:
+        scale = f"scale s {number(float(self.model.spread[element]))}"
+        if self.variance_L is None:
+            return scale
+        return f"{scale}, variance v {number(float(self.variance_L[element]))}"
 
     def noise(self) -> Section:
         real = to_signed(self.held_out.images_BCHW[: self.rows])

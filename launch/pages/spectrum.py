@@ -1,6 +1,6 @@
 """The charts of the variance trace: which elements of the code are used, and how many."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter
@@ -27,13 +27,12 @@ WORDS = {
 }
 
 
-def spectrum_charts(fake: Floats, real: Floats | None) -> list[Chart]:
+def spectrum_charts(labelled: Mapping[str, Floats]) -> list[Chart]:
     """The variance trace v, sorted, on a linear and on a logarithmic axis; none without values.
 
-    `fake`, `real`: d_z values of v, from the codes of generated and of real images.
+    `labelled`: whose codes → d_z values of v.
     """
-    labelled = {"generated images": fake, "real images": real}
-    spectra = {k: np.sort(v[np.isfinite(v)])[::-1] for k, v in labelled.items() if v is not None}
+    spectra = {k: np.sort(v[np.isfinite(v)])[::-1] for k, v in labelled.items()}
     spectra = {label: v for label, v in spectra.items() if v.size}
     lines = tuple(
         Line(label=k, latest=f"{(v > ACTIVE_VARIANCE).sum()} of {v.size} active", colour=colour)

@@ -21,7 +21,6 @@ from datasets.shards.index import Index
 from datasets.shards.quarantine import Record
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
-from ganinv.latent_scale import active_elements, latent_entropy_nats
 from ganinv.model import best_device
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
@@ -132,9 +131,7 @@ def _evaluate(
     model = trained.model.to(device)
     record = _recording(run) if options.record else None
     held_out = held_out_images(data, index, options.samples, trained.config.data, record)
-    networks = FeatureNetworks(options, device).of(
-        model, feature_block=trained.config.network.feature_block, origin=trained.manifest.name
-    )
+    networks = FeatureNetworks(options, device).of(model, trained.manifest.name)
     evaluator = Evaluator(
         held_out,
         generated=held_out.count,
@@ -152,7 +149,7 @@ def _evaluate(
             images_seen=trained.manifest.images_seen,
             checkpoint=trained.manifest.name,
         ),
-        figures=_latent_figures(trained) | figures,
+        figures=trained.objective.figures(trained.state) | figures,
         taken={
             "storage.run": storage.run,
             "data.url": trained.config.data.url,
@@ -199,11 +196,3 @@ def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
             f"{url} has {index.samples('test')} held-out images, an evaluation takes at least "
             f"{LEAST_SAMPLES}; evaluate a run whose data set has a split 'test'"
         )
-
-
-def _latent_figures(trained: Trained) -> dict[str, float]:
-    variance_L = trained.objective.variances(trained.state)["fake"]
-    return {
-        "latent/entropy_nats": latent_entropy_nats(trained.objective.scale(trained.state)),
-        "latent/active": active_elements(variance_L),
-    }

@@ -30,11 +30,14 @@ from datasets.shards.quarantine import Record
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv import networks, objectives
+from ganinv.objectives.base import Objective
 from ganinv.saved.manifest import Manifest
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
+from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import run
-from ganinv.training.session import Session, new_session, split_batch
+from ganinv.training.session import Session, new_session
+from ganinv.training.statistics import derived_statistics
 from launch.evaluation.in_training import Evaluation
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
@@ -51,34 +54,38 @@ def train_worker(payload: dict[str, Any]) -> None:
     run_worker(directory, config.cluster, lambda: _train(config, directory, lease))
 
 
+def new_objective(config: RunConfig) -> Objective:
+    """The method of the run, for the codes of its networks."""
+    module = objectives.find(config.objective.name)
+    objective: Objective = module.Objective(config.objective, config.network.latent_size)
+    return objective
+
+
 def build_session(config: RunConfig, index: Index, device: torch.device) -> Session:
     """Networks at their initial weights under DeepSpeed; the same on every rank."""
-    split = split_batch(config.train, world_size())
-    objective = objectives.find(config.objective.name).Objective(config.objective)
-    pair = networks.find(config.network.name).build(
+    layout = lay_out_batch(config.train, world_size())
+    objective = new_objective(config)
+    built = networks.find(config.network.name).build(
         config.network,
         resolution=index.resolution,
         image_channels=index.image_channels,
         seed=config.train.seed,
     )
 
-    def engine(network: nn.Module) -> DeepSpeedEngine:
-        optimizer = config.train.optimizer(network)
-        return DeepSpeedEngine(network, optimizer, config.engine, split, config.train.precision)
+    def engine(network: nn.Module, optimizer: torch.optim.Optimizer) -> DeepSpeedEngine:
+        return DeepSpeedEngine(network, optimizer, config.engine, layout, config.train.precision)
 
-    return new_session(
-        objective,
-        pair,
-        engine,
-        config=config.train,
-        latent_size=config.network.latent_size,
-        device=device,
-    )
+    return new_session(objective, built, engine, config=config.train, device=device)
 
 
 def _train(config: RunConfig, directory: Any, lease: Held) -> None:
+    objective = new_objective(config)
     exporter = Exporter(
-        config.storage.run, rank(), world_size(), listening_address(config.metrics.host)
+        config.storage.run,
+        rank(),
+        world_size(),
+        listening_address(config.metrics.host),
+        (*objective.statistics, *derived_statistics(objective)),
     )
     with ExitStack() as opened:
         opened.enter_context(closing(exporter))
@@ -149,7 +156,7 @@ def _run(
     return run(
         session,
         config.train,
-        split_batch(config.train, world_size()),
+        lay_out_batch(config.train, world_size()),
         source=_source(config, data_sets, record),
         reduce=reduce,
         observer=watcher,

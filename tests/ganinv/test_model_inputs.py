@@ -10,7 +10,8 @@ from torch import Tensor
 
 import ganinv
 from ganinv.errors import ConfigError, DataError
-from ganinv.model import InvertibleGan, to_bytes, to_signed
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_bytes, to_signed
 from tests.support.families import LATENT_SIZE, build, normal
 
 SIZE = 16

@@ -10,7 +10,8 @@ from torch import Tensor
 from ganinv.evaluation.evaluator import Evaluator
 from ganinv.evaluation.held_out import HeldOut, References
 from ganinv.metrics.features import Features
-from ganinv.model import InvertibleGan, to_signed
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_signed
 from tests.support.runs import NETWORK, RandomImages, build_networks
 
 SEED = 5

@@ -9,7 +9,7 @@ from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums, psnr_db
 from ganinv.metrics import frechet, ssim
 from ganinv.metrics.features import pixel_features
-from ganinv.model import to_bytes, to_signed
+from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import no_reduction
 from ganinv.training.statistics import describe
 from tests.support.evaluations import SEED, CountedFeatures, KeptFeatures, evaluator, images, model

@@ -17,7 +17,8 @@ from ganinv.metrics.features import (
     pixel_features,
     resize_as_2015,
 )
-from ganinv.model import InvertibleGan, to_signed
+from ganinv.model import InvertibleGan
+from ganinv.pictures import to_signed
 from ganinv.networks import conv
 from tests.support.runs import RandomImages
 

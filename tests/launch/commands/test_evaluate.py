@@ -25,7 +25,7 @@ from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.metrics import frechet, psnr, ssim
 from ganinv.metrics.features import own_features
-from ganinv.model import to_bytes, to_signed
+from ganinv.pictures import to_bytes, to_signed
 from launch.commands import evaluate
 from launch.evaluation.trained import Trained, load_trained
 from launch.wiring.evaluate_run import Evaluated

@@ -13,7 +13,7 @@ from datasets.shards.index import Index
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.errors import DataError, StorageError
-from ganinv.model import to_bytes
+from ganinv.pictures import to_bytes
 from ganinv.seams.engine import no_reduction
 from ganinv.seams.stores import Store
 from ganinv.training.loop import describe

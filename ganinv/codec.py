@@ -1,0 +1,72 @@
+"""A method's trained networks as a codec: codes to images, images to codes, images to features.
+
+Evaluation, the library, exports and pages see this and nothing of the method behind it. Shapes: B
+samples, L latent elements, F features, C × H × W image in about [−1, 1].
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from ganinv.latents.base import Latent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec:
+    """Base of all codecs; a method defines `decode`, and `encode` and `features` if it has them.
+
+    `networks`: those that are used after training, by their names in the method, averaged where
+    averages are kept. `tensors`: what the latent needs beside the code.
+    """
+
+    latent: Latent
+    networks: Mapping[str, nn.Module]
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the method recovers codes from images."""
+        return type(self).encode is not Codec.encode
+
+    @property
+    def feature_source(self) -> str | None:
+        """Where `features` come from, in words for a record; None if the method has none."""
+        return None
+
+    def decode(self, code_BL: Tensor) -> Tensor:
+        """The image of each code, B × C × H × W."""
+        raise NotImplementedError
+
+    def encode(self, image_BCHW: Tensor) -> Tensor:
+        """The code of each image, B × L; only where `encodes`."""
+        raise NotImplementedError
+
+    def features(self, image_BCHW: Tensor) -> Tensor:
+        """Features of each image, averaged over pixels, B × F; only where `feature_source`."""
+        raise NotImplementedError
+
+    def code_error(self, code_BL: Tensor, other_BL: Tensor) -> Tensor:
+        """How far two codes are apart, B, float64."""
+        return self.latent.error(code_BL, other_BL, self.tensors)
+
+    @property
+    def device(self) -> torch.device:
+        return self._parameter().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._parameter().dtype
+
+    def _parameter(self) -> Tensor:
+        return next(p for network in self.networks.values() for p in network.parameters())
+
+    def to(self, device: torch.device | str) -> Self:
+        """The codec on another device; its networks are moved, not copied."""
+        return replace(
+            self,
+            networks={name: network.to(device) for name, network in self.networks.items()},
+            tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
+        )

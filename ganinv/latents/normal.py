@@ -1,0 +1,33 @@
+"""Codes z ~ N(0, I) that enter the generator as they are. Shapes: B samples, L latent elements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganinv.draws import standard_normal
+from ganinv.latents.base import LatentTensors
+
+
+@dataclass(frozen=True, slots=True)
+class StandardNormal:
+    """Implements `latents.base.Latent` for z ~ N(0, I)."""
+
+    size: int
+
+    def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        return standard_normal(seed, purpose, image_numbers, self.size)
+
+    def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        del tensors
+        return code_BL
+
+    def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        """mean((z − z′)²) over the elements."""
+        del tensors
+        return (code_BL.double() - other_BL.double()).square().mean(1)
+
+    def spread(self, tensors: LatentTensors) -> Tensor:
+        del tensors
+        return torch.ones(self.size)

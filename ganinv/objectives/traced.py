@@ -1,0 +1,155 @@
+"""What DLSGAN and PVDGAN share: an encoder inside D, and a latent scale from traced variances.
+
+    paper   here            shape
+    v_f     state["fake"]   L      traced variance of the codes of generated images
+    v_r     state["real"]   L      the same of real images (PVDGAN)
+    s       scale(state)    L      from v_f (DLSGAN Alg. 1 l. 2, PVDGAN eq. 1)
+
+Shapes: B samples, L latent elements, F features, C × H × W image.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ganinv.codec import Codec
+from ganinv.declarations import Plot, Spectrum, Statistic
+from ganinv.latent_scale import (
+    active_elements,
+    effective_elements,
+    latent_entropy_nats,
+    latent_scale,
+    new_trace,
+    trace_variance,
+    update_trace,
+)
+from ganinv.latents.base import Latent
+from ganinv.latents.scaled_normal import SCALE, ScaledNormal
+from ganinv.objectives.adversarial import PLOTS, ROLES, STATISTICS
+from ganinv.objectives.base import Moments, Objective, Role, State
+from ganinv.objectives.latent import mean_square
+
+ENCODER_STATISTIC = Statistic(
+    "loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"
+)
+FIGURES = (
+    Statistic(
+        "latent/entropy_nats", "nats", "Differential entropy of the scaled latent code",
+        gauge="latent_entropy_nats",
+    ),
+    Statistic(
+        "latent/active", "elements", "Latent elements whose traced variance is above 0.1",
+        gauge="latent_active_elements",
+    ),
+    Statistic(
+        "latent/effective", "elements", "Participation ratio of the traced variances",
+        gauge="latent_effective_elements",
+    ),
+)  # fmt: skip
+ENCODER_PLOT = Plot(
+    title="Error of the code, L_enc",
+    series={"loss/enc": ""},
+    caption="How far the code read from a generated image is from the code that made it. "
+    "Lower is better; 1 would mean that nothing was read at all.",
+    from_zero=True,
+)
+ACTIVE_PLOT = Plot(
+    title="Active latent elements",
+    series={"latent/active": ""},
+    caption="How many elements of the code have v above 0.1, so that images really use them.",
+    from_zero=True,
+)
+LABELS = {"fake": "generated images", "real": "real images"}  # whose codes a trace follows
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderInDiscriminator(Codec):
+    """Images are G(z ∘ s), codes are read by D (DLSGAN §3)."""
+
+    def decode(self, code_BL: Tensor) -> Tensor:
+        image_BCHW: Tensor = self.networks["g"](self.latent.to_generator(code_BL, self.tensors))
+        return image_BCHW
+
+    def encode(self, image_BCHW: Tensor) -> Tensor:
+        code_BL: Tensor = self.networks["d"](image_BCHW).latent_BL
+        return code_BL
+
+    @property
+    def feature_source(self) -> str:
+        return f"discriminator, block {self.networks['d'].feature_block}, mean over pixels"
+
+    def features(self, image_BCHW: Tensor) -> Tensor:
+        discriminator = self.networks["d"]
+        feature_BF: Tensor = discriminator(image_BCHW).feature_BF
+        feature_BCP: Tensor = feature_BF.unflatten(1, (-1, discriminator.feature_pixels))
+        return feature_BCP.mean(2)
+
+
+class TracedObjective(Objective):
+    """Traces, scale and figures; a method adds its rounds."""
+
+    plots: tuple[Plot, ...] = (PLOTS[0], PLOTS[1], ENCODER_PLOT, *PLOTS[2:], ACTIVE_PLOT)
+    traces: tuple[str, ...] = ("fake",)
+
+    def __init__(self, config: Any, latent_size: int) -> None:
+        self.config = config
+        self.latent: Latent = ScaledNormal(latent_size)
+
+    @property
+    def roles(self) -> Mapping[str, Role]:
+        return ROLES
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return (*STATISTICS.values(), ENCODER_STATISTIC)
+
+    @property
+    def figures_declared(self) -> tuple[Statistic, ...]:
+        return FIGURES
+
+    @property
+    def noise(self) -> Mapping[str, Latent]:
+        names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
+        return dict.fromkeys(names, self.latent)
+
+    def new_state(self, global_batch: int) -> dict[str, Tensor]:
+        trace = self.config.trace
+        return {name: new_trace(trace, self.latent.size, global_batch) for name in self.traces}
+
+    def next_state(
+        self, state: State, moments: Moments, *, images_seen: int, global_batch: int
+    ) -> dict[str, Tensor]:
+        return {  # DLSGAN Alg. 1 l. 8, PVDGAN Alg. 1 l. 10–11
+            name: update_trace(
+                self.config.trace, trace, mean_square(moments[name]), images_seen, global_batch
+            )
+            for name, trace in state.items()
+        }
+
+    def scale(self, state: State) -> Tensor:
+        """s_L, float64: what a code is multiplied with before it enters G."""
+        return latent_scale(trace_variance(state["fake"]))
+
+    def tensors(self, state: State) -> dict[str, Tensor]:
+        return {SCALE: self.scale(state).float()}
+
+    def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
+        held = {name: networks[name] for name in self.roles}
+        return EncoderInDiscriminator(
+            latent=self.latent, networks=held, tensors={SCALE: tensors[SCALE]}
+        )
+
+    def figures(self, state: State) -> dict[str, float]:
+        variance_L = trace_variance(state["fake"])
+        return {
+            "latent/entropy_nats": latent_entropy_nats(self.scale(state)),
+            "latent/active": active_elements(variance_L),
+            "latent/effective": effective_elements(variance_L),
+        }
+
+    def spectra(self, state: State) -> dict[str, Spectrum]:
+        return {
+            name: Spectrum(LABELS[name], trace_variance(trace)) for name, trace in state.items()
+        }
