@@ -24,6 +24,7 @@ from launch.options.arguments import parse
 from launch.options.loading import load_config, load_recipe, recipe_names
 from launch.options.schema import RunConfig
 from launch.progress import TrainingBar, console, counting
+from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
@@ -75,9 +76,11 @@ def train(config: RunConfig, out: Console) -> int:
 
 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
+    config = with_start_checkpoint(config, store)
     with counting(out) as watching:
         index = prepare_data(config, watching, out.print)
     check_evaluation(config, index)
+    check_start(config, store, index)
     mix_fingerprint = check_loading(config)
     for change in check_same_run(store, config, index, mix_fingerprint):
         out.print(f"changed since this run began: {change}")
