@@ -48,14 +48,11 @@ class StartConfig:
 
     def __post_init__(self) -> None:
         if self.run is None:
-            given = [
-                key
-                for key in ("checkpoint", "networks", "frozen")
-                if getattr(self, key) is not None
-            ]
-            if given:
-                value = getattr(self, given[0])
-                raise ConfigError(f"{given[0]} = {value!r}: names no run; give start.run, too")
+            for key in ("checkpoint", "networks", "frozen"):
+                if getattr(self, key) is not None:
+                    raise ConfigError(
+                        f"{key} = {getattr(self, key)!r}: names no run; give start.run, too"
+                    )
         if self.networks is not None:
             for name in self.frozen or ():
                 if name not in self.networks:
