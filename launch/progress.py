@@ -90,10 +90,9 @@ class TrainingBar:
         parts = []
         if now - since > 1:
             parts.append(f"{(seen - first) / (now - since):.0f} images/s")
+        losses = sorted(key for key in progress if key.startswith("loss/"))
         for key, text in (
-            ("loss/d", "D {:.2f}"),
-            ("loss/g", "G {:.2f}"),
-            ("loss/enc", "L_enc {:.3f}"),
+            *((key, f"{key.removeprefix('loss/')} {{:.2f}}") for key in losses),
             ("latent/entropy_nats", "entropy {:.1f} nats"),
             ("eval/psnr_db_test", "PSNR {:.1f} dB"),
         ):

@@ -26,7 +26,7 @@ examples:
   python -m launch status --cluster                        nodes, workers and jobs
   python -m launch status --cluster server.address=http://127.0.0.1:8265 --json
 """
-SHOWN = ("loss/d", "loss/g", "loss/enc", "latent/entropy_nats", "throughput/images_per_second")
+SHOWN = ("loss/", "latent/entropy_nats", "throughput/")  # beginnings of keys
 
 
 def main(argv: list[str]) -> int:
@@ -80,7 +80,11 @@ def _show_run(facts: dict[str, Any]) -> None:
         print(f"nothing was trained in {facts['storage.run']} yet")
         return
     if row is not None:
-        figures = "  ".join(f"{key} {row[key]:.4g}" for key in SHOWN if row.get(key) is not None)
+        figures = "  ".join(
+            f"{key} {value:.4g}"
+            for key, value in row.items()
+            if key.startswith(SHOWN) and value is not None
+        )
         print(f"{int(row['images_seen']):,} images seen  {figures}")
     if newest is not None:
         minutes = newest["age_s"] / 60

@@ -106,6 +106,14 @@ def _schema(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
     return schema
 
 
+def default_options(config: RunConfig) -> dict[str, Any]:
+    """Every section's defaults, of the objective and networks that `config` chooses."""
+    chosen = {f"{section}.name": getattr(config, section).name for section in CHOICES}
+    defaults = OmegaConf.to_container(_schema(chosen, []))
+    assert isinstance(defaults, dict)
+    return {str(section): values for section, values in defaults.items()}
+
+
 def _combinations(sections: Mapping[str, Any]) -> list[str]:
     """Problems that no section can see by itself."""
     problems = []

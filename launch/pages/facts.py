@@ -1,14 +1,12 @@
 """The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 import yaml
 from torch import Tensor, nn
 
 from datasets.shards.index import Index
-from ganinv.latent_scale import latent_entropy_nats
 from launch.evaluation.trained import Trained
 from launch.pages.curves import Floats, Rows, finite_curve, number
 from launch.pages.page import Headline
@@ -29,28 +27,9 @@ def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
         _evaluated(
             trained, rows, "eval/enc", "Encoder loss", "", "L_enc of generated images, 0 is best"
         ),
-        *_of_the_code(trained),
+        *(Headline(**h._asdict()) for h in trained.objective.highlights(trained.state)),
     )
     return tuple(headline for headline in found if headline)
-
-
-def _of_the_code(trained: Trained) -> Iterator[Headline]:
-    """What the method's state says of the latent code; nothing for methods without such figures."""
-    figures, size = trained.objective.figures(trained.state), trained.model.latent_size
-    if "latent/entropy_nats" in figures:
-        most = latent_entropy_nats(torch.ones(size))
-        yield Headline(
-            label="Latent entropy",
-            value=f"{figures['latent/entropy_nats']:.1f}",
-            unit="nats",
-            meaning=f"largest possible: {most:.1f}",
-        )
-    if "latent/active" in figures:
-        yield Headline(
-            label="Active elements",
-            value=f"{figures['latent/active']:.0f} of {size}",
-            meaning="traced variance above 0.1",
-        )
 
 
 def facts(trained: Trained, rows: Rows) -> dict[str, str]:

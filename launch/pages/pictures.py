@@ -13,7 +13,6 @@ from torch import Tensor
 
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
-from ganinv.draws import standard_normal
 from ganinv.editing import interpolated, traversed, with_noise
 from ganinv.errors import DataError
 from ganinv.metrics.psnr import psnr_db
@@ -196,7 +195,7 @@ class Pictures:
     def _noisy(self, real_BCHW: Tensor) -> Tensor:
         """Images, their reconstructions, and those of noisy codes: B × K × C × H × W."""
         code_BL = self.model.encode(real_BCHW)
-        noise_KL = standard_normal(SEED, "report/noise", range(NOISES), self.model.latent_size)
+        noise_KL = self.model.codec.latent.draw(SEED, "report/noise", range(NOISES))
         noise_KL = math.sqrt(NOISE_VARIANCE) * noise_KL.to(code_BL)
         code_BKL = torch.cat([code_BL[:, None], with_noise(code_BL, noise_KL)], dim=1)
         decoded = self._decode(code_BKL)

@@ -22,6 +22,7 @@ from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
+from launch.options.loading import default_options
 from launch.options.schema import LEAST_SAMPLES, RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
@@ -118,15 +119,17 @@ def check_same_run(
 ) -> list[str]:
     """Compare with the configuration that the run began with; returns what changed otherwise.
 
-    Raises `ConfigError` where the run would go on as another one. An option that is newer than the
-    run cannot have been chosen for it: it is named as changed, and no reason to refuse.
+    Raises `ConfigError` where the run would continue as another one. An option that is newer than
+    the run cannot have been chosen for it, so it is never a reason to refuse.
     """
     try:
         before = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError:
         return []
     then, now = dict(_leaves(before)), dict(_leaves(record(config, index, mix_fingerprint)))
-    changed = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
+    # An option that is newer than the run had the effect of its default.
+    effective = dict(_leaves(default_options(config))) | then
+    changed = {key for key in then.keys() | now.keys() if effective.get(key) != now.get(key)}
     forbidden = sorted(
         key
         for key in changed & (then.keys() | {"mix_fingerprint"})
@@ -141,7 +144,7 @@ def check_same_run(
             "\n".join(lines) + f"\nkeep what the run at {store.url} began with, or choose another "
             "storage.run"
         )
-    return [f"{key}: {then.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
+    return [f"{key}: {effective.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
 
 
 def record(config: RunConfig, index: Index, mix_fingerprint: str | None = None) -> dict[str, Any]:

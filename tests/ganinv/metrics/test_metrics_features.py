@@ -18,8 +18,8 @@ from ganinv.metrics.features import (
     resize_as_2015,
 )
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_signed
 from ganinv.networks import conv
+from ganinv.pictures import to_signed
 from tests.support.runs import RandomImages
 
 CPU = torch.device("cpu")

@@ -21,8 +21,7 @@ import ganinv
 from datasets.sources.photographs import Photographs
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.metrics.psnr import psnr_db
-from ganinv.pictures import to_bytes
-from ganinv.pictures import to_images
+from ganinv.pictures import to_bytes, to_images
 from launch.commands import export, invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names

@@ -50,7 +50,9 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
 def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
     store = store_of_a_run(tmp_path, without="r1_every")
     config = load_config(load_recipe("tiny-dlsgan"), PLACES)
-    assert check_same_run(store, config, INDEX) == ["objective.r1_every: None → 1"]
+    assert check_same_run(store, config, INDEX) == []  # its default is what the run had
+    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
+    assert check_same_run(store, lazy, INDEX) == ["objective.r1_every: 1 → 4"]
 
 
 def test_our_datasets_package_is_the_one_imported() -> None:
