@@ -46,8 +46,9 @@ def knowledge_in(tree: ast.AST) -> Iterator[str]:
             yield f"{node.value.lineno}: {node.arg}="
         elif isinstance(node, ast.ImportFrom) and node.module in ABOUT_CODES:
             yield f"{node.lineno}: from {node.module}"
-        elif isinstance(node, ast.ImportFrom) and node.module == "ganinv.draws":
-            if any(alias.name == "standard_normal" for alias in node.names):
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            if node.module == "ganinv.draws" and "standard_normal" in names:
                 yield f"{node.lineno}: standard_normal"
 
 

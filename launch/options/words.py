@@ -83,6 +83,8 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
     if key in ("objective.name", "network.name"):
         return  # chosen already; a wrong name is reported there
     before = OmegaConf.select(schema, key)
+    if isinstance(before, float):
+        value = _as_number(value)
     try:
         OmegaConf.update(schema, key, value)
     except (OmegaConfBaseException, ValueError) as error:
@@ -94,6 +96,16 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
             f"{key} = {found}: not a finite number; give one, or leave it out for {before}"
         )
         OmegaConf.update(schema, key, before)  # which its section finds nothing wrong with
+
+
+def _as_number(value: Any) -> Any:
+    """A float of a value that reads as one, for options that are a number or a schedule."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def make_absolute(schema: DictConfig, key: str) -> None:

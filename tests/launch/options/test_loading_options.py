@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -107,11 +107,13 @@ def test_impossible_values_say_why(word: str, said: str) -> None:
 
 
 def float_keys(cls: type, prefix: str) -> Iterator[str]:
-    """Every option of a section that takes a fraction."""
+    """Every option of a section that takes a fraction, or a schedule of fractions."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     for name, annotation in get_type_hints(cls).items():
+        scheduled = annotation is Any and isinstance(defaults[name], float)
         if dataclasses.is_dataclass(annotation):
             yield from float_keys(annotation, f"{prefix}.{name}")
-        elif float in (annotation, *get_args(annotation)):
+        elif scheduled or float in (annotation, *get_args(annotation)):
             yield f"{prefix}.{name}"
 
 
