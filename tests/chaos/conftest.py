@@ -1,19 +1,72 @@
-"""What the real runs of a module share."""
+"""The group of chaos tests that this run does, and what real runs share."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.seaweed.store import ObjectStore
+from tests.chaos import groups
+from tests.support.commands import ROOT
 from tests.support.real_runs import MakeRun, RealRun
 
+HERE = Path(__file__).parent
 
-@pytest.fixture(scope="module")
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the chaos tests of the other groups."""
+    group = _selected_group()
+    if group is None:
+        return
+    others = [item for item in _chaos(items) if not groups.runs_in(_name(item), group)]
+    config.hook.pytest_deselected(items=others)
+    dropped = set(others)
+    items[:] = [item for item in items if item not in dropped]
+
+
+def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
+    """Say which group runs, by which rule, and how to run the others."""
+    group = _selected_group()
+    chosen = _chaos(items)
+    if group is None or not chosen:
+        return []
+    setting, hashed = os.environ[groups.VARIABLE], groups.fingerprint(ROOT)[:12]
+    by = f" (of commit {hashed})" if setting == "commit" else ""
+    others = [str(number) for number in sorted(groups.NUMBERS - {group})]
+    return [
+        f"chaos group {group} of {len(groups.GROUPS)}{by}, "
+        f"about {groups.estimated_seconds(group) / 60:.0f} min on two quiet cores:",
+        *(f"  {_name(item)}" for item in chosen),
+        f"other groups: {groups.VARIABLE}={'|'.join(others)} make chaos; all groups: make chaos",
+    ]
+
+
+def _selected_group() -> int | None:
+    try:
+        return groups.selected(os.environ.get(groups.VARIABLE), ROOT)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _chaos(items: list[pytest.Item]) -> list[pytest.Item]:
+    return [i for i in items if i.path.is_relative_to(HERE) and i.get_closest_marker("chaos")]
+
+
+def _name(item: pytest.Item) -> str:
+    """FILE::FUNCTION[PARAMETERS], whatever the folder that pytest was started in."""
+    return f"{item.path.relative_to(HERE)}::{item.nodeid.partition('::')[2]}"
+
+
+@pytest.fixture(scope="session")
 def real_run(
     tmp_path_factory: pytest.TempPathFactory, object_store: ObjectStore
 ) -> Iterator[MakeRun]:
-    """Makes runs on the same data and bucket, with the environment set for S3 clients."""
+    """Makes runs on the same data and bucket, with the environment set for S3 clients.
+
+    Names of runs are unique over all modules: the first run builds the data for all of them.
+    """
     root = tmp_path_factory.mktemp("real-runs")
 
     def make(name: str, **more: Any) -> RealRun:
