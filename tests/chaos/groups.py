@@ -30,7 +30,7 @@ GROUPS: tuple[Table, ...] = (
         "test_faults.py::*[outage]": 70,
     },
     {
-        "test_harms.py::*": 400,
+        "test_step_faults.py::*": 400,
         "test_resume.py::*-1]": 200,
         "test_faults.py::*[sigstop]": 90,
     },
