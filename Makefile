@@ -42,11 +42,11 @@ test-unit: setup
 test-integration: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
 
-# Kills in a save need one core; every other test trains on two and measures time.
-KILLS := tests/chaos/test_kill_in_save.py
+# These tests measure time. All other chaos tests run two at a time.
+ALONE := tests/chaos/test_alerts_live.py tests/chaos/test_step_faults.py
 chaos: setup
-	$(BIN)/python -m pytest -n 2 -m chaos $(KILLS)
-	$(BIN)/python -m pytest -m chaos --ignore=$(KILLS) tests/chaos
+	$(BIN)/python -m pytest -m chaos $(ALONE)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
 
 lab: setup
 	tests/lab/enter.sh $(BIN)/python -m pytest -s tests/lab </dev/null

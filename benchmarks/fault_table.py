@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fault_runs import BATCH, INTERVAL, run_with_faults
-from tests.support.faults import KINDS, testbed_for
+from tests.support.faults import KINDS, open_testbed
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 EXPLAINED = {
@@ -53,7 +53,7 @@ def _measure(kind: str, name: str, faults: int, directory: Path) -> None:
     done = _read()
     if len(done.get(name, {}).get("faults", ())) >= faults:
         return
-    with testbed_for(kind, directory) as testbed:
+    with open_testbed(kind, directory) as testbed:
         result = run_with_faults(kind, faults, testbed)
     done[name] = asdict(result)
     done[name]["load"] = os.getloadavg()[2]

@@ -26,20 +26,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in dropped]
 
 
-def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
+def pytest_report_header() -> list[str]:
     """Say which group runs, by which rule, and how to run the others."""
     group = _selected_group()
-    chosen = _chaos(items)
-    if group is None or not chosen:
+    if group is None:
         return []
-    setting, hashed = os.environ[groups.VARIABLE], groups.fingerprint(ROOT)[:12]
-    by = f" (of commit {hashed})" if setting == "commit" else ""
-    others = [str(number) for number in sorted(groups.NUMBERS - {group})]
+    by_commit = os.environ[groups.VARIABLE] == "commit"
+    others = "|".join(str(number) for number in sorted(groups.NUMBERS - {group}))
     return [
-        f"chaos group {group} of {len(groups.GROUPS)}{by}, "
-        f"about {groups.estimated_seconds(group) / 60:.0f} min on two quiet cores:",
-        *(f"  {_name(item)}" for item in chosen),
-        f"other groups: {groups.VARIABLE}={'|'.join(others)} make chaos; all groups: make chaos",
+        f"chaos group {group} of {len(groups.GROUPS)}"
+        + (f", selected by commit {groups.fingerprint(ROOT)[:12]}" if by_commit else "")
+        + f"; all of it takes about {groups.estimated_seconds(group) / 60:.0f} min:",
+        *(f"  {pattern}" for pattern in (*groups.IN_EVERY_RUN, *groups.GROUPS[group])),
+        f"other groups: {groups.VARIABLE}={others} make chaos; all groups: make chaos",
     ]
 
 
@@ -55,8 +54,8 @@ def _chaos(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _name(item: pytest.Item) -> str:
-    """FILE::FUNCTION[PARAMETERS], whatever the folder that pytest was started in."""
-    return f"{item.path.relative_to(HERE)}::{item.nodeid.partition('::')[2]}"
+    """FILE::FUNCTION[PARAMETERS]; unlike the node id, it has no folder and no xdist group."""
+    return f"{item.path.relative_to(HERE)}::{item.name}"
 
 
 @pytest.fixture(scope="session")

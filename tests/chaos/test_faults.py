@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with_faults
-from tests.support.faults import ANNOUNCED, KINDS, NODE_FAULTS, STORAGE_FAULTS, testbed_for
+from tests.support.faults import ANNOUNCED, KINDS, NODE_FAULTS, STORAGE_FAULTS, open_testbed
 
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 + 120 * FAULTS)]
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(600 + 120 * FAULTS),
+    pytest.mark.xdist_group("faults"),  # one process, so that all kinds share the reference
+]
 REASONS = {
     "sigkill": {"failure"},
     "sigstop": {"hang"},
@@ -32,7 +36,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_reaches_its_end_through_faults(kind: str, directory: Path) -> None:
-    with testbed_for(kind, directory) as testbed:
+    with open_testbed(kind, directory) as testbed:
         result = run_with_faults(kind, FAULTS, testbed)
     log = (directory / f"{kind}.log").read_text()
     assert result.status == 0, log

@@ -12,6 +12,7 @@ from tests.chaos.groups import (
     GROUPS,
     IN_EVERY_RUN,
     NUMBERS,
+    ONE_AT_A_TIME,
     VARIABLE,
     estimated_seconds,
     fingerprint,
@@ -40,6 +41,7 @@ for setting in sys.argv[2:]:
     collected[setting] = names.found
 print(json.dumps(collected))
 """
+MAKEFILE = (ROOT / "Makefile").read_text()
 SETTINGS = ["all", *map(str, sorted(NUMBERS))]
 
 
@@ -84,8 +86,16 @@ def test_every_pattern_names_a_test(collected: dict[str, list[str]]) -> None:
 
 def test_groups_take_about_the_same_time_and_no_longer_than_ci_has() -> None:
     seconds = [estimated_seconds(number) for number in NUMBERS]
-    assert max(seconds) <= 12 * 60
-    assert max(seconds) - min(seconds) <= 60
+    assert max(seconds) <= 12.5 * 60
+    assert max(seconds) - min(seconds) <= 75
+
+
+def test_make_chaos_has_tests_for_both_of_its_commands_in_each_group() -> None:
+    # Pytest fails where it finds no test.
+    assert f"ALONE := {' '.join(f'tests/chaos/{file}' for file in ONE_AT_A_TIME)}\n" in MAKEFILE
+    for table in GROUPS:
+        alone = [pattern for pattern in table if pattern.startswith(ONE_AT_A_TIME)]
+        assert 0 < len(alone) < len(table)
 
 
 def test_the_commit_selects_the_group(tmp_path: Path) -> None:

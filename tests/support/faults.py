@@ -162,7 +162,7 @@ STORAGE_FAULTS = ("outage", "restarted_store")  # a worker group survives these 
 
 
 @contextmanager
-def testbed_for(kind: str, directory: Path) -> Iterator[Testbed]:
+def open_testbed(kind: str, directory: Path) -> Iterator[Testbed]:
     """The testbed that a kind of fault needs; everything in it is ended on exit."""
     with ExitStack() as held:
         store = seaweed.start(directory / "store", [BUCKET])
