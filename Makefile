@@ -46,7 +46,7 @@ test-integration: setup
 ALONE := tests/chaos/test_alerts_live.py tests/chaos/test_step_faults.py
 chaos: setup
 	$(BIN)/python -m pytest -m chaos $(ALONE)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
 
 lab: setup
 	tests/lab/enter.sh $(BIN)/python -m pytest -s tests/lab </dev/null

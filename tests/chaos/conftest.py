@@ -13,10 +13,12 @@ from tests.support.commands import ROOT
 from tests.support.real_runs import MakeRun, RealRun
 
 HERE = Path(__file__).parent
+SHARE_A_RUN = ("test_faults.py", "test_step_faults.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the chaos tests of the other groups."""
+    """Put short tests last, and deselect the chaos tests of the other groups."""
+    items.sort(key=_is_short)
     group = _selected_group()
     if group is None:
         return
@@ -24,6 +26,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=others)
     dropped = set(others)
     items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two processes share the tests of a file, except where the tests of a file share a run."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            splits = (ROOT / file).parent == HERE and Path(file).name not in SHARE_A_RUN
+            return nodeid if splits else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_report_header() -> list[str]:
@@ -51,6 +67,11 @@ def _selected_group() -> int | None:
 
 def _chaos(items: list[pytest.Item]) -> list[pytest.Item]:
     return [i for i in items if i.path.is_relative_to(HERE) and i.get_closest_marker("chaos")]
+
+
+def _is_short(item: pytest.Item) -> bool:
+    """Short tests run beside the last long test, so that both processes end together."""
+    return item.path.name == "test_kill_in_save.py"
 
 
 def _name(item: pytest.Item) -> str:

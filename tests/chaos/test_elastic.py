@@ -17,11 +17,7 @@ from tests.support.ray_nodes import ray_nodes
 from tests.support.real_runs import BATCH, END_S, MakeRun
 from tests.support.traced_train import Place, read_noise, read_trace
 
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("faults"),  # never beside another test with several Ray nodes
-]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 ELASTIC = (
     "train.images=1000000", "cluster.workers=null", "cluster.min_workers=1",
     "cluster.max_workers=2", "cluster.grow_after_s=1",

@@ -12,11 +12,7 @@ from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with_faults
 from tests.support.faults import ANNOUNCED, KINDS, NODE_FAULTS, STORAGE_FAULTS, open_testbed
 
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
-pytestmark = [
-    pytest.mark.chaos,
-    pytest.mark.timeout(600 + 120 * FAULTS),
-    pytest.mark.xdist_group("faults"),  # one process, so that all kinds share the reference
-]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 + 120 * FAULTS)]
 REASONS = {
     "sigkill": {"failure"},
     "sigstop": {"hang"},
