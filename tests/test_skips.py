@@ -108,6 +108,18 @@ def test_a_skip_at_a_desk_is_a_skip(tmp_path: Path) -> None:
     assert counts(done.stdout) == {"passed": 1, "skipped": 4, "xfailed": 1}
 
 
+def test_every_allowed_reason_still_occurs_in_a_test() -> None:
+    own = (Path(__file__), Path(skips.__file__))
+    sources = [
+        path.read_text()
+        for pattern in ("*.py", "*.sh")
+        for path in (ROOT / "tests").rglob(pattern)
+        if path not in own
+    ]
+    for pattern in skips.ALLOWED_SKIPS:
+        assert any(re.search(pattern, source) for source in sources), pattern
+
+
 def test_this_suite_uses_the_plugin(request: pytest.FixtureRequest) -> None:
     judges = [
         plugin

@@ -19,10 +19,10 @@ NOT_INSTALLED = "GANINV_CI_NOT_INSTALLED"
 # Regular expression over the reason of a skip → why the skip is right even in CI.
 ALLOWED_SKIPS = {
     r"no NVIDIA GPU": "CI machines have no GPU",
-    r"no parity fixture at": "the numbers of the author's code are not distributed",
-    r"lies in the memory of one process": "this kind of store cannot do what the test asks",
+    r"parity fixture": "the numbers of the author's code are not distributed",
+    r"in the memory of one process": "this kind of store cannot do what the test asks",
     r"type make lab": "`make lab` runs this test, with the hosts that it needs",
-    r"may not mount a filesystem": "needs root and a kernel that allows mounts",
+    r"may not mount a file ?system": "needs root and a kernel that allows mounts",
     r"only root may make network namespaces": "needs root",
     r"does not allow namespaces": "needs a kernel feature",
     r"kernel has no (veth|bridge|overlay)": "needs a kernel feature",
