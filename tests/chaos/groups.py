@@ -24,7 +24,7 @@ Table = Mapping[str, int]
 IN_EVERY_RUN: Table = {"test_kill_in_save.py::*": 244}
 GROUPS: tuple[Table, ...] = (
     {
-        "test_alerts_live.py::*": 280,
+        "test_alerts_live.py::*": 225,
         "test_resume.py::*-0]": 212,
         "test_faults.py::*[sigkill]": 90,  # the first test of this file trains the reference, too
         "test_faults.py::*[drained]": 82,
