@@ -1,8 +1,8 @@
-"""How long training stands still for a save, against a copy of memory and a save by hand.
+"""How long a save stalls training, compared with a copy of memory and with `torch.save`.
 
-Starts SeaweedFS on loopback, and makes a real session (DLSGAN, 20 M parameters, Adam, averages).
-Rounds of the three ways to save are interleaved. What a save costs afterwards, beside training, is
-measured by `benchmarks.checkpoint_slowdown`.
+Starts SeaweedFS on loopback and makes a real session (DLSGAN, 20 M parameters, Adam, averages).
+The three alternatives take turns. `benchmarks.checkpoint_slowdown` measures the cost of the upload
+in the background.
 
     python -m benchmarks.checkpoint_stall --rounds 5
 """
@@ -45,7 +45,7 @@ IDENTITY = RunIdentity(
 
 
 def make_session() -> Session:
-    """After one step, so that there are optimizer moments."""
+    """A session after one step, so that optimizer moments exist."""
     pair = conv.build(NETWORK, resolution=RESOLUTION, image_channels=3, seed=0)
     session = new_session(
         dlsgan.Objective(dlsgan.Config()),
@@ -86,7 +86,7 @@ def took_s(action: Callable[[], object]) -> float:
 
 
 def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
-    """Seconds that training stands still, by way of saving; the first round warms up."""
+    """Seconds that each alternative stalls training; the first round warms up."""
     tensors = dict(part(session))
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     source = torch.ones(size_bytes, dtype=torch.uint8)
@@ -110,7 +110,7 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
     median = {name: row["median_s"] for name, row in summary.items()}
     return {
         "state_bytes": size_bytes,
-        "first_save_s": found["save"][0],  # it makes the memory that later ones use again
+        "first_save_s": found["save"][0],  # allocates the memory that later saves reuse
         "seconds": summary,
         "save/memcpy": median["save"] / median["memcpy"],
         "save/by hand": median["save"] / median["by hand"],

@@ -1,8 +1,8 @@
-"""How long training waits for data when S3 is slow and faulty: real server, one process a rank.
+"""How long training waits for data when S3 is slow and faulty: real server, one process per rank.
 
-Starts SeaweedFS and the fault proxy on loopback, makes shards, and lets every rank take a batch,
-"train" for a step's time, and take the next. Prints the part of the time that ranks waited (over
-all ranks of all repetitions), what was repeated and what was fetched, as JSON.
+Starts SeaweedFS and the fault proxy on loopback and makes shards. Each rank takes a batch, sleeps
+as long as a step lasts, and takes the next batch. Prints JSON: the share of the time that ranks
+waited (over all ranks of all repetitions), the retries, and the bytes fetched.
 
     python -m benchmarks.data_wait                         # 50 ms, 2 % each of 503, RST, cut bodies
     python -m benchmarks.data_wait --outage 60 --steps 500 # and a minute without any storage
@@ -42,7 +42,7 @@ SEED = 0
 
 
 def rank_main(rank: int, options: argparse.Namespace) -> None:
-    """What a rank does; prints what it saw."""
+    """The work of one rank; prints its measurements."""
     logging.basicConfig(stream=sys.stderr, format=f"rank {rank}: %(message)s")
     told: Counter[str] = Counter()
 
@@ -79,7 +79,7 @@ def outages(proxy: FaultProxy, seconds: float, ended: threading.Event) -> None:
 
 
 def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[str, Any]:
-    """`repeat` epochs, each by fresh processes, with other faults each time."""
+    """`repeat` epochs, each in fresh processes and with different faults."""
     images = options.batch * (options.steps + 1) - 1
     build_options = BuildOptions(images=images, resolution=options.resolution)
     index = build(SmoothNoise(images, options.resolution), open_store(URL), build_options)
@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace, server: seaweed.ObjectStore, seed: int) ->
     return {
         "samples": len(keys),
         "every_sample_once": len(set(keys)) == len(keys) == options.steps * options.batch,
-        "bytes_asked": asked_bytes,  # up to what lay ahead at the end
+        "bytes_asked": asked_bytes,  # except what was being read ahead at the end
         "bytes_sent_per_byte_asked": proxy.body_bytes / asked_bytes,
         "requests": proxy.fates,
         "ranks": rows,

@@ -1,4 +1,4 @@
-"""Images for measurements: as many as wanted, and as large when encoded as photographs are."""
+"""Synthetic images for benchmarks, as large as photographs once they are encoded."""
 
 import functools
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Object stores for tests: a directory, and a SeaweedFS that is started once per session."""
+"""What all tests share: object stores, settings of libraries, and the rule for skips in CI."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,10 @@ import torch
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
 from ganinv.seams.stores import Store
+from tests.support.skips import (  # noqa: F401 (hooks: pytest finds them here)
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
 
 BUCKET = "tests"
 # Tensors in tests are tiny: more threads than one only get in each other's way, here and in the
