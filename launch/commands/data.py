@@ -26,11 +26,11 @@ from launch.options.data import (
     DESCRIPTIONS,
     EXAMPLES,
     SECTIONS,
-    BuildWords,
+    DataBuildOptions,
+    DataIndexOptions,
+    DataListOptions,
+    DataVerifyOptions,
     EndpointOptions,
-    IndexWords,
-    ListWords,
-    VerifyWords,
 )
 from launch.options.loading import read_sections
 from launch.progress import console, counting
@@ -59,11 +59,11 @@ def main(argv: list[str]) -> int:
     return _COMMANDS[verb](arguments, words, at_endpoint)
 
 
-def _build(arguments: Arguments, words: BuildWords, at_endpoint: OpenStore) -> int:
+def _build(arguments: Arguments, words: DataBuildOptions, at_endpoint: OpenStore) -> int:
     out = console(arguments.as_json)
     store = at_endpoint(words.url)
     with counting(out) as watching:
-        inputs = Inputs(open_store=at_endpoint, watching=watching)
+        inputs = Inputs(open_store=at_endpoint, show_progress=watching)
         source = find_source(arguments.names[0], words, inputs)
         index = build(source, store, words, watching("images"))
     _tell(BuildReport.load(store), out)
@@ -83,14 +83,14 @@ def _tell(report: BuildReport, out: Console) -> None:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
 
 
-def _index(arguments: Arguments, words: IndexWords, at_endpoint: OpenStore) -> int:
+def _index(arguments: Arguments, words: DataIndexOptions, at_endpoint: OpenStore) -> int:
     store = at_endpoint(words.url)
     with counting(console(arguments.as_json)) as watching:
         index = index_existing(store, watching("shards"), checksums=words.checksums)
     return _describe(arguments, index, store)
 
 
-def _verify(arguments: Arguments, words: VerifyWords, at_endpoint: OpenStore) -> int:
+def _verify(arguments: Arguments, words: DataVerifyOptions, at_endpoint: OpenStore) -> int:
     store = at_endpoint(words.url)
     out = console(arguments.as_json)
     index = Index.load(store)
@@ -128,7 +128,7 @@ def _problem_table(problems: Sequence[Problem]) -> Table:
     return table
 
 
-def _list(arguments: Arguments, words: ListWords, at_endpoint: OpenStore) -> int:
+def _list(arguments: Arguments, words: DataListOptions, at_endpoint: OpenStore) -> int:
     store = at_endpoint(words.url)
     return _describe(arguments, Index.load(store), store)
 

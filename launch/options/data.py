@@ -7,14 +7,14 @@ from datasets.sources.find import source_names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildWords(BuildOptions):
+class DataBuildOptions(BuildOptions):
     """Options of `data build`."""
 
     url: str  # directory, file://, s3://BUCKET/PREFIX, gs://, az:// …
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IndexWords:
+class DataIndexOptions:
     """Options of `data index`."""
 
     url: str
@@ -22,7 +22,7 @@ class IndexWords:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class VerifyWords:
+class DataVerifyOptions:
     """Options of `data verify`."""
 
     url: str
@@ -31,7 +31,7 @@ class VerifyWords:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ListWords:
+class DataListOptions:
     """Options of `data ls`."""
 
     url: str
@@ -45,10 +45,10 @@ class EndpointOptions:
 
 
 SECTIONS: dict[str, type] = {
-    "build": BuildWords,
-    "index": IndexWords,
-    "verify": VerifyWords,
-    "ls": ListWords,
+    "build": DataBuildOptions,
+    "index": DataIndexOptions,
+    "verify": DataVerifyOptions,
+    "ls": DataListOptions,
 }
 DESCRIPTIONS = {
     "build": "Make WebDataset shards and their index from images.",

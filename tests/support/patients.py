@@ -26,7 +26,7 @@ from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
 from cluster.storage.patience import Patience
 from datasets.shards.index import Index
-from datasets.streaming import strand as windows
+from datasets.streaming import slot_reader
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
@@ -192,7 +192,7 @@ def _save(patient: Patient, exporter: Exporter, images_seen: int) -> None:
 def _source(patient: Patient) -> BatchSource:
     if patient.data_url is None:
         return RandomImages(BATCH, patient.rank, patient.world)
-    windows._MAX_WINDOW_SAMPLES = BATCH  # a request for each batch, and hardly a stock
+    slot_reader._MAX_WINDOW_SAMPLES = BATCH  # a request for each batch, and hardly a stock
     patience = Patience(deadline_s=300)
     store = open_store(patient.data_url, endpoint_url=patient.data_endpoint, patience=patience)
     return ShardBatches(
