@@ -30,7 +30,7 @@ from datasets.shards.tables import Member, dump_table
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from datasets.streaming.plan import Plan
-from datasets.streaming.strand import window_samples
+from datasets.streaming.slot_reader import window_samples
 from ganinv.errors import StorageMissingError
 from ganinv.seams.batches import Position
 from ganinv.seams.stores import Blobs, Entries, Range

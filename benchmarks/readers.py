@@ -33,7 +33,7 @@ from datasets.streaming.fetch import read_encoded
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from datasets.streaming.plan import Plan
-from datasets.streaming.strand import Strand, WindowReader, window_samples
+from datasets.streaming.slot_reader import SlotReader, WindowReader, window_samples
 from ganinv.seams.batches import Position
 
 RESOLUTION = 128
@@ -74,7 +74,7 @@ class Ours:
     def raw(self) -> Iterator[memoryview]:
         index, plan = self._index, self._plan()
         with ThreadPoolExecutor(1) as executor:
-            reader = WindowReader(
+            windows = WindowReader(
                 store=self._store,
                 shards=index.splits["train"],
                 plan=plan,
@@ -82,18 +82,18 @@ class Ours:
                 attributes=False,
                 quarantine=Quarantine(0),
             )
-            strand = Strand(reader, executor, 0, LoaderConfig().prefetch_bytes)
+            reader = SlotReader(windows, executor, 0, LoaderConfig().prefetch_bytes)
             for _ in range(plan.steps):
-                strand.read_ahead()
-                for window, step in strand.take():
+                reader.read_ahead()
+                for window, step in reader.take():
                     image = window.image(step)
                     assert image is not None  # noqa: S101 (nothing is in quarantine)
                     yield image
 
     def seek(self) -> bytes:
-        place = self._plan().sample(0, self._job.images // BATCH, 0)
-        shard = self._index.splits["train"][place.shard]
-        member = load_table(self._store, shard).member(place.sample)
+        address = self._plan().sample(0, self._job.images // BATCH, 0)
+        shard = self._index.splits["train"][address.shard]
+        member = load_table(self._store, shard).member(address.sample)
         return bytes(read_encoded(self._store, [(shard, member)])[0].image)
 
     def batches(self, done: int) -> Iterator[Tensor]:

@@ -21,7 +21,7 @@ class SmoothNoise(Source):
         for number in range(first, self.count):
             yield functools.partial(_smooth_noise, number, self._resolution)
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         return {"source": "smooth noise", "images": self.count, "resolution": self._resolution}
 
 

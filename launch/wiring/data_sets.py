@@ -6,7 +6,7 @@ from pathlib import Path
 from cluster.storage.cache import CachedStore
 from datasets.shards.index import Index
 from datasets.shards.quarantine import listed_samples
-from datasets.streaming.mix import DataSet, check_alike
+from datasets.streaming.mix import DataSet, check_same_size
 from ganinv.seams.stores import Store
 from launch.options.schema import DataConfig
 
@@ -18,7 +18,7 @@ def open_data_sets(data: DataConfig, open_at: Callable[[str], Store]) -> list[Da
     """
     parts = [(data.url, data.weight), *((part.url, part.weight) for part in data.mix)]
     found = [_open(data, open_at(url), weight) for url, weight in parts]
-    check_alike(found)
+    check_same_size(found)
     return found
 
 

@@ -18,7 +18,7 @@ from cluster.run_folder.damaged_samples import RunQuarantine
 from cluster.storage.opening import open_store
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
-from datasets.shards.quarantine import Record
+from datasets.shards.quarantine import RecordBadSample
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.model import best_device
@@ -159,7 +159,7 @@ def _evaluate(
     )
 
 
-def _recording(run: Store) -> Record:
+def _recording(run: Store) -> RecordBadSample:
     """Keeps damaged held-out images beside the run, which may be read-only."""
     kept, seen = RunQuarantine(run), list[BadSample]()
 

@@ -108,7 +108,8 @@ def _load_or_build(
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
     inputs = Inputs(
-        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url), watching=watching
+        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url),
+        show_progress=watching,
     )
     source = find_source(data.source, options, inputs)
     return build(source, store, options, watching(f"{data.source} images"))

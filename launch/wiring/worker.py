@@ -26,7 +26,7 @@ from cluster.storage.write_behind import WriteBehind
 from cluster.workers.heap import keep_freed_memory
 from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
-from datasets.shards.quarantine import Record
+from datasets.shards.quarantine import RecordBadSample
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.saved.manifest import Manifest, committed_names
@@ -209,7 +209,7 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 
-def _recording(storage: Store, exporter: Exporter) -> Record:
+def _recording(storage: Store, exporter: Exporter) -> RecordBadSample:
     """Counts damaged samples, and keeps them beside the run."""
     kept = RunQuarantine(storage)
 
@@ -220,7 +220,9 @@ def _recording(storage: Store, exporter: Exporter) -> Record:
     return record
 
 
-def _source(config: RunConfig, data_sets: Sequence[DataSet], record: Record) -> ShardBatches:
+def _source(
+    config: RunConfig, data_sets: Sequence[DataSet], record: RecordBadSample
+) -> ShardBatches:
     """This rank's share of the batches."""
     return ShardBatches(
         data_sets,

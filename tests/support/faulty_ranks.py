@@ -26,7 +26,7 @@ from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
 from cluster.storage.patience import Patience
 from datasets.shards.index import Index
-from datasets.streaming import strand as windows
+from datasets.streaming import slot_reader
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
@@ -193,7 +193,7 @@ def _save(process: FaultyRank, exporter: Exporter, images_seen: int) -> None:
 def _source(process: FaultyRank) -> BatchSource:
     if process.data_url is None:
         return RandomImages(BATCH, process.rank, process.world)
-    windows._MAX_WINDOW_SAMPLES = BATCH  # a request per batch, almost nothing in stock
+    slot_reader._MAX_WINDOW_SAMPLES = BATCH  # a request per batch, almost nothing in stock
     patience = Patience(deadline_s=300)
     store = open_store(process.data_url, endpoint_url=process.data_endpoint, patience=patience)
     return ShardBatches(

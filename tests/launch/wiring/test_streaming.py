@@ -34,7 +34,7 @@ START = Position(epoch=0, images=0)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small requests, and an end of an outage that is noticed soon."""
-    monkeypatch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", 3)
+    monkeypatch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", 3)
     monkeypatch.setattr(storage_patience, "MAX_PAUSE_S", 0.3)
 
 

@@ -1,4 +1,4 @@
-"""Reading through an object: the right bytes, few of them, none outside."""
+"""Reading an object in order: the right bytes, few fetched in vain, none outside the object."""
 
 import hashlib
 import random
@@ -9,18 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.shards import pass_through as window
-from datasets.shards.pass_through import Window
+from datasets.shards import sequential_reader
+from datasets.shards.sequential_reader import SequentialReader
 
 DATA = random.Random(0).randbytes(10_000)
 
 
 @pytest.fixture
 def store(make_store: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Holds DATA; pieces are scaled down by 2¹²."""
-    monkeypatch.setattr(window, "_THROUGH_BYTES", 1024)
-    monkeypatch.setattr(window, "_HOP_BYTES", 16)
-    monkeypatch.setattr(window, "_GAP_BYTES", 256)
+    """Holds DATA; the sizes of pieces and gaps are scaled down by 2¹²."""
+    monkeypatch.setattr(sequential_reader, "_LARGE_PIECE_BYTES", 1024)
+    monkeypatch.setattr(sequential_reader, "_SMALL_PIECE_BYTES", 16)
+    monkeypatch.setattr(sequential_reader, "_MAX_GAP_BYTES", 256)
     store = make_store("store")
     store.write("x", DATA)
     return store
@@ -32,7 +32,7 @@ def store(make_store: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> 
     whole=st.booleans(),
 )
 def test_any_ascending_reads(store: Any, steps: list[tuple[int, int]], whole: bool) -> None:
-    reader = Window(store, "x", len(DATA), whole=whole)
+    reader = SequentialReader(store, "x", len(DATA), whole=whole)
     start = 0
     for step, size in steps:
         start = min(start + step, len(DATA))
@@ -44,12 +44,12 @@ def test_any_ascending_reads(store: Any, steps: list[tuple[int, int]], whole: bo
     assert reader.read_bytes <= len(DATA)
 
 
-def test_far_reads_hop_and_near_ones_read_through(store: Any) -> None:
-    far = Window(store, "x", len(DATA), whole=False)
+def test_large_gaps_are_skipped_and_small_gaps_are_read(store: Any) -> None:
+    far = SequentialReader(store, "x", len(DATA), whole=False)
     for start in range(0, 10_000, 1000):
         far.read(start, start + 4)
     assert far.read_bytes == 10 * 16
-    near = Window(store, "x", len(DATA), whole=False)
+    near = SequentialReader(store, "x", len(DATA), whole=False)
     before = store.requests
     for start in range(0, 10_000, 20):
         near.read(start, start + 4)

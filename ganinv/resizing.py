@@ -1,7 +1,8 @@
-"""Photographs as images of one size, mostly squares: what data sets and models are made of.
+"""Crop, rotate and resize photographs to one size.
 
-Light on purpose: the processes that decode photographs in parallel import it, and neither torch
-nor, before it is needed, Pillow.
+Both the building of data sets and models use it, so that a model sees photographs as training did.
+Worker processes that decode photographs import this module. So it imports no torch, and Pillow
+only once a photograph is at hand.
 """
 
 from typing import TYPE_CHECKING
@@ -14,17 +15,22 @@ if TYPE_CHECKING:
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
-def prepare(picture: "Image", width: int, height: int, *, stretch: bool = False) -> "Image":
-    """Turned upright, RGB on white, `width` × `height` pixels by Lanczos.
+def resize_photograph(
+    picture: "Image", width: int, height: int, *, stretch: bool = False
+) -> "Image":
+    """An upright RGB image of `width` × `height` pixels, resampled by Lanczos.
 
-    The largest centred part of that shape is kept or, if it is to `stretch`, all of the picture
-    out of shape. Raises `DataError` for deeper pixels than bytes, and what Pillow raises for
-    damaged files.
+    Keeps the largest centred part that has the shape `width` : `height`; with `stretch`, keeps the
+    whole picture and changes its proportions. Transparent parts become white.
+
+    Raises `DataError` for pixels of more than 8 bits per channel. Pillow's errors for corrupt files
+    pass through.
     """
     from PIL.Image import Resampling
     from PIL.ImageOps import exif_transpose
 
     if picture.mode not in EIGHT_BIT_MODES:
+        # Reports of builds (`build.json`) hold this text: another wording would change their bytes.
         raise DataError(f"its pixels are {picture.mode}, not 8 bits a channel; convert it before")
     upright = exif_transpose(picture)
     kept = upright if stretch else upright.crop(_centre(*upright.size, width, height))
@@ -32,7 +38,10 @@ def prepare(picture: "Image", width: int, height: int, *, stretch: bool = False)
 
 
 def _centre(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
-    """The largest centred box of the other's shape: left, top, right, bottom, in whole pixels."""
+    """The largest centred box of the shape `to_width` : `to_height`, in whole pixels.
+
+    Returns left, top, right and bottom.
+    """
     if width * to_height > height * to_width:
         kept_width, kept_height = max(1, height * to_width // to_height), height
     else:
@@ -42,7 +51,7 @@ def _centre(width: int, height: int, to_width: int, to_height: int) -> tuple[int
 
 
 def _rgb(picture: "Image") -> "Image":
-    """Transparent parts become white: the colour stored under them is arbitrary."""
+    """Transparent parts become white, because the colour stored under them is arbitrary."""
     from PIL.Image import alpha_composite, new
 
     if not picture.has_transparency_data:
