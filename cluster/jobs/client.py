@@ -46,7 +46,7 @@ class Log:
     write: Callable[[str], object]
     passed: int = 0  # characters
 
-    async def take(self, stream: Any) -> None:
+    async def read(self, stream: Any) -> None:
         """Read a stream of text to its end, or until it is silent for `SILENCE_S`."""
         told = 0
         while True:
@@ -62,7 +62,7 @@ class Log:
 
 
 @contextmanager
-def asking(address: str) -> Iterator[None]:
+def translated_errors(address: str) -> Iterator[None]:
     """Raises `ClusterError` with the remedy for whatever goes wrong with a request."""
     try:
         yield

@@ -22,7 +22,7 @@ from cluster.jobs.client import (
     Log,
     NotReadyError,
     UnreachableError,
-    asking,
+    translated_errors,
 )
 from cluster.jobs.shipping import runtime_environment
 from ganinv.errors import ClusterError, ConfigError
@@ -102,7 +102,7 @@ class JobServer:
         while True:
             # The log is for reading; what became of the job is asked for below.
             with suppress(RuntimeError, OSError, aiohttp.ClientError):
-                asyncio.run(log.take(self._client.tail_job_logs(job_id)))
+                asyncio.run(log.read(self._client.tail_job_logs(job_id)))
             try:
                 job = self._get(job_id)
             except UnreachableError:
@@ -155,7 +155,7 @@ class JobServer:
         raise ConfigError(f"{self.address} knows no job {job_id!r}; the latest ones are: {known}")
 
     def _call(self, request: Callable[[], Any]) -> Any:
-        with asking(self.address):
+        with translated_errors(self.address):
             return request()
 
 

@@ -44,7 +44,7 @@ class Machine:
         )
 
 
-def look() -> Machine:
+def inspect_machine() -> Machine:
     """The facts of this machine; takes the seconds that importing torch takes."""
     import torch
 

@@ -42,7 +42,7 @@ def on_node(node_id: str) -> Any:
     )
 
 
-def gone(node_ids: Iterable[str]) -> set[str]:
+def lost_nodes(node_ids: Iterable[str]) -> set[str]:
     """Those of the nodes that Ray knows to be lost, or whose raylet takes no connection any more.
 
     Ray itself gives a node some 15 s before it calls it lost.

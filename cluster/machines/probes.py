@@ -10,7 +10,7 @@ import ray
 import torch
 from torch import distributed
 
-from cluster.machines.machine import Machine, check_store, look
+from cluster.machines.machine import Machine, check_store, inspect_machine
 from cluster.storage.opening import open_store
 
 TIMEOUT_S = 120.0  # of one step on all nodes
@@ -21,8 +21,8 @@ REDUCED = 4 * 2**20  # float32 elements, summed over all training nodes
 class Probe:
     """Our eyes on one node; takes none of its resources."""
 
-    def look(self) -> Machine:
-        return look()
+    def inspect(self) -> Machine:
+        return inspect_machine()
 
     def time(self) -> float:
         return time.time()

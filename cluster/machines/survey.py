@@ -34,7 +34,7 @@ def checks(run: str | None, endpoint_url: str | None) -> Iterator[Check]:
     """
     nodes = _nodes()
     yield "nodes", partial(_describe, nodes)
-    machines: list[Machine] = ask([node.probe.look.remote() for node in nodes], "an inspection")
+    machines: list[Machine] = ask([node.probe.inspect.remote() for node in nodes], "an inspection")
     for node, machine in zip(nodes, machines, strict=True):
         at = node.address
         yield f"{at}: packages", partial(check_versions, machine)

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from cluster.checkpoints.retention import delete_checkpoints, delete_leftovers, expired, look
+from cluster.checkpoints.retention import (
+    delete_checkpoints,
+    delete_leftovers,
+    expired,
+    list_checkpoints,
+)
 from cluster.config import CheckpointConfig
 from cluster.run_folder.lease import lease
 from cluster.storage.opening import open_store, sweep
@@ -137,7 +142,7 @@ def prune(
             f"none of the {len(rows)} checkpoints in {store.url} is whole, so nothing is deleted; "
             "restore one from a backup, or delete the run's folder by hand"
         )
-    held = look(store)
+    held = list_checkpoints(store)
     names = expired(held, config, good.name) if good else []
     delete_checkpoints(store, held, names)
     leftovers = list(held.leftovers)  # of whoever held the run before

@@ -102,7 +102,7 @@ def examine(checks: Iterable[tuple[str, Callable[[], str]]], out: Console) -> It
 
 
 def _here(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, Callable[[], str]]]:
-    found = machine.look()
+    found = machine.inspect_machine()
     yield "this machine", partial(machine.check_room, found)
     yield "packages", partial(machine.check_versions, found)
     yield "checkout", _checkout

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
-from cluster.run_folder.damaged_samples import quarantined
+from cluster.run_folder.corrupt_samples import quarantined
 from cluster.run_folder.group_history import as_json, summarise
 from cluster.run_folder.group_log import read_groups
 from cluster.run_folder.metrics_log import finite_or_null, read_rows

@@ -16,9 +16,9 @@ from cluster.config import ClusterConfig
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
-from cluster.workers.backend import terminated
-from cluster.workers.chronicle import Seat
+from cluster.workers.backend import sigterm_received
 from cluster.workers.endings import Restart
+from cluster.workers.live_groups import WorkerLocation
 from cluster.workers.watchdog import Watchdog
 from ganinv.errors import GanInvError, StorageError
 from ganinv.seams.stores import Store
@@ -38,7 +38,7 @@ class SayHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        self._directory.say.remote(f"rank {rank()}: {level}{record.getMessage()}")
+        self._directory.post_message.remote(f"rank {rank()}: {level}{record.getMessage()}")
 
 
 def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None]) -> None:
@@ -49,7 +49,7 @@ def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None])
     if ray.get(directory.error.remote()) is not None:
         return  # a group that was started again although the run is over
     node = ray.get_runtime_context().get_node_id()
-    directory.sit.remote(Seat(rank(), node, own_log()))
+    directory.register_location.remote(WorkerLocation(rank(), node, own_log()))
     # Workers that share cores and each start a thread per core mostly wait for one another.
     torch.set_num_threads(max(1, int(cluster.cpus_per_worker)))
     try:
@@ -134,7 +134,7 @@ class Watcher:
         self.flush()
         if rank() == 0:
             ray.get(self._directory.report.remote(self._progress()))
-        purpose, _ = ray.get(self._directory.asked.remote())
+        purpose, _ = ray.get(self._directory.requested_save.remote())
         if not done and purpose != "stop":
             raise Restart(purpose)
 
@@ -144,11 +144,11 @@ class Watcher:
 
     def _wait_until_asked(self) -> None:
         try:
-            ray.get(self._directory.wait_until_asked.remote())
+            ray.get(self._directory.wait_for_request.remote())
         except ray.exceptions.RayError:
             return  # the driver has gone, and this worker is about to
         self._stop.set()
 
     def _pass_on_sigterm(self, rank: int) -> None:
-        terminated.wait()
-        self._directory.ask.remote("preemption", f"rank {rank} got SIGTERM")
+        sigterm_received.wait()
+        self._directory.request_save.remote("preemption", f"rank {rank} got SIGTERM")

@@ -16,9 +16,9 @@ from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.engine import DeepSpeedEngine
 from cluster.machines.nodes import listening_address
 from cluster.monitoring.exporter import Exporter
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.run_folder.evaluation_log import forget_after
-from cluster.run_folder.lease import Held
+from cluster.run_folder.lease import FencingToken
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
 from cluster.storage.patience import Patience
@@ -76,14 +76,14 @@ def build_session(config: RunConfig, index: Index, device: torch.device) -> Sess
     )
 
 
-def _train(config: RunConfig, directory: Any, lease: Held) -> None:
+def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
     exporter = Exporter(
         config.storage.run, rank(), world_size(), listening_address(config.metrics.host)
     )
     with ExitStack() as opened:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
-        ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
+        ray.get(directory.register_exporter.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index

@@ -1,4 +1,4 @@
-"""Every kind of trouble with storage, made for real: training goes on, and nothing good is lost."""
+"""Real failures of storage, of every kind: training continues, and no whole checkpoint is lost."""
 
 import logging
 import shutil
@@ -176,7 +176,7 @@ def test_training_goes_on_and_what_was_good_stays(
     assert counts.images[-1] == 64
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 2, said
-    assert all(words in said[0] for words in ("training goes on", *trouble.says)), said[0]
+    assert all(words in said[0] for words in ("training continues", *trouble.says)), said[0]
     assert "again, after" in said[1]
     assert trouble.takes_all or good in committed_names(trouble.store)
     chosen = choose(trouble.store)  # compares every byte with its hash

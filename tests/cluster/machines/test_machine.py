@@ -12,7 +12,7 @@ from ganinv.errors import ClusterError, ConfigError
 
 @pytest.fixture(scope="module")
 def found() -> machine.Machine:
-    return machine.look()
+    return machine.inspect_machine()
 
 
 def test_this_machine_has_what_is_pinned(found: machine.Machine) -> None:

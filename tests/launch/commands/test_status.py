@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.run_folder.group_history import GroupRecord
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.metrics_log import MetricsLog

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pytest
 import requests
 
-from cluster.jobs.client import Log, asking
+from cluster.jobs.client import Log, translated_errors
 from cluster.jobs.server import JobServer, exit_status
 from ganinv.errors import ClusterError, ConfigError
 from launch.commands.submit import SubmitConfig, _refuse_second, check, environment, in_checkout
@@ -99,10 +99,10 @@ def test_a_log_that_is_told_again_is_shown_once() -> None:
 
     said: list[str] = []
     log = Log(said.append)
-    asyncio.run(log.take(lines("a", "bc")))
-    asyncio.run(log.take(lines("abcd", "e")))
-    asyncio.run(log.take(lines("ab")))
-    asyncio.run(log.take(lines("abcdef")))
+    asyncio.run(log.read(lines("a", "bc")))
+    asyncio.run(log.read(lines("abcd", "e")))
+    asyncio.run(log.read(lines("ab")))
+    asyncio.run(log.read(lines("abcdef")))
     assert "".join(said) == "abcdef"
 
 
@@ -128,7 +128,7 @@ def test_two_jobs_do_not_train_the_same_run() -> None:
 def test_a_refused_token_is_told_with_its_remedy() -> None:
     from ray.exceptions import AuthenticationError
 
-    with pytest.raises(ClusterError, match=r"~/\.ray/auth_token"), asking("http://head"):
+    with pytest.raises(ClusterError, match=r"~/\.ray/auth_token"), translated_errors("http://head"):
         raise AuthenticationError("no")
 
 
