@@ -49,12 +49,12 @@ def ending_of(error: Exception, locations: Sequence[WorkerLocation]) -> Ending:
 
     `locations`: where the group's workers ran.
     """
+    from ray.train import ControllerError, PreemptionError, WorkerGroupError
     from ray.train.v2._internal.exceptions import (
         WorkerGroupStartupTimeoutError,
         WorkerHealthCheckFailedError,
         WorkerHealthCheckTimeoutError,
     )
-    from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
 
     if isinstance(error, ray.exceptions.RayError):
         return Ending(

@@ -111,9 +111,8 @@ def _run_group(
     function: TrainFunction, payload: Payload, config: ClusterConfig, size: int
 ) -> Ending:
     """Start one group and wait until it ends."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.exceptions import TrainingFailedError
 
     directory = payload["directory"]
     with tempfile.TemporaryDirectory(prefix="ganinv-train-") as private:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import ray
+from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import (
     WorkerGroupStartupFailedError,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
 )
-from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from cluster.config import ClusterConfig
 from cluster.workers import endings, supervision

@@ -42,7 +42,7 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
     assert "1 worker since " in text
     assert "32 images seen  loss/d 1.5" in text
     assert "newest of 1 checkpoints" in text
-    assert "damaged and replaced: 0007 in train/00000.tar (CRC-32)" in text
+    assert "corrupt and replaced: 0007 in train/00000.tar (CRC-32)" in text
     found = json.loads(said(run, capsys, "--json"))
     assert found["metrics"]["loss/g"] is None  # JSON has no NaN
     assert (found["restarts"], found["lost_images"]) == ({"hang": 1}, 16)
@@ -54,4 +54,4 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
 def test_a_place_where_nothing_was_trained(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "nothing was trained" in said(str(tmp_path / "run"), capsys)
+    assert "nothing has been trained" in said(str(tmp_path / "run"), capsys)
