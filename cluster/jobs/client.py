@@ -29,7 +29,7 @@ class Client(JobSubmissionClient):  # type: ignore[misc]  # Ray is not typed for
     """Ray's client with a timeout; by itself it waits forever for a silent server."""
 
     def __init__(self, address: str) -> None:
-        # `submit` itself reports what it ships. Ray's loggers set their own levels, handlers do not.
+        # `submit` itself reports what it ships. Ray's loggers set their own levels; handlers don't.
         for handler in logging.getLogger("ray").handlers:
             handler.setLevel(logging.ERROR)
         super().__init__(address)

@@ -1,4 +1,4 @@
-"""What `status` says of a run, from its storage alone."""
+"""What `status` shows of a run, read from its storage only."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def said(run: str, capsys: pytest.CaptureFixture[str], *more: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_run_its_checkpoint_and_its_damaged_samples(
+def test_a_run_its_checkpoint_and_its_corrupt_samples(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, 160).save()
@@ -51,7 +51,5 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
     assert found["quarantined"] == [sample._asdict()]
 
 
-def test_a_place_where_nothing_was_trained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing has been trained" in said(str(tmp_path / "run"), capsys)
