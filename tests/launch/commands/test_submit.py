@@ -215,7 +215,7 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
     with (tmp_path / "output").open("w+") as output:  # a client that is lost
         client = start(*tiny, "submit.id=first", output=output, environment=head.environment)
         try:
-            wait_until(lambda: told(output.name, client), 120, "the log")
+            wait_until(lambda: has_shown_log(output.name, client), 120, "the log")
         finally:
             client.kill()
             client.wait(10)
@@ -242,7 +242,7 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
     assert not found_in(secrets, head, followed.stdout + failed.stderr)
 
 
-def told(name: str, client: subprocess.Popen[str]) -> bool:
+def has_shown_log(name: str, client: subprocess.Popen[str]) -> bool:
     """Whether the client has shown the start of the log."""
     text = Path(name).read_text()
     assert client.poll() is None, text
