@@ -6,18 +6,17 @@ This module exists because that is not enough for a run here (Ray 2.60, measured
 
 - Saves first. Ray Train grows a group without a save: images since the last checkpoint are lost.
   Here the workers save before a resize or a preemption with notice, so neither costs an image.
-- Speed. After the loss of a node, Ray Train needed 76 s to continue with one worker: it retried two
-  workers, on a resource view that still listed the dead node, until its start timeout of 60 s. Here
-  the next step follows after 22 s in the median and 23 s at most, because placement groups count
-  the room (`cluster.workers.reservations`).
-- Budget. Ray Train counts all failures of a run, so a long run uses up any limit. Here a new
-  checkpoint resets the count (`cluster.run_folder.group_history.Budget`), and preemptions and
-  resizes have a limit of their own.
-- Reasons. Ray Train restarts without reporting why. Here every ending gets one of seven reasons,
-  which the group's record, the metrics and the user's output show. A hang, a lost node, an outage
-  of the storage and a dead process differ in what the user must repair.
+- Speed. After the loss of a node, Ray Train needed 76 s to shrink from two workers to one: its
+  resource view still listed the dead node, so it tried to start two workers until its default start
+  timeout of 60 s. Here the next step follows after 22 s in the median and 23 s at most: a lost node
+  is detected within 6 s, and placement groups count the room (`cluster.workers.reservations`).
+- Budget. Ray Train counts the failures of the whole run, so a long run uses up any limit. Here a
+  new checkpoint resets the count (`cluster.run_folder.group_history.Budget`).
+- Reasons. Ray Train retries inside its controller, where the driver does not see why. Here every
+  restart has one of seven reasons, in the group's record, the metrics and the user's output: a
+  hang, a lost node, a storage outage and a dead process need different repairs.
 
-Remove this module once Ray Train offers the four.
+Remove this module once Ray Train offers all four.
 """
 
 import tempfile

@@ -91,7 +91,7 @@ class Watcher:
             past: Summary = ray.get(directory.group_resumed.remote(images_seen))
             counts = {str(reason): past.restarts.get(reason, 0) for reason in REASONS}
             exporter.restarted(counts, past.lost_images)
-        threading.Thread(target=self._wait_until_asked, daemon=True).start()
+        threading.Thread(target=self._wait_for_request, daemon=True).start()
         threading.Thread(target=self._pass_on_sigterm, args=(rank(),), daemon=True).start()
 
     @contextmanager
@@ -145,7 +145,7 @@ class Watcher:
         spent = self._exporter.steps_seconds - self._steps_before
         return {"images_seen": self._images_seen, "steps_seconds": spent}
 
-    def _wait_until_asked(self) -> None:
+    def _wait_for_request(self) -> None:
         try:
             ray.get(self._directory.wait_for_request.remote())
         except ray.exceptions.RayError:
