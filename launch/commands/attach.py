@@ -1,4 +1,4 @@
-"""`python -m launch attach`: follow a job that was submitted before, or end it."""
+"""`python -m launch attach`: follow a submitted job, or stop it."""
 
 import json
 
@@ -15,14 +15,14 @@ examples:
   python -m launch attach first --stop                 save, then end (status 130)
   python -m launch attach first server.address=http://127.0.0.1:8265
 
-The exit status is the one of the job's command. `launch status --cluster` lists jobs.
+The exit status is that of the job's command. `launch status --cluster` lists jobs.
 """
 
 
 def main(argv: list[str]) -> int:
-    stop_help = f"ask the job to save and end; it is killed after {STOP_WAIT_S} s"
+    stop_help = f"ask the job to save and end; Ray kills it after {STOP_WAIT_S} s"
     arguments = parse(
-        argv, "attach", "Follow a job of a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
+        argv, "attach", "Follow a job on a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
     )
     sections = read_sections(arguments.options, {"server": ServerConfig})
     server = JobServer(sections["server"].address)

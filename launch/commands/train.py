@@ -104,7 +104,7 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
         log = GroupLog(patient)
-        payload = {"config": config, "lease": held.held}
+        payload = {"config": config, "lease": held.fencing_token}
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
@@ -152,7 +152,7 @@ def _watch(
 
 
 def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:
-    for line in group.heard():
+    for line in group.take_messages():
         out.print(line, markup=False)
     progress = group.progress()
     bar.update(progress)

@@ -14,7 +14,7 @@ from rich.progress import Progress, track
 
 from cluster.collectives import all_reduce_sum, gather_objects, rank, world_size
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.storage.opening import open_store
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
@@ -87,9 +87,9 @@ def evaluate_over_workers(
                     completed=seen.get("done", 0),
                     total=seen.get("batches"),
                 )
-                for line in group.heard():
+                for line in group.take_messages():
                     screen.print(line, markup=False)
-        for line in group.heard():
+        for line in group.take_messages():
             screen.print(line, markup=False)
         if outcome.error is not None:
             raise outcome.error

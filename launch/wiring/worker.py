@@ -16,9 +16,9 @@ from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_si
 from cluster.engine import DeepSpeedEngine
 from cluster.machines.nodes import listening_address
 from cluster.monitoring.exporter import Exporter
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.run_folder.evaluation_log import forget_after
-from cluster.run_folder.lease import Held
+from cluster.run_folder.lease import FencingToken
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
 from cluster.storage.patience import Patience
@@ -74,7 +74,7 @@ def build_session(config: RunConfig, index: Index, device: torch.device, fresh: 
     return session
 
 
-def _train(config: RunConfig, directory: Any, lease: Held) -> None:
+def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
     objective = new_objective(config)
     exporter = Exporter(
         config.storage.run,
@@ -86,7 +86,7 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
     with ExitStack() as opened:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
-        ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
+        ray.get(directory.register_exporter.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index

@@ -43,7 +43,7 @@ def test_a_worker_that_hangs_ends_itself_and_the_run_goes_on(
     assert sha256_of(run.store) == expected
     hung, after = read_groups(run.store)
     assert (hung.reason, after.reason) == ("hang", "done")
-    assert "made no step in time and ended itself" in hung.detail
+    assert "exceeded the time limit of a step and ended itself" in hung.detail
     assert hung.resumed_from == 0
     assert after.resumed_from == 2 * INTERVAL
     log = Path((run.folder / "log-of-the-hung").read_text()).read_text()

@@ -32,9 +32,9 @@ def test_a_run_whose_storage_stays_unreachable_ends_with_3_and_one_sentence(
     chosen = choose(run.store)  # verifies the hash of every tensor file
     assert chosen is not None
     assert chosen[0].name == names[-1]
-    assert "training goes on" in " ".join(run.log.split())  # lines are wrapped
+    assert "training continues" in " ".join(run.log.split())  # lines are wrapped
     assert "Traceback" not in run.log
     sentence = run.log.splitlines()[-1]
     assert sentence.startswith(f"error: no checkpoint could be committed to {run.url} since ")
     assert f"longer than checkpoint.trouble_limit_s = {LIMIT_S}: " in sentence
-    assert f"the newest good one is {names[-1]}; " in sentence
+    assert f"the newest whole one is {names[-1]}; " in sentence

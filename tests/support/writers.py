@@ -18,7 +18,7 @@ import torch
 import cluster.storage.s3  # noqa: F401 (imported before the fork: it takes most of a second)
 from cluster.checkpoints import saving
 from cluster.config import CheckpointConfig
-from cluster.run_folder.lease import Held
+from cluster.run_folder.lease import FencingToken
 from cluster.storage import local as storage_local
 from cluster.storage import s3_parts as storage_s3_parts
 from cluster.storage.opening import open_store
@@ -30,7 +30,7 @@ from tests.support.saves import IDENTITY, Counts
 
 PART_BYTES = 5 * 2**20  # the least that S3 takes
 KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=60)
-LEASE = Held(1, "ours")
+LEASE = FencingToken(1, "ours")
 # What the local store does to a disk, beside writing to files.
 DISK_STEPS = ("open", "fsync", "replace", "link", "unlink", "rmdir", "mkdir")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.run_folder.damaged_samples import quarantined
+from cluster.run_folder.corrupt_samples import quarantined
 from cluster.storage.opening import open_store
 from datasets.shards.tables import SampleTable
 from tests.support.commands import launch

@@ -97,7 +97,7 @@ def test_knobs_of_another_method_are_unknown() -> None:
         ("train.global_batch=15", "does not divide over 2 workers"),
         ("train.micro_batch=3", "choose a divisor of 8"),
         ("train.precision=bf16", "needs cluster.use_gpu=true"),
-        ("cluster.min_workers=2", "belong together"),
+        ("cluster.min_workers=2", "give both or neither"),
         ("objective.trace.decay=2", "objective.trace.decay = 2.0: must lie between 0 and 1"),
         ("checkpoint.keep_last=1", "must be at least 2"),
     ],

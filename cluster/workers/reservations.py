@@ -1,7 +1,8 @@
-"""Room for workers: one placement group of a single bundle each, pending until there is a node.
+"""Reservations for workers: one placement group with a single bundle per worker.
 
-What is asked for in this way is known to a cluster's autoscaler, goes away with this process, and
-says how many workers there is room for without a look at tables that lag behind.
+A placement group stays pending until a node has room for its bundle. The cluster's autoscaler sees
+pending placement groups, they disappear with this process, and their states tell how many workers
+have room without reading resource tables that lag behind.
 """
 
 import time
@@ -13,31 +14,31 @@ from ray.util.placement_group import placement_group, placement_group_table, rem
 from cluster.config import ClusterConfig
 
 POLL_S = 0.3
-SETTLE_S = 5.0  # more room often follows the first: nodes come up, or a dead one is noticed
+SETTLE_S = 5.0  # nodes often come together, and a dead node is detected late: wait for both
 
 
-class Seats:
-    """Reserved for `count` workers, by default the most that there may be, until `close`."""
+class Reservations:
+    """Reservations for `count` workers (default: the most that the run may have), until `close`."""
 
     def __init__(self, config: ClusterConfig, count: int | None = None) -> None:
         self._config = config
-        self._reserved: list[Any] = []
-        # The room for a fixed number of workers is awaited by Ray Train itself.
+        self._groups: list[Any] = []
+        # With a fixed number of workers, Ray Train itself waits for room.
         if len(config.sizes) > 1:
             wanted = config.sizes[-1] if count is None else count
-            self._reserved = [placement_group([config.resources_per_worker]) for _ in range(wanted)]
+            self._groups = [placement_group([config.resources_per_worker]) for _ in range(wanted)]
 
     def close(self) -> None:
-        for reserved in self._reserved:
-            remove_placement_group(reserved)
+        for group in self._groups:
+            remove_placement_group(group)
 
     def ready(self) -> int:
-        """Room for so many workers is there, and held."""
-        tables = [placement_group_table(reserved) for reserved in self._reserved]
+        """For how many workers resources are reserved now."""
+        tables = [placement_group_table(group) for group in self._groups]
         return sum(table.get("state") == "CREATED" for table in tables)
 
     def await_size(self, timeout_s: float) -> int | None:
-        """How many workers to start; None if there is no room for the fewest by then."""
+        """How many workers to start; None if even the fewest have no room after `timeout_s`."""
         sizes = self._config.sizes
         if len(sizes) == 1:
             return sizes[0] if timeout_s > 0 else None
@@ -56,20 +57,20 @@ class Seats:
 
 
 def draining_nodes() -> set[str]:
-    """Ids of nodes that are about to be taken, as Ray was told by a cloud or an operator."""
-    # Not public, but Ray Train's own watcher asks the same; versions are pinned.
+    """Ids of the nodes that a cloud or an operator has announced to remove."""
+    # Not public, but Ray Train's own watcher calls it; versions are pinned.
     return set(ray._private.state.state.get_draining_nodes())
 
 
 def clear_abandoned() -> None:
-    """Give back the room of groups whose Ray Train controller has died: Ray itself keeps it.
+    """Remove the placement groups of this job whose creator, Ray Train's controller, has died.
 
-    A placement group goes with the job that made it, not with the actor.
+    Ray keeps a placement group until its job ends, even if the actor that created it is dead.
     """
     from ray.core.generated.gcs_pb2 import PlacementGroupTableData
     from ray.util.placement_group import PlacementGroup
 
-    # Ray's public table names no makers. Without a dashboard there is no other, and versions are
+    # Ray's public table does not name creators, and the state API needs a dashboard. Versions are
     # pinned.
     job = ray.JobID.from_hex(ray.get_runtime_context().get_job_id()).binary()
     accessor = ray._private.state.state._connect_and_get_accessor()
