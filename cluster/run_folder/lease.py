@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from cluster.processes import place, start_of
+from cluster.processes import process_namespace, start_of
 from cluster.storage.trouble import Trouble
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams.stores import Store
@@ -50,7 +50,7 @@ class Holder:
 
     def gone(self) -> bool:
         """Whether it certainly is: its process was on this machine, and is no more."""
-        return self.place == place() and start_of(self.pid) != self.process
+        return self.place == process_namespace() and start_of(self.pid) != self.process
 
     def __str__(self) -> str:
         job = f", job {self.job}" if self.job else ""
@@ -227,7 +227,7 @@ def _myself() -> Holder:
         host=platform.node(),
         pid=pid,
         process=process,
-        place=place(),
+        place=process_namespace(),
         job=settings.get("metadata", {}).get("job_submission_id"),
         since=time.time(),
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.monitoring.servers import (
-    Server,
     find_prometheus,
     grafana_command,
-    grafana_places,
+    grafana_variables,
     start_grafana,
     start_prometheus,
 )
 from cluster.monitoring.targets import sweep, targets_folder
+from cluster.processes import Server
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
@@ -122,7 +122,7 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
         prometheus.await_ready(_is_ready, READY_S)
         servers = [prometheus]
         if grafana is not None:
-            places = grafana_places(prometheus.url, config.interval_s)
+            places = grafana_variables(prometheus.url, config.interval_s)
             servers.append(start_grafana(grafana, folder, config.host, config.grafana_port, places))
             stack.enter_context(closing(servers[-1]))
         yield servers
@@ -133,7 +133,7 @@ def _announce(config: MonitorConfig, servers: list[Server], out: Console) -> Non
         out.print(f"{server.name}: {server.url}", soft_wrap=True)
     out.print(f"alerts: {servers[0].url}/alerts", soft_wrap=True)
     if len(servers) == 1:
-        found = grafana_places(servers[0].url, config.interval_s)
+        found = grafana_variables(servers[0].url, config.interval_s)
         places = " ".join(f"{name}={value}" for name, value in found.items())
         out.print(
             "no Grafana on PATH; the dashboards are for any: start it with "

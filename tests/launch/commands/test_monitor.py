@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.monitoring.servers import Server, grafana_command, grafana_places, start_grafana
+from cluster.monitoring.servers import grafana_command, grafana_variables, start_grafana
+from cluster.processes import Server
 from ganinv.errors import ClusterError, ConfigError
 from launch.commands import monitor
 from launch.commands.monitor import MonitorConfig
@@ -108,7 +109,7 @@ def test_grafana_is_started_for_looking_only(bare: Path) -> None:
     fake.chmod(0o755)
     command = grafana_command()
     assert command is not None
-    places = grafana_places("http://127.0.0.1:9090", 15)
+    places = grafana_variables("http://127.0.0.1:9090", 15)
     with closing(start_grafana(command, bare, "127.0.0.1", 3000, places)):
         wait_until((bare / "seen").exists, 20, "it has started")
     lines = (bare / "seen").read_text().splitlines()
