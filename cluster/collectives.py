@@ -29,7 +29,7 @@ def all_reduce_sum(total: Tensor) -> Tensor:
     return summed
 
 
-def group_of_its_own(timeout_s: float) -> dist.ProcessGroup | None:
+def new_gloo_group(timeout_s: float) -> dist.ProcessGroup | None:
     """A group of all ranks over gloo, for one thread beside training; None for one process.
 
     All ranks call this together. A wait in it for longer than `timeout_s` raises `RuntimeError`.

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from cluster.checkpoints.retention import dead, delete_checkpoints, delete_leftovers, expired, look
 from cluster.config import CheckpointConfig
-from cluster.storage.trouble import Trouble
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
 from ganinv.saved.manifest import MANIFEST, Manifest, StoredObject, folder
 from ganinv.seams.stores import Store
@@ -60,8 +60,8 @@ class Committer:
         self._before_commit = before_commit
         self._give_up = give_up
         self._newest = resumed  # known to be good
-        self._trouble = Trouble(f"save to {store.url}", "training goes on")
-        self._tidying = Trouble("delete old checkpoints", "they stay")
+        self._trouble = OutageLog(f"save to {store.url}", "training goes on")
+        self._tidying = OutageLog("delete old checkpoints", "they stay")
 
     def decide(
         self, parts: Sequence[Uploaded], manifest: Manifest
@@ -77,7 +77,7 @@ class Committer:
                 failure = error
         if failure is not None:
             return self._after(failure, manifest.name)
-        self._trouble.over()
+        self._trouble.succeeded()
         self._newest = manifest
         self._observer.committed(manifest.images_seen)
         return "committed", None
@@ -127,7 +127,7 @@ class Committer:
         except StorageError as error:
             self._tidying.failed(error)
         else:
-            self._tidying.over()
+            self._tidying.succeeded()
 
 
 def commit(store: Store, manifest: Manifest) -> None:

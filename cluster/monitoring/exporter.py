@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from cluster.monitoring.meters import QUANTILES, Meters, Observing
+from cluster.monitoring.meters import QUANTILES, HistogramOf, Meters
 from ganinv.evaluation.figures import PREFIX
 from ganinv.training.loop import Row, TimeState
 from ganinv.training.session import Session
@@ -42,7 +42,7 @@ class Exporter:
             self.meters.add_run_wide()
             self.meters.world().set(world)
         self._is_first = rank == 0
-        self._histograms: dict[TimeState, Observing] = {
+        self._histograms: dict[TimeState, HistogramOf] = {
             "compute": self.meters.step_seconds,
             "data": self.meters.wait_seconds,
             "communicate": self.meters.reduce_seconds,

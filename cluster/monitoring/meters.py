@@ -1,4 +1,4 @@
-"""Every metric of a worker: where it is declared, and so where it gets its name.
+"""Every metric of a worker: where it is specs, and so where it gets its name.
 
 What a worker counts of itself has the label `rank`, and sums to the run's total. What the run has
 as a whole is exported by rank 0 alone and has no rank, so that a query sees it once, whichever
@@ -50,7 +50,7 @@ HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Declared:
+class MetricSpec:
     """One metric: its name in queries, kind (counter, gauge, histogram), meaning and labels."""
 
     name: str
@@ -76,9 +76,9 @@ class Declared:
 
 
 # A metric, but for the labels that this worker gives to all of its series: called with the others.
-Counting = Callable[..., Counter]
-Showing = Callable[..., Gauge]
-Observing = Callable[..., Histogram]
+CounterOf = Callable[..., Counter]
+GaugeOf = Callable[..., Gauge]
+HistogramOf = Callable[..., Histogram]
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Meters:
     run: str
     rank: int
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    declared: list[Declared] = field(default_factory=list)
+    specs: list[MetricSpec] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.images = self._counter("images", "Images trained by this worker", "rank")
@@ -116,7 +116,7 @@ class Meters:
         self.last_step = self._gauge(
             "last_step_timestamp_seconds", "Unix time of the end of the last step", "rank"
         )
-        self.gauges: dict[str, Showing] = {}
+        self.gauges: dict[str, GaugeOf] = {}
         for state in TIME_STATES:
             self.time(state)
 
@@ -156,7 +156,7 @@ class Meters:
             "checkpoint_timestamp_seconds", "Unix time of the newest; its age is time() minus this"
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counting:
+    def _counter(self, name: str, text: str, *labels: str) -> CounterOf:
         every = self._declare(f"{name}_total", "counter", text, *labels)
         counter = Counter(f"ganinv_{name}", text, every, registry=self.registry)
         own = partial(counter.labels, *self._values(labels))
@@ -164,14 +164,14 @@ class Meters:
             own()  # so that it is seen at 0
         return own
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Showing:
+    def _gauge(self, name: str, text: str, *labels: str) -> GaugeOf:
         every = self._declare(name, "gauge", text, *labels)
         gauge = Gauge(f"ganinv_{name}", text, every, registry=self.registry)
         return partial(gauge.labels, *self._values(labels))
 
     def _histogram(
         self, name: str, text: str, bounds: tuple[float, ...], *labels: str
-    ) -> Observing:
+    ) -> HistogramOf:
         every = self._declare(name, "histogram", text, *labels)
         histogram = Histogram(f"ganinv_{name}", text, every, registry=self.registry, buckets=bounds)
         return partial(histogram.labels, *self._values(labels))
@@ -181,6 +181,6 @@ class Meters:
         return (self.run, self.rank) if "rank" in labels else (self.run,)
 
     def _declare(self, name: str, kind: str, text: str, *labels: str) -> tuple[str, ...]:
-        row = Declared(name=f"ganinv_{name}", kind=kind, help=text, labels=("run", *labels))
-        self.declared.append(row)
+        row = MetricSpec(name=f"ganinv_{name}", kind=kind, help=text, labels=("run", *labels))
+        self.specs.append(row)
         return row.labels

@@ -4,15 +4,15 @@ Dashboards, alert rules and `docs/metrics.md` are checked against it, so that a 
 one place: where `cluster.monitoring.meters.Meters` makes it.
 """
 
-from cluster.monitoring.meters import Declared, Meters
+from cluster.monitoring.meters import Meters, MetricSpec
 
 
-def metrics_table() -> dict[str, tuple[Declared, ...]]:
+def metrics_table() -> dict[str, tuple[MetricSpec, ...]]:
     """All metrics by who exports them: `every worker`, and `rank 0` for the whole run."""
     meters = Meters(run="", rank=0)
-    count = len(meters.declared)
+    count = len(meters.specs)
     meters.add_run_wide()
-    rows = meters.declared
+    rows = meters.specs
     return {"every worker": tuple(rows[:count]), "rank 0": tuple(rows[count:])}
 
 

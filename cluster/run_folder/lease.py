@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 from cluster.processes import process_namespace, start_of
-from cluster.storage.trouble import Trouble
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams.stores import Store
 
@@ -99,7 +99,7 @@ class Lease:
         self._store = store
         self._number, self._holder = taken
         self._beat_s = ttl_s / BEATS
-        self._trouble = Trouble("renew the lease of the run", "trying again")
+        self._trouble = OutageLog("renew the lease of the run", "trying again")
         self._lost: LeaseLostError | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -135,7 +135,7 @@ class Lease:
         except StorageError as error:
             self._trouble.failed(error)
         else:
-            self._trouble.over()
+            self._trouble.succeeded()
 
 
 def _acquire(store: Store, ttl_s: float, say: Callable[[str], None]) -> tuple[int, Holder]:

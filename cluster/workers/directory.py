@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from cluster.machines.nodes import is_loopback, listening_address, on_head
-from cluster.monitoring.targets import Group, TargetsFile, targets_folder
+from cluster.monitoring.targets import TargetGroup, TargetsFile, targets_folder
 from cluster.run_folder.group_history import End, GroupRecord, Summary
 from cluster.workers.chronicle import Chronicle, Purpose, Seat
 from ganinv.errors import GanInvError
@@ -168,7 +168,7 @@ class Directory:
             self._said.append(f"warning: `launch monitor` will not find this run: {error}")
             return None
 
-    def _target_groups(self) -> list[Group]:
+    def _target_groups(self) -> list[TargetGroup]:
         """What Prometheus reads. A rank keeps its name over restarts, and so do its series."""
         groups = [
             {

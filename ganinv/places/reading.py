@@ -20,7 +20,7 @@ ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class FsspecReader:
     """A directory or a prefix in a bucket. Member of `seams.Reader`."""
 
     url: str
@@ -58,7 +58,7 @@ class Place:
             ) from error
 
 
-def open_place(url: str, endpoint_url: str | None) -> Place:
+def open_reader(url: str, endpoint_url: str | None) -> FsspecReader:
     """The place at a directory, a `file:///` or `s3://` URL, or any other one of fsspec's.
 
     Raises `ConfigError` for a URL or an endpoint that cannot be right, or a missing driver.
@@ -67,10 +67,10 @@ def open_place(url: str, endpoint_url: str | None) -> Place:
 
     address = parse_url(url)
     if address.scheme == "file":
-        return Place(address.root, address.root, LocalFileSystem(), (OSError,))
+        return FsspecReader(address.root, address.root, LocalFileSystem(), (OSError,))
     if address.scheme != "s3":
         filesystem, root = open_filesystem(url)
-        return Place(
+        return FsspecReader(
             url.rstrip("/"), root, filesystem, (Exception,)
         )  # drivers raise what they like
     try:
@@ -93,7 +93,7 @@ def open_place(url: str, endpoint_url: str | None) -> Place:
         },
     )
     filesystem.retries = 1  # botocore's are enough, and both together would multiply
-    return Place(
+    return FsspecReader(
         f"s3://{address.bucket}/{address.root}".rstrip("/"),
         f"{address.bucket}/{address.root}".rstrip("/"),
         filesystem,

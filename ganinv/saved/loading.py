@@ -11,7 +11,7 @@ from ganinv import objectives
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
-from ganinv.places.reading import open_place
+from ganinv.places.reading import open_reader
 from ganinv.plain import member_from_plain
 from ganinv.saved.checkpoints import below, choose, choose_named
 from ganinv.saved.exports import MODEL_NAME, SUFFIX, read_export
@@ -40,9 +40,9 @@ def load(
     url = os.fspath(place)
     if url.endswith(SUFFIX):
         folder, _, name = url.rpartition("/")
-        model = read_export(open_place(folder or ".", endpoint_url), name)
+        model = read_export(open_reader(folder or ".", endpoint_url), name)
     else:
-        model = _load_folder(open_place(url, endpoint_url))
+        model = _load_folder(open_reader(url, endpoint_url))
     return model.to(device or best_device())
 
 

@@ -20,7 +20,7 @@ from cluster.monitoring.servers import (
     start_grafana,
     start_prometheus,
 )
-from cluster.monitoring.targets import sweep, targets_folder
+from cluster.monitoring.targets import remove_stale, targets_folder
 from cluster.processes import Server
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
@@ -88,7 +88,7 @@ def main(argv: list[str]) -> int:
         else:
             _announce(config, servers, out)
         while True:
-            sweep(targets_folder())  # so that nobody asks runs that are no more
+            remove_stale(targets_folder())  # so that nobody asks runs that are no more
             for server in servers:
                 server.check()
             time.sleep(POLL_S)

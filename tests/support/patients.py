@@ -24,7 +24,7 @@ from cluster.collectives import all_reduce_sum
 from cluster.monitoring.exporter import Exporter
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.shards.index import Index
 from datasets.streaming import strand as windows
 from datasets.streaming.config import LoaderConfig
@@ -193,8 +193,8 @@ def _source(patient: Patient) -> BatchSource:
     if patient.data_url is None:
         return RandomImages(BATCH, patient.rank, patient.world)
     windows._MAX_WINDOW_SAMPLES = BATCH  # a request for each batch, and hardly a stock
-    patience = Patience(deadline_s=300)
-    store = open_store(patient.data_url, endpoint_url=patient.data_endpoint, patience=patience)
+    retries = RetryPolicy(deadline_s=300)
+    store = open_store(patient.data_url, endpoint_url=patient.data_endpoint, retries=retries)
     return ShardBatches(
         [DataSet(store=store, index=Index.load(store))],
         "train",

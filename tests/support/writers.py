@@ -22,7 +22,7 @@ from cluster.run_folder.lease import Held
 from cluster.storage import local as storage_local
 from cluster.storage import s3_parts as storage_s3_parts
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 from tests.support.runs import TRAIN, local_session, make_objective
@@ -93,8 +93,8 @@ def _write(writing: Writing, environment: dict[str, str]) -> None:
     saving.FIRST_PAUSE_S = 0.05
     if writing.die_at is not None:
         _die_at(writing.die_at, after=writing.after)
-    patience = Patience(deadline_s=20, option="storage.deadline_s")
-    store = open_store(writing.url, endpoint_url=writing.endpoint_url, patience=patience)
+    retries = RetryPolicy(deadline_s=20, option="storage.deadline_s")
+    store = open_store(writing.url, endpoint_url=writing.endpoint_url, retries=retries)
     save_once(store, session_at(writing.images, large=writing.endpoint_url is not None))
 
 

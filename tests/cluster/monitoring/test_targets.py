@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.monitoring.targets import TargetsFile, sweep, targets_folder
+from cluster.monitoring.targets import TargetsFile, remove_stale, targets_folder
 from tests.support.commands import ROOT
 
 GROUPS = [{"targets": ["127.0.0.1:1"], "labels": {"job": "ganinv"}}]
@@ -24,7 +24,7 @@ def test_living_runs_stay_and_ended_ones_go(tmp_path: Path) -> None:
         one.write(GROUPS)
         two.write([])
         two.write(GROUPS)
-        sweep(folder)
+        remove_stale(folder)
         assert listed(folder) == [GROUPS, GROUPS]
         one.close()
         assert listed(folder) == [GROUPS]
