@@ -30,6 +30,8 @@ from tests.support.fault_proxy import fault_proxy
 PLANTED = "wJalrXUtnFEMI-planted-secret"
 DEADLINE_S = 20.0
 QUICKER = 20  # shipped timeouts are divided by this
+# aiohttp sends an idempotent request once more when the connection breaks during sending.
+CONNECTIONS_OF_STUCK_UPLOAD = 2
 
 
 @pytest.fixture
@@ -133,20 +135,20 @@ def black_hole() -> Iterator[BlackHole]:
 
 
 def test_shipped_timeouts_bound_the_wait_for_a_silent_endpoint() -> None:
-    """The longest wait: each attempt times out, and the pause between them is at most 1 s."""
+    """Every connection costs one timeout, and the pause between attempts is at most 1 s."""
     attempts = storage_s3_client.ATTEMPTS
     assert attempts * storage_s3_client.READ_TIMEOUT_S + 1 < DEADLINE_S
-    # The kernel checks a stuck upload at growing intervals: up to twice the timeout.
-    assert attempts * 2 * storage_s3_client.SEND_TIMEOUT_S + 1 < 1.5 * DEADLINE_S
+    connections = attempts * CONNECTIONS_OF_STUCK_UPLOAD
+    assert connections * storage_s3_client.SEND_TIMEOUT_S + 1 < 1.5 * DEADLINE_S
 
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("planted_credentials")
-@pytest.mark.parametrize("megabytes", [0, 20])
+@pytest.mark.parametrize(("megabytes", "connections"), [(0, 1), (20, CONNECTIONS_OF_STUCK_UPLOAD)])
 def test_a_black_hole(
-    black_hole: BlackHole, megabytes: int, monkeypatch: pytest.MonkeyPatch
+    black_hole: BlackHole, megabytes: int, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every attempt ends by its timeout, and there are no more attempts than shipped.
+    """Every connection ends by its timeout, and the client opens no more than it may.
 
     The larger object does not fit into the kernel's buffers, so that sending gets stuck. Without
     `SEND_TIMEOUT_S` the kernel would wait for 15 minutes, beyond the time limit of a test.
@@ -157,7 +159,8 @@ def test_a_black_hole(
     message = refusal(lambda: store.write("x", bytes(megabytes * 10**6)), PLANTED, None)
     assert "does not answer" in message
     assert "check storage.endpoint_url" in message
-    assert black_hole.connections() == storage_s3_client.ATTEMPTS
+    attempts = storage_s3_client.ATTEMPTS
+    assert attempts <= black_hole.connections() <= attempts * connections
 
 
 @pytest.mark.usefixtures("planted_credentials")
