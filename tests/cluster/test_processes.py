@@ -28,7 +28,7 @@ def shell(script: str, log: Path) -> Server:
     return Server("It", "http://x", ["/bin/sh", "-c", script], log, {"GIVEN": "given"})
 
 
-def test_alive_while_it_runs_and_dead_from_its_end_on(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_process_is_alive_until_it_ends(sleeper: subprocess.Popen[bytes]) -> None:
     process = Process.of(sleeper.pid)
     assert process.alive()
     sleeper.kill()
@@ -54,7 +54,7 @@ def test_a_recycled_number_is_neither_alive_nor_signalled(
     assert sleeper.poll() is None
 
 
-def test_every_process_of_a_namespace_names_it_alike() -> None:
+def test_all_processes_of_a_namespace_give_it_the_same_name() -> None:
     code = "from cluster.processes import process_namespace; print(process_namespace())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == process_namespace()

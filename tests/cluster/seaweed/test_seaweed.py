@@ -1,4 +1,4 @@
-"""The development object store: it comes back as it was, and touches nobody else's process."""
+"""The development object store: it survives crashes, and signals no other process."""
 
 import json
 import os
@@ -27,14 +27,14 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that has nothing to do with any store."""
+    """A process that belongs to no store."""
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"]) as process:
         yield process
         process.kill()
 
 
 @pytest.mark.integration
-def test_a_killed_store_comes_back_with_everything(
+def test_a_killed_store_restarts_with_everything(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = seaweed.start(directory, ["ganinv"])
@@ -61,7 +61,7 @@ def test_a_killed_store_comes_back_with_everything(
 
 
 @pytest.mark.integration
-def test_ports_that_were_taken_meanwhile_are_replaced(directory: Path) -> None:
+def test_ports_that_are_taken_are_replaced(directory: Path) -> None:
     seaweed.start(directory, ["ganinv"])
     seaweed.stop(directory)
     state = json.loads((directory / "state.json").read_text())
@@ -85,7 +85,7 @@ def test_nothing_about_it_is_public(object_store: seaweed.ObjectStore) -> None:
 
 
 @pytest.mark.integration
-def test_a_start_that_fails_says_why(directory: Path) -> None:
+def test_a_failed_start_gives_the_reason(directory: Path) -> None:
     directory.mkdir()
     (directory / "data").write_bytes(b"not a directory")
     with pytest.raises(StorageError, match=r"(?s)does not serve.*weed\.log.*data"):
@@ -111,7 +111,7 @@ def test_a_recycled_number_is_neither_running_nor_signalled(
     assert sleeper.poll() is None
 
 
-def test_stopping_what_never_was(tmp_path: Path) -> None:
+def test_stopping_a_store_that_never_ran(tmp_path: Path) -> None:
     assert not seaweed.stop(tmp_path / "never")
     assert seaweed.status(tmp_path / "never") is None
     assert not (tmp_path / "never").exists()
