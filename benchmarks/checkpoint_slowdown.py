@@ -36,7 +36,7 @@ from benchmarks.checkpoint_stall import URL, make_session, saver_to, train_on
 from cluster.checkpoints.saving import Saver
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.training.session import Session
 from tests.support.saves import Counts
 
@@ -177,7 +177,7 @@ def main() -> None:
             server = seaweed.start(Path(folder), ["bench"])
             place(server.process.pid, other)
             os.environ.update(server.environment())
-            store = open_store(URL, patience=Patience(deadline_s=60, option="storage.deadline_s"))
+            store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session, noted = make_session(), Noted()
             with saver_to(store, noted) as saver:
                 saver.save(session)  # allocates the memory that later saves reuse

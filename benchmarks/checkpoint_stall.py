@@ -26,7 +26,7 @@ from cluster.checkpoints.saving import Saver
 from cluster.config import CheckpointConfig
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.networks import conv
 from ganinv.objectives import dlsgan
 from ganinv.seams.engine import LocalEngine, no_reduction
@@ -138,7 +138,7 @@ def main() -> None:
         try:
             server = seaweed.start(Path(folder), ["bench"])
             os.environ.update(server.environment())
-            store = open_store(URL, patience=Patience(deadline_s=60, option="storage.deadline_s"))
+            store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session = make_session()
             result = stalls(session, store, options.rounds)
         finally:

@@ -28,7 +28,7 @@ from benchmarks.smooth_noise import SmoothNoise
 from cluster.seaweed import store as seaweed
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.building.build import build
 from datasets.shards.index import Index
 from datasets.sources.base import BuildOptions
@@ -52,7 +52,9 @@ def rank_main(rank: int, options: argparse.Namespace) -> None:
     def count(op: str, outcome: str, size_bytes: int) -> None:
         told.update({f"{op} {outcome}": 1, "bytes": size_bytes})
 
-    store = CountingStore(open_store(URL, patience=Patience(deadline_s=240, on_extra=tell)), count)
+    store = CountingStore(
+        open_store(URL, retries=RetryPolicy(deadline_s=240, on_repeat=tell)), count
+    )
     data = DataSet(store=store, index=Index.load(store))
     source = ShardBatches(
         [data], "train", seed=SEED, global_batch=options.batch, rank=rank, world=options.ranks

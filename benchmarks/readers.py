@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from cluster.workers.heap import keep_freed_memory
 from datasets.shards.images import decode_image
 from datasets.shards.index import Index
@@ -67,7 +67,7 @@ class Ours:
 
     def __init__(self, job: Job) -> None:
         keep_freed_memory()  # as workers of a run do
-        self._store = open_store(job.place, patience=Patience(deadline_s=60))
+        self._store = open_store(job.place, retries=RetryPolicy(deadline_s=60))
         self._index = Index.load(self._store)
         self._job = job
 

@@ -14,7 +14,7 @@ from cluster.checkpoints.retention import (
     list_checkpoints,
 )
 from cluster.config import CheckpointConfig
-from cluster.storage.trouble import Trouble
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
 from ganinv.saved.format import manifest_of
 from ganinv.saved.manifest import Manifest, StoredObject
@@ -68,8 +68,8 @@ class Committer:
         self._before_commit = before_commit
         self._give_up = give_up
         self._newest = resumed  # the newest checkpoint that is known to be whole
-        self._trouble = Trouble(f"save to {store.url}", "training continues")
-        self._deleting = Trouble("delete old checkpoints", "they stay")
+        self._trouble = OutageLog(f"save to {store.url}", "training continues")
+        self._deleting = OutageLog("delete old checkpoints", "they stay")
 
     def decide(
         self, parts: Sequence[Uploaded], manifest: Manifest
@@ -85,7 +85,7 @@ class Committer:
                 failure = error
         if failure is not None:
             return self._after(failure, manifest.name)
-        self._trouble.over()
+        self._trouble.succeeded()
         self._newest = manifest
         self._observer.committed(manifest.images_seen)
         return "committed", None
@@ -136,7 +136,7 @@ class Committer:
         except StorageError as error:
             self._deleting.failed(error)
         else:
-            self._deleting.over()
+            self._deleting.succeeded()
 
 
 def commit(store: Store, manifest: Manifest) -> None:

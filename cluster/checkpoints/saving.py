@@ -19,7 +19,7 @@ from cluster.checkpoints.host_buffer import HostBuffer
 from cluster.collectives import (
     broadcast_object,
     gather_objects,
-    group_of_its_own,
+    new_gloo_group,
     rank,
     world_size,
 )
@@ -75,7 +75,7 @@ class Saver:
             resumed=resumed,
         )
         self._longest_s = config.trouble_limit_s + MARGIN_S
-        self._group = group_of_its_own(self._longest_s)
+        self._group = new_gloo_group(self._longest_s)
         self._buffer = HostBuffer()
         self._committed = None if resumed is None else resumed.images_seen
         self._thread: threading.Thread | None = None

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
-from cluster.processes import place, start_of
-from cluster.storage.trouble import Trouble
+from cluster.processes import process_namespace, start_of
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageMissingError
 from ganinv.seams.stores import Store
 
@@ -48,7 +48,7 @@ class Holder:
 
     def is_dead(self) -> bool:
         """Whether its process ran on this machine and has ended. False if that is unknown."""
-        return self.place == place() and start_of(self.pid) != self.process
+        return self.place == process_namespace() and start_of(self.pid) != self.process
 
     def __str__(self) -> str:
         job = f", job {self.job}" if self.job else ""
@@ -97,7 +97,7 @@ class Lease:
         self._store = store
         self._number, self._holder = taken
         self._pause_s = ttl_s / RENEWALS_PER_TTL
-        self._trouble = Trouble("renew the lease of the run", "trying again")
+        self._trouble = OutageLog("renew the lease of the run", "trying again")
         self._lost: LeaseLostError | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, daemon=True)
@@ -137,7 +137,7 @@ class Lease:
         except StorageError as error:
             self._trouble.failed(error)
         else:
-            self._trouble.over()
+            self._trouble.succeeded()
 
 
 def _acquire(store: Store, ttl_s: float, say: Callable[[str], None]) -> tuple[int, Holder]:
@@ -232,7 +232,7 @@ def _myself() -> Holder:
         host=platform.node(),
         pid=pid,
         process=process,
-        place=place(),
+        place=process_namespace(),
         job=settings.get("metadata", {}).get("job_submission_id"),
         since=time.time(),
     )

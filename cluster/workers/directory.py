@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from cluster.machines.nodes import is_loopback, listening_address, on_head
-from cluster.monitoring.targets import Group, TargetsFile, targets_folder
+from cluster.monitoring.targets import TargetGroup, TargetsFile, targets_folder
 from cluster.run_folder.group_history import End, GroupRecord, Summary
 from cluster.workers.live_groups import LiveGroups, Purpose, WorkerLocation
 from ganinv.errors import GanInvError
@@ -172,7 +172,7 @@ class Directory:
             self._messages.append(f"warning: `launch monitor` will not find this run: {error}")
             return None
 
-    def _target_groups(self) -> list[Group]:
+    def _target_groups(self) -> list[TargetGroup]:
         """Prometheus' targets. A rank keeps its label, so its series survive restarts."""
         groups = [
             {

@@ -16,8 +16,8 @@ from cluster.checkpoints.retention import (
 )
 from cluster.config import CheckpointConfig
 from cluster.run_folder.lease import lease
-from cluster.storage.opening import open_store, sweep
-from cluster.storage.patience import Patience
+from cluster.storage.opening import open_store, remove_unfinished
+from cluster.storage.retries import RetryPolicy
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.saved.checkpoints import read_object
 from ganinv.saved.manifest import Manifest, committed_names, read_manifest
@@ -71,8 +71,8 @@ def main(argv: list[str]) -> int:
     sections = read_sections(arguments.options, kinds)
     storage: StorageConfig = sections["storage"]
     out = console(arguments.as_json)
-    patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")
-    store = open_store(storage.run, endpoint_url=storage.endpoint_url, patience=patience)
+    retries = RetryPolicy(deadline_s=storage.deadline_s, option="storage.deadline_s")
+    store = open_store(storage.run, endpoint_url=storage.endpoint_url, retries=retries)
     rows = list_committed(store)
     if "--verify" in arguments.switches:
         verify(store, rows, out)
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
     if "--prune" in arguments.switches:
         with lease(store, storage.lease_s, out.print):
             deleted = prune(store, rows, sections["checkpoint"], out)
-            sweep(storage.run)
+            remove_unfinished(storage.run)
     if arguments.as_json:
         answer = {
             "storage.run": storage.run,

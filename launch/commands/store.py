@@ -19,15 +19,15 @@ examples:
 """
 
 _VERBS = {
-    "start": "start the store, unless it runs, and create the buckets it lacks",
+    "start": "start the store unless it runs, and create missing buckets",
     "stop": "stop the store; its objects stay",
     "status": "say whether the store runs, and where",
-    "env": "print the shell commands that let S3 clients find the store (they hold its secret)",
+    "env": "print shell commands that let S3 clients find the store (they contain its secret)",
 }
 
 
 def main(argv: list[str]) -> int:
-    """Run one verb and return the exit status; errors of `ganinv.errors` pass through."""
+    """Run one verb and return the exit status. Errors of `ganinv.errors` pass to the caller."""
     options = _parser().parse_args(argv)
     directory: Path = options.directory
     if options.verb == "start":
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=Path(".store"),
             metavar="DIR",
-            help="where the store's data, credentials and log lie (default: %(default)s)",
+            help="directory of the store's data, credentials and log (default: %(default)s)",
         )
         own.add_argument("--json", action="store_true", help="print one JSON object")
         if verb == "start":
@@ -96,6 +96,6 @@ def _parser() -> argparse.ArgumentParser:
                 "--bucket",
                 action="append",
                 metavar="NAME",
-                help="a bucket to create; may be repeated (default: ganinv)",
+                help="a bucket to create; repeat for several (default: ganinv)",
             )
     return parser

@@ -13,8 +13,8 @@ from rich.console import Console
 from cluster.run_folder.group_history import End
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.lease import Lease, lease
-from cluster.storage.opening import open_store, sweep
-from cluster.storage.patience import Patience
+from cluster.storage.opening import open_store, remove_unfinished
+from cluster.storage.retries import RetryPolicy
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
 from ganinv.errors import StorageUnavailableError
@@ -76,7 +76,7 @@ def train(config: RunConfig, out: Console) -> int:
     store = check_storage(config)
     # Before anything is written or started: two commands must not write one run.
     with lease(store, config.storage.lease_s, out.print) as held:
-        sweep(config.storage.run)
+        remove_unfinished(config.storage.run)
         return _train(config, store, held, out)
 
 
@@ -92,9 +92,9 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     _announce(config, index, store, out)
     recorded = record(config, index, mix_fingerprint)
     # Before training, storage that does not answer is an error; from now on it is waited for.
-    patience = Patience(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
+    retries = RetryPolicy(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
     patient = open_store(
-        config.storage.run, endpoint_url=config.storage.endpoint_url, patience=patience
+        config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
     store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
     # Ray takes over the signals as it starts, so they are taken back after.

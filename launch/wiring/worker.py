@@ -21,7 +21,7 @@ from cluster.run_folder.evaluation_log import forget_after
 from cluster.run_folder.lease import FencingToken
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from cluster.storage.write_behind import WriteBehind
 from cluster.workers.heap import keep_freed_memory
 from cluster.workers.watchdog import Watchdog
@@ -194,18 +194,18 @@ def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
 def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[DataSet]]:
     """The run's folder and its data sets, their requests counted and patient."""
     endpoint = config.storage.endpoint_url
-    patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
+    retries = RetryPolicy(deadline_s=config.data.deadline_s, on_repeat=exporter.repeated)
 
     def open_at(url: str) -> Store:
-        opened = open_store(url, endpoint_url=endpoint, patience=patience)
+        opened = open_store(url, endpoint_url=endpoint, retries=retries)
         return CountingStore(opened, exporter.requested)
 
-    run_patience = Patience(
+    run_retries = RetryPolicy(
         deadline_s=config.storage.deadline_s,
         option="storage.deadline_s",
-        on_extra=exporter.repeated,
+        on_repeat=exporter.repeated,
     )
-    run_folder = open_store(config.storage.run, endpoint_url=endpoint, patience=run_patience)
+    run_folder = open_store(config.storage.run, endpoint_url=endpoint, retries=run_retries)
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 

@@ -18,7 +18,7 @@ from cluster.run_folder.group_history import GroupRecord
 from cluster.run_folder.group_log import read_groups
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.seams.stores import Store
 from tests.support.commands import alive, descendants, wait_until
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -84,8 +84,8 @@ class Testbed:
     def open(self, run: str) -> Store:
         """A run's folder, for the test itself; retries for two minutes, through any outage."""
         endpoint = self.proxy.url if self.proxy is not None else self.store.endpoint_url
-        patience = Patience(deadline_s=120)
-        return open_store(f"s3://{BUCKET}/{run}", endpoint_url=endpoint, patience=patience)
+        retries = RetryPolicy(deadline_s=120)
+        return open_store(f"s3://{BUCKET}/{run}", endpoint_url=endpoint, retries=retries)
 
     def environment(self) -> dict[str, str]:
         environment = self.store.environment()

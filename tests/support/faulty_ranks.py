@@ -24,7 +24,7 @@ from cluster.collectives import all_reduce_sum
 from cluster.monitoring.exporter import Exporter
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.shards.index import Index
 from datasets.streaming import slot_reader
 from datasets.streaming.config import LoaderConfig
@@ -194,8 +194,8 @@ def _source(process: FaultyRank) -> BatchSource:
     if process.data_url is None:
         return RandomImages(BATCH, process.rank, process.world)
     slot_reader._MAX_WINDOW_SAMPLES = BATCH  # a request per batch, almost nothing in stock
-    patience = Patience(deadline_s=300)
-    store = open_store(process.data_url, endpoint_url=process.data_endpoint, patience=patience)
+    retries = RetryPolicy(deadline_s=300)
+    store = open_store(process.data_url, endpoint_url=process.data_endpoint, retries=retries)
     return ShardBatches(
         [DataSet(store=store, index=Index.load(store))],
         "train",
