@@ -9,14 +9,14 @@ why it ended goes through the run's `Directory`.
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.jobs.shipping import runtime_environment, shipped
+from cluster.jobs.shipping import CHECKOUT, runtime_environment, shipped
 from cluster.machines.nodes import on_this_node
 from cluster.run_folder.group_history import End, GroupRecord
 from cluster.workers.directory import start_directory
@@ -54,7 +54,9 @@ def start_ray(config: ClusterConfig) -> None:
     if os.environ.get("RAY_ADDRESS"):
         _join({name: os.environ[name] for name in settings}, missing)
         return
-    with _children_deaf_to_sigterm():
+    # Ray lets workers import from the current folder first. That must be the checkout: the folder
+    # where the command was typed may hold another package `datasets`.
+    with _children_deaf_to_sigterm(), chdir(CHECKOUT):
         _start_local(config)
 
 
