@@ -1,4 +1,4 @@
-# Two commands for a newcomer: `make demo` and `make test`. Everything else is python -m launch.
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is ganinv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,10 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/python -m launch demo
+	$(BIN)/ganinv demo
 
 demo-clean: setup
-	$(BIN)/python -m launch demo clean
+	$(BIN)/ganinv demo clean
 
 check: setup
 	$(BIN)/ruff check .

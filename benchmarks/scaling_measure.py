@@ -1,6 +1,6 @@
 """Real training steps on one to four processes, and what their collectives cost: the measurements.
 
-Steps are those of `launch train` (DeepSpeed, gloo, one thread a process) on images at hand, so that
+Steps are those of `ganinv train` (DeepSpeed, gloo, one thread a process) on images at hand, so that
 no storage is in the way.
 """
 

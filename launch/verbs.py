@@ -21,3 +21,9 @@ VERBS = {
 }
 # These talk to a cluster's job server and never start Ray here.
 CLIENTS = ("submit", "attach", "status", "doctor")
+SUB_VERBS = {
+    "data": ("build", "index", "verify", "ls"),
+    "store": ("start", "stop", "status", "env"),
+    "demo": ("clean",),
+    "completion": ("bash", "zsh"),
+}

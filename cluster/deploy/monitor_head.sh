@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `launch monitor` on the head, from the start of Ray's control store to its end: `ray down` and a
+# `ganinv monitor` on the head, from the start of Ray's control store to its end: `ray down` and a
 # crash end both. A file of its own, for `ray stop` kills whoever has `gcs_server` in its command line.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -2,7 +2,7 @@
 
 The files are those of Prometheus' file-based discovery. A run holds a lock beside its file as long
 as its directory actor lives; the kernel frees it however that ends, so that `sweep` can tell what
-dead runs left behind. The folder belongs to the user, not to a checkout or a run: `launch monitor`
+dead runs left behind. The folder belongs to the user, not to a checkout or a run: `ganinv monitor`
 finds runs that were started before it, after it and elsewhere.
 """
 

@@ -1,6 +1,6 @@
 """One small actor per run: where the workers' exporters are, how far the run is, why it ended.
 
-It lives on the head node, where `launch monitor` does, and outlives restarts of the worker group.
+It lives on the head node, where `ganinv monitor` does, and outlives restarts of the worker group.
 Prometheus learns the targets from a file (`cluster.monitoring.targets`) or by asking (HTTP service
 discovery); the driver asks for progress.
 """
@@ -165,7 +165,7 @@ class Directory:
         try:
             return TargetsFile(targets_folder())
         except OSError as error:  # no reason to fail a run
-            self._said.append(f"warning: `launch monitor` will not find this run: {error}")
+            self._said.append(f"warning: `ganinv monitor` will not find this run: {error}")
             return None
 
     def _target_groups(self) -> list[Group]:

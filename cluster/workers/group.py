@@ -118,7 +118,7 @@ class WorkerGroup:
 
     def close(self) -> None:
         """End the workers, and a Ray that was started here."""
-        # If Ray is broken, so is what this would tidy up; `launch monitor` sweeps after it.
+        # If Ray is broken, so is what this would tidy up; `ganinv monitor` sweeps after it.
         with suppress(ray.exceptions.RayError):
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()

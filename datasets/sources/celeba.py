@@ -4,7 +4,7 @@ From https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (non-commercial research)
 `img_align_celeba.zip`, and put `list_eval_partition.txt` and `list_attr_celeba.txt` beside it.
 The DLSGAN paper's data, which its author squashes to 128 × 128 without a crop:
 
-    python -m launch data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
+    ganinv data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
         data.resolution=128 data.resize=stretch
 
 Partition 0 (162,770 images) trains and 2 (19,962) tests, as in the paper. The validation images

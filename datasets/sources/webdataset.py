@@ -1,6 +1,6 @@
 """WebDataset tars as a source: decoded, brought to size, and written as new shards.
 
-    python -m launch data build webdataset data.input=s3://bucket/tars \\
+    ganinv data build webdataset data.input=s3://bucket/tars \\
         data.url=s3://bucket/faces64 data.resolution=64
 
 Tars whose images are of one size already need no building: `data index` takes them as they are.

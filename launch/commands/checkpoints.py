@@ -1,4 +1,4 @@
-"""`python -m launch checkpoints`: what a run holds, from storage alone, and what may go."""
+"""`ganinv checkpoints`: what a run holds, from storage alone, and what may go."""
 
 import json
 import time
@@ -24,9 +24,9 @@ from launch.progress import console, counting
 
 EXAMPLES = """\
 examples:
-  python -m launch checkpoints storage.run=runs/tiny
-  python -m launch checkpoints storage.run=s3://ganinv/runs/a --verify --json
-  python -m launch checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
+  ganinv checkpoints storage.run=runs/tiny
+  ganinv checkpoints storage.run=s3://ganinv/runs/a --verify --json
+  ganinv checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
 
 --prune deletes all but the last checkpoint.keep_last and the first of every
 checkpoint.keep_every_images images, and what failed saves have left; never the newest one that is
@@ -36,6 +36,7 @@ SWITCHES = {
     "--verify": "read every object and compare it with its hash",
     "--prune": "delete what retention does not keep, and leftovers of failed saves",
 }
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
 DAMAGED = 3  # exit status
 
 
@@ -62,8 +63,7 @@ class Row:
 def main(argv: list[str]) -> int:
     about = "List the checkpoints of a run, newest first; verify or thin them out."
     arguments = parse(argv, "checkpoints", about, EXAMPLES, switches=SWITCHES)
-    kinds = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
-    sections = read_sections(arguments.options, kinds)
+    sections = read_sections(arguments.options, SECTIONS)
     storage: StorageConfig = sections["storage"]
     out = console(arguments.as_json)
     patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")

@@ -1,4 +1,4 @@
-"""`python -m launch compare`: curves of several runs in the same charts."""
+"""`ganinv compare`: curves of several runs in the same charts."""
 
 import json
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ keys:
   storage.endpoint_url=URL  of an S3 server that is not AWS
 
 examples:
-  python -m launch compare runs/dlsgan runs/pvdgan
-  python -m launch compare s3://ganinv/runs/a s3://ganinv/runs/b compare.folder=docs/a-and-b
+  ganinv compare runs/dlsgan runs/pvdgan
+  ganinv compare s3://ganinv/runs/a s3://ganinv/runs/b compare.folder=docs/a-and-b
 """
 
 
@@ -44,13 +44,14 @@ class EndpointConfig:
     endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
 
 
+SECTIONS: dict[str, type] = {"storage": EndpointConfig, "compare": CompareConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv, "compare", "Draw the curves of several runs in the same charts.", EXAMPLES, "RUN…"
     )
-    sections = read_sections(
-        arguments.options, {"storage": EndpointConfig, "compare": CompareConfig}
-    )
+    sections = read_sections(arguments.options, SECTIONS)
     urls = labelled(arguments.names)
     rows = _rows_of(urls, sections["storage"].endpoint_url)
     screen = console(arguments.as_json)

@@ -1,4 +1,4 @@
-"""`python -m launch demo`: object store, data set, training and result page in one go."""
+"""`ganinv demo`: object store, data set, training and result page in one go."""
 
 import os
 import shutil
@@ -19,9 +19,9 @@ RECIPE = "avatars32-pvdgan"
 LOCATIONS = (f"storage.run=s3://{BUCKET}/runs/demo", f"data.url=s3://{BUCKET}/avatars32")
 EXAMPLES = """\
 examples:
-  python -m launch demo                       about ten minutes on two cores
-  python -m launch demo train.images=20000    shorter
-  python -m launch demo clean                 remove all of it
+  ganinv demo                       about ten minutes on two cores
+  ganinv demo train.images=20000    shorter
+  ganinv demo clean                 remove all of it
 
 Everything lies in ./.demo. Typed again, it goes on from its last checkpoint.
 """

@@ -1,4 +1,4 @@
-"""`python -m launch doctor`: what would get in the way of a run, and how to mend it."""
+"""`ganinv doctor`: what would get in the way of a run, and how to mend it."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from cluster.machines import machine
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
-from launch.commands.submit import SubmitConfig, environment, follow
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
+from launch.wiring.jobs import FORWARDED, environment, follow
 from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:
-  python -m launch doctor                                     this machine
-  python -m launch doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
-  python -m launch doctor --cluster storage.run=s3://bucket/runs/try    from every node
+  ganinv doctor                                     this machine
+  ganinv doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
+  ganinv doctor --cluster storage.run=s3://bucket/runs/try    from every node
 
 --cluster runs as a job of the cluster (server.address, else RAY_API_SERVER_ADDRESS, else a tunnel
 at http://127.0.0.1:8265), and takes a CPU, or a GPU where there are any, of each node for seconds.
@@ -58,18 +58,23 @@ class Finding:
     status: int = 0
 
 
+SECTIONS: dict[str, type] = {
+    "storage": PlaceConfig,
+    "data": DataPlaceConfig,
+    "server": ServerConfig,
+}
+SWITCHES = {"--cluster": "look from every node of the cluster"}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv,
         "doctor",
         "Check this machine, storage and data, or every node of a cluster.",
         EXAMPLES,
-        switches={"--cluster": "look from every node of the cluster"},
+        switches=SWITCHES,
     )
-    sections = read_sections(
-        arguments.options,
-        {"storage": PlaceConfig, "data": DataPlaceConfig, "server": ServerConfig},
-    )
+    sections = read_sections(arguments.options, SECTIONS)
     out = console(arguments.as_json)
     if "--cluster" in arguments.switches and not os.environ.get("RAY_ADDRESS"):
         return _as_job(argv, sections["server"], out)
@@ -133,7 +138,7 @@ def _cluster(
 def _as_job(argv: Sequence[str], server: ServerConfig, out: Console) -> int:
     jobs = JobServer(server.address)
     words = [word for word in argv if not word.startswith("server.")]
-    job = jobs.submit(["doctor", *words], environment=environment(SubmitConfig().env), metadata={})
+    job = jobs.submit(["doctor", *words], environment=environment(FORWARDED), metadata={})
     return follow(jobs, job, out)
 
 

@@ -1,4 +1,4 @@
-"""`python -m launch evaluate`: figures of a run, with all that they depend on."""
+"""`ganinv evaluate`: figures of a run, with all that they depend on."""
 
 import json
 from typing import Any
@@ -34,25 +34,27 @@ keys:
   evaluate.seed=N             of the generated images and of what metrics draw (0)
   evaluate.features=[A,B]     among own, pixels and lite0 ([pixels])
   evaluate.inception=FILE     adds FID, KID, precision and recall on FID's features
-  evaluate.checkpoint=NAME    another than the newest, see `launch checkpoints`
+  evaluate.checkpoint=NAME    another than the newest, see `ganinv checkpoints`
   evaluate.record=false       does not keep the result in the run's folder evaluations/
   cluster.workers=N           over so many workers; the figures are the same (this process)
 
 examples:
-  python -m launch evaluate storage.run=runs/tiny
-  python -m launch evaluate storage.run=s3://ganinv/runs/a evaluate.features=[own,lite0] --json
-  python -m launch evaluate storage.run=runs/a evaluate.inception=inception-2015-12-05.pt
-  python -m launch evaluate storage.run=s3://ganinv/runs/a cluster.workers=4
+  ganinv evaluate storage.run=runs/tiny
+  ganinv evaluate storage.run=s3://ganinv/runs/a evaluate.features=[own,lite0] --json
+  ganinv evaluate storage.run=runs/a evaluate.inception=inception-2015-12-05.pt
+  ganinv evaluate storage.run=s3://ganinv/runs/a cluster.workers=4
 """
+SECTIONS: dict[str, type] = {
+    "storage": StorageConfig,
+    "evaluate": EvaluateOptions,
+    "cluster": ClusterConfig,
+}
 BETTER = {True: "higher", False: "lower", None: ""}
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "evaluate", "Evaluate a checkpoint of a run.", EXAMPLES)
-    sections = read_sections(
-        arguments.options,
-        {"storage": StorageConfig, "evaluate": EvaluateOptions, "cluster": ClusterConfig},
-    )
+    sections = read_sections(arguments.options, SECTIONS)
     storage, options, cluster = (sections[name] for name in ("storage", "evaluate", "cluster"))
     screen = console(arguments.as_json)
     if cluster == ClusterConfig():

@@ -1,4 +1,4 @@
-"""`python -m launch export`: a trained model in files that need nothing of its run any more."""
+"""`ganinv export`: a trained model in files that need nothing of its run any more."""
 
 import json
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, de
 {DESCRIPTION_NAME} (scale and description). ganinv.load takes the folder as well as the file.
 
 examples:
-  python -m launch export storage.run=runs/tiny export.to=exports/tiny
-  python -m launch export storage.run=s3://ganinv/runs/a export.to=faces{SUFFIX}
-  python -m launch export storage.run=runs/tiny export.to=s3://ganinv/a export.torchscript=true
+  ganinv export storage.run=runs/tiny export.to=exports/tiny
+  ganinv export storage.run=s3://ganinv/runs/a export.to=faces{SUFFIX}
+  ganinv export storage.run=runs/tiny export.to=s3://ganinv/a export.torchscript=true
 """
 
 
@@ -52,9 +52,12 @@ class ExportConfig:
         return self.to.endswith(SUFFIX)
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "export": ExportConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "export", "Export the newest checkpoint of a run.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "export": ExportConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     written = export(sections["storage"], sections["export"], console(arguments.as_json))
     if arguments.as_json:
         print(json.dumps({"files": written}))

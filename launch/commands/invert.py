@@ -1,4 +1,4 @@
-"""`python -m launch invert`: the images of a folder to codes, and back to images."""
+"""`ganinv invert`: the images of a folder to codes, and back to images."""
 
 import json
 import math
@@ -31,8 +31,8 @@ The codes are those of E, not yet scaled: what model.decode takes. Images come a
 only the codes of all of them are held until the end.
 
 examples:
-  python -m launch invert storage.run=runs/a invert.images=~/photos invert.to=inverted
-  python -m launch invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
+  ganinv invert storage.run=runs/a invert.images=~/photos invert.to=inverted
+  ganinv invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
 """
 
 
@@ -63,9 +63,12 @@ class InvertConfig:
             raise ConfigError(f"max_unreadable = {self.max_unreadable}: must lie within 0–1")
 
 
+SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "invert", "Encode a folder of images and decode them.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": RunOptions, "invert": InvertConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
     source, target = Path(options.images).expanduser(), Path(options.to).expanduser()

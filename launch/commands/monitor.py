@@ -1,4 +1,4 @@
-"""`python -m launch monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
+"""`ganinv monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
 
 import json
 import os
@@ -42,9 +42,9 @@ keys:
   monitor.interval_s=N     seconds from one look to the next, and between checks of alerts (15)
 
 examples:
-  python -m launch monitor
-  python -m launch monitor monitor.port=19090 monitor.directory=/data/monitor
-  RAY_ADDRESS=auto python -m launch monitor          on the head of a cluster
+  ganinv monitor
+  ganinv monitor monitor.port=19090 monitor.directory=/data/monitor
+  RAY_ADDRESS=auto ganinv monitor          on the head of a cluster
 
 Runs that this user starts on this machine, or on a cluster whose head it is, are found as they come
 and go. Ctrl-C ends it; the next one goes on with the same metrics.
@@ -76,11 +76,14 @@ class MonitorConfig:
             )
 
 
+SECTIONS: dict[str, type] = {"monitor": MonitorConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv, "monitor", "Watch all runs with Prometheus, and Grafana if there is one.", EXAMPLES
     )
-    config: MonitorConfig = read_sections(arguments.options, {"monitor": MonitorConfig})["monitor"]
+    config: MonitorConfig = read_sections(arguments.options, SECTIONS)["monitor"]
     out = console(arguments.as_json)
     with _servers(config) as servers:
         if arguments.as_json:

@@ -1,4 +1,4 @@
-"""`python -m launch report`: one HTML page with pictures and curves of a run."""
+"""`ganinv report`: one HTML page with pictures and curves of a run."""
 
 import json
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ keys:
   report.rows=N        of interpolations, noise, and the traversal of each element (4)
 
 examples:
-  python -m launch report storage.run=runs/tiny
-  python -m launch report storage.run=s3://ganinv/runs/a report.file=pages/a.html
+  ganinv report storage.run=runs/tiny
+  ganinv report storage.run=s3://ganinv/runs/a report.file=pages/a.html
 """
 
 
@@ -50,9 +50,12 @@ class ReportConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "report": ReportConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "report", "Make one self-contained HTML page of a run.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "report": ReportConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     screen = console(arguments.as_json)
     path = write_report(sections["storage"], sections["report"], screen)
     if arguments.as_json:

@@ -1,4 +1,4 @@
-"""`python -m launch status`: how far a run is, from storage alone; or what a cluster is doing."""
+"""`ganinv status`: how far a run is, from storage alone; or what a cluster is doing."""
 
 import json
 import time
@@ -22,10 +22,14 @@ from launch.progress import console
 
 EXAMPLES = """\
 examples:
-  python -m launch status storage.run=s3://bucket/runs/a
-  python -m launch status --cluster                        nodes, workers and jobs
-  python -m launch status --cluster server.address=http://127.0.0.1:8265 --json
+  ganinv status storage.run=s3://bucket/runs/a
+  ganinv status --cluster                        nodes, workers and jobs
+  ganinv status --cluster server.address=http://127.0.0.1:8265 --json
 """
+OF_RUNS: dict[str, type] = {"storage": StorageConfig}
+OF_CLUSTERS: dict[str, type] = {"server": ServerConfig}
+SECTIONS = OF_RUNS | OF_CLUSTERS
+SWITCHES = {"--cluster": "nodes, workers and jobs of a cluster instead of a run"}
 SHOWN = ("loss/d", "loss/g", "loss/enc", "latent/entropy_nats", "throughput/images_per_second")
 
 
@@ -35,15 +39,15 @@ def main(argv: list[str]) -> int:
         "status",
         "How far a run is, or what a cluster is doing.",
         EXAMPLES,
-        switches={"--cluster": "nodes, workers and jobs of a cluster instead of a run"},
+        switches=SWITCHES,
     )
     if "--cluster" in arguments.switches:
-        sections = read_sections(arguments.options, {"server": ServerConfig})
+        sections = read_sections(arguments.options, OF_CLUSTERS)
         facts = JobServer(sections["server"].address).overview()
         if not arguments.as_json:
             _show_cluster(facts)
     else:
-        facts = run_status(read_sections(arguments.options, {"storage": StorageConfig})["storage"])
+        facts = run_status(read_sections(arguments.options, OF_RUNS)["storage"])
         if not arguments.as_json:
             _show_run(facts)
     if arguments.as_json:

@@ -1,34 +1,32 @@
-"""`python -m launch submit`: train as a job on a cluster, and end as the job ends."""
+"""`ganinv submit`: train as a job on a cluster, and end as the job ends."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from rich.console import Console
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
 from ganinv.places.names import check_endpoint, parse_url
-from launch.options.arguments import parse
+from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
 from launch.progress import console
+from launch.wiring.jobs import FORWARDED, environment, follow
 
 EXAMPLES = """\
 recipes: {recipes}
 
 examples:
   ray dashboard ray_cluster.yaml                       (a tunnel to the head, in another terminal)
-  python -m launch submit avatars32-pvdgan \\
+  ganinv submit avatars32-pvdgan \\
       data.url=s3://bucket/avatars32 storage.run=s3://bucket/runs/a cluster.workers=8
-  python -m launch submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
-  python -m launch submit … submit.env=[AWS_REGION,NCCL_DEBUG]
-  python -m launch attach first
+  ganinv submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
+  ganinv submit … submit.env=[AWS_REGION,NCCL_DEBUG]
+  ganinv attach first
 
 Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (else
 RAY_API_SERVER_ADDRESS). Ctrl-C ends the following, not the job. The exit status is the one that
@@ -44,11 +42,7 @@ class SubmitConfig:
 
     id: str | None = None  # the job's name; None: Ray makes one up
     # Variables of this shell that the job gets, where they are set.
-    env: list[str] = field(
-        default_factory=lambda: [
-            "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
-        ]
-    )  # fmt: skip
+    env: list[str] = field(default_factory=lambda: [*FORWARDED])
     follow: bool = True  # show the log until the job ends
 
     def __post_init__(self) -> None:
@@ -61,6 +55,10 @@ class SubmitConfig:
             )
 
 
+# Beside the sections of a run.
+SECTIONS: dict[str, type] = {"submit": SubmitConfig, "server": ServerConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv,
@@ -71,7 +69,7 @@ def main(argv: list[str]) -> int:
     )
     own = tuple(word for word in arguments.options if word.startswith(("submit.", "server.")))
     options = tuple(word for word in arguments.options if word not in own)
-    sections = read_sections(own, {"submit": SubmitConfig, "server": ServerConfig})
+    sections = read_sections(own, SECTIONS)
     submit: SubmitConfig = sections["submit"]
     config = check(arguments.names[0], options)
     words = ["train", in_checkout(arguments.names[0]), *options]
@@ -91,7 +89,7 @@ def main(argv: list[str]) -> int:
     if arguments.as_json:
         print(json.dumps({"job": job, "storage.run": config.storage.run, "status": status}))
     elif not submit.follow:
-        out.print(f"submitted {job}; python -m launch attach {job} follows it")
+        out.print(f"submitted {job}; {this_command()} attach {job} follows it", soft_wrap=True)
     return status
 
 
@@ -123,30 +121,6 @@ def in_checkout(recipe: str) -> str:
     return str(path.relative_to(CHECKOUT))
 
 
-def environment(names: Sequence[str]) -> dict[str, str]:
-    """The named variables that are set here. Raises `ConfigError` for one with a password in it."""
-    found = {name: os.environ[name] for name in names if os.environ.get(name)}
-    for name, value in found.items():
-        if re.search(r"://[^/\s]*@", value):
-            raise ConfigError(f"{name}: must not carry credentials; remove the part before the @")
-    return found
-
-
-def follow(server: JobServer, job: str, out: Console) -> int:
-    """Show a job's log until it ends; its exit status, or 130 after Ctrl-C."""
-    out.print(f"following job {job}; Ctrl-C leaves it running")
-    try:
-        return server.follow(
-            job, lambda text: out.print(text, end="", markup=False, soft_wrap=True)
-        )
-    except KeyboardInterrupt:
-        out.print(
-            f"\nthe job goes on: python -m launch attach {job} follows it again, "
-            f"python -m launch attach {job} --stop ends it"
-        )
-        return 130
-
-
 def _refuse_second(server: JobServer, run: str) -> None:
     """Raises `ConfigError` if a job trains this run already; two would fight over checkpoints."""
     for job in server.jobs():
@@ -154,5 +128,5 @@ def _refuse_second(server: JobServer, run: str) -> None:
         if metadata.get("run") == run and not job.status.is_terminal():
             raise ConfigError(
                 f"storage.run = {run!r}: job {job.submission_id} trains it already; follow it with "
-                f"python -m launch attach {job.submission_id}, or choose another storage.run"
+                f"{this_command()} attach {job.submission_id}, or choose another storage.run"
             )

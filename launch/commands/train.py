@@ -1,4 +1,4 @@
-"""`python -m launch train`: train where it is typed, or on the cluster named by RAY_ADDRESS."""
+"""`ganinv train`: train where it is typed, or on the cluster named by RAY_ADDRESS."""
 
 import json
 import signal
@@ -40,10 +40,10 @@ EXAMPLES = """\
 recipes: {recipes}
 
 examples:
-  python -m launch train tiny-pvdgan storage.run=runs/tiny data.url=runs/data16
-  python -m launch train avatars32-pvdgan \\
+  ganinv train tiny-pvdgan storage.run=runs/tiny data.url=runs/data16
+  ganinv train avatars32-pvdgan \\
       storage.run=s3://ganinv/runs/a data.url=s3://ganinv/avatars32
-  python -m launch train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
+  ganinv train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
 
 It goes on by itself if storage.run holds a checkpoint. Ctrl-C saves before it ends (status 130).
 """

@@ -1,4 +1,4 @@
-"""`python -m launch watch`: a page on this machine that follows a run from its storage."""
+"""`ganinv watch`: a page on this machine that follows a run from its storage."""
 
 import json
 import signal
@@ -29,8 +29,8 @@ keys:
   watch.host=ADDRESS   on which address (127.0.0.1)
 
 examples:
-  python -m launch watch storage.run=runs/tiny
-  python -m launch watch storage.run=s3://ganinv/runs/a watch.port=8000
+  ganinv watch storage.run=runs/tiny
+  ganinv watch storage.run=s3://ganinv/runs/a watch.port=8000
 
 The page needs storage alone, so that the run may be anywhere. It looks while somebody reads it.
 """
@@ -48,9 +48,12 @@ class WatchConfig:
             raise ConfigError(f"port = {self.port}: choose 0 to 65535")
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "watch": WatchConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "watch", "Follow a run on a page that renews itself.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "watch": WatchConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     torch.set_num_threads(1)  # training beside it needs the processors more
     # As Ctrl-C does. A script's background job starts deaf to SIGINT.
     for ending in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""What may be typed after `python -m launch data VERB`, and what its help says."""
+"""What may be typed after `ganinv data VERB`, and what its help says."""
 
 from dataclasses import dataclass
 
@@ -79,19 +79,19 @@ options:
   storage.endpoint_url=URL  of an S3 server other than AWS
 
 examples:
-  python -m launch data build avatars data.url=s3://ganinv/avatars32 data.images=8192
-  python -m launch data build ~/photos data.url=runs/photos64 data.resolution=64
-  python -m launch data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
+  ganinv data build avatars data.url=s3://ganinv/avatars32 data.images=8192
+  ganinv data build ~/photos data.url=runs/photos64 data.resolution=64
+  ganinv data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
       data.resolution=128 data.resize=stretch
-  python -m launch data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64
+  ganinv data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64
 """,
     "index": """\
 Headers alone are read, by ranged reads; data.checksums=true reads every byte, for a SHA-256 of each
 tar, so that data verify can compare with it.
 
 examples:
-  python -m launch data index data.url=s3://bucket/existing-webdataset
-  python -m launch data index data.url=s3://bucket/existing-webdataset data.checksums=true
+  ganinv data index data.url=s3://bucket/existing-webdataset
+  ganinv data index data.url=s3://bucket/existing-webdataset data.checksums=true
 """,
     "verify": """\
 Exit status 0 if all is well, else 3. data.quarantine=true lists damaged samples in quarantine.json
@@ -99,8 +99,8 @@ beside the index, for training to leave out, and ends with 0 if nothing else is 
 data.workers=N sets the number of threads.
 
 examples:
-  python -m launch data verify data.url=s3://ganinv/avatars32
-  python -m launch data verify data.url=s3://ganinv/avatars32 data.quarantine=true --json
+  ganinv data verify data.url=s3://ganinv/avatars32
+  ganinv data verify data.url=s3://ganinv/avatars32 data.quarantine=true --json
 """,
-    "ls": "example:\n  python -m launch data ls data.url=s3://ganinv/avatars32 --json\n",
+    "ls": "example:\n  ganinv data ls data.url=s3://ganinv/avatars32 --json\n",
 }

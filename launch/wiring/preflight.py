@@ -35,8 +35,8 @@ def check_packages() -> None:
     found = Path(datasets.__file__ or "").resolve()
     if not found.is_relative_to(CHECKOUT):
         raise ConfigError(
-            f"the package 'datasets' was imported from {found}, not from this checkout; type "
-            f"python -m launch … in {CHECKOUT}"
+            f"the package 'datasets' was imported from {found}, not from this checkout; use "
+            f"{CHECKOUT}/.venv/bin/ganinv, or type python -m launch … in {CHECKOUT}"
         )
 
 

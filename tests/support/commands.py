@@ -96,7 +96,7 @@ def alive(pids: Sequence[int] | set[int]) -> set[int]:
 
 
 def checkpoints(run_url: str) -> list[dict[str, Any]]:
-    """What `launch checkpoints --json` says."""
+    """What `ganinv checkpoints --json` says."""
     found = launch("checkpoints", f"storage.run={run_url}", "--json")
     assert found.returncode == 0, found.stderr
     rows: list[dict[str, Any]] = json.loads(found.stdout)["checkpoints"]

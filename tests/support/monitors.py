@@ -1,4 +1,4 @@
-"""`launch monitor` under way, and everything that its dashboards and rules ask Prometheus."""
+"""`ganinv monitor` under way, and everything that its dashboards and rules ask Prometheus."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Tiny real trainings for tests that look closely: `launch train`, traced, perhaps harmed.
+"""Tiny real trainings for tests that look closely: `ganinv train`, traced, perhaps harmed.
 
 Ray, DeepSpeed on gloo, SeaweedFS; data on disk, so that every request to storage is about the run.
 """

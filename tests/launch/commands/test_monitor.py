@@ -1,4 +1,4 @@
-"""What `launch monitor` refuses, the token it finds, and how it starts Grafana.
+"""What `ganinv monitor` refuses, the token it finds, and how it starts Grafana.
 
 That Prometheus finds everything through it is shown on a live run, in test_train.py.
 """
