@@ -33,14 +33,13 @@ def open_store(
     return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), patience)
 
 
-def sweep(url: str) -> None:
-    """Remove what killed writers have left unfinished at a directory, and no listing shows.
+def sweep(store: Store) -> None:
+    """Remove the unfinished files that killed writers left in a directory; no listing shows them.
 
-    Parts of unfinished uploads to S3 are cleared by the bucket's life cycle rules.
+    On S3 the bucket's life cycle rules remove the parts of unfinished uploads.
     """
-    address = parse_url(url)
-    if address.scheme == "file":
-        LocalStore(address.root).sweep()
+    if isinstance(store, LocalStore):
+        store.sweep()
 
 
 def probe(store: Store) -> None:

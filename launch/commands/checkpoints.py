@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     if "--prune" in arguments.switches:
         with lease(store, storage.lease_s, out.print):
             deleted = prune(store, rows, sections["checkpoint"], out)
-            sweep(storage.run)
+            sweep(store)
     if arguments.as_json:
         answer = {
             "storage.run": storage.run,

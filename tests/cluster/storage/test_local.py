@@ -103,7 +103,7 @@ def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
 
     def meanwhile(descriptor: int) -> None:
         if not swept:
-            swept.append(sweep(store.url))
+            swept.append(sweep(store))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)
