@@ -1,4 +1,5 @@
-# Two commands for a newcomer: `make demo` and `make test`. Everything else is ganinv.
+# Two commands for a newcomer: `make demo` and `make test`. After `make setup`, everything else is
+# .venv/bin/ganinv VERB, from any folder.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,6 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo demo-clean test test-unit chaos lab check format
 
 help:
+	@echo "make setup       make .venv with all packages and the command .venv/bin/ganinv"
 	@echo "make demo        train on drawn faces for about ten minutes and make a page of results"
 	@echo "make demo-clean  remove everything that the demo made"
 	@echo "make test        linters, type checker and all tests"

@@ -17,14 +17,14 @@ from launch.options.loading import read_sections
 from launch.options.schema import StorageConfig
 from launch.pages.facts import config_yaml, evaluated_on, facts, headlines
 from launch.pages.page import Page, render
-from launch.pages.pictures import HeldOut, Pictures, held_out_of
+from launch.pages.pictures import HeldOutPictures, Pictures, held_out_of
 from launch.pages.records import with_records
 from launch.pages.sections import Section
 from launch.progress import console
 
 EXAMPLES = """\
 keys:
-  report.file=FILE     where the page is written (report.html)
+  report.file=FILE     the file of the page (report.html)
   report.samples=N     generated images (64)
   report.pairs=N       reconstructions of generated and of held-out images, each (16)
   report.rows=N        of interpolations, noise, and the traversal of each element (4)
@@ -37,7 +37,7 @@ examples:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportConfig:
-    """What goes on the page, and where it is written."""
+    """The contents of the page, and its file."""
 
     file: str = "report.html"
     samples: int = 64  # generated images
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
 
 
 def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) -> Path:
-    """The page of the newest good checkpoint; returns where it lies.
+    """Write the page of the newest good checkpoint; returns its path.
 
     Raises `StorageError` if the run has no checkpoint that can be loaded.
     """
@@ -97,7 +97,7 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
 
 
 def _pictures(
-    trained: Trained, held_out: HeldOut, report: ReportConfig, screen: Console
+    trained: Trained, held_out: HeldOutPictures, report: ReportConfig, screen: Console
 ) -> tuple[Section, ...]:
     makers = Pictures(
         model=trained.model,

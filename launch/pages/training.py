@@ -1,4 +1,4 @@
-"""Which curves of training the result page shows, in which charts and words."""
+"""The charts of training curves on the result page, and their text."""
 
 from launch.pages.curves import CurveGroup, Rows, drawable, drawn_keys
 
@@ -6,40 +6,40 @@ GROUPS = (
     CurveGroup(
         title="Losses of the two networks",
         series={"loss/d": "discriminator", "loss/g": "generator"},
-        caption="The tug of war that trains both. Look for a balance that holds: if one line runs "
-        "away for good, that network has won and nobody learns.",
+        caption="The two networks compete. Look for a lasting balance: if one loss departs for "
+        "good, one network has won and neither learns.",
     ),
     CurveGroup(
-        title="Verdict of the discriminator",
+        title="Scores of the discriminator",
         series={"d/real": "real", "d/fake": "generated"},
-        caption="Its mean score for real and for generated images. The closer the lines, the "
-        "harder the two are to tell apart.",
+        caption="The mean score of real and of generated images. The closer the lines, the "
+        "harder the images are to tell apart.",
     ),
     CurveGroup(
         title="Error of the code, L_enc",
         series={"loss/enc": ""},
-        caption="How far the code read from a generated image is from the code that made it. "
-        "Lower is better; 1 would mean that nothing was read at all.",
+        caption="The distance of the code that the encoder estimates for a generated image from "
+        "the code that generated it. Lower is better; 1 means no information.",
         from_zero=True,
     ),
     CurveGroup(
         title="Error of features, L_rec",
         series={"loss/rec": ""},
-        caption="How far a real image and its reconstruction are apart in the eyes of the "
-        "discriminator. Its eyes sharpen too, so this need not fall.",
+        caption="The distance of a real image from its reconstruction in the features of the "
+        "discriminator. The features change in training too, so this need not fall.",
         from_zero=True,
     ),
     CurveGroup(
         title="Gradient penalty, R1",
         series={"loss/r1": ""},
         caption="How steeply the discriminator's score changes around real images. Growing "
-        "spikes are an early sign of trouble.",
+        "spikes are an early sign of instability.",
         from_zero=True,
     ),
     CurveGroup(
         title="Active latent elements",
         series={"latent/active": ""},
-        caption="How many elements of the code have v above 0.1, so that images really use them.",
+        caption="The number of elements of the code with v above 0.1: images use them.",
         from_zero=True,
     ),
     CurveGroup(
@@ -54,7 +54,7 @@ GROUPS = (
 
 
 def training_groups(rows: Rows) -> list[CurveGroup]:
-    """The groups for which there is something to draw, and one for each other loss."""
+    """The groups with a curve to draw, and one group for each further loss."""
     known = {key for group in GROUPS for key in group.series}
     further = (
         CurveGroup(
