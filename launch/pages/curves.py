@@ -98,6 +98,6 @@ def smoothed(y: Floats) -> Floats:
 
 
 def number(value: float) -> str:
-    """A figure for people: three significant digits, but no exponent for thousands."""
+    """A number as text: three significant digits, and no exponent for thousands."""
     text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
     return text.replace("-", "−")

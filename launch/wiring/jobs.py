@@ -1,4 +1,4 @@
-"""What `submit`, `attach` and `doctor` share: following a job, and the environment it gets."""
+"""Shared by `submit`, `attach` and `doctor`: following a job, and the environment of a job."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from cluster.jobs.server import JobServer
 from ganinv.errors import ConfigError
 from launch.options.arguments import this_command
 
-# Variables of this shell that a job gets by default, where they are set.
+# Environment variables that a job receives by default, if they are set here.
 FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 

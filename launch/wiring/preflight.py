@@ -60,7 +60,7 @@ def prepare_data(
     for missing, empty or truncated shards and for data sets that do not fit together, and
     `ConfigError` if the network cannot have the resolution of the images.
     """
-    # One store for each URL, whoever asks for it.
+    # Opens one store for each URL.
     open_at = cache(partial(open_store, endpoint_url=config.storage.endpoint_url))
     _build_if_missing(config, open_at, watching, announce)
     data_sets = open_data_sets(config.data, open_at)
