@@ -1,4 +1,5 @@
-# Two commands for a newcomer: `make demo` and `make test`. Everything else is python -m launch.
+# Two commands for a newcomer: `make demo` and `make test`. After `make setup`, everything else is
+# .venv/bin/ganinv VERB, from any folder.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,6 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help setup demo demo-clean test test-unit test-integration chaos lab check format
 
 help:
+	@echo "make setup       make .venv with all packages and the command .venv/bin/ganinv"
 	@echo "make demo        train on drawn faces for about ten minutes and make a page of results"
 	@echo "make demo-clean  remove everything that the demo made"
 	@echo "make test        linters, type checker and all tests"
@@ -24,10 +26,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/python -m launch demo
+	$(BIN)/ganinv demo
 
 demo-clean: setup
-	$(BIN)/python -m launch demo clean
+	$(BIN)/ganinv demo clean
 
 check: setup
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("untimed")
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Runs of tests are none that the user's own `launch monitor` should find, and vice versa."""
+    """Runs of tests are none that the user's own `ganinv monitor` should find, and vice versa."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 

@@ -4,7 +4,7 @@ From https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (non-commercial research)
 `img_align_celeba.zip`, and put `list_eval_partition.txt` and `list_attr_celeba.txt` beside it.
 The DLSGAN paper trains on it; its author resizes to 128 × 128 without a crop:
 
-    python -m launch data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
+    ganinv data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
         data.resolution=128 data.resize=stretch
 
 Partition 0 (162,770 images) becomes the training split and partition 2 (19,962 images) the test

@@ -3,7 +3,7 @@
 From https://github.com/NVlabs/ffhq-dataset (CC BY-NC-SA 4.0): the files `00000.png` …
 `69999.png` of `images1024x1024` or `thumbnails128x128`, in sub-folders of thousands or not.
 
-    python -m launch data build ffhq data.input=~/ffhq/images1024x1024 \\
+    ganinv data build ffhq data.input=~/ffhq/images1024x1024 \\
         data.url=s3://bucket/ffhq256 data.resolution=256
 """
 

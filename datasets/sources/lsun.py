@@ -3,7 +3,7 @@
 From https://github.com/fyu/lsun: unpack for example `bedroom_train_lmdb.zip` and
 `bedroom_val_lmdb.zip` into one folder. Needs the package lmdb: pip install lmdb.
 
-    python -m launch data build lsun data.input=~/lsun/bedroom data.url=s3://bucket/bedroom256 \\
+    ganinv data build lsun data.input=~/lsun/bedroom data.url=s3://bucket/bedroom256 \\
         data.resolution=256
 
 Folders named `…_train_lmdb` become the training split, `…_val_lmdb` and `…_test_lmdb` the test

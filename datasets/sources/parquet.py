@@ -1,6 +1,6 @@
 """Images in a column of Parquet or Arrow files, as on the Hugging Face hub.
 
-    python -m launch data build parquet data.input=~/hub/data data.url=s3://bucket/faces64 \\
+    ganinv data build parquet data.input=~/hub/data data.url=s3://bucket/faces64 \\
         data.resolution=64
 
 The column holds encoded images: bytes, or a struct with the field `bytes`. All columns of numbers,

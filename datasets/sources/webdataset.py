@@ -1,6 +1,6 @@
 """WebDataset tars as a source: their images are decoded, resized and written as new shards.
 
-    python -m launch data build webdataset data.input=s3://bucket/tars \\
+    ganinv data build webdataset data.input=s3://bucket/tars \\
         data.url=s3://bucket/faces64 data.resolution=64
 
 Tars whose images already have one size need no build: `data index` uses them as they are.

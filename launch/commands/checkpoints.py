@@ -29,9 +29,9 @@ from launch.progress import console, counting
 
 EXAMPLES = """\
 examples:
-  python -m launch checkpoints storage.run=runs/tiny
-  python -m launch checkpoints storage.run=s3://ganinv/runs/a --verify --json
-  python -m launch checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
+  ganinv checkpoints storage.run=runs/tiny
+  ganinv checkpoints storage.run=s3://ganinv/runs/a --verify --json
+  ganinv checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
 
 --prune deletes leftovers of failed saves, and all checkpoints except the last
 checkpoint.keep_last, the first of every checkpoint.keep_every_images images, and the newest whole
@@ -67,8 +67,7 @@ class ListedCheckpoint:
 def main(argv: list[str]) -> int:
     about = "List the checkpoints of a run, newest first; verify or prune them."
     arguments = parse(argv, "checkpoints", about, EXAMPLES, switches=SWITCHES)
-    kinds = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
-    sections = read_sections(arguments.options, kinds)
+    sections = read_sections(arguments.options, SECTIONS)
     storage: StorageConfig = sections["storage"]
     out = console(arguments.as_json)
     retries = RetryPolicy(deadline_s=storage.deadline_s, option="storage.deadline_s")

@@ -1,4 +1,4 @@
-"""`python -m launch data VERB`: make, index, verify and list data sets."""
+"""`ganinv data VERB`: make, index, verify and list data sets."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ OpenStore = Callable[[str], Store]
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: python -m launch data VERB …\n")
+        print("usage: ganinv data VERB …\n")
         print("\n".join(f"  {verb:<7} {text}" for verb, text in DESCRIPTIONS.items()))
         return 0 if argv else 2
     verb, *rest = argv

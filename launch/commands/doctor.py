@@ -15,17 +15,17 @@ from cluster.machines import machine
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
-from launch.commands.submit import SubmitConfig, environment, follow
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
+from launch.wiring.jobs import FORWARDED, environment, follow
 from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:
-  python -m launch doctor                                     this machine
-  python -m launch doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
-  python -m launch doctor --cluster storage.run=s3://bucket/runs/try    from every node
+  ganinv doctor                                     this machine
+  ganinv doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
+  ganinv doctor --cluster storage.run=s3://bucket/runs/try    from every node
 
 --cluster runs as a job on the cluster (server.address, else RAY_API_SERVER_ADDRESS, else a tunnel
 at http://127.0.0.1:8265). It uses one CPU of each node, or one GPU if all nodes have GPUs, for some
@@ -58,6 +58,14 @@ class Finding:
     status: int = 0
 
 
+SECTIONS: dict[str, type] = {
+    "storage": PlaceConfig,
+    "data": DataPlaceConfig,
+    "server": ServerConfig,
+}
+SWITCHES = {"--cluster": "look from every node of the cluster"}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv,
@@ -70,6 +78,7 @@ def main(argv: list[str]) -> int:
         arguments.options,
         {"storage": PlaceConfig, "data": DataPlaceConfig, "server": ServerConfig},
     )
+    sections = read_sections(arguments.options, SECTIONS)
     out = console(arguments.as_json)
     if "--cluster" in arguments.switches and not os.environ.get("RAY_ADDRESS"):
         return _as_job(argv, sections["server"], out)
@@ -135,7 +144,7 @@ def _cluster(
 def _as_job(argv: Sequence[str], server: ServerConfig, out: Console) -> int:
     jobs = JobServer(server.address)
     words = [word for word in argv if not word.startswith("server.")]
-    job = jobs.submit(["doctor", *words], environment=environment(SubmitConfig().env), metadata={})
+    job = jobs.submit(["doctor", *words], environment=environment(FORWARDED), metadata={})
     return follow(jobs, job, out)
 
 

@@ -1,4 +1,4 @@
-"""`python -m launch monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
+"""`ganinv monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
 
 import json
 import os
@@ -42,9 +42,9 @@ keys:
   monitor.interval_s=N     seconds between scrapes, and between checks of alerts (15)
 
 examples:
-  python -m launch monitor
-  python -m launch monitor monitor.port=19090 monitor.directory=/data/monitor
-  RAY_ADDRESS=auto python -m launch monitor          on the head of a cluster
+  ganinv monitor
+  ganinv monitor monitor.port=19090 monitor.directory=/data/monitor
+  RAY_ADDRESS=auto ganinv monitor          on the head of a cluster
 
 The monitor finds the runs that this user starts on this machine, or on a cluster of which this
 machine is the head. Ctrl-C stops it; the next start continues with the stored metrics.
@@ -76,6 +76,9 @@ class MonitorConfig:
             )
 
 
+SECTIONS: dict[str, type] = {"monitor": MonitorConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv,
@@ -83,7 +86,7 @@ def main(argv: list[str]) -> int:
         "Watch all runs with Prometheus, and Grafana if installed.",
         EXAMPLES,
     )
-    config: MonitorConfig = read_sections(arguments.options, {"monitor": MonitorConfig})["monitor"]
+    config: MonitorConfig = read_sections(arguments.options, SECTIONS)["monitor"]
     out = console(arguments.as_json)
     with _servers(config) as servers:
         if arguments.as_json:

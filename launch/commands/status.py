@@ -22,9 +22,9 @@ from launch.progress import console
 
 EXAMPLES = """\
 examples:
-  python -m launch status storage.run=s3://bucket/runs/a
-  python -m launch status --cluster                        nodes, workers and jobs
-  python -m launch status --cluster server.address=http://127.0.0.1:8265 --json
+  ganinv status storage.run=s3://bucket/runs/a
+  ganinv status --cluster                        nodes, workers and jobs
+  ganinv status --cluster server.address=http://127.0.0.1:8265 --json
 """
 SHOWN = ("loss/", "latent/entropy_nats", "throughput/")  # beginnings of keys
 
@@ -35,15 +35,15 @@ def main(argv: list[str]) -> int:
         "status",
         "Show the progress of a run, or the state of a cluster.",
         EXAMPLES,
-        switches={"--cluster": "nodes, workers and jobs of a cluster instead of a run"},
+        switches=SWITCHES,
     )
     if "--cluster" in arguments.switches:
-        sections = read_sections(arguments.options, {"server": ServerConfig})
+        sections = read_sections(arguments.options, OF_CLUSTERS)
         facts = JobServer(sections["server"].address).overview()
         if not arguments.as_json:
             _show_cluster(facts)
     else:
-        facts = run_status(read_sections(arguments.options, {"storage": StorageConfig})["storage"])
+        facts = run_status(read_sections(arguments.options, OF_RUNS)["storage"])
         if not arguments.as_json:
             _show_run(facts)
     if arguments.as_json:

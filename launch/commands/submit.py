@@ -1,34 +1,32 @@
 """`python -m launch submit`: train as a job on a cluster; the exit status is the job's."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from rich.console import Console
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
 from ganinv.places.names import check_endpoint, parse_url
-from launch.options.arguments import parse
+from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
 from launch.progress import console
+from launch.wiring.jobs import FORWARDED, environment, follow
 
 EXAMPLES = """\
 recipes: {recipes}
 
 examples:
   ray dashboard ray_cluster.yaml                       (a tunnel to the head, in another terminal)
-  python -m launch submit avatars32-pvdgan \\
+  ganinv submit avatars32-pvdgan \\
       data.url=s3://bucket/avatars32 storage.run=s3://bucket/runs/a cluster.workers=8
-  python -m launch submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
-  python -m launch submit … submit.env=[AWS_REGION,NCCL_DEBUG]
-  python -m launch attach first
+  ganinv submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
+  ganinv submit … submit.env=[AWS_REGION,NCCL_DEBUG]
+  ganinv attach first
 
 Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (default:
 RAY_API_SERVER_ADDRESS). Ctrl-C stops following the job; the job continues. The exit status is that
@@ -61,6 +59,10 @@ class SubmitConfig:
             )
 
 
+# Beside the sections of a run.
+SECTIONS: dict[str, type] = {"submit": SubmitConfig, "server": ServerConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv,
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> int:
     )
     own = tuple(word for word in arguments.options if word.startswith(("submit.", "server.")))
     options = tuple(word for word in arguments.options if word not in own)
-    sections = read_sections(own, {"submit": SubmitConfig, "server": ServerConfig})
+    sections = read_sections(own, SECTIONS)
     submit: SubmitConfig = sections["submit"]
     config = check(arguments.names[0], options)
     words = ["train", in_checkout(arguments.names[0]), *options]
@@ -91,7 +93,7 @@ def main(argv: list[str]) -> int:
     if arguments.as_json:
         print(json.dumps({"job": job, "storage.run": config.storage.run, "status": status}))
     elif not submit.follow:
-        out.print(f"submitted {job}; python -m launch attach {job} follows it")
+        out.print(f"submitted {job}; {this_command()} attach {job} follows it", soft_wrap=True)
     return status
 
 
@@ -154,5 +156,5 @@ def _refuse_second(server: JobServer, run: str) -> None:
         if metadata.get("run") == run and not job.status.is_terminal():
             raise ConfigError(
                 f"storage.run = {run!r}: job {job.submission_id} trains it already; follow it with "
-                f"python -m launch attach {job.submission_id}, or choose another storage.run"
+                f"{this_command()} attach {job.submission_id}, or choose another storage.run"
             )

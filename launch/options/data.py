@@ -81,19 +81,19 @@ options:
   storage.endpoint_url=URL  of an S3 server other than AWS
 
 examples:
-  python -m launch data build avatars data.url=s3://ganinv/avatars32 data.images=8192
-  python -m launch data build ~/photos data.url=runs/photos64 data.resolution=64
-  python -m launch data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
+  ganinv data build avatars data.url=s3://ganinv/avatars32 data.images=8192
+  ganinv data build ~/photos data.url=runs/photos64 data.resolution=64
+  ganinv data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
       data.resolution=128 data.resize=stretch
-  python -m launch data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64
+  ganinv data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64
 """,
     "index": """\
 Reads only headers, by ranged reads. data.checksums=true reads every byte and stores a SHA-256 of
 each tar, so that data verify can compare the bytes.
 
 examples:
-  python -m launch data index data.url=s3://bucket/existing-webdataset
-  python -m launch data index data.url=s3://bucket/existing-webdataset data.checksums=true
+  ganinv data index data.url=s3://bucket/existing-webdataset
+  ganinv data index data.url=s3://bucket/existing-webdataset data.checksums=true
 """,
     "verify": """\
 The exit status is 0 if there is no problem, else 3. data.quarantine=true lists corrupt samples in
@@ -101,8 +101,8 @@ quarantine.json beside the index, so that training excludes them; the status is 
 no other problem. data.workers=N sets the number of threads; default: one per core.
 
 examples:
-  python -m launch data verify data.url=s3://ganinv/avatars32
-  python -m launch data verify data.url=s3://ganinv/avatars32 data.quarantine=true --json
+  ganinv data verify data.url=s3://ganinv/avatars32
+  ganinv data verify data.url=s3://ganinv/avatars32 data.quarantine=true --json
 """,
-    "ls": "example:\n  python -m launch data ls data.url=s3://ganinv/avatars32 --json\n",
+    "ls": "example:\n  ganinv data ls data.url=s3://ganinv/avatars32 --json\n",
 }

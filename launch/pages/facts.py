@@ -1,4 +1,4 @@
-"""The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
+"""The facts of the result page: headlines, settings of the run, conditions of evaluations."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from datasets.shards.index import Index
 from launch.evaluation.trained import Trained
 from launch.pages.curves import Floats, Rows, finite_curve, number
 from launch.pages.page import Headline
-from launch.pages.records import Record, conditions_by_name
+from launch.pages.records import EvaluationRecord, conditions_by_name
 
 
 def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
@@ -33,7 +33,7 @@ def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
 
 
 def facts(trained: Trained, rows: Rows) -> dict[str, str]:
-    """How the run came to be, by name."""
+    """The settings of the run, by name."""
     manifest, config, model = trained.manifest, trained.config, trained.model
     _, speeds = finite_curve(rows, "throughput/images_per_second")
     found = {
@@ -60,11 +60,11 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
 
 
 def evaluated_on(
-    trained: Trained, index: Index | None, records: Sequence[Record]
+    trained: Trained, index: Index | None, records: Sequence[EvaluationRecord]
 ) -> dict[str, str]:
-    """What the curves of evaluations depend on, by name; `index` is the data set's, if known.
+    """The conditions of the evaluation curves, by name; `index` is the data set's, if known.
 
-    `records`: of the run's evaluations; without them, what its options say.
+    `records`: the recorded evaluations of the run. Without a record, its options tell.
     """
     options = trained.config.evaluate
     found = {
@@ -100,7 +100,7 @@ def config_yaml(recorded: Mapping[str, object]) -> str:
 def _evaluated(
     trained: Trained, rows: Rows, key: str, label: str, unit: str, meaning: str
 ) -> Headline | None:
-    """The last value up to the checkpoint, and where it was taken."""
+    """The last value at or before the checkpoint, with its images_seen."""
     x, y = finite_curve([r for r in rows if r["images_seen"] <= trained.manifest.images_seen], key)
     if not x.size:
         return None

@@ -1,4 +1,4 @@
-"""`launch checkpoints`: lists, verifies and prunes, and deletes nothing that is needed."""
+"""`ganinv checkpoints`: lists, verifies and prunes, and deletes nothing that is needed."""
 
 import json
 from pathlib import Path

@@ -86,4 +86,4 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    assert 'eval "$(python -m launch store env)"' in capsys.readouterr().out
+    assert 'eval "$(ganinv store env)"' in capsys.readouterr().out

@@ -21,7 +21,8 @@ import requests
 from cluster.jobs.client import Log, translated_errors
 from cluster.jobs.server import JobServer, exit_status
 from ganinv.errors import ClusterError, ConfigError
-from launch.commands.submit import SubmitConfig, _refuse_second, check, environment, in_checkout
+from launch.commands.submit import SubmitConfig, _refuse_second, check, in_checkout
+from launch.wiring.jobs import environment
 from tests.support.commands import ROOT, launch, start, wait_until
 
 PLANTED = "planted-secret-" + uuid4().hex

@@ -51,7 +51,7 @@ def pictures() -> Pictures:
     return Pictures(
         model=model,
         variance_L=model.scale_L.square(),
-        held_out=HeldOut(images_BCHW=images),
+        held_out=HeldOutPictures(images_BCHW=images),
         samples=3,
         pairs=4,
         rows=2,
@@ -122,7 +122,9 @@ def test_noise_has_variance_0_3_and_is_the_same_in_a_column(pictures: Pictures) 
 
 
 def test_without_held_out_images_their_sections_say_why(pictures: Pictures) -> None:
-    none = HeldOut(images_BCHW=torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), missing="None!")
+    none = HeldOutPictures(
+        images_BCHW=torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), missing="None!"
+    )
     sections = [make() for make in dataclasses.replace(pictures, held_out=none).makers()]
     empty = [s for s in sections if s.gallery is None and not s.grids]
     assert [s.anchor for s in empty] == ["reconstructions", "interpolation", "noise"]
@@ -130,7 +132,7 @@ def test_without_held_out_images_their_sections_say_why(pictures: Pictures) -> N
 
 
 def test_a_single_held_out_image_has_no_interpolation_but_noise(pictures: Pictures) -> None:
-    one = HeldOut(images_BCHW=pictures.held_out.images_BCHW[:1])
+    one = HeldOutPictures(images_BCHW=pictures.held_out.images_BCHW[:1])
     few = dataclasses.replace(pictures, held_out=one)
     assert few.interpolations().grids == ()
     assert "takes two" in few.interpolations().caption
