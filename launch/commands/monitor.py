@@ -77,12 +77,8 @@ class MonitorConfig:
 
 
 def main(argv: list[str]) -> int:
-    arguments = parse(
-        argv,
-        "monitor",
-        "Watch all runs with Prometheus, and Grafana if installed.",
-        EXAMPLES,
-    )
+    does = "Watch all runs with Prometheus, and Grafana if installed."
+    arguments = parse(argv, "monitor", does, EXAMPLES)
     config: MonitorConfig = read_sections(arguments.options, {"monitor": MonitorConfig})["monitor"]
     out = console(arguments.as_json)
     with _servers(config) as servers:
