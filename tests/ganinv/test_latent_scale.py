@@ -114,8 +114,8 @@ def test_a_window_is_the_plain_mean_of_the_last_batches(
 ) -> None:
     config = TraceConfig(kind="window", window_samples=length * BATCH, initial=0.5)
     trace = new_trace(config, LATENT, BATCH)
-    for row in batch_means:
-        trace = update_trace(config, trace, double(row))
+    for step, row in enumerate(batch_means):
+        trace = update_trace(config, trace, double(row), step * BATCH, BATCH)
     rows = [[config.initial] * LATENT] * length + batch_means  # it starts full
     expected_L = double(rows[-length:]).mean(0)
     torch.testing.assert_close(trace_variance(trace), expected_L, rtol=1e-12, atol=1e-12)
@@ -129,8 +129,8 @@ def test_an_exponential_average_has_its_closed_form(
 ) -> None:
     config = TraceConfig(kind="ema", decay=decay, initial=2.0)
     trace = new_trace(config, LATENT, BATCH)
-    for row in batch_means:
-        trace = update_trace(config, trace, double(row))
+    for step, row in enumerate(batch_means):
+        trace = update_trace(config, trace, double(row), step * BATCH, BATCH)
     count = len(batch_means)
     powers_K = decay ** torch.arange(count - 1, -1, -1, dtype=torch.float64)
     expected_L = 2.0 * decay**count + (1 - decay) * (powers_K @ double(batch_means))
@@ -142,7 +142,7 @@ def test_an_exponential_average_has_its_closed_form(
 def test_an_update_leaves_the_old_trace_as_it_was(kind: Any) -> None:
     config = TraceConfig(kind=kind, window_samples=2 * BATCH)
     trace = new_trace(config, LATENT, BATCH)
-    update_trace(config, trace, double([5.0, 6.0, 7.0]))
+    update_trace(config, trace, double([5.0, 6.0, 7.0]), 0, BATCH)
     assert torch.equal(trace, new_trace(config, LATENT, BATCH))
 
 

@@ -12,18 +12,15 @@ import ganinv
 from ganinv.errors import ConfigError, DataError
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
-from tests.support.families import LATENT_SIZE, build, normal
+from tests.support.families import LATENT_SIZE, build, codec_of, normal
 
 SIZE = 16
 
 
 @pytest.fixture(scope="module")
 def model() -> InvertibleGan:
-    pair = build("conv")
     scale_L = torch.linspace(0.5, 1.4, LATENT_SIZE)
-    return InvertibleGan(
-        generator=pair.generator, discriminator=pair.discriminator, scale_L=scale_L, batch_size=2
-    )
+    return InvertibleGan(codec=codec_of(build("conv"), scale_L), batch_size=2)
 
 
 def random_pictures(*sizes: tuple[int, int]) -> list[Image.Image]:
@@ -38,9 +35,10 @@ def test_definitions(model: InvertibleGan) -> None:
     """E(x) and G(z ∘ s), whatever the batches."""
     assert model.image_shape == (3, SIZE, SIZE)
     image_BCHW = normal(5, 3, SIZE, SIZE).clamp(-1, 1)
-    code_BL = model.discriminator(image_BCHW).latent_BL
+    networks = model.codec.networks
+    code_BL = networks["d"](image_BCHW).latent_BL
     torch.testing.assert_close(model.encode(image_BCHW), code_BL)
-    decoded = model.generator(code_BL * model.scale_L).clamp(-1, 1)
+    decoded = networks["g"](code_BL * model.codec.tensors["scale_L"]).clamp(-1, 1)
     torch.testing.assert_close(model.decode(code_BL), decoded)
     torch.testing.assert_close(model.reconstruct(image_BCHW), decoded)
 
@@ -134,11 +132,6 @@ def test_pictures_need_pillow_and_tensors_do_not(
 
 
 def test_models_of_grey_images_take_no_pictures() -> None:
-    pair = build("conv", channels=1)
-    grey = InvertibleGan(
-        generator=pair.generator,
-        discriminator=pair.discriminator,
-        scale_L=torch.ones(LATENT_SIZE),
-    )
+    grey = InvertibleGan(codec=codec_of(build("conv", channels=1), torch.ones(LATENT_SIZE)))
     with pytest.raises(ConfigError, match="1 channels"):
         grey.encode(random_pictures((SIZE, SIZE)))

@@ -84,7 +84,7 @@ def _arm(session: Session, harm: Harm, strikes: Path) -> None:
         hang(harm, strikes.with_name("log-of-the-hung"))
         return None
 
-    next(iter(session.engines.d.network.parameters())).register_hook(strike)
+    next(iter(session.engines["d"].network.parameters())).register_hook(strike)
 
 
 def hang(harm: Harm, note: Path) -> None:

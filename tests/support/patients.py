@@ -34,7 +34,9 @@ from ganinv.errors import StorageError
 from ganinv.seams.batches import BatchSource
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.loop import Row, TimeState, run
-from ganinv.training.session import Session, TrainConfig, split_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import Session
+from ganinv.training.statistics import all_statistics
 from tests.support.runs import RandomImages, local_session, make_objective
 
 BATCH = 4
@@ -113,7 +115,10 @@ class Still(LocalEngine):
 def main(patient: Patient) -> None:
     torch.set_num_threads(1)
     _join(patient)
-    with closing(Exporter(patient.name, patient.rank, patient.world, "127.0.0.1")) as exporter:
+    statistics = all_statistics().values()
+    with closing(
+        Exporter(patient.name, patient.rank, patient.world, "127.0.0.1", statistics)
+    ) as exporter:
         exporter.planned(HEALTHY.images, HEALTHY.checkpoint_every)
         exporter.restarted({"failure": 0}, 0)
         _announce(patient, exporter)
@@ -129,8 +134,7 @@ def sicken(illness: str, session: Session, exporter: Exporter) -> TrainConfig:
         return replace(HEALTHY, learning_rate=1e30)
     if illness == "saturated":  # a generator that stands still, a discriminator without R1
         session.objective = make_objective("dlsgan", lambda_r1=0.0)
-        still = Still(**vars(session.engines.g))
-        session.engines = replace(session.engines, g=still)
+        session.engines["g"] = Still(**vars(session.engines["g"]))
         return replace(HEALTHY, learning_rate=0.03)
     if illness == "restarting":
         exporter.restarted({"failure": 3}, 0)  # fed
@@ -146,7 +150,7 @@ def _train(patient: Patient, session: Session, config: TrainConfig, exporter: Ex
     run(
         session,
         config,
-        split_batch(config, patient.world),
+        lay_out_batch(config, patient.world),
         source=_source(patient),
         reduce=lambda total: _reduce(patient, exporter, total),
         observer=Watcher(patient, exporter),

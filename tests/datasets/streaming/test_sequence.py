@@ -1,6 +1,6 @@
 """Keys, mirrored images and noise of real shards: one sequence, whoever reads it and wherever from.
 
-What is compared is what the training step gets: the part that `cut_into_parts` makes of a batch.
+What is compared is what the training step gets: the micro-batch that `cut_into_micro_batches` makes of a batch.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.seams.batches import Position
-from ganinv.training.session import TrainConfig, cut_into_parts, split_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import cut_into_micro_batches
 from tests.support.runs import local_session, make_objective
 
 BATCH = 24
@@ -86,9 +87,10 @@ def _share(
     found = []
     for number, batch in enumerate(islice(batches, count), start=done):
         session.images_seen = number * BATCH
-        (part,) = cut_into_parts(session, batch, config, split_batch(config, world))
-        (noise_NL,) = part.noise.values()
-        samples = zip(batch.keys, part.real_NCHW, noise_NL, strict=True)
+        layout = lay_out_batch(config, world)
+        (micro_batch,) = cut_into_micro_batches(session, batch, config, layout)
+        (noise_NL,) = micro_batch.noise.values()
+        samples = zip(batch.keys, micro_batch.real_NCHW, noise_NL, strict=True)
         found.append((dict(zip(batch.slots, samples, strict=True)), batch.after))
     batches.close()
     return found

@@ -12,6 +12,7 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from launch.pages.pictures import HeldOut, Pictures
 from launch.pages.sections import Images, Section
+from tests.support.families import codec_of
 
 LATENT, SIDE = 6, 4
 
@@ -42,15 +43,12 @@ class Discriminator(nn.Module):
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
     torch.manual_seed(0)
-    model = InvertibleGan(
-        generator=Generator(),
-        discriminator=Discriminator(),
-        scale_L=torch.tensor([0.5, 1.4, 0.1, 1.2, 1.3, 0.2]),
-    )
+    scale_L = torch.tensor([0.5, 1.4, 0.1, 1.2, 1.3, 0.2])
+    model = InvertibleGan(codec=codec_of({"g": Generator(), "d": Discriminator()}, scale_L))
     images = torch.randint(0, 256, (5, 3, SIDE, SIDE), dtype=torch.uint8)
     return Pictures(
         model=model,
-        variance_L=model.scale_L.square(),
+        variance_L=scale_L.square(),
         held_out=HeldOut(images_BCHW=images),
         samples=3,
         pairs=4,
