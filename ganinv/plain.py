@@ -41,8 +41,8 @@ def from_plain(kind: type[Options], values: Any, where: str) -> Options:
             nearest = difflib.get_close_matches(str(key), known, n=1)
             hint = f", did you mean {nearest[0]!r}?" if nearest else ""
             raise ConfigError(
-                f"{where}.{key} = {value!r}: unknown key{hint}; it may be of another version of "
-                "ganinv, which must then read it"
+                f"{where}.{key} = {value!r}: unknown key{hint}; correct it, or use the version of "
+                "ganinv that wrote it"
             )
         if is_dataclass(hints[key]):
             value = from_plain(hints[key], value, f"{where}.{key}")
@@ -58,6 +58,8 @@ def from_plain(kind: type[Options], values: Any, where: str) -> Options:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True  # the dataclass itself checks it
     origin = get_origin(hint)
     if origin is Literal:
         return value in get_args(hint)
@@ -71,4 +73,6 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")

@@ -34,7 +34,6 @@ class RunIdentity:
     image_resolution: int  # pixels a side
     image_channels: int
     config: Mapping[str, Any]
-    started_from: Mapping[str, Any] | None = None  # see `Manifest`
 
 
 def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
@@ -56,7 +55,7 @@ def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest
         created=time.time(),
         config=identity.config,
         versions=_versions(),
-        started_from=identity.started_from,
+        started_from=session.started_from,
     )
 
 
@@ -143,6 +142,7 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
     session.images_seen = manifest.images_seen
     session.position = manifest.position
     session.nonfinite_in_a_row = manifest.nonfinite_in_a_row
+    session.started_from = manifest.started_from
 
 
 def _assemble(

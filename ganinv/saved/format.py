@@ -42,6 +42,7 @@ _DIGITS = 12
 _NAME = re.compile(rf"\d{{{_DIGITS}}}-[0-9a-f]{{8}}")
 _COMMITTED = re.compile(rf"{FOLDER}({_NAME.pattern})/{re.escape(MANIFEST)}")
 _MOMENT = re.compile(r"([^/]+)/optimizer/(\w+)/(.+)@(\d+)")
+_WEIGHT = re.compile(r"[^/]+/(weights|average)/")
 
 
 class MomentPiece(NamedTuple):
@@ -113,9 +114,9 @@ def exported(network: str) -> str:
     return f"{network}/"
 
 
-def is_used_after_training(name: str) -> bool:
-    """Whether a checkpoint's tensor is needed to evaluate or to export: all but the optimizer's."""
-    return parse_moment(name) is None and name != MEANS
+def is_weight(name: str) -> bool:
+    """Whether a checkpoint's tensor is a weight or buffer of a network, current or averaged."""
+    return _WEIGHT.match(name) is not None
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

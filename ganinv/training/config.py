@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ganinv.errors import ConfigError
 from ganinv.horizons import checked_half_life, decay_at
 from ganinv.optimizers.base import Knobs
+from ganinv.plain import from_plain
 from ganinv.schedules import Schedule, Scheduled, extremes, scheduled, value_at
 
 # Options that may be a number or a schedule of images, with the interval they must stay in.
@@ -28,6 +29,13 @@ class NetworkTraining:
             raise ConfigError(f"epsilon = {self.epsilon}: must be above 0")
 
 
+if TYPE_CHECKING:
+    ByNetwork: TypeAlias = dict[str, NetworkTraining]
+else:
+    # OmegaConf cannot assign to frozen dataclasses in a mapping; `__post_init__` makes them.
+    ByNetwork = dict[str, Any]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
     """How to train; the defaults are the PVDGAN paper's (§3). The unit of time is the image.
@@ -46,7 +54,7 @@ class TrainConfig:
     beta1: Scheduled = 0.0
     beta2: Scheduled = 0.99
     epsilon: float = 1e-8
-    networks: dict[str, NetworkTraining] = field(default_factory=dict)  # by network name
+    networks: ByNetwork = field(default_factory=dict)  # network name → what differs for it
     weight_average: Scheduled = 0.999  # decay per step of the averages of the weights
     # Images; replaces `weight_average`, so that another global batch changes nothing.
     weight_average_half_life: Scheduled | None = None
@@ -65,6 +73,7 @@ class TrainConfig:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ConfigError(f"micro_batch = {self.micro_batch}: must be at least 1, or null")
         _check_scheduled(self)
+        _set(self, "networks", {name: _own(value, name) for name, value in self.networks.items()})
         for key in ("epsilon", "max_nonfinite_steps"):
             if getattr(self, key) <= 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
@@ -143,6 +152,12 @@ class TrainConfig:
 def _set(config: object, key: str, value: object) -> None:
     """In `__post_init__` of a frozen dataclass, before anybody sees it."""
     object.__setattr__(config, key, value)
+
+
+def _own(value: Any, network: str) -> NetworkTraining:
+    if isinstance(value, NetworkTraining):
+        return value
+    return from_plain(NetworkTraining, value, f"networks.{network}")
 
 
 def _check_scheduled(config: TrainConfig | NetworkTraining) -> None:

@@ -5,6 +5,7 @@ Shapes: N samples of a micro-batch, B of this rank's share, C × H × W image.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,6 +45,7 @@ class Session:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     images_seen: int = 0
     position: Position = field(default_factory=lambda: Position(epoch=0, images=0))
+    started_from: Mapping[str, Any] | None = None  # `saved.starting.Origin`, for the manifests
     nonfinite_in_a_row: int = 0
     nonfinite: tuple[str, ...] = ()  # what was not finite in the last step
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -78,7 +80,7 @@ def new_session(
 
     `frozen` names networks that keep these weights, besides those that the method never trains.
     """
-    check_networks(objective, networks, config)
+    check_networks(objective, networks)
     held = {name: networks[name].to(device) for name in objective.roles}
     still = frozen | {name for name, role in objective.roles.items() if not role.trained}
     if still >= held.keys():
@@ -109,19 +111,12 @@ def new_session(
     )
 
 
-def check_networks(
-    objective: Objective, networks: Mapping[str, nn.Module], config: TrainConfig
-) -> None:
-    """Raises `ConfigError` where a role has no network, or options name a network without role."""
+def check_networks(objective: Objective, networks: Mapping[str, nn.Module]) -> None:
+    """Raises `ConfigError` where the network family lacks a network of the method."""
     if missing := sorted(objective.roles.keys() - networks.keys()):
         raise ConfigError(
             f"network.name: its networks are {', '.join(sorted(networks))}, and "
             f"{objective.config.name} also needs {', '.join(missing)}; choose another family"
-        )
-    if unknown := sorted(config.networks.keys() - objective.roles.keys()):
-        raise ConfigError(
-            f"train.networks.{unknown[0]}: {objective.config.name} has no such network; name one "
-            f"of {', '.join(objective.roles)}"
         )
 
 

@@ -21,9 +21,11 @@ from ganinv.errors import StorageUnavailableError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.options.arguments import parse
+from launch.options.averaging import averaging_notes
 from launch.options.loading import load_config, load_recipe, recipe_names
 from launch.options.schema import RunConfig
 from launch.progress import TrainingBar, console, counting
+from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
@@ -57,8 +59,12 @@ def main(argv: list[str]) -> int:
         EXAMPLES.format(recipes=", ".join(recipe_names())),
         "RECIPE",
     )
-    config = load_config(load_recipe(arguments.names[0]), arguments.options)
-    status = train(config, console(arguments.as_json))
+    recipe = load_recipe(arguments.names[0])
+    config = load_config(recipe, arguments.options)
+    out = console(arguments.as_json)
+    for note in averaging_notes(recipe, config):
+        out.print(note, markup=False)
+    status = train(config, out)
     if arguments.as_json:
         print(json.dumps({"storage.run": config.storage.run, "status": status}))
     return status
@@ -75,9 +81,11 @@ def train(config: RunConfig, out: Console) -> int:
 
 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
+    config = with_start_checkpoint(config, store)
     with counting(out) as watching:
         index = prepare_data(config, watching, out.print)
     check_evaluation(config, index)
+    check_start(config, store, index)
     mix_fingerprint = check_loading(config)
     for change in check_same_run(store, config, index, mix_fingerprint):
         out.print(f"changed since this run began: {change}")
@@ -161,7 +169,10 @@ def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> No
     )
     manifests = manifests_newest_first(store)
     if manifests:
-        out.print(f"going on from {manifests[0].images_seen} images")
+        out.print(f"resuming from {manifests[0].images_seen} images")
+    elif config.start.run is not None:
+        chosen = ", ".join(config.start.networks or ["all networks"])
+        out.print(f"starting from {chosen} of {config.start.run}, {config.start.checkpoint}")
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
 from launch.options.words import (
     assign,
     build_sections,
+    grouped,
+    known_keys,
     leaves,
     make_absolute,
     nearest,
@@ -59,7 +61,7 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     problems: list[str] = []
     given = _override(dict(leaves(recipe)), parse_words(words, problems))
     schema = _schema(given, problems)
-    for key, value in given.items():
+    for key, value in grouped(given, known_keys(schema)).items():
         assign(schema, key, value, problems)
     for key in LOCATIONS:
         make_absolute(schema, key)
@@ -124,6 +126,14 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         objective.new_state(train.global_batch)
     except ConfigError as error:
         problems.append(str(error))
+    named = {"train.networks": train.networks, "start.frozen": sections["start"].frozen or ()}
+    problems += [
+        f"{key} = {name!r}: {objective.config.name} has no such network; name some of "
+        f"{', '.join(objective.roles)}"
+        for key, chosen in named.items()
+        for name in chosen
+        if name not in objective.roles
+    ]
     return problems
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, MetricsConfig
 from datasets.streaming.config import LoaderConfig
@@ -14,7 +14,7 @@ from ganinv.training.config import TrainConfig
 # Sections whose dataclass depends on a name, and where that name is looked up.
 CHOICES = {"objective": objectives, "network": networks}
 # Keys that hold a place: a directory or a URL.
-LOCATIONS = ("storage.run", "data.url", "data.cache_dir", "evaluate.inception")
+LOCATIONS = ("storage.run", "start.run", "data.url", "data.cache_dir", "evaluate.inception")
 # Feature networks by name; FID's Inception comes as a file.
 FEATURES = ("own", "pixels", "lite0")
 # Real and generated images each, for every figure on features.
@@ -34,6 +34,32 @@ class StorageConfig:
         for key in ("deadline_s", "lease_s"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartConfig:
+    """Networks of another run to start from, before the first checkpoint of this one."""
+
+    run: str | None = None  # directory, file:// or s3://BUCKET/PREFIX of the other run
+    checkpoint: str | None = None  # its name; None: the newest when this run starts
+    networks: list[str] | None = None  # their names, such as [g]; None: all
+    weights: Literal["average", "current"] = "average"  # of these networks, where averages are kept
+    frozen: list[str] | None = None  # of these: never trained, byte for byte as they came
+
+    def __post_init__(self) -> None:
+        if self.run is None:
+            for key in ("checkpoint", "networks", "frozen"):
+                if getattr(self, key) is not None:
+                    raise ConfigError(
+                        f"{key} = {getattr(self, key)!r}: names no run; give start.run, too"
+                    )
+        if self.networks is not None:
+            for name in self.frozen or ():
+                if name not in self.networks:
+                    raise ConfigError(
+                        f"frozen = {self.frozen}: {name!r} is not among networks = "
+                        f"{self.networks}, so it would keep random weights; add it there"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +142,7 @@ class EvaluateConfig(FigureOptions):
 
 SECTIONS: dict[str, type] = {
     "storage": StorageConfig,
+    "start": StartConfig,
     "data": DataConfig,
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -131,6 +158,7 @@ class RunConfig:
     """All options of a run. `resolved` is the same as plain values, fit for YAML and JSON."""
 
     storage: StorageConfig
+    start: StartConfig
     data: DataConfig
     train: TrainConfig
     objective: Any

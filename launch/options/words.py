@@ -42,6 +42,27 @@ def parse_words(words: Sequence[str], problems: list[str]) -> dict[str, Any]:
     return given
 
 
+def grouped(given: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Values by known key; what is given below a known key becomes a group of it.
+
+    `{"train.learning_rate.kind": "cosine"}` gives `{"train.learning_rate": {"kind": "cosine"}}`:
+    schedules and options by network are values of one key. Later words replace single entries.
+    """
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        above = next((k for k in known if key.startswith(f"{k}.")), None)
+        if above is None:
+            found[key] = value
+            continue
+        group = found.get(above)
+        group = found[above] = dict(group) if isinstance(group, Mapping) else {}
+        *inner, last = key.removeprefix(f"{above}.").split(".")
+        for name in inner:
+            group = group.setdefault(name, {})
+        group[last] = value
+    return found
+
+
 def thaw(tree: DictConfig) -> None:
     """Let values be assigned although the dataclasses are frozen."""
     OmegaConf.set_readonly(tree, None)
@@ -49,11 +70,13 @@ def thaw(tree: DictConfig) -> None:
         node = tree._get_node(key)
         if isinstance(node, DictConfig):
             thaw(node)
+            if not node:  # a mapping whose keys a person chooses, such as network names
+                OmegaConf.set_struct(node, False)
 
 
 def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> None:
     """Put a value in its place, converted to the type that the schema gives it."""
-    known = _known_keys(schema)
+    known = known_keys(schema)
     if key not in known:
         problems.append(f"{key} = {value!r}: unknown key{nearest(key, known)}")
         return
@@ -80,12 +103,12 @@ def make_absolute(schema: DictConfig, key: str) -> None:
         OmegaConf.update(schema, key, str(Path(path).absolute()))
 
 
-def _known_keys(tree: DictConfig, prefix: str = "") -> list[str]:
+def known_keys(tree: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key in map(str, tree):
         node = tree._get_node(key)
-        if isinstance(node, DictConfig):
-            keys += _known_keys(node, f"{prefix}{key}.")
+        if isinstance(node, DictConfig) and node:
+            keys += known_keys(node, f"{prefix}{key}.")
         else:
             keys.append(f"{prefix}{key}")
     return keys

@@ -18,16 +18,17 @@ from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import joint_fingerprint
-from ganinv import networks
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams.stores import Store
+from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.options.schema import LEAST_SAMPLES, RunConfig
 from launch.wiring.data_sets import open_data_sets
+from launch.wiring.networks import build_networks, new_objective
 
 CHECKOUT = Path(__file__).parents[2]
 # What makes a run this run; everything else may change when it goes on.
-IDENTITY = ("objective", "network", "train.global_batch", "train.seed", "train.flip")
+IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
 
 
 def check_packages() -> None:
@@ -57,13 +58,9 @@ def prepare_data(
     store = open_store(config.data.url, endpoint_url=config.storage.endpoint_url)
     index = _load_or_build(config, store, watching, announce)
     check_sizes(index, store)
-    with torch.device("meta"):  # raises if the network cannot have this resolution
-        networks.find(config.network.name).build(
-            config.network,
-            resolution=index.resolution,
-            image_channels=index.image_channels,
-            seed=0,
-        )
+    # Raises if the networks cannot have this resolution, or the method needs others.
+    built = build_networks(config, index, torch.device("meta"))
+    check_networks(new_objective(config), built)
     return index
 
 

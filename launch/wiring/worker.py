@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cluster.checkpoints import contents as checkpoint
 from cluster.checkpoints.saving import Saver
-from cluster.collectives import all_reduce_sum, rank, world_size
+from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
 from cluster.engine import DeepSpeedEngine
 from cluster.machines.nodes import listening_address
 from cluster.monitoring.exporter import Exporter
@@ -29,9 +29,7 @@ from datasets.shards.index import Index
 from datasets.shards.quarantine import Record
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
-from ganinv import networks, objectives
-from ganinv.objectives.base import Objective
-from ganinv.saved.manifest import Manifest
+from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from ganinv.training.config import lay_out_batch
@@ -41,6 +39,7 @@ from ganinv.training.statistics import derived_statistics
 from launch.evaluation.in_training import Evaluation
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
+from launch.wiring.networks import build_networks, new_objective, start_networks
 from launch.wiring.watching import Watcher, run_worker
 
 log = logging.getLogger(__name__)
@@ -54,28 +53,25 @@ def train_worker(payload: dict[str, Any]) -> None:
     run_worker(directory, config.cluster, lambda: _train(config, directory, lease))
 
 
-def new_objective(config: RunConfig) -> Objective:
-    """The method of the run, for the codes of its networks."""
-    module = objectives.find(config.objective.name)
-    objective: Objective = module.Objective(config.objective, config.network.latent_size)
-    return objective
+def build_session(config: RunConfig, index: Index, device: torch.device, fresh: bool) -> Session:
+    """Networks under DeepSpeed; the same on every rank.
 
-
-def build_session(config: RunConfig, index: Index, device: torch.device) -> Session:
-    """Networks at their initial weights under DeepSpeed; the same on every rank."""
+    `fresh`: the run has no checkpoint, so its networks may start from another run's.
+    """
     layout = lay_out_batch(config.train, world_size())
     objective = new_objective(config)
-    built = networks.find(config.network.name).build(
-        config.network,
-        resolution=index.resolution,
-        image_channels=index.image_channels,
-        seed=config.train.seed,
-    )
+    built = build_networks(config, index, torch.device("cpu"))
+    origin = start_networks(config, built) if fresh else None
 
     def engine(network: nn.Module, optimizer: torch.optim.Optimizer) -> DeepSpeedEngine:
         return DeepSpeedEngine(network, optimizer, config.engine, layout, config.train.precision)
 
-    return new_session(objective, built, engine, config=config.train, device=device)
+    frozen = frozenset(config.start.frozen or ())
+    session = new_session(
+        objective, built, engine, config=config.train, device=device, frozen=frozen
+    )
+    session.started_from = origin.plain() if origin else None
+    return session
 
 
 def _train(config: RunConfig, directory: Any, lease: Held) -> None:
@@ -95,7 +91,8 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
-        session = build_session(config, index, device)
+        fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
+        session = build_session(config, index, device, fresh)
         resumed = _restore(session, storage)
         if resumed is not None:
             log.info("going on from checkpoint %s", resumed.name)

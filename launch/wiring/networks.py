@@ -1,0 +1,87 @@
+"""The networks and the method of a run, and starting from another run's networks."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
+from ganinv import networks, objectives
+from ganinv.errors import StorageMissingError
+from ganinv.objectives.base import Objective
+from ganinv.saved.manifest import committed_names
+from ganinv.saved.starting import Origin, load_start, newest_name, read_start
+from ganinv.seams.stores import Store
+from launch.options.schema import RunConfig
+
+
+def with_start_checkpoint(config: RunConfig, run: Store) -> RunConfig:
+    """The options with `start.checkpoint` named, so that a restart begins from the same weights.
+
+    The run's own record decides, if it has one; else the newest checkpoint of `start.run`. Raises
+    `ConfigError` if that run has none.
+    """
+    start = config.start
+    if start.run is None or start.checkpoint is not None:
+        return config
+    checkpoint = _recorded(run).get("start", {}).get("checkpoint")
+    if checkpoint is None:
+        checkpoint = newest_name(open_store(start.run, endpoint_url=config.storage.endpoint_url))
+    resolved = {**config.resolved, "start": {**config.resolved["start"], "checkpoint": checkpoint}}
+    return replace(config, start=replace(start, checkpoint=checkpoint), resolved=resolved)
+
+
+def check_start(config: RunConfig, run: Store, index: Index) -> None:
+    """Load the other run's networks once, before a worker starts, unless this run has begun.
+
+    Raises `StorageError` and `ConfigError` as `start_networks`.
+    """
+    if config.start.run is not None and not committed_names(run):
+        start_networks(config, build_networks(config, index, torch.device("cpu")))
+
+
+def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
+    """All networks of the family at their initial weights; on `meta` they hold none."""
+    with device:
+        built: dict[str, nn.Module] = networks.find(config.network.name).build(
+            config.network,
+            resolution=index.resolution,
+            image_channels=index.image_channels,
+            seed=config.train.seed,
+        )
+    return built
+
+
+def new_objective(config: RunConfig) -> Objective:
+    """The method of the run, for the codes of its networks."""
+    module = objectives.find(config.objective.name)
+    objective: Objective = module.Objective(config.objective, config.network.latent_size)
+    return objective
+
+
+def start_networks(config: RunConfig, built: Mapping[str, nn.Module]) -> Origin | None:
+    """Give networks the weights that `start` names; None if it names no run.
+
+    Raises `StorageError` where the checkpoint is missing or its hashes differ, and `ConfigError`
+    for networks that do not fit.
+    """
+    start = config.start
+    if start.run is None:
+        return None
+    assert start.checkpoint is not None, "with_start_checkpoint names it"
+    store = open_store(start.run, endpoint_url=config.storage.endpoint_url)
+    origin, weights = read_start(store, start.checkpoint, start.networks, start.weights)
+    load_start(built, weights, start.run)
+    return origin
+
+
+def _recorded(run: Store) -> dict[str, Any]:
+    try:
+        recorded: dict[str, Any] = yaml.safe_load(run.read("config.yaml"))
+    except StorageMissingError:
+        return {}
+    return recorded
