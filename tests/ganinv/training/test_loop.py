@@ -1,4 +1,4 @@
-"""The training loop in one process: what it reports and saves when, and how it ends and goes on."""
+"""The training loop in one process: when it reports and saves, and how it ends and resumes."""
 
 import math
 from collections.abc import Iterator
