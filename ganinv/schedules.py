@@ -97,7 +97,10 @@ class Schedule:
     def _stepped(self, images_seen: int) -> float:
         assert self.factor is not None
         assert self.every is not None
-        value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
+        try:
+            value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
+        except OverflowError:  # Python's floats raise where IEEE 754 has infinity
+            value = math.copysign(math.inf, self.start)
         if self.end is None:
             return value
         return max(value, self.end) if self.factor < 1 else min(value, self.end)
