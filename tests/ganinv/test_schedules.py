@@ -98,20 +98,29 @@ def test_steps_multiply_at_regular_intervals(
     assert schedule.at(images) == pytest.approx(expected, rel=1e-9)
     if images >= begin:
         later = schedule.at(images + every)
-        assert later == pytest.approx(schedule.at(images) * factor, rel=1e-9)
+        assert later == pytest.approx(schedule.at(images) * factor, rel=1e-9, abs=1e-300)
 
 
 @settings(max_examples=100)
-@given(start=RATES, factor=st.floats(0.1, 10), end=RATES, images=st.integers(0, 100))
-def test_steps_stop_at_their_end(start: float, factor: float, end: float, images: int) -> None:
-    free = Schedule(kind="step", start=start, factor=factor, every=7)
-    limited = Schedule(kind="step", start=start, factor=factor, every=7, end=end)
-    if images == 0:
-        assert limited.at(images) == start
-    elif factor < 1:
-        assert limited.at(images) == max(free.at(images), end)
-    else:
-        assert limited.at(images) == min(free.at(images), end)
+@given(RATES, RATES, st.floats(0.1, 0.9), st.integers(0, 10**9))
+def test_steps_stop_at_their_end(one: float, other: float, factor: float, images: int) -> None:
+    """However many steps come after: the product itself may be beyond any float."""
+    low, high = sorted((one, other))
+    falling = Schedule(kind="step", start=high, factor=factor, every=7, end=low)
+    free = Schedule(kind="step", start=high, factor=factor, every=7)
+    assert falling.at(images) == max(free.at(images), low)
+    rising = Schedule(kind="step", start=low, factor=1 / factor, every=7, end=high)
+    free = Schedule(kind="step", start=low, factor=1 / factor, every=7)
+    assert rising.at(images) == min(free.at(images), high)
+    for schedule in (falling, rising):
+        assert schedule.extremes == (low, high)
+        assert low <= schedule.at(images) <= high
+
+
+def test_growing_steps_without_an_end_reach_infinity() -> None:
+    schedule = Schedule(kind="step", start=1.0, factor=2.0, every=1)
+    assert schedule.at(1000) == 2.0**1000
+    assert schedule.at(10**6) == math.inf
 
 
 @pytest.mark.parametrize(
@@ -161,6 +170,12 @@ STEP = {"kind": "step", "start": 1.0, "factor": 0.5, "every": 9}
         ({**STEP, "every": 0}, r"rate\.every = 0: must be at least 1 image"),
         ({**STEP, "factor": 0.0}, r"rate\.factor = 0.0: must be above 0"),
         ({**STEP, "factor": -2.0}, r"rate\.factor = -2.0: must be above 0"),
+        ({**STEP, "start": 0.0}, r"rate\.start = 0.0: steps multiply it, so it must be above 0"),
+        ({**STEP, "end": 2.0}, r"rate\.end = 2.0: steps of factor 0.5 lead from start = 1.0 away"),
+        (
+            {**STEP, "factor": 2.0, "end": 0.5},
+            r"rate\.end = 0.5: steps of factor 2.0 lead from start = 1.0 away",
+        ),
     ],
 )
 def test_impossible_schedules_are_refused_by_key_value_and_reason(value: Any, message: str) -> None:
