@@ -12,7 +12,8 @@ import ganinv
 from ganinv.errors import ConfigError, DataError
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
-from tests.support.families import LATENT_SIZE, build, codec_of, normal
+from tests.support.codecs import codec_of, codec_without_encoder
+from tests.support.families import LATENT_SIZE, build, normal
 
 SIZE = 16
 
@@ -129,6 +130,18 @@ def test_pictures_need_pillow_and_tensors_do_not(
     assert model.reconstruct(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 3, SIZE, SIZE)
     with pytest.raises(ConfigError, match=r"pip install 'ganinv\[pictures\]'"):
         model.encode(picture)
+
+
+def test_a_model_without_an_encoder_generates_and_says_why_it_does_not_encode() -> None:
+    generator = build("conv")["g"]
+    model = InvertibleGan(codec=codec_without_encoder(generator, LATENT_SIZE))
+    assert not model.encodes
+    code_BL = model.prior(range(3), seed=1)
+    torch.testing.assert_close(model.sample(3, seed=1), generator(code_BL).clamp(-1, 1))
+    assert torch.equal(model.spread, torch.ones(LATENT_SIZE))
+    for call in (model.encode, model.reconstruct):
+        with pytest.raises(ConfigError, match="this model's method has no encoder; train one"):
+            call(normal(1, 3, SIZE, SIZE).clamp(-1, 1))
 
 
 def test_models_of_grey_images_take_no_pictures() -> None:

@@ -1,6 +1,7 @@
 """Schedules of images: each kind against its formula, at its ends, and what is refused."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from ganinv.errors import ConfigError
 from ganinv.schedules import Schedule, extremes, scheduled, value_at
 
 IMAGES = st.integers(0, 10**9)
+LENGTHS = st.integers(1, 10**9)
 NUMBERS = st.floats(-1e3, 1e3)
 RATES = st.floats(1e-6, 1e3)
 BETWEEN = pytest.mark.parametrize("kind", ["linear", "cosine"])
@@ -31,7 +33,7 @@ def test_a_constant_stays(value: float, images: int) -> None:
 
 @settings(max_examples=50)
 @BETWEEN
-@given(start=NUMBERS, end=NUMBERS, begin=IMAGES, length=st.integers(1, 10**9))
+@given(start=NUMBERS, end=NUMBERS, begin=IMAGES, length=LENGTHS)
 def test_start_holds_until_begin_and_end_from_until_on(
     kind: str, start: float, end: float, begin: int, length: int
 ) -> None:
@@ -43,7 +45,7 @@ def test_start_holds_until_begin_and_end_from_until_on(
 
 
 @settings(max_examples=100)
-@given(start=NUMBERS, end=NUMBERS, begin=IMAGES, length=st.integers(1, 10**9), share=st.floats(0, 1))
+@given(start=NUMBERS, end=NUMBERS, begin=IMAGES, length=LENGTHS, share=st.floats(0, 1))
 def test_between_lies_a_straight_line_or_half_a_cosine(
     start: float, end: float, begin: int, length: int, share: float
 ) -> None:
@@ -73,7 +75,7 @@ def test_values_go_from_start_to_end_without_turning_back(
     values = [schedule.at(images) for images in sorted(steps)]
     slack = 1e-9 * (1 + abs(start) + abs(end))
     upward = 1 if end >= start else -1
-    for earlier, later in zip(values, values[1:], strict=False):
+    for earlier, later in pairwise(values):
         assert upward * (later - earlier) >= -slack
     low, high = schedule.extremes
     assert (low, high) == (min(start, end), max(start, end))

@@ -12,7 +12,7 @@ from ganinv.evaluation.held_out import HeldOut, References
 from ganinv.metrics.features import Features
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_signed
-from tests.support.families import codec_of
+from tests.support.codecs import codec_of
 from tests.support.runs import NETWORK, RandomImages, build_networks
 
 SEED = 5

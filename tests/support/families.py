@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv import networks
-from ganinv.codec import Codec
-from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.networks.base import Judgement, Networks
-from ganinv.objectives.traced import EncoderInDiscriminator
 
 LATENT_SIZE = 6
 families = pytest.mark.parametrize("name", networks.names())
@@ -27,13 +24,6 @@ def build(
         config, resolution=resolution, image_channels=channels, seed=seed
     )
     return built
-
-
-def codec_of(built: Networks, scale_L: Tensor) -> Codec:
-    """The codec of DLSGAN and PVDGAN with these networks and this latent scale."""
-    return EncoderInDiscriminator(
-        latent=ScaledNormal(len(scale_L)), networks=built, tensors={SCALE: scale_L}
-    )
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ganinv.seams.batches import Batch, BatchSource, Position
 from ganinv.seams.engine import Engine, no_reduction
-from ganinv.training.loop import Row, TimeState, run
 from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.loop import Row, TimeState, run
 from ganinv.training.session import Session
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 

@@ -33,8 +33,8 @@ from datasets.streaming.mix import DataSet
 from ganinv.errors import StorageError
 from ganinv.seams.batches import BatchSource
 from ganinv.seams.engine import LocalEngine
-from ganinv.training.loop import Row, TimeState, run
 from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.loop import Row, TimeState, run
 from ganinv.training.session import Session
 from ganinv.training.statistics import all_statistics
 from tests.support.runs import RandomImages, local_session, make_objective

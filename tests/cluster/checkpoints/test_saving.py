@@ -16,8 +16,8 @@ from cluster.config import CheckpointConfig
 from cluster.storage.opening import open_store
 from ganinv import objectives
 from ganinv.errors import LeaseLostError, StorageError, StorageFullError
-from ganinv.saved.checkpoints import choose
 from ganinv.saved import format as names
+from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import committed_names
 from ganinv.seams.stores import Store

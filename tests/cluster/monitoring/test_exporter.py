@@ -12,11 +12,18 @@ from cluster.monitoring.exporter import Exporter
 from cluster.monitoring.meters import TIME_STATES
 from cluster.monitoring.metrics_table import metrics_table
 from cluster.run_folder.group_history import REASONS, GroupRecord, summarise
-from ganinv.evaluation.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.evaluation.figures import (
+    ENCODER_LOSS,
+    IMAGE_SETS,
+    distance_name,
+    pair_name,
+    set_name,
+)
 from ganinv.metrics.base import INCEPTION, pair_metrics, set_metrics
-from ganinv.training.statistics import DERIVED, TRAINING
+from ganinv.training.statistics import all_statistics, derived_statistics
 from tests.support.runs import train_locally
 
+STATISTICS = tuple(all_statistics().values())
 # What a verb on a store can come to; the second is for those that write.
 OUTCOMES = {"ok", "StorageError", "StorageMissingError", "StorageUnavailableError"}
 WRITE_OUTCOMES = {"StorageExistsError", "StorageFullError"}
@@ -42,7 +49,7 @@ def states(exporter: Exporter) -> dict[str, float]:
 
 def test_states_sum_to_the_wall_time_although_they_nest() -> None:
     began = time.perf_counter()
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
         exporter.enter("compute")
         for _ in range(20):
             with exporter.timed("data"):
@@ -60,7 +67,10 @@ def test_states_sum_to_the_wall_time_although_they_nest() -> None:
 
 
 def test_a_state_is_seen_while_it_lasts() -> None:
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter, exporter.timed("data"):
+    with (
+        closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter,
+        exporter.timed("data"),
+    ):
         first = states(exporter)["data"]
         time.sleep(0.02)
         assert states(exporter)["data"] >= first + 0.02
@@ -68,7 +78,7 @@ def test_a_state_is_seen_while_it_lasts() -> None:
 
 def test_what_a_step_tells_takes_less_than_a_hundredth_of_it() -> None:
     step_seconds, steps = 0.03, 200  # a very fast one
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
 
         def tell() -> float:
             began = time.perf_counter()
@@ -90,8 +100,8 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
     row |= {"eval/psnr_db_test": 17.5, "eval/fd_lite0": 250.0}
     with (
-        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
-        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+        closing(Exporter("run", 0, 2, "127.0.0.1", STATISTICS)) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1", STATISTICS)) as second,
     ):
         for exporter in (first, second):
             exporter.stepped(8, applied=True)
@@ -114,10 +124,7 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     assert one["ganinv_restarts_total", frozenset([run, ("reason", "failure")])] == 2
     assert one["ganinv_target_images", frozenset([run])] == 100
     assert one["ganinv_checkpoint_every_images", frozenset([run])] == 50
-    assert (
-        one["ganinv_latent_elements", frozenset([run])]
-        == session.objective.scale(session.state).numel()
-    )
+    assert one["ganinv_latent_elements", frozenset([run])] == session.objective.latent.size
     now = time.time()
     last_step = one["ganinv_last_step_timestamp_seconds", frozenset([run, rank])]
     assert now - 60 < last_step <= now
@@ -131,14 +138,41 @@ def test_rank_0_alone_exports_what_all_ranks_share() -> None:
     }
 
 
+def test_a_run_exports_the_gauges_and_spectra_that_its_method_declares() -> None:
+    """And no gauge of another method; scheduled options by the label `option`."""
+    session = train_locally("pvdgan", 16)
+    declared = (*session.objective.statistics, *derived_statistics(session.objective))
+    few = tuple(row for row in declared if row.name in ("d/real", "grad_norm/g", "loss/d"))
+    row = {"images_seen": 16.0, "schedule/train.beta2": 0.75, "schedule/objective.lambda_r1": 2.0}
+    row |= {row.name: 0.5 for row in declared}
+    run = ("run", "run")
+    with closing(Exporter("run", 0, 1, "127.0.0.1", few)) as exporter:
+        exporter.logged(row, session)
+        found = scraped(exporter)
+    names = {name for name, _ in found}
+    assert {"ganinv_discriminator_real", "ganinv_generator_gradient_norm", "ganinv_loss"} <= names
+    assert not names & {"ganinv_discriminator_fake", "ganinv_latent_active_elements"}
+    options = {key: value for key, value in found.items() if key[0] == "ganinv_schedule"}
+    assert {dict(labels)["option"]: value for (_, labels), value in options.items()} == {
+        "train.beta2": 0.75,
+        "objective.lambda_r1": 2.0,
+    }
+    for trace, spectrum in session.objective.spectra(session.state).items():
+        for quantile, value in (("0.0", "min"), ("1.0", "max")):
+            labels = frozenset([run, ("trace", trace), ("quantile", quantile)])
+            expected = float(getattr(spectrum.variance_L, value)())
+            assert found["ganinv_latent_variance", labels] == pytest.approx(expected)
+
+
 def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
     """All that can happen has happened, on both ranks: every error of storage, every figure."""
     session = train_locally("pvdgan", 16)
-    row = {"images_seen": 16.0} | {row.name: 1.0 for row in (*TRAINING, *DERIVED)}
+    row = {"images_seen": 16.0} | dict.fromkeys(all_statistics(), 1.0)
+    row["schedule/train.learning_rate"] = 0.5
     row |= {name: 1.0 for name in every_figure("pixels", "own", "lite0", INCEPTION)}
     with (
-        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
-        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+        closing(Exporter("run", 0, 2, "127.0.0.1", STATISTICS)) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1", STATISTICS)) as second,
     ):
         for exporter in (first, second):
             exporter.planned(100, 50)
@@ -170,8 +204,8 @@ def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
 def every_figure(*features: str) -> set[str]:
     """Names of all that an evaluation on these features can say."""
     metrics = pair_metrics()
-    pairs = {pair_name(metric.figure, part) for metric in metrics for part in PARTS}
-    distances = {distance_name(name, part) for name in features for part in PARTS}
+    pairs = {pair_name(metric.figure, images) for metric in metrics for images in IMAGE_SETS}
+    distances = {distance_name(name, images) for name in features for images in IMAGE_SETS}
     sets = {
         set_name(figure, name)
         for name in features
@@ -186,7 +220,7 @@ def test_goodput_from_storage_is_the_dashboards(monkeypatch: pytest.MonkeyPatch)
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0], time=time.time)
     monkeypatch.setattr("cluster.monitoring.exporter.time", clock)
-    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
         now[0] += 8.0  # networks, engines, a checkpoint: `restart`
         exporter.enter("compute")
         for step in range(400):

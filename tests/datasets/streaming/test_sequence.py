@@ -1,6 +1,6 @@
 """Keys, mirrored images and noise of real shards: one sequence, whoever reads it and wherever from.
 
-What is compared is what the training step gets: the micro-batch that `cut_into_micro_batches` makes of a batch.
+What is compared is the micro-batch that `cut_into_micro_batches` makes of a batch.
 """
 
 from collections.abc import Iterator

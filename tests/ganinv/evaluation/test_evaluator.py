@@ -8,11 +8,13 @@ import torch
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
 from ganinv.metrics import frechet, ssim
-from ganinv.metrics.features import pixel_features
+from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
+from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import no_reduction
 from ganinv.training.statistics import statistic_named
+from tests.support.codecs import codec_without_encoder
 from tests.support.evaluations import SEED, CountedFeatures, KeptFeatures, evaluator, images, model
 
 
@@ -163,6 +165,19 @@ def test_bytes_to_signed_and_back_is_exact() -> None:
     assert torch.equal(to_bytes(to_signed(every_byte)), every_byte)
     assert to_signed(every_byte)[[0, 255]].tolist() == [-1.0, 1.0]
     assert to_bytes(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
+    plain = model()
+    generator_alone = InvertibleGan(
+        codec=codec_without_encoder(plain.codec.networks["g"], plain.latent_size)
+    )
+    found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
+    everything = evaluator(8, 7).figures(plain, [pixel_features()])
+    lacking = ("eval/enc", "eval/psnr_db_", "eval/ssim_", "eval/feature_distance_")
+    assert found.keys() == {name for name in everything if not name.startswith(lacking)}
+    assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
+    assert own_features(generator_alone, "here") is None
 
 
 def test_damaged_images_are_as_if_they_had_never_been_there() -> None:

@@ -18,9 +18,9 @@ from ganinv.metrics.features import (
     resize_as_2015,
 )
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_signed
 from ganinv.networks import conv
-from tests.support.families import codec_of
+from ganinv.pictures import to_signed
+from tests.support.codecs import codec_of
 from tests.support.runs import RandomImages
 
 CPU = torch.device("cpu")

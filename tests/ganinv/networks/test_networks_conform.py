@@ -15,7 +15,8 @@ from ganinv.model import InvertibleGan
 from ganinv.networks.base import Judgement, Networks
 from ganinv.objectives.adversarial import gradient_penalty
 from ganinv.saved.torchscript import graph_files
-from tests.support.families import LATENT_SIZE, build, codec_of, families, normal, outputs
+from tests.support.codecs import codec_of, codec_without_encoder
+from tests.support.families import LATENT_SIZE, build, families, normal, outputs
 
 
 def generator_and_discriminator(built: Networks) -> tuple[nn.Module, nn.Module]:
@@ -188,6 +189,16 @@ def test_exported_graphs_give_the_same(name: str) -> None:
         ):
             found = graphs[graph](argument)
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_model_without_an_encoder_exports_its_generator_alone() -> None:
+    model = InvertibleGan(codec=codec_without_encoder(build("conv")["g"], LATENT_SIZE))
+    files = graph_files(model)
+    assert list(files) == ["generator.pt"]
+    graph = torch.jit.load(io.BytesIO(files["generator.pt"]))
+    code_BL = normal(5, LATENT_SIZE)
+    torch.testing.assert_close(graph(code_BL), model.decode(code_BL), rtol=1e-5, atol=1e-5)
 
 
 @families

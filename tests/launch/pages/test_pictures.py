@@ -12,7 +12,7 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from launch.pages.pictures import HeldOut, Pictures
 from launch.pages.sections import Images, Section
-from tests.support.families import codec_of
+from tests.support.codecs import codec_of, codec_without_encoder
 
 LATENT, SIDE = 6, 4
 
@@ -125,6 +125,17 @@ def test_without_held_out_images_their_sections_say_why(pictures: Pictures) -> N
     empty = [s for s in sections if s.gallery is None and not s.grids]
     assert [s.anchor for s in empty] == ["reconstructions", "interpolation", "noise"]
     assert {s.caption for s in empty} == {"None!"}
+
+
+def test_without_an_encoder_there_are_samples_and_traversals(pictures: Pictures) -> None:
+    generator = pictures.model.codec.networks["g"]
+    model = InvertibleGan(codec=codec_without_encoder(generator, LATENT))
+    plain = dataclasses.replace(pictures, model=model, variance_L=None)
+    sections = [make() for make in plain.makers()]
+    assert [section.anchor for section in sections] == ["samples", "traversal"]
+    for grid in sections[1].grids:
+        assert "scale s 1" in grid.remark
+        assert "variance" not in grid.remark
 
 
 def test_a_single_held_out_image_has_no_interpolation_but_noise(pictures: Pictures) -> None:
