@@ -29,8 +29,10 @@ from cluster.jobs import ray_environment
 from cluster.monitoring.exporter import Exporter
 from cluster.storage.local import LocalStore
 from cluster.workers.watchdog import Watchdog
+from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import Observer, Row, TimeState, run
-from ganinv.training.session import Session, split_batch
+from ganinv.training.session import Session
+from ganinv.training.statistics import all_statistics
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective
 
 SCRAPE_EVERY_S = 5.0
@@ -79,7 +81,7 @@ def watching(folder: Path) -> Iterator[tuple[Observer, Exporter]]:
 
     with (
         closing(WorkerGroup("benchmark", ClusterConfig(), MetricsConfig())) as group,
-        closing(Exporter("benchmark", 0, 1, "127.0.0.1")) as exporter,
+        closing(Exporter("benchmark", 0, 1, "127.0.0.1", all_statistics().values())) as exporter,
         closing(Watchdog(floor_s=60, first_s=60, patient_s=600)) as watchdog,
     ):
         group.directory.group_launched.remote(1)
@@ -126,7 +128,7 @@ def train(session: Session, steps: int, observer: Observer, exporter: Exporter |
     run(
         session,
         config,
-        split_batch(config, 1),
+        lay_out_batch(config, 1),
         source=RandomImages(config.global_batch),
         reduce=reduce,
         observer=observer,

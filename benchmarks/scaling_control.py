@@ -18,6 +18,7 @@ from cluster.monitoring.exporter import Exporter
 from datasets.streaming.plan import Plan
 from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.batches import Position
+from ganinv.training.statistics import all_statistics
 
 RANKS = 1024
 WINDOW_SAMPLES = 64
@@ -94,7 +95,8 @@ def _discovery() -> dict[str, float]:
 
 def _metrics() -> dict[str, float]:
     """Of a worker that has trained and read; rank 0 exports some more, once for the run."""
-    with closing(Exporter("s3://bucket/runs/a", RANKS - 1, RANKS, "127.0.0.1")) as exporter:
+    run, statistics = "s3://bucket/runs/a", all_statistics().values()
+    with closing(Exporter(run, RANKS - 1, RANKS, "127.0.0.1", statistics)) as exporter:
         for state in ("data", "compute", "communicate"):
             with exporter.timed(state):
                 exporter.stepped(1, applied=True)
