@@ -1,19 +1,18 @@
-"""How much slower training is with one save per minute, while the upload goes on beside it.
+"""How much one save per minute slows training down while the upload runs in the background.
 
-Short windows strictly by turns: without a save, and with one at the beginning, lasting at least
-until it is committed. A window with a save is compared with the mean pace of its two neighbours
-without, so that what drifts drops out; the seconds that it took longer are what a save costs, and a
-sixtieth of them is the slowdown at one save per 60 s. Windows without a save are compared with the
-neighbours of their own kind in the same way: that is the noise.
+Short windows alternate: one without a save, one that begins with a save and lasts at least until
+the save is committed. A window with a save is compared with the mean pace of its two neighbours
+without a save, which cancels drift. The extra seconds are the cost of a save; a sixtieth of them is
+the slowdown at one save per 60 s. Comparing windows without a save in the same way gives the noise.
 
-Training has one thread, on a core of its own. The S3 server, which runs elsewhere in production,
-is kept on another one. The threads that hash and upload are
+Training has one thread on a core of its own. The S3 server, which runs elsewhere in production, has
+another core. The threads that hash and upload run
 
-- `spare`: on that other core, as where a worker's machine has one to spare;
-- `shared`: on the core of training, where none is.
+- `spare`: on the server's core, as on a machine with a spare core;
+- `shared`: on the core of training, as on a machine without one.
 
-The CPU that these threads take is counted, too: with the copy, it is what a save costs where all
-cores are busy, whatever the clocks of a shared machine say.
+The CPU time of these threads is counted, too. Together with the copy it is the cost of a save where
+all cores are busy, and it does not depend on the load of a shared machine.
 
     python -m benchmarks.checkpoint_slowdown            # about six minutes, on two quiet cores
 """
@@ -37,7 +36,7 @@ from benchmarks.checkpoint_stall import URL, make_session, saver_to, train_on
 from cluster.checkpoints.saving import Saver
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.training.session import Session
 from tests.support.saves import Counts
 
@@ -47,7 +46,7 @@ WITHOUT, SPARE, SHARED = "without", "spare", "shared"
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Seconds; CPU by the thread of training, and by all others of its process."""
+    """Seconds of wall time, and of CPU time of the training thread and of all other threads."""
 
     kind: str
     steps: int
@@ -57,7 +56,7 @@ class Window:
 
 
 class Noted(Counts):
-    """Keeps how long uploads took."""
+    """Records how long uploads took."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,17 +67,17 @@ class Noted(Counts):
 
 
 def place(process: int, core: int, *, but: int | None = None) -> None:
-    """All threads of a process; those that they start later follow them."""
+    """Bind all threads of a process, and the threads that they start later, to a core."""
     for task in Path(f"/proc/{process}/task").iterdir():
         if int(task.name) != but:
-            with suppress(ProcessLookupError):  # ended meanwhile
+            with suppress(ProcessLookupError):  # the thread has ended
                 os.sched_setaffinity(int(task.name), {core})
 
 
 def measure(
     session: Session, saver: Saver, noted: Noted, steps: int, kind: str, core: int
 ) -> Window:
-    """One window of at least so many steps. `core`: of the threads that hash and upload."""
+    """One window of at least `steps` steps. `core` runs the threads that hash and upload."""
     uploads = len(noted.uploads_s) + (kind != WITHOUT)
     started, training, process = time.perf_counter(), time.thread_time(), time.process_time()
     if kind != WITHOUT:
@@ -129,7 +128,7 @@ def by_turns(
 
 
 def cost(triples: Sequence[Sequence[Window]]) -> dict[str, float]:
-    """Of one save, by windows and their two neighbours: what the middle took beyond their pace."""
+    """The cost of one save, from triples of a window with a save between two without one."""
     walls = [beyond(triple, "wall_s") for triple in triples]
     low, median, high = statistics.quantiles(walls, n=4)
     training = statistics.median(beyond(triple, "training_cpu_s") for triple in triples)
@@ -146,6 +145,7 @@ def cost(triples: Sequence[Sequence[Window]]) -> dict[str, float]:
 
 
 def beyond(triple: Sequence[Window], what: str) -> float:
+    """Seconds that the middle window took beyond the pace of its neighbours."""
     before, window, after = triple
     pace = (getattr(before, what) / before.steps + getattr(after, what) / after.steps) / 2
     value: float = getattr(window, what) - window.steps * pace
@@ -177,10 +177,10 @@ def main() -> None:
             server = seaweed.start(Path(folder), ["bench"])
             place(server.process.pid, other)
             os.environ.update(server.environment())
-            store = open_store(URL, patience=Patience(deadline_s=60, option="storage.deadline_s"))
+            store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session, noted = make_session(), Noted()
             with saver_to(store, noted) as saver:
-                saver.save(session)  # it makes the memory that later ones use again
+                saver.save(session)  # allocates the memory that later saves reuse
                 saver.wait()
                 os.sched_setaffinity(0, {own})
                 cores = {WITHOUT: other, SPARE: other, SHARED: own}

@@ -1,8 +1,8 @@
-"""How long training stands still for a save, against a copy of memory and a save by hand.
+"""How long a save stalls training, compared with a copy of memory and with `torch.save`.
 
-Starts SeaweedFS on loopback, and makes a real session (DLSGAN, 20 M parameters, Adam, averages).
-Rounds of the three ways to save are interleaved. What a save costs afterwards, beside training, is
-measured by `benchmarks.checkpoint_slowdown`.
+Starts SeaweedFS on loopback and makes a real session (DLSGAN, 20 M parameters, Adam, averages).
+The three alternatives take turns. `benchmarks.checkpoint_slowdown` measures the cost of the upload
+in the background.
 
     python -m benchmarks.checkpoint_stall --rounds 5
 """
@@ -26,7 +26,7 @@ from cluster.checkpoints.saving import Saver
 from cluster.config import CheckpointConfig
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.networks import conv
 from ganinv.objectives import dlsgan
 from ganinv.seams.engine import LocalEngine, no_reduction
@@ -46,7 +46,7 @@ IDENTITY = RunIdentity(
 
 
 def make_session() -> Session:
-    """After one step, so that there are optimizer moments."""
+    """A session after one step, so that optimizer moments exist."""
     session = new_session(
         dlsgan.Objective(dlsgan.Config(), NETWORK.latent_size),
         conv.build(NETWORK, resolution=RESOLUTION, image_channels=3, seed=0),
@@ -85,7 +85,7 @@ def took_s(action: Callable[[], object]) -> float:
 
 
 def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
-    """Seconds that training stands still, by way of saving; the first round warms up."""
+    """Seconds that each alternative stalls training; the first round warms up."""
     tensors = dict(tensors_of_this_rank(session))
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     source = torch.ones(size_bytes, dtype=torch.uint8)
@@ -109,7 +109,7 @@ def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
     median = {name: row["median_s"] for name, row in summary.items()}
     return {
         "state_bytes": size_bytes,
-        "first_save_s": found["save"][0],  # it makes the memory that later ones use again
+        "first_save_s": found["save"][0],  # allocates the memory that later saves reuse
         "seconds": summary,
         "save/memcpy": median["save"] / median["memcpy"],
         "save/by hand": median["save"] / median["by hand"],
@@ -137,7 +137,7 @@ def main() -> None:
         try:
             server = seaweed.start(Path(folder), ["bench"])
             os.environ.update(server.environment())
-            store = open_store(URL, patience=Patience(deadline_s=60, option="storage.deadline_s"))
+            store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session = make_session()
             result = stalls(session, store, options.rounds)
         finally:

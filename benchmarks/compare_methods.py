@@ -1,4 +1,4 @@
-"""The claims of both papers, tried on drawn faces: five methods, each trained on as many images.
+"""Tests the claims of both papers on drawn faces: five methods, trained on equally many images.
 
     MSE-D   plain squared error, in the loss of D only      (DLSGAN paper, figures 1–11)
     MSE-DG  the same, in the losses of D and G
@@ -10,9 +10,9 @@ Claims: MSE's L_enc stays near 1 while DLS's falls, lower for DG than for D; the
 falls faster with DG; DLS-DG reconstructs clearly better than MSE-DG; PVDGAN reconstructs held-out
 images better than DLS-DG.
 
-Everything but the method is equal: networks, data, seed, images, learning rate. `train` may be
-interrupted and typed again; `evaluate` takes the figures of every second checkpoint that is there
-and has none yet, so it can be called while trainings still run; `page` writes docs/results/.
+Everything but the method is equal: networks, data, seed, images, learning rate. After an
+interruption `train` resumes. `evaluate` evaluates every second checkpoint that has no figures yet;
+it may run while trainings still run. `page` writes docs/results/.
 
     python -m benchmarks.compare_methods train --to runs/compare
     python -m benchmarks.compare_methods evaluate --to runs/compare
@@ -40,8 +40,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "DLS-D": (DLSGAN, "objective.scale=dls", "objective.encoder_loss_to=d"),
     "MSE-D": (DLSGAN, "objective.scale=mse", "objective.encoder_loss_to=d"),
 }
-# The traces forget as fast as in the papers if time is counted in shares of the whole training: the
-# papers average over some 500 steps of half a million, here it is 100 of several thousand.
+# The trace's decay scales with the length of the training: the papers average over some 500 of half
+# a million steps, this comparison over 100 of several thousand.
 EQUAL_FOR_ALL = (
     "network.latent_size=128",
     "objective.trace.decay=0.99",
@@ -52,7 +52,7 @@ EQUAL_FOR_ALL = (
     "cluster.workers=1",
 )
 EVALUATE_EVERY = 8_000  # images
-SAMPLES = 512  # held-out images per evaluation, and as many generated ones
+SAMPLES = 512  # test images per evaluation, and as many generated images
 
 
 def run_folder(to: Path, method: str, seed: int) -> Path:
@@ -60,7 +60,7 @@ def run_folder(to: Path, method: str, seed: int) -> Path:
 
 
 def command(to: Path, method: str, seed: int, images: int) -> list[str]:
-    """What a person would type to train this method."""
+    """The command line that trains this method."""
     recipe, *options = METHODS[method]
     places = (f"storage.run={run_folder(to, method, seed)}", f"data.url={to / 'avatars32'}")
     size = (f"train.images={images}", f"train.seed={seed}")
@@ -75,7 +75,7 @@ def train(to: Path, methods: list[str], seed: int, images: int) -> None:
 
 
 def evaluate(to: Path, methods: list[str], seed: int) -> None:
-    """Figures of every checkpoint, on the features of EfficientNet-Lite0 besides."""
+    """Evaluate checkpoints, on the features of EfficientNet-Lite0 besides."""
     screen = console(as_json=False)
     for method in methods:
         folder = run_folder(to, method, seed)
@@ -92,7 +92,7 @@ def evaluate(to: Path, methods: list[str], seed: int) -> None:
 
 def page(to: Path, methods: list[str], seed: int, images: int) -> None:
     runs = {method: str(run_folder(to, method, seed)) for method in methods}
-    home = Path("runs/compare")  # the folder of the usage above, not that of this machine
+    home = Path("runs/compare")  # the folder of the usage above, not `to`
     commands = {method: " ".join(command(home, method, seed, images)) for method in methods}
     write_page(runs, commands, samples=SAMPLES)
 

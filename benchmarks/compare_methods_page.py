@@ -1,4 +1,4 @@
-"""What `compare_methods` found, for docs/results/: JSON, curves, pictures and words."""
+"""Writes the results of `compare_methods` to docs/results/: JSON, curves, pictures and a table."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,14 +27,14 @@ CURVES = (
     "eval/feature_distance_lite0_test",
     "eval/fd_lite0",
 )
-PICTURED = 14  # held-out faces, in a row
-ENLARGED = 2  # pixels of the picture for a pixel of a face
+PICTURED = 14  # test faces in a row
+ENLARGED = 2  # pixels of the picture per pixel of a face
 
 Rows = list[dict[str, float]]
 
 
 def write_page(runs: Mapping[str, str], commands: Mapping[str, str], *, samples: int) -> None:
-    """`runs`: method → folder of its run; `commands`: method → what was typed."""
+    """`runs`: method → folder of its run; `commands`: method → its command line."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     records = {method: evaluations(folder) for method, folder in runs.items()}
     rows: dict[str, Rows] = {
@@ -50,7 +50,7 @@ def write_page(runs: Mapping[str, str], commands: Mapping[str, str], *, samples:
 
 
 def evaluations(folder: str) -> list[dict[str, Any]]:
-    """Those of checkpoints, oldest first; without the wall clock, which says nothing of methods."""
+    """Evaluations of checkpoints, oldest first, without the time at which they were made."""
     found = [r for r in read_records(open_store(folder)) if r["checkpoint"] is not None]
     return [{k: v for k, v in r.items() if k != "recorded"} for r in found]
 
@@ -67,7 +67,7 @@ def _table(rows: Mapping[str, Rows]) -> str:
 
 
 def _pictures(runs: Mapping[str, str]) -> Image.Image:
-    """Held-out faces, and below them what each method makes of their codes."""
+    """Test faces, and below them each method's reconstructions."""
     bands: list[np.ndarray[Any, Any]] = []
     for folder in runs.values():
         trained = load_trained(open_store(folder))

@@ -1,7 +1,7 @@
-"""What a very large data set costs before its first batch: 100,000 shards, a billion samples.
+"""The cost of a very large data set before its first batch: 100,000 shards, a billion samples.
 
-The index is real; tables and images are made up when they are asked for, so that storage costs
-nothing and what is left is our own work. Everything is measured in a fresh process.
+The index is real. Tables and images are made up on request, so that storage costs nothing and only
+our own work is measured. Each measurement is a fresh process.
 
     python -m benchmarks.control_plane                 # prints JSON
     python -m benchmarks.control_plane --repeat 9 --write   # and writes docs/results/
@@ -30,14 +30,14 @@ from datasets.shards.tables import Member, dump_table
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from datasets.streaming.plan import Plan
-from datasets.streaming.strand import window_samples
+from datasets.streaming.slot_reader import window_samples
 from ganinv.errors import StorageMissingError
 from ganinv.seams.batches import Position
 from ganinv.seams.stores import Blobs, Entries, Range
 
 SHARDS = 100_000
-SAMPLES = 10_000  # of each
-RECORD_BYTES = 4096  # of the tar, for a sample
+SAMPLES = 10_000  # per shard
+RECORD_BYTES = 4096  # of a tar per sample
 RESOLUTION = 32
 GLOBAL_BATCH = 512
 WORLD = 32
@@ -47,7 +47,7 @@ STEPS = ("load", "plan", "seek", "resume")
 
 
 class SyntheticStore:
-    """The shards all hold the same samples; only the index is stored. A `seams.Store` to read."""
+    """A store to read, whose shards all hold the same samples; only the index is on disk."""
 
     def __init__(self, folder: Path) -> None:
         buffer = io.BytesIO()
@@ -101,7 +101,7 @@ class SyntheticStore:
 
 
 def write_index(store: SyntheticStore, shards: int) -> None:
-    """The index of so many shards; their checksums differ, as real ones would."""
+    """Write the index of `shards` shards; their checksums differ, like real ones."""
     table_sha256 = sha256_hex(store.table)
     rows = tuple(
         Shard(
@@ -119,7 +119,7 @@ def write_index(store: SyntheticStore, shards: int) -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Load, plan, seek and resume, in this process: seconds, bytes and requests."""
+    """Load, plan, seek and resume in this process; returns seconds, bytes and requests."""
     before_bytes = _peak_bytes()
     store = SyntheticStore(folder)
     seconds: dict[str, dict[str, float]] = {}
@@ -167,7 +167,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def _planned(index: Index) -> Plan:
-    """With the shards of the epoch laid out, which is done once an epoch."""
+    """A plan that has ordered the shards of the epoch; it does so once per epoch."""
     plan = Plan(
         shard_samples=[shard.samples for shard in index.splits["train"]],
         seed=1,
@@ -179,7 +179,7 @@ def _planned(index: Index) -> Plan:
 
 
 def _peak_bytes() -> int:
-    """The most that this process ever held in memory; Linux counts it in KiB."""
+    """The process's peak memory; Linux counts it in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -219,7 +219,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--shards", type=int, default=SHARDS)
-    parser.add_argument("--repeat", type=int, default=1, help="fresh processes")
+    parser.add_argument("--repeat", type=int, default=1, help="number of fresh processes")
     parser.add_argument("--write", action="store_true", help="write docs/results/ too")
     parser.add_argument("--in", dest="folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,8 +1,8 @@
-"""How fast four readers are on the same images: ganinv, webdataset, MosaicML Streaming, LitData.
+"""The speed of four readers on the same images: ganinv, webdataset, MosaicML Streaming, LitData.
 
-Every measurement is a process of its own, and the readers take turns, so that a machine that
-becomes slower does so for all of them. A reader that is not installed is left out, and named.
-The others' packages change pinned versions; install them into an environment of their own:
+Each measurement is a process of its own. The readers take turns, so that a machine that becomes
+slower slows all of them. The output names readers that are not installed.
+MosaicML Streaming and LitData change pinned versions: install them into a separate environment:
 
     python -m venv /tmp/readers && echo "$PWD/.venv/lib/python3.11/site-packages" \\
         > /tmp/readers/lib/python3.11/site-packages/main.pth
@@ -30,8 +30,8 @@ from cluster.seaweed import store as seaweed
 BUCKET = "readers"
 TIMEOUT_S = 75
 Places = Mapping[tuple[str, str], Any]
-GO_ON_AFTER = 9000  # images, where that is measured
-# Measure, where, workers.
+GO_ON_AFTER = 9000  # images, in the cases `seek` and `resume`
+# Measure, place, workers.
 CASES = (
     ("raw", "local", 0),
     ("decoded", "local", 0),
@@ -49,7 +49,7 @@ def installed() -> list[str]:
 
 
 def prepare(folder: Path, count: int) -> Places:
-    """(reader, local or s3) → the place of its data; what is there already is used again."""
+    """(reader, local or s3) → the place of its data; reuses data from an earlier call."""
     places: dict[tuple[str, str], Any] = {}
     for reader in installed():
         if reader not in WRITERS:
@@ -85,7 +85,7 @@ def take(job: Job) -> dict[str, Any]:
 
 
 def measure(places: Places, options: argparse.Namespace) -> None:
-    """All cases, one reader after the other, `rounds` times; a line of `rows` for each."""
+    """Measure all cases `rounds` times, the readers in turn; appends a line to `rows` for each."""
     for turn in range(options.rounds):
         for measure, where, workers in CASES:
             if where not in options.where:
@@ -106,7 +106,7 @@ def measure(places: Places, options: argparse.Namespace) -> None:
 
 
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per case and reader: images/s where many were read, else seconds."""
+    """Per case and reader: seconds, and images per second."""
     found = []
     for measure, where, workers in CASES:
         for reader in READERS:
@@ -124,7 +124,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table(cases: list[dict[str, Any]]) -> str:
-    """Medians with ranges as Markdown: images/s, or milliseconds until something is there."""
+    """Medians with ranges as Markdown: images/s, or milliseconds until the first image."""
     lines = ["| | " + " | ".join(READERS) + " |", "|---" * (len(READERS) + 1) + "|"]
     for measure, where, workers in CASES:
         key = {"measure": measure, "where": where, "workers": workers}
@@ -152,16 +152,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--in", dest="folder", type=Path, required=True, help="for the data")
     parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--decoded", type=int, default=12_000, help="images that are decoded")
+    parser.add_argument("--decoded", type=int, default=12_000, help="number of images to decode")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--where", nargs="*", default=["local", "s3"], help="only there")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    options.rows = options.folder / "rows.jsonl"  # what an interrupted run has measured counts, too
+    options.rows = options.folder / "rows.jsonl"  # includes measurements of interrupted runs
     try:
         server = seaweed.start(options.folder / "s3", [BUCKET])
         os.environ.update(server.environment())
-        os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name for it
+        os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name of the variable
         os.environ["OMP_NUM_THREADS"] = "1"
         measure(prepare(options.folder, options.images), options)
     finally:

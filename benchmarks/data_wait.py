@@ -1,8 +1,8 @@
-"""How long training waits for data when S3 is slow and faulty: real server, one process a rank.
+"""How long training waits for data when S3 is slow and faulty: real server, one process per rank.
 
-Starts SeaweedFS and the fault proxy on loopback, makes shards, and lets every rank take a batch,
-"train" for a step's time, and take the next. Prints the part of the time that ranks waited (over
-all ranks of all repetitions), what was repeated and what was fetched, as JSON.
+Starts SeaweedFS and the fault proxy on loopback and makes shards. Each rank takes a batch, sleeps
+as long as a step lasts, and takes the next batch. Prints JSON: the share of the time that ranks
+waited (over all ranks of all repetitions), the retries, and the bytes fetched.
 
     python -m benchmarks.data_wait                         # 50 ms, 2 % each of 503, RST, cut bodies
     python -m benchmarks.data_wait --outage 60 --steps 500 # and a minute without any storage
@@ -28,7 +28,7 @@ from benchmarks.smooth_noise import SmoothNoise
 from cluster.seaweed import store as seaweed
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.building.build import build
 from datasets.shards.index import Index
 from datasets.sources.base import BuildOptions
@@ -42,7 +42,7 @@ SEED = 0
 
 
 def rank_main(rank: int, options: argparse.Namespace) -> None:
-    """What a rank does; prints what it saw."""
+    """The work of one rank; prints its measurements."""
     logging.basicConfig(stream=sys.stderr, format=f"rank {rank}: %(message)s")
     told: Counter[str] = Counter()
 
@@ -52,7 +52,9 @@ def rank_main(rank: int, options: argparse.Namespace) -> None:
     def count(op: str, outcome: str, size_bytes: int) -> None:
         told.update({f"{op} {outcome}": 1, "bytes": size_bytes})
 
-    store = CountingStore(open_store(URL, patience=Patience(deadline_s=240, on_extra=tell)), count)
+    store = CountingStore(
+        open_store(URL, retries=RetryPolicy(deadline_s=240, on_repeat=tell)), count
+    )
     data = DataSet(store=store, index=Index.load(store))
     source = ShardBatches(
         [data], "train", seed=SEED, global_batch=options.batch, rank=rank, world=options.ranks
@@ -79,7 +81,7 @@ def outages(proxy: FaultProxy, seconds: float, ended: threading.Event) -> None:
 
 
 def measure(options: argparse.Namespace, server: seaweed.ObjectStore) -> dict[str, Any]:
-    """`repeat` epochs, each by fresh processes, with other faults each time."""
+    """`repeat` epochs, each in fresh processes and with different faults."""
     images = options.batch * (options.steps + 1) - 1
     build_options = BuildOptions(images=images, resolution=options.resolution)
     index = build(SmoothNoise(images, options.resolution), open_store(URL), build_options)
@@ -114,7 +116,7 @@ def _run(options: argparse.Namespace, server: seaweed.ObjectStore, seed: int) ->
     return {
         "samples": len(keys),
         "every_sample_once": len(set(keys)) == len(keys) == options.steps * options.batch,
-        "bytes_asked": asked_bytes,  # up to what lay ahead at the end
+        "bytes_asked": asked_bytes,  # except what was being read ahead at the end
         "bytes_sent_per_byte_asked": proxy.body_bytes / asked_bytes,
         "requests": proxy.fates,
         "ranks": rows,

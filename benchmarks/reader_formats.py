@@ -15,14 +15,14 @@ from benchmarks.readers import RESOLUTION
 from cluster.storage.opening import open_store
 from datasets.building.index_existing import index_existing
 
-DISTINCT = 500  # different images; the rest are these again, under other keys
+DISTINCT = 500  # different images; all further images repeat these under other keys
 SHARD_SAMPLES = 1000
-SHARD_BYTES = 8 * 2**20  # of the others' shards, about as much
+SHARD_BYTES = 8 * 2**20  # shard size of the other formats; about the same as 1000 samples
 URL_LIFETIME_S = 6 * 3600
 
 
 def jpegs(count: int) -> Iterator[bytes]:
-    """About 15 kB each, as photographs of this size have."""
+    """JPEG files of about 15 kB, like photographs of this size."""
     made: list[bytes] = []
     for number in range(count):
         if number < DISTINCT:
@@ -38,7 +38,7 @@ def jpegs(count: int) -> Iterator[bytes]:
 
 
 def write_tars(folder: Path, count: int) -> list[str]:
-    """Plain WebDataset tars, and our index beside them; returns the paths of the tars."""
+    """Write WebDataset tars and our index; returns the paths of the tars."""
     (folder / "train").mkdir(parents=True)
     paths: list[str] = []
     tar = None
@@ -47,7 +47,7 @@ def write_tars(folder: Path, count: int) -> list[str]:
             if tar is not None:
                 tar.close()
             paths.append(str(folder / "train" / f"{number // SHARD_SAMPLES:05}.tar"))
-            tar = tarfile.open(paths[-1], "w")  # noqa: SIM115 (closed with the next one)
+            tar = tarfile.open(paths[-1], "w")  # noqa: SIM115 (closed before the next tar is opened)
         info = tarfile.TarInfo(f"{number:08}.jpg")
         info.size = len(data)
         assert tar is not None  # noqa: S101
@@ -59,7 +59,7 @@ def write_tars(folder: Path, count: int) -> list[str]:
 
 
 def write_mosaic(folder: Path, count: int) -> None:
-    """Plain MDS, without compression or hashes."""
+    """Write MDS shards without compression or hashes."""
     streaming = importlib.import_module("streaming")
     columns = {"jpg": "bytes", "key": "str"}
     with streaming.MDSWriter(out=str(folder), columns=columns, size_limit=SHARD_BYTES) as out:
@@ -68,7 +68,7 @@ def write_mosaic(folder: Path, count: int) -> None:
 
 
 def write_litdata(folder: Path, count: int) -> None:
-    """Chunks without compression."""
+    """Write LitData chunks without compression."""
     litdata = importlib.import_module("litdata")
     images = list(jpegs(min(count, DISTINCT)))
 
@@ -93,14 +93,14 @@ WRITERS: Mapping[str, Callable[[Path, int], Any]] = {
 
 
 def upload(folder: Path, url: str) -> None:
-    """Every file below a folder."""
+    """Upload every file below a folder."""
     store = open_store(url)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         store.write(path.relative_to(folder).as_posix(), path)
 
 
 def signed_urls(url: str, names: list[str]) -> list[str]:
-    """What webdataset reads objects of S3 by: a pipe from curl, with the signature in the URL."""
+    """How webdataset reads S3 objects: pipes from curl, with the signature in the URL."""
     client = botocore.session.get_session().create_client("s3")
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     return [

@@ -1,7 +1,7 @@
 """One measurement of one reader, in a process of its own: ours, webdataset, MosaicML, LitData.
 
-All read the same JPEG files, in the format of each, decode them by the same function and stack
-them into the same batches. Imports and the making of data are not measured. Prints JSON.
+Each reader reads the same JPEG files in its own format. All decode with the same function and stack
+the same batches. Imports and the making of data are not measured. Prints JSON.
 """
 
 import importlib
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from cluster.workers.heap import keep_freed_memory
 from datasets.shards.images import decode_image
 from datasets.shards.index import Index
@@ -33,7 +33,7 @@ from datasets.streaming.fetch import read_encoded
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from datasets.streaming.plan import Plan
-from datasets.streaming.strand import Strand, WindowReader, window_samples
+from datasets.streaming.slot_reader import SlotReader, WindowReader, window_samples
 from ganinv.seams.batches import Position
 
 RESOLUTION = 128
@@ -50,31 +50,31 @@ class Job:
     measure: str
     """`raw`, `decoded`, `seek` or `resume`."""
     place: Any
-    """Where the reader's data are, as it names them: a folder, a URL, a list of tars."""
+    """The reader's data, as the reader names them: a folder, a URL, a list of tars."""
     images: int
-    """How many to read, or to go on after."""
+    """How many images to read, or after how many to resume."""
     workers: int
-    """Threads or processes that decode; 0: the caller does."""
+    """Threads or processes that decode; 0: the caller decodes."""
 
 
 def collate(samples: Iterable[Mapping[str, Any]]) -> Tensor:
-    """What every reader but ours does in its workers: decode, and stack a batch."""
+    """Decode and stack a batch; every reader but ours does this in its workers."""
     return stack_images([decode_image(s["jpg"], RESOLUTION, "an image") for s in samples])
 
 
 class Ours:
-    """Shuffled in windows, as in training."""
+    """Our reader, shuffled in windows as in training."""
 
     def __init__(self, job: Job) -> None:
         keep_freed_memory()  # as workers of a run do
-        self._store = open_store(job.place, patience=Patience(deadline_s=60))
+        self._store = open_store(job.place, retries=RetryPolicy(deadline_s=60))
         self._index = Index.load(self._store)
         self._job = job
 
     def raw(self) -> Iterator[memoryview]:
         index, plan = self._index, self._plan()
         with ThreadPoolExecutor(1) as executor:
-            reader = WindowReader(
+            windows = WindowReader(
                 store=self._store,
                 shards=index.splits["train"],
                 plan=plan,
@@ -82,18 +82,18 @@ class Ours:
                 attributes=False,
                 quarantine=Quarantine(0),
             )
-            strand = Strand(reader, executor, 0, LoaderConfig().prefetch_bytes)
+            reader = SlotReader(windows, executor, 0, LoaderConfig().prefetch_bytes)
             for _ in range(plan.steps):
-                strand.read_ahead()
-                for window, step in strand.take():
+                reader.read_ahead()
+                for window, step in reader.take():
                     image = window.image(step)
                     assert image is not None  # noqa: S101 (nothing is in quarantine)
                     yield image
 
     def seek(self) -> bytes:
-        place = self._plan().sample(0, self._job.images // BATCH, 0)
-        shard = self._index.splits["train"][place.shard]
-        member = load_table(self._store, shard).member(place.sample)
+        address = self._plan().sample(0, self._job.images // BATCH, 0)
+        shard = self._index.splits["train"][address.shard]
+        member = load_table(self._store, shard).member(address.sample)
         return bytes(read_encoded(self._store, [(shard, member)])[0].image)
 
     def batches(self, done: int) -> Iterator[Tensor]:
@@ -118,8 +118,9 @@ class Ours:
 
 
 class WebDataset:
-    """In the order of the tars, which is the cheapest for it. It cannot go on anywhere but at the
-    start, so going on is skipping.
+    """webdataset, in the order of the tars, its fastest order.
+
+    It always begins at the start: resuming means skipping samples.
     """
 
     def __init__(self, job: Job) -> None:
@@ -135,14 +136,14 @@ class WebDataset:
         return next(islice(self.raw(), self._job.images, None))
 
     def batches(self, done: int) -> Iterator[Tensor]:
-        # Skipped before decoding, by each worker its part.
+        # Each worker skips its share before decoding.
         share = done // max(1, self._job.workers)
         skipping = self._dataset.compose(lambda samples: islice(samples, share, None))
         return iter(_loader(skipping, self._job.workers))
 
 
 class Mosaic:
-    """MosaicML Streaming: shuffled, with a cache on local disk that is empty at first."""
+    """MosaicML Streaming, shuffled, with a cache on local disk that is empty at first."""
 
     def __init__(self, job: Job) -> None:
         streaming = importlib.import_module("streaming")
@@ -170,7 +171,7 @@ class Mosaic:
 
 
 class LitData:
-    """Shuffled, with a cache on local disk that is empty at first."""
+    """LitData, shuffled, with a cache on local disk that is empty at first."""
 
     def __init__(self, job: Job) -> None:
         litdata = importlib.import_module("litdata")
@@ -226,7 +227,7 @@ READERS: Mapping[str, Callable[[Job], Any]] = {
 def measure(job: Job) -> dict[str, float]:
     """Seconds, images and bytes of one measurement, without imports.
 
-    With making the reader, but for `seek`, which is what an open reader takes.
+    The time includes opening the reader, except for `seek`, which measures an open reader.
     """
     for module in (MODULES[job.reader], "boto3", "cluster.storage.s3", "numpy.random"):
         if importlib.util.find_spec(module) is not None:

@@ -1,4 +1,4 @@
-"""What benchmarks have in common: where their figures go, and how these are summed up."""
+"""Shared by benchmarks: where results are written, and how measurements are summarised."""
 
 import json
 import os
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 
 
 def machine() -> dict[str, Any]:
-    """What figures were taken on."""
+    """The machine of the measurements."""
     return {
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -23,12 +23,12 @@ def machine() -> dict[str, Any]:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest of repeated measurements; these do not scatter like a Gaussian."""
+    """Median, minimum and maximum of repeated measurements, which are not Gaussian."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def write_json(name: str, found: dict[str, Any]) -> None:
-    """`docs/results/NAME.json`, with the machine."""
+    """Write `docs/results/NAME.json`, including the machine."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine(), **found}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

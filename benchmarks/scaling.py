@@ -1,9 +1,9 @@
 """How training scales over workers: measured on this machine, modelled, projected to GPUs.
 
-Weak scaling (images per worker held) and strong scaling (global batch held) of real steps on one to
-four processes; `scaling_model` fitted on one and two processes, and compared with what three and
-four took, which it has not seen; then projected to 8 to 1,024 GPUs under assumptions that are
-written beside the table. What the control plane costs at 1,024 ranks is measured.
+Measures weak scaling (constant images per worker) and strong scaling (constant global batch) of
+real steps on one to four processes. Fits `scaling_model` to one and two processes and tests the fit
+on three and four. Projects the model to 8 to 1,024 GPUs; the page lists the assumptions. Measures
+the cost of the control plane at 1,024 ranks.
 
     python -m benchmarks.scaling            # writes docs/results/scaling.md, .json and .svg
 """
@@ -31,7 +31,7 @@ def fit_network(reductions: dict[int, dict[int, float]]) -> Network:
 
 
 def fit_workload(times: list[StepTimes], network: Network, gradient_bytes: int) -> Workload:
-    """c₀, c₁ and σ of one process; contention and the number of collectives of two."""
+    """c₀, c₁ and σ from one process; contention and the number of collectives from two."""
     alone = {t.share: t for t in times if t.workers == 1}
     fixed, per_image = fit_line([(share, t.median_s) for share, t in alone.items()])
     spread = median(_spread(t.seconds) for t in alone.values())
@@ -48,13 +48,13 @@ def fit_workload(times: list[StepTimes], network: Network, gradient_bytes: int) 
 
 
 def _spread(seconds: tuple[float, ...]) -> float:
-    """Standard deviation over the median, from the quartiles: an outlier does not move it."""
+    """Standard deviation over the median, from the quartiles, which outliers do not move."""
     low, middle, high = quantiles(seconds, n=4)
     return (high - low) / 1.349 / middle
 
 
 def judge(times: list[StepTimes], workload: Workload, network: Network) -> list[Judged]:
-    """Every measurement beside what the model says, and whether the fit has seen it."""
+    """Every measurement with the model's prediction, and whether the fit used the measurement."""
     return [
         Judged(
             recipe=t.recipe,

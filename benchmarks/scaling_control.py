@@ -1,7 +1,7 @@
-"""What the control plane of a run costs at 1,024 ranks: measured, not projected.
+"""The cost of a run's control plane at 1,024 ranks: measured, not projected.
 
-Nothing here needs 1,024 processes: a rank's plan, the manifest that rank 0 writes, what Prometheus
-reads to find the workers, and one worker's metrics are the same bytes on any machine.
+This needs no 1,024 processes: a rank's plan, the manifest that rank 0 writes, the targets that
+Prometheus reads and one worker's metrics have the same bytes on any machine.
 """
 
 import json
@@ -16,6 +16,7 @@ from prometheus_client import generate_latest
 from benchmarks.control_plane import SAMPLES, SHARDS
 from cluster.monitoring.exporter import Exporter
 from datasets.streaming.plan import Plan
+from ganinv.objectives.adversarial import ROLES
 from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.batches import Position
 from ganinv.training.statistics import all_statistics
@@ -25,7 +26,7 @@ WINDOW_SAMPLES = 64
 
 
 def control_plane() -> dict[str, Any]:
-    """Seconds and bytes of each, by name."""
+    """Name → seconds and bytes."""
     return {
         "ranks": RANKS,
         "plan": _plan(),
@@ -66,7 +67,7 @@ def _manifest() -> dict[str, float]:
             StoredObject(name=f"part-{r:05d}.safetensors", size_bytes=r, sha256="0" * 64)
             for r in range(RANKS)
         ),
-        optimizer_steps={"g": 1, "d": 1},
+        optimizer_steps=dict.fromkeys(ROLES, 1),
         nonfinite_in_a_row=0,
         world_size=RANKS,
         created=0.0,
@@ -82,7 +83,7 @@ def _manifest() -> dict[str, float]:
 
 
 def _discovery() -> dict[str, float]:
-    """The answer to Prometheus' question for targets."""
+    """The list of targets that Prometheus reads."""
     groups: list[Mapping[str, Any]] = [
         {
             "targets": [f"10.0.{r // 250}.{r % 250}:40000"],
@@ -94,7 +95,7 @@ def _discovery() -> dict[str, float]:
 
 
 def _metrics() -> dict[str, float]:
-    """Of a worker that has trained and read; rank 0 exports some more, once for the run."""
+    """Metrics of a worker that has trained and read; rank 0 also exports those of the run."""
     run, statistics = "s3://bucket/runs/a", all_statistics().values()
     with closing(Exporter(run, RANKS - 1, RANKS, "127.0.0.1", statistics)) as exporter:
         for state in ("data", "compute", "communicate"):
@@ -114,7 +115,7 @@ def _metrics() -> dict[str, float]:
 
 
 def _best(work: Callable[[], object]) -> float:
-    """The least of five times, in seconds: what it takes when nothing else is in the way."""
+    """The minimum of five times, in seconds: the time without interference."""
     times = []
     for _ in range(5):
         began = time.perf_counter()

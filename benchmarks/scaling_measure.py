@@ -1,7 +1,7 @@
-"""Real training steps on one to four processes, and what their collectives cost: the measurements.
+"""Measures real training steps on one to four processes, and the cost of their collectives.
 
-Steps are those of `launch train` (DeepSpeed, gloo, one thread a process) on images at hand, so that
-no storage is in the way.
+The steps are those of `launch train` (DeepSpeed, gloo, one thread per process) on images in memory;
+no storage is involved.
 """
 
 import statistics
@@ -26,15 +26,15 @@ from launch.options.schema import RunConfig
 from tests.support.gloo import run_ranks
 from tests.support.runs import RandomImages
 
-RECIPES = {"tiny-pvdgan": 16, "avatars32-pvdgan": 32}  # and pixels a side
+RECIPES = {"tiny-pvdgan": 16, "avatars32-pvdgan": 32}  # recipe → pixels a side
 SHARES = (4, 8, 16)  # images per worker
 WORLDS = (1, 2, 3, 4)
-STEPS = 7  # of each measurement; the first is left out
+STEPS = 7  # per measurement; the first step is not counted
 MESSAGES = (8, 64 * 1024, 4 * 2**20)  # bytes of an all-reduce
 
 
 class CountFlops(TorchDispatchMode):
-    """Counts FLOPs with torch's own formulas; its counter's hooks do not bear inner gradients."""
+    """Counts FLOPs with torch's formulas. Torch's own counter fails on gradients of gradients."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -53,7 +53,7 @@ class CountFlops(TorchDispatchMode):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTimes:
-    """Times of successive steps, as rank 0 saw them, in seconds."""
+    """Seconds of successive steps on rank 0."""
 
     recipe: str
     workers: int
@@ -70,9 +70,9 @@ def config_of(recipe: str) -> RunConfig:
 
 
 def measure(rounds: int) -> tuple[list[StepTimes], dict[int, dict[int, float]], dict[str, int]]:
-    """Step times of every case; per number of workers, seconds of an all-reduce by its bytes.
+    """Measure every case in `rounds` rounds over all numbers of workers.
 
-    And the bytes of gradients of each recipe. Rounds go over all numbers of workers in turn.
+    Returns step times; workers → bytes → seconds of an all-reduce; recipe → bytes of gradients.
     """
     times: dict[tuple[str, int, int], list[float]] = defaultdict(list)
     messages: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -127,7 +127,7 @@ def _train(recipe: str, share: int) -> tuple[Session, list[float]]:
     seconds = []
     for _ in range(STEPS):
         batch = next(batches)
-        all_reduce_sum(torch.zeros(1, dtype=torch.float64))  # all start together
+        all_reduce_sum(torch.zeros(1, dtype=torch.float64))  # all ranks start together
         began = time.perf_counter()
         train_batch(session, batch, train, layout, all_reduce_sum)
         seconds.append(time.perf_counter() - began)
@@ -148,7 +148,7 @@ def _session(config: RunConfig, train: TrainConfig, resolution: int, engine: Mak
 
 
 def _gradient_bytes(session: Session) -> int:
-    """Of all trained networks, in float32."""
+    """Bytes of the gradients of all trained networks, in float32."""
     engines = session.engines.values()
     return sum(4 * p.numel() for engine in engines for p in engine.network.parameters())
 
@@ -165,7 +165,7 @@ def _reduce(size_bytes: int) -> list[float]:
 
 
 def full_size(recipe: str, resolution: int) -> tuple[float, int]:
-    """FLOPs per image of a training step of a recipe for GPUs, counted here; bytes of gradients."""
+    """FLOPs per image of a training step of a recipe, and bytes of its gradients."""
     config = config_of(recipe)
     train = replace(config.train, global_batch=2)
     session = _session(config, train, resolution, LocalEngine)

@@ -1,15 +1,15 @@
-"""How long a training step takes on many workers, and how much of the time counts: a model.
+"""A model of the duration of a training step on many workers, and of goodput.
 
     T(W, b) = (c₀ + c₁·b) · k(W) · (1 + σ·e(W)) + 2·n·⌈log₂ W⌉·α + A(S, W)
 
-b images per worker, W workers. c₀: what a step costs besides its images; c₁: an image; k: what
-workers on one machine take from each other; σ: relative spread of a worker's step, of which all
-wait for the slowest, e(W) standard deviations out (Blom 1958); α: latency of a message; n:
-collectives a step besides those of gradients; A: all-reduce of S bytes of gradients, the cheaper of
-a ring and a tree, β bytes/s per worker (Thakur, Rabenseifner and Gropp 2005).
+b: images per worker; W: workers; c₀: seconds of a step besides its images; c₁: seconds per image;
+k: slowdown by the other workers of a machine; σ: relative spread of a worker's step (all workers
+wait for the slowest, e(W) standard deviations above the mean, Blom 1958); α: latency of a message;
+n: collectives per step besides those of gradients; A: all-reduce of S bytes of gradients, the
+cheaper of a ring and a tree at β bytes/s per worker (Thakur, Rabenseifner and Gropp 2005).
 
-Failures come at random, one per MTTF and node; each costs a restart and half of what lies between
-two checkpoints.
+A node fails at random, once per MTTF. A failure costs a restart and half of the time between two
+checkpoints.
 """
 
 import math
@@ -21,28 +21,28 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """What connects the workers."""
+    """The network between workers."""
 
     latency_s: float  # α
-    bytes_per_s: float  # β, of a worker
+    bytes_per_s: float  # β, per worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """A training step as one worker of a recipe sees it."""
+    """A training step of a recipe on one worker."""
 
     fixed_s: float  # c₀
     per_image_s: float  # c₁
     jitter: float  # σ, a ratio
     gradient_bytes: int  # S, of both networks
     collectives: float  # n
-    cores: int | None = None  # that all workers share; None: each has a device of its own
+    cores: int | None = None  # shared by all workers; None: each worker has its own device
     contention: float = 1.0  # cost of a worker's step while another core is busy, as a factor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reliability:
-    """How often nodes fail, and what it costs."""
+    """How often nodes fail, and the cost of a failure."""
 
     node_mttf_s: float  # mean time between failures of one node
     workers_per_node: int
@@ -52,7 +52,7 @@ class Reliability:
 
 
 def expected_maximum(count: int) -> float:
-    """e(W): of the largest of `count` standard normal draws (Blom's approximation)."""
+    """e(W): expectation of the largest of `count` standard normal draws (Blom's approximation)."""
     return 0.0 if count == 1 else NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
@@ -68,7 +68,7 @@ def all_reduce_s(size_bytes: float, workers: int, network: Network) -> float:
 
 
 def compute_s(workload: Workload, workers: int, share: float) -> float:
-    """Of the slowest worker; `share`: images of each."""
+    """Seconds of the slowest worker; `share`: images per worker."""
     alone = workload.fixed_s + workload.per_image_s * share
     crowd = 1.0
     if workload.cores is not None and workers > 1:
@@ -85,7 +85,7 @@ def step_s(workload: Workload, network: Network, workers: int, share: float) -> 
 
 
 def goodput(reliability: Reliability, workers: int) -> float:
-    """The share of the time in which steps are trained that still count."""
+    """The share of the time spent on steps that no failure undoes."""
     nodes = math.ceil(workers / reliability.workers_per_node)
     mttf_s = reliability.node_mttf_s / nodes
     saving = reliability.checkpoint_stall_s / reliability.checkpoint_every_s
@@ -94,7 +94,7 @@ def goodput(reliability: Reliability, workers: int) -> float:
 
 
 def fit_line(points: list[tuple[float, float]]) -> tuple[float, float]:
-    """Intercept (0 at least) and slope of least relative squares through (x, y)."""
+    """Intercept (at least 0) and slope of a line through (x, y), by least relative squares."""
     x, y = np.array(points, dtype=float).T
     columns = np.stack([1 / y, x / y], axis=1)
     (intercept, slope), *_ = np.linalg.lstsq(columns, np.ones(len(x)), rcond=None)

@@ -1,4 +1,4 @@
-"""What `scaling` found, for docs/results/: JSON, a picture, and the tables in words."""
+"""Writes the results of `scaling` to docs/results/: JSON, a picture, and a page with tables."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -16,8 +16,8 @@ GPUS = (8, 16, 32, 64, 128, 256, 512, 1024)
 BATCHES = (16, 32, 64, 128, 256, 512, 1024, 2048)
 
 # Assumptions of the projection. Published times of StyleGAN2 at 256² on A100s (NVIDIA's stylegan3,
-# docs/configs.md: 12.53 s per 1,000 images on one GPU, batch 16 a GPU; 2.38 s on eight, batch 8 a
-# GPU) give what a step costs besides its images, and the speed at which images are worked through.
+# docs/configs.md: 12.53 s per 1,000 images on one GPU at batch 16 per GPU; 2.38 s on eight GPUs at
+# batch 8 per GPU) give the fixed cost of a step and the cost of an image.
 SECONDS_AT_16 = 16 * 12.53e-3
 SECONDS_AT_8 = 8 * 8 * 2.38e-3
 STYLEGAN2_FLOPS = 0.40e12  # per image of a training step
@@ -38,7 +38,7 @@ GPU_RELIABILITY = Reliability(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """One measured case beside the model's figure."""
+    """One measured case with the model's prediction."""
 
     recipe: str
     workers: int
@@ -46,7 +46,7 @@ class Judged:
     measured_s: float  # median
     spread: float  # of single steps: standard deviation over median, from quartiles
     modelled_s: float
-    held_out: bool  # the fit has not seen it
+    held_out: bool  # the fit did not use this case
 
     @property
     def error(self) -> float:
@@ -63,13 +63,13 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """Everything that was measured or fitted."""
+    """All measurements and fits."""
 
     judged: list[Judged]
     reductions: dict[int, dict[int, float]]  # workers → bytes → seconds of an all-reduce
     network: Network
     workloads: dict[str, Workload]
-    full_size: dict[str, tuple[float, int]]  # recipe → FLOPs an image, bytes of gradients
+    full_size: dict[str, tuple[float, int]]  # recipe → FLOPs per image, bytes of gradients
     control_plane: dict[str, Any]
 
 
@@ -84,7 +84,7 @@ def projected_workload(flops: float, gradient_bytes: int) -> Workload:
 
 
 def projected(workload: Workload, gpus: int, batch: int) -> float | None:
-    """Images per second that still count; None where a GPU would have no image."""
+    """Images per second that no failure undoes; None where a GPU would have no image."""
     if batch < gpus:
         return None
     speed = batch / step_s(workload, GPU_NETWORK, gpus, batch / gpus)
@@ -197,7 +197,7 @@ def _measured(judged: list[Judged]) -> list[str]:
 
 
 def _strong(judged: list[Judged]) -> str:
-    """Speed-ups at one global batch, of those batches that several numbers of workers share."""
+    """Speed-ups at a global batch of 16, for the numbers of workers that were measured at it."""
     clauses = []
     for recipe in dict.fromkeys(row.recipe for row in judged):
         rows = {row.workers: row for row in judged if row.recipe == recipe and row.batch == 16}

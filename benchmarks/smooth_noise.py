@@ -1,4 +1,4 @@
-"""Images for measurements: as many as wanted, and as large when encoded as photographs are."""
+"""Synthetic images for benchmarks, as large as photographs once they are encoded."""
 
 import functools
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class SmoothNoise(Source):
         for number in range(first, self.count):
             yield functools.partial(_smooth_noise, number, self._resolution)
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         return {"source": "smooth noise", "images": self.count, "resolution": self._resolution}
 
 

@@ -1,7 +1,7 @@
-"""The few collectives that training needs beside the engines' own, on torch.distributed.
+"""The collectives outside of the engines, on torch.distributed.
 
-Reductions of statistics run on the CPU in float64 (gloo), so that every rank ends with the same
-bits. Without a process group (one process) they are the identity.
+Statistics are reduced on the CPU in float64 (gloo), so that every rank gets the same bits. Without
+a process group (one process) every collective is the identity.
 """
 
 from datetime import timedelta
@@ -22,17 +22,18 @@ def world_size() -> int:
 
 
 def all_reduce_sum(total: Tensor) -> Tensor:
-    """The sum over all ranks, as a new tensor on the CPU; the same bits on every rank."""
+    """The sum over all ranks as a new CPU tensor, of the same shape and bits on every rank."""
     summed = total.detach().to("cpu", copy=True)
     if world_size() > 1:
         dist.all_reduce(summed)
     return summed
 
 
-def group_of_its_own(timeout_s: float) -> dist.ProcessGroup | None:
-    """A group of all ranks over gloo, for one thread beside training; None for one process.
+def new_gloo_group(timeout_s: float) -> dist.ProcessGroup | None:
+    """A new gloo group of all ranks, for one thread besides training; None for one process.
 
-    All ranks call this together. A wait in it for longer than `timeout_s` raises `RuntimeError`.
+    All ranks must call this together. A collective in the group that waits for longer than
+    `timeout_s` raises `RuntimeError`.
     """
     if world_size() == 1:
         return None
@@ -41,17 +42,17 @@ def group_of_its_own(timeout_s: float) -> dist.ProcessGroup | None:
 
 
 def gather_objects(value: T, group: dist.ProcessGroup | None = None) -> list[T]:
-    """Every rank's value, in the order of ranks, on all of them. Small values only."""
+    """The values of all ranks, in rank order, on every rank. For small values only."""
     if world_size() == 1:
         return [value]
     values: list[T | None] = [None] * world_size()
     dist.all_gather_object(values, value, group)
-    return values  # type: ignore[return-value]  # filled by now
+    return values  # type: ignore[return-value]  # all are filled
 
 
 def broadcast_object(value: T | None, group: dist.ProcessGroup | None = None) -> T:
-    """Rank 0's value, on all ranks. Small values only."""
-    holder: list[T | None] = [value]
+    """The value of rank 0, on every rank. For small values only."""
+    values: list[T | None] = [value]
     if world_size() > 1:
-        dist.broadcast_object_list(holder, src=0, group=group)
-    return holder[0]  # type: ignore[return-value]  # rank 0 gave a value
+        dist.broadcast_object_list(values, src=0, group=group)
+    return values[0]  # type: ignore[return-value]  # rank 0 passed a value

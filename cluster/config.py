@@ -1,4 +1,4 @@
-"""How a run uses its workers; light to import, for everyone who only reads configuration."""
+"""Options for workers, checkpoints, metrics and the job server. Cheap to import."""
 
 import os
 import re
@@ -11,15 +11,17 @@ from ganinv.errors import ConfigError
 class EngineConfig:
     """How DeepSpeed runs the optimizers."""
 
-    zero_stage: int = 1  # 0: all on every rank; 1: optimizer state split; 2: gradients split too
-    bucket_elements: int = 5_000_000  # gradients sent at once; a buffer of this size is kept
+    zero_stage: int = 1  # 0: no sharding; 1: optimizer state sharded; 2: gradients sharded, too
+    bucket_elements: int = (
+        5_000_000  # gradients reduced at once; a buffer of this size is allocated
+    )
     overlap_communication: bool = False
 
     def __post_init__(self) -> None:
         if self.zero_stage not in (0, 1, 2):
             raise ConfigError(
-                f"zero_stage = {self.zero_stage}: choose 0, 1 or 2 (3 splits the weights, which "
-                "does not give right gradients for GAN losses)"
+                f"zero_stage = {self.zero_stage}: choose 0, 1 or 2 (stage 3 shards the weights, "
+                "which gives wrong gradients for GAN losses)"
             )
         if self.bucket_elements < 1:
             raise ConfigError(f"bucket_elements = {self.bucket_elements}: must be at least 1")
@@ -27,17 +29,17 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointConfig:
-    """Which checkpoints stay, and how long a run goes on that cannot write any."""
+    """Which checkpoints are kept, and how long a run continues without being able to save."""
 
-    keep_last: int = 3  # this many of the newest
-    keep_every_images: int | None = None  # and the first of each so many images; None: no others
-    trouble_limit_s: float = 1800  # without a commit, once one has failed; then the run stops
+    keep_last: int = 3  # the newest checkpoints, so many
+    keep_every_images: int | None = None  # also the first of every so many images; None: no others
+    trouble_limit_s: float = 1800  # after a failed save, without a commit; then the run ends
 
     def __post_init__(self) -> None:
         if self.keep_last < 2:
             raise ConfigError(
-                f"keep_last = {self.keep_last}: must be at least 2, so that a damaged newest "
-                "checkpoint leaves one to fall back to"
+                f"keep_last = {self.keep_last}: must be at least 2, so that the run can fall "
+                "back to an older checkpoint if the newest one is corrupt"
             )
         if self.keep_every_images is not None and self.keep_every_images < 1:
             raise ConfigError(f"keep_every_images = {self.keep_every_images}: must be at least 1")
@@ -47,23 +49,24 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterConfig:
-    """The group of workers. Either `workers`, or `min_workers` and `max_workers`."""
+    """The workers. Give either `workers`, or both `min_workers` and `max_workers`."""
 
-    workers: int | None = None  # exactly so many; None and no range: 1
+    workers: int | None = None  # a fixed number; None without a range means 1
     min_workers: int | None = None
     max_workers: int | None = None
-    use_gpu: bool = False  # one GPU per worker, NCCL; else CPU, gloo
+    use_gpu: bool = False  # true: one GPU per worker and NCCL; false: CPU and gloo
     cpus_per_worker: float = 1
-    max_failures: int = 3  # restarts in a row without a new checkpoint in between
-    max_preemptions: int | None = None  # the same for preemptions and resizes; None: any number
-    start_timeout_s: float = 120  # for all workers to come up
-    max_wait_s: float = 3600  # for room for the fewest workers; then the run ends
-    grow_after_s: float = 60  # a group trains for so long before it makes way for a larger one
-    # A worker that does not answer for so long, or takes so long for a step (or ten times as long
-    # as the slowest of a hundred), hangs: it is ended, and the group restarts.
+    max_failures: int = 3  # restarts in a row without a new checkpoint
+    max_preemptions: int | None = None  # the same for preemptions and resizes; None: no limit
+    start_timeout_s: float = 120  # for all workers of a group to start
+    max_wait_s: float = 3600  # for room for `min_workers` (or `workers`); then the run ends
+    grow_after_s: float = 60  # a group trains at least so long before a larger one replaces it
+    # Seconds without an answer, or in one step, before a worker counts as hung. A step may take ten
+    # times the recent 99th percentile if that is longer. A hung worker is killed and the group
+    # restarts.
     hang_floor_s: float = 7
-    # The longest wait for another worker while that may wait for storage. It bounds what the above
-    # does not: a worker that is lost in other work than a step.
+    # The longest wait for another worker, which may itself wait for storage. The limit applies to
+    # collectives outside of steps, where `hang_floor_s` does not.
     collective_timeout_s: float = 300
 
     def __post_init__(self) -> None:
@@ -78,14 +81,15 @@ class ClusterConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
         if self.hang_floor_s < 1:
             raise ConfigError(
-                f"hang_floor_s = {self.hang_floor_s}: must be at least 1, or busy workers are ended"
+                f"hang_floor_s = {self.hang_floor_s}: must be at least 1; a lower limit "
+                "would kill busy workers"
             )
         for key in ("max_failures", "max_preemptions", "grow_after_s"):
             value = getattr(self, key)
             if value is not None and value < 0:
                 raise ConfigError(f"{key} = {value}: must be at least 0")
         if (self.min_workers is None) != (self.max_workers is None):
-            raise ConfigError("min_workers and max_workers belong together; give both or neither")
+            raise ConfigError("min_workers and max_workers: give both or neither")
         if self.min_workers is not None and self.max_workers is not None:
             if self.workers is not None:
                 raise ConfigError(
@@ -99,12 +103,12 @@ class ClusterConfig:
 
     @property
     def resources_per_worker(self) -> dict[str, float]:
-        """What Ray reserves for each worker."""
+        """The resources that Ray reserves for each worker."""
         return {"CPU": self.cpus_per_worker} | ({"GPU": 1} if self.use_gpu else {})
 
     @property
     def sizes(self) -> range:
-        """All numbers of workers that the group may have."""
+        """The numbers of workers that a group may have."""
         if self.min_workers is not None and self.max_workers is not None:
             return range(self.min_workers, self.max_workers + 1)
         count = self.workers or 1
@@ -113,22 +117,22 @@ class ClusterConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsConfig:
-    """Where Prometheus finds the run. Everything listens on loopback unless told otherwise."""
+    """Where Prometheus finds the run. By default everything listens on loopback."""
 
-    host: str = "127.0.0.1"  # exporters and discovery listen here; node: each node's own address
+    host: str = "127.0.0.1"  # where exporters and discovery listen; `node`: the node's own address
     discovery_port: int = 0  # HTTP service discovery; 0 picks a free port and prints it
 
     def __post_init__(self) -> None:
         if self.host in ("", "0.0.0.0", "::"):  # noqa: S104 (refused, not bound)
             raise ConfigError(
                 f"host = {self.host!r}: would listen on every network of every node; give "
-                "metrics.host=node, the address by which Ray knows each node"
+                "metrics.host=node to listen on the address by which Ray knows each node"
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
-    """Where a cluster's job server is; an SSH tunnel to the head ends at the default."""
+    """The address of a cluster's job server. The default fits an SSH tunnel to the head."""
 
     address: str = field(
         default_factory=lambda: os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265")

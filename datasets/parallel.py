@@ -16,30 +16,30 @@ from ganinv.errors import DataError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IO_THREADS = 16  # requests to storage under way at a time
+IO_THREADS = 16  # concurrent requests to storage
 
-# Below this, starting processes takes longer than they save.
+# With fewer images, starting processes takes longer than they save.
 _MIN_IMAGES_FOR_PROCESSES = 512
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def processes_for(images: int) -> int:
-    """How many are worth starting to draw or decode so many images."""
+    """How many processes are worth starting to draw or decode `images` images."""
     return cores() if images >= _MIN_IMAGES_FOR_PROCESSES else 1
 
 
 def map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[Result, None, None]:
-    """`map(function, items)`, computed by `workers` processes; in this one if there is one only.
+    """`map(function, items)`, computed by `workers` processes; by this process if `workers` ≤ 1.
 
-    `function` and the items must pickle. At most two items a worker are under way, so that
-    memory stays bounded when the consumer is slow. Closing the iterator ends the processes, and
-    so does the death of this one. Raises `DataError` if a process is ended from outside.
+    `function` and the items must pickle. At most two items per worker are in flight, so memory
+    stays bounded when the consumer is slow. The worker processes end when the iterator is closed
+    or when this process dies. Raises `DataError` if a worker process is killed.
     """
     if workers <= 1:
         yield from map(function, items)
@@ -51,28 +51,28 @@ def map_processes(
         yield from _in_order(pool, function, items, 2 * workers)
     except BrokenProcessPool as problem:
         raise DataError(
-            "a worker process was ended from outside, mostly for lack of memory; free some, or"
-            " lower data.workers where data are built, then repeat the command"
+            "a worker process was killed, most likely because memory ran out; free some memory (or,"
+            " if a data set is being built, lower data.workers), then repeat the command"
         ) from problem
 
 
 def map_threads(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Generator[Result, None, None]:
-    """`map(function, items)`, by threads: for work that waits for storage, or leaves the GIL."""
+    """`map(function, items)`, by threads: for work that waits for storage or releases the GIL."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ganinv-data")
     return _in_order(pool, function, items, 2 * threads)
 
 
 def _in_order(
-    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], most: int
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], max_in_flight: int
 ) -> Generator[Result, None, None]:
     rest = iter(items)
     pending: deque[Future[Result]] = deque()
     try:
         while True:
             pending.extend(
-                pool.submit(function, item) for item in islice(rest, most - len(pending))
+                pool.submit(function, item) for item in islice(rest, max_in_flight - len(pending))
             )
             if not pending:
                 return
@@ -82,7 +82,7 @@ def _in_order(
 
 
 def _end_with_parent() -> None:
-    """A pool's processes wait for work for ever if the one that started them is killed."""
+    """Ends this process once its parent dies; otherwise it would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -93,9 +93,9 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-# Called with images done, images in total (0 if unknown), bytes written or read so far.
+# Called with the images done, the images in total (0 if unknown) and the bytes handled so far.
 Progress = Callable[[int, int, int], None]
 
 
 def no_progress(done: int, total: int, size_bytes: int) -> None:
-    """For those who do not watch."""
+    """Shows nothing."""

@@ -1,9 +1,9 @@
-"""Reference features: what feature networks say of a data set, kept beside it.
+"""Reference features: the outputs of feature networks for a data set, stored beside it.
 
 `reference/SPLIT-COUNT-NETWORK-KEY.safetensors` holds the features of the first COUNT images of a
-split, COUNT × F in float32, in the order of the index. Nothing else is kept, for everything else
-follows: mean and covariance are a sum away, kernel distance and the manifolds of precision and
-recall take the features themselves. KEY is a hash of all that the features depend on: fingerprint
+split, COUNT × F in float32, in the order of the index. Means and covariances are not stored,
+because they are cheap to compute from the features; the kernel distance, precision and recall need
+the features themselves. KEY is a hash of everything that the features depend on: the fingerprint
 of the data, split, count, resolution, network, hash of its weights, resizing.
 """
 
@@ -42,7 +42,9 @@ class ReferenceFeatures:
     count: int
 
     def load(self, features: Features) -> Tensor | None:
-        """N × F, float32, as they were saved; None if there are none, or they are damaged.
+        """The saved features, N × F, float32; None if there are none or they are corrupt.
+
+        Corrupt features are deleted, so that `save` can replace them.
 
         Raises `StorageError` if the store cannot be read.
         """
@@ -53,12 +55,12 @@ class ReferenceFeatures:
             return None
         found_NF = self._checked(payload, features)
         if found_NF is None:
-            log.warning("%s/%s is damaged; its features are taken anew", self.store.url, name)
+            log.warning("%s/%s is corrupt; its features are computed again", self.store.url, name)
             self._change(lambda: self.store.delete([name]))
         return found_NF
 
     def save(self, features: Features, feature_NF: Tensor) -> None:
-        """Keep N × F, float32, unless somebody else was first."""
+        """Save features, N × F, float32, unless another process has already done so."""
         assert feature_NF.dtype == torch.float32
         assert len(feature_NF) == self.count
         feature_NF = feature_NF.contiguous()
@@ -67,18 +69,21 @@ class ReferenceFeatures:
         self._change(lambda: self.store.write_if_absent(self.name(features), payload))
 
     def name(self, features: Features) -> str:
-        """Of the object, below the root of the store."""
+        """The name of the object that holds the features, below the root of the store."""
         key = hashlib.sha256(self._key(features).encode()).hexdigest()[:16]
         return f"{FOLDER}{self.split}-{self.count}-{features.name}-{key}.safetensors"
 
     def _change(self, verb: Callable[[], None]) -> None:
-        """Data sets are often read-only, and an evaluation can do without keeping anything."""
+        """Write or delete; errors are only logged.
+
+        Data sets are often read-only, and an evaluation does not need the stored features.
+        """
         try:
             verb()
         except StorageExistsError:
-            return  # the same features, written by somebody else
+            return  # another process has written the same features
         except StorageError as error:
-            log.warning("features of the data set are not kept for later evaluations: %s", error)
+            log.warning("features of the data set are not saved for later evaluations: %s", error)
 
     def _key(self, features: Features) -> str:
         depends_on = {
@@ -93,19 +98,19 @@ class ReferenceFeatures:
         return json.dumps(depends_on, sort_keys=True)
 
     def _checked(self, payload: bytes, features: Features) -> Tensor | None:
-        """The features in the object; None if it is not what was written for this key."""
+        """The features in the object; None if they are corrupt or belong to another key."""
         try:
             found_NF = safetensors.torch.load(payload)[_TENSOR]
             metadata = _metadata(payload)
         except (safetensors.SafetensorError, KeyError, ValueError):
             return None
-        whole = found_NF.dtype == torch.float32 and found_NF.shape[:1] == (self.count,)
-        same = metadata == {"key": self._key(features), "sha256": _digest(found_NF)}
-        return found_NF if whole and same else None
+        complete = found_NF.dtype == torch.float32 and found_NF.shape[:1] == (self.count,)
+        intact = metadata == {"key": self._key(features), "sha256": _digest(found_NF)}
+        return found_NF if complete and intact else None
 
 
 def _metadata(payload: bytes) -> dict[str, str]:
-    """Of a safetensors file in memory: eight bytes of length, then a header in JSON."""
+    """The metadata of a safetensors file in memory: 8 bytes of length, then a JSON header."""
     end = 8 + int.from_bytes(payload[:8], "little")
     metadata: dict[str, str] = json.loads(payload[8:end])["__metadata__"]
     return metadata

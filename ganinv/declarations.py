@@ -31,6 +31,15 @@ class Plot:
     from_zero: bool = False  # the distance from zero matters, so the axis starts there
 
 
+class Highlight(NamedTuple):
+    """One of the few figures that stand large on the result page."""
+
+    label: str
+    value: str  # formatted, without its unit
+    unit: str = ""
+    meaning: str = ""  # one short sentence for newcomers
+
+
 class Spectrum(NamedTuple):
     """The spread of every element of some latent codes, for example a traced variance."""
 

@@ -1,6 +1,6 @@
 """Pillow's images and tensors, both ways. Shapes: B images, C × H × W pixels in [−1, 1].
 
-Photographs become what training saw of them (`squares.py`).
+Photographs become what training saw of them (`resizing.py`).
 Pillow is imported where it is needed, since nothing else here takes it.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
-from ganinv.squares import prepare
+from ganinv.resizing import resize_photograph
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,7 +77,7 @@ def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
             f"a float tensor B × {channels} × {resolution} × {resolution} in [−1, 1]"
         )
     square_BHWC = np.stack(
-        [np.asarray(prepare(picture, resolution, resolution)) for picture in pictures]
+        [np.asarray(resize_photograph(picture, resolution, resolution)) for picture in pictures]
     )
     return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
 

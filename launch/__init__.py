@@ -1,1 +1,1 @@
-"""The commands a person types, and the one place where all parts are wired together."""
+"""The commands, their options and pages, and the wiring of all parts of a run."""

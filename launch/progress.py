@@ -1,4 +1,4 @@
-"""Progress bars for people; a line now and then where nobody looks at a terminal."""
+"""Progress bars on a terminal, and a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ def counting(console: Console) -> Iterator[Callable[[str], Callable[[int, int, i
         def watching(title: str) -> Callable[[int, int, int], None]:
             task = bars.add_task(title, total=None, megabytes=0.0, rate=0.0)
             started = time.monotonic()
-            earlier_bytes: int | None = None  # those of an interrupted build, which cost no time
+            earlier_bytes: int | None = None  # of an interrupted build; they took no time now
 
             def advance(done: int, total: int, size_bytes: int) -> None:
                 nonlocal earlier_bytes
@@ -46,7 +46,7 @@ def counting(console: Console) -> Iterator[Callable[[str], Callable[[int, int, i
 
 
 class TrainingBar:
-    """Images, images/s, losses, latent entropy and time left of a run."""
+    """Shows a run's images, images/s, losses, latent entropy and remaining time."""
 
     def __init__(self, console: Console, images: int) -> None:
         self._console = console
@@ -72,7 +72,7 @@ class TrainingBar:
         self._bar.stop()
 
     def update(self, progress: Mapping[str, Any]) -> None:
-        """`progress`: the newest row of metrics, with images_seen up to the second."""
+        """`progress`: the newest row of metrics, with the current value of images_seen."""
         if "images_seen" not in progress:
             return
         seen = int(progress["images_seen"])
@@ -90,10 +90,9 @@ class TrainingBar:
         parts = []
         if now - since > 1:
             parts.append(f"{(seen - first) / (now - since):.0f} images/s")
+        losses = sorted(key for key in progress if key.startswith("loss/"))
         for key, text in (
-            ("loss/d", "D {:.2f}"),
-            ("loss/g", "G {:.2f}"),
-            ("loss/enc", "L_enc {:.3f}"),
+            *((key, f"{key.removeprefix('loss/')} {{:.2f}}") for key in losses),
             ("latent/entropy_nats", "entropy {:.1f} nats"),
             ("eval/psnr_db_test", "PSNR {:.1f} dB"),
         ):
@@ -105,5 +104,5 @@ class TrainingBar:
 
 
 def console(as_json: bool = False) -> Console:
-    """Where people are told things: standard error if standard output is for a program."""
+    """The console for messages: standard error if standard output is for a program."""
     return Console(file=sys.stderr if as_json else sys.stdout, highlight=False)

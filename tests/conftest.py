@@ -1,4 +1,4 @@
-"""Object stores for tests: a directory, and a SeaweedFS that is started once per session."""
+"""What all tests share: object stores, settings of libraries, and the rule for skips in CI."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,10 @@ import torch
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
 from ganinv.seams.stores import Store
+from tests.support.skips import (  # noqa: F401 (hooks: pytest finds them here)
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
 
 BUCKET = "tests"
 # Tensors in tests are tiny: more threads than one only get in each other's way, here and in the
@@ -25,7 +29,7 @@ hypothesis.settings.load_profile("untimed")
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Runs of tests are none that the user's own `launch monitor` should find, and vice versa."""
+    """Runs of tests are none that the user's own `ganinv monitor` should find, and vice versa."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,31 @@ def test_the_science_imports_no_cluster_storage_or_configuration() -> None:
     for file in (ROOT / "ganinv").rglob("*.py"):
         assert imported(file, at_once=True) <= GANINV_MAY_IMPORT, file
         assert imported(file) <= GANINV_MAY_IMPORT | GANINV_MAY_IMPORT_LATE, file
+
+
+def test_only_the_console_script_loads_commands_by_name() -> None:
+    """A module that is named in a string escapes the tests above."""
+    rooms = re.compile(r"(launch|cluster|datasets)(\.\w+)*")
+    naming = {
+        (str(file.relative_to(ROOT)), node.value)
+        for file in (ROOT / "ganinv").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and rooms.fullmatch(node.value)
+    }
+    assert naming == {("ganinv/command.py", "launch.__main__")}
+
+
+def test_no_command_imports_another_one() -> None:
+    for file in (ROOT / "launch" / "commands").glob("*.py"):
+        found = {
+            node.module or ""
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom)
+        }
+        others = {name for name in found if name.startswith("launch.commands")}
+        assert not others or file.stem == "demo", f"{file}: {others}"  # it is all in one go
 
 
 def unit(dotted: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether all workers hold what they must hold alike: traces to the bit, and their place."""
+"""Checks that all ranks have the same objective state (to the bit) and the same data position."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,34 +9,34 @@ from ganinv.training.session import Session
 
 
 def check_ranks_agree(session: Session) -> None:
-    """Raises `ClusterError`, on all ranks alike, where any two of them differ.
+    """Raises `ClusterError` on every rank if any two ranks differ.
 
-    One gather of some hundred bytes a rank. All ranks call this together.
+    Gathers some hundred bytes per rank. A collective: all ranks must call it.
     """
-    ranks = gather_objects(_held(session))
+    ranks = gather_objects(_shared_values(session))
     if unequal := _unequal(ranks):
         raise ClusterError(
-            f"no checkpoint at images_seen = {ranks[0]['images_seen']}: all workers must hold the "
-            f"same, but on ranks 0 to {len(ranks) - 1} {'; '.join(unequal)}; start again, which "
-            "goes on from the last checkpoint, and if this comes back look for a faulty node"
+            f"no checkpoint at images_seen = {ranks[0]['images_seen']}: all workers must have the "
+            f"same values, but on ranks 0 to {len(ranks) - 1} {'; '.join(unequal)}; start again to "
+            "resume from the last checkpoint; if the error returns, look for a faulty node"
         )
 
 
-def _held(session: Session) -> dict[str, str]:
-    """What every rank must hold alike, by name; tensors as 128 bits of the hash of theirs."""
-    held = {
+def _shared_values(session: Session) -> dict[str, str]:
+    """The values that must be equal on all ranks, by name; for a tensor, 128 bits of its hash."""
+    values = {
         "images_seen": str(session.images_seen),
         "position": f"{session.position.images} in epoch {session.position.epoch}",
         "nonfinite_in_a_row": str(session.nonfinite_in_a_row),
     }
     for name, tensor in session.state.items():
         bits = tensor.detach().cpu().contiguous().numpy().tobytes()
-        held[f"state/{name}"] = hashlib.sha256(bits).hexdigest()[:32]
-    return held
+        values[f"state/{name}"] = hashlib.sha256(bits).hexdigest()[:32]
+    return values
 
 
 def _unequal(ranks: Sequence[Mapping[str, str]]) -> list[str]:
-    """A clause for each name that ranks differ in, with every rank's value."""
+    """One clause per name whose values differ, with the value of every rank."""
     return [
         f"{name} is {' / '.join(rank[name] for rank in ranks)}"
         for name in ranks[0]

@@ -1,4 +1,4 @@
-"""Rank 0's half of a save: the commit, what follows a failure, and which checkpoints stay."""
+"""Rank 0's part of a save: commit the manifest, react to failures, apply retention."""
 
 import logging
 import time
@@ -6,9 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from cluster.checkpoints.retention import dead, delete_checkpoints, delete_leftovers, expired, look
+from cluster.checkpoints.retention import (
+    abandoned,
+    delete_checkpoints,
+    delete_leftovers,
+    expired,
+    list_checkpoints,
+)
 from cluster.config import CheckpointConfig
-from cluster.storage.trouble import Trouble
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError, StorageFullError
 from ganinv.saved.format import manifest_of
 from ganinv.saved.manifest import Manifest, StoredObject
@@ -18,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class SaveObserver(Protocol):
-    """Whoever counts saves; called on rank 0 alone, partly from the saving thread."""
+    """Receives the events of saves. Called on rank 0 only, partly from the saving thread."""
 
     def save_waited(self, seconds: float) -> None: ...
 
@@ -29,20 +35,21 @@ class SaveObserver(Protocol):
     def save_failed(self) -> None: ...
 
 
-# `again`: after a pause, from the same copy. `given up`: the next save may do better.
+# `again`: retry from the same copy after a pause. `given up`: drop this save, the run continues.
+# `over`: the run must end.
 Verdict = Literal["committed", "again", "given up", "over"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uploaded:
-    """What became of one rank's part."""
+    """The result of one rank's upload: the stored object or the failure; neither before it."""
 
     stored: StoredObject | None = None
     failure: StorageError | None = None
 
 
 class Committer:
-    """Decides for all ranks what becomes of a save. Used by the saving thread of rank 0 alone."""
+    """Decides for all ranks how a save ends. Used only by the saving thread of rank 0."""
 
     def __init__(
         self,
@@ -54,20 +61,20 @@ class Committer:
         give_up: Callable[[StorageError], None],
         resumed: Manifest | None,
     ) -> None:
-        """As `saving.Saver`."""
+        """The arguments are those of `saving.Saver`."""
         self._store = store
         self._config = config
         self._observer = observer
         self._before_commit = before_commit
         self._give_up = give_up
-        self._newest = resumed  # known to be good
-        self._trouble = Trouble(f"save to {store.url}", "training goes on")
-        self._tidying = Trouble("delete old checkpoints", "they stay")
+        self._newest = resumed  # the newest checkpoint that is known to be whole
+        self._trouble = OutageLog(f"save to {store.url}", "training continues")
+        self._deleting = OutageLog("delete old checkpoints", "they stay")
 
     def decide(
         self, parts: Sequence[Uploaded], manifest: Manifest
     ) -> tuple[Verdict, StorageError | None]:
-        """Commit if the parts of all ranks are there; what every rank is to do now."""
+        """Commit if all ranks have uploaded. Returns the verdict, and the error if it is `over`."""
         failure = next((p.failure for p in parts if p.failure is not None), None)
         if failure is None:
             objects = tuple(p.stored for p in parts if p.stored is not None)
@@ -78,7 +85,7 @@ class Committer:
                 failure = error
         if failure is not None:
             return self._after(failure, manifest.name)
-        self._trouble.over()
+        self._trouble.succeeded()
         self._newest = manifest
         self._observer.committed(manifest.images_seen)
         return "committed", None
@@ -103,36 +110,40 @@ class Committer:
         return StorageError(
             f"no checkpoint could be committed to {self._store.url} since {since}, for longer than "
             f"checkpoint.trouble_limit_s = {self._config.trouble_limit_s:g}: {failure}; the newest "
-            f"good one {newest}; mend the storage, then start again: training goes on from there"
+            f"whole one {newest}; repair the storage, then start again: training resumes from there"
         )
 
-    def _make_room(self, living: str) -> None:
+    def _make_room(self, current: str) -> None:
+        """Delete the leftovers of failed saves, except those of the save `current`."""
         try:
-            held = look(self._store)
-            cleared = dead(held, {living})
-            delete_leftovers(self._store, held, cleared)
+            folders = list_checkpoints(self._store)
+            names = abandoned(folders, {current})
+            delete_leftovers(self._store, folders, names)
         except StorageError as error:
-            self._tidying.failed(error)
+            self._deleting.failed(error)
             return
-        if cleared:
-            log.warning("no room left: deleted what failed saves had left (%s)", ", ".join(cleared))
+        if names:
+            log.warning("storage is full: deleted leftovers of failed saves (%s)", ", ".join(names))
 
-    def tidy(self) -> None:
-        """Retention, after a commit; a failure is said in the log."""
-        assert self._newest is not None, "after a commit"
-        good = self._newest.name
+    def apply_retention(self) -> None:
+        """Delete old checkpoints and leftovers. Call after a commit. Failures are logged only."""
+        assert self._newest is not None, "called after a commit"
+        verified = self._newest.name
         try:
-            held = look(self._store)
-            delete_checkpoints(self._store, held, expired(held, self._config, good))
-            delete_leftovers(self._store, held, dead(held, {good}))
+            folders = list_checkpoints(self._store)
+            delete_checkpoints(self._store, folders, expired(folders, self._config, verified))
+            delete_leftovers(self._store, folders, abandoned(folders, {verified}))
         except StorageError as error:
-            self._tidying.failed(error)
+            self._deleting.failed(error)
         else:
-            self._tidying.over()
+            self._deleting.succeeded()
 
 
 def commit(store: Store, manifest: Manifest) -> None:
-    """Write the manifest if absent; finding the very same one is no defeat: its answer was lost."""
+    """Write the manifest if absent. Raises `StorageExistsError` if another writer was first.
+
+    An identical manifest means that our earlier write succeeded and only its reply was lost.
+    """
     at, text = manifest_of(manifest.name), manifest.to_json()
     try:
         store.write_if_absent(at, text)

@@ -1,8 +1,8 @@
-"""Host memory that is a safetensors file: laid out once, filled again at every save.
+"""A buffer in host memory with the layout of a safetensors file, reused by every save.
 
-Training stands still only while tensors are copied to their places in it; the bytes are then
-hashed and uploaded as they lie. File format: eight bytes with the length of the header, a JSON
-header that names type, shape and place of each tensor, the tensors
+Training pauses only while the tensors are copied into the buffer. The bytes are then hashed and
+uploaded without another copy. File format: eight bytes with the length of the header, a JSON header
+with type, shape and offsets of each tensor, the tensors
 (https://github.com/huggingface/safetensors#format).
 """
 
@@ -19,34 +19,34 @@ _TYPES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
     torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
-# Tensors begin where a line of the cache does: copying to any other place is a fifth slower.
+# Tensors are aligned to cache lines: a copy to an unaligned address takes a fifth longer.
 _LINE_BYTES = 64
 
 
 class HostBuffer:
-    """The memory for one save at a time; pinned where tensors come from a GPU."""
+    """Memory for one save at a time; pinned if any tensor comes from a GPU."""
 
     def __init__(self) -> None:
         self._signature: list[Any] | None = None
         self._bytes = torch.empty(0, dtype=torch.uint8)
-        self._places: dict[str, Tensor] = {}
+        self._views: dict[str, Tensor] = {}  # into `_bytes`, by tensor name
 
     def fill(self, tensors: Named) -> memoryview:
-        """Copy `tensors` in; the file as it lies in memory, valid until the next call."""
+        """Copy `tensors` into the buffer. Returns the file's bytes, valid until the next call."""
         signature = [(name, t.dtype, t.shape, t.is_cuda) for name, t in tensors]
         if signature != self._signature:
             self._lay_out(tensors)
             self._signature = signature
         for name, tensor in tensors:
-            self._places[name].copy_(tensor.detach(), non_blocking=True)
+            self._views[name].copy_(tensor.detach(), non_blocking=True)
         if any(tensor.is_cuda for _, tensor in tensors):
             torch.cuda.synchronize()
         file: memoryview = self._bytes.numpy().data
         return file
 
     def _lay_out(self, tensors: Named) -> None:
-        # The format has no gaps. Tensors of whole lines first, which large ones are; then by the
-        # size of an item, so that each place is a multiple of its own.
+        # The format allows no gaps. So tensors that fill whole cache lines (large ones) come first;
+        # the rest follow by item size, so that each offset is a multiple of its item size.
         ordered = sorted(
             tensors, key=lambda n: (n[1].nbytes % _LINE_BYTES != 0, -n[1].itemsize, n[0])
         )
@@ -66,7 +66,7 @@ class HostBuffer:
         pin = any(tensor.is_cuda for _, tensor in tensors)
         self._bytes = torch.empty(len(head) + end, dtype=torch.uint8, pin_memory=pin)
         self._bytes[: len(head)] = torch.frombuffer(bytearray(head), dtype=torch.uint8)
-        self._places = {}
+        self._views = {}
         for name, tensor in ordered:
             start, end = (len(head) + offset for offset in header[name]["data_offsets"])
-            self._places[name] = self._bytes[start:end].view(tensor.dtype).view(tensor.shape)
+            self._views[name] = self._bytes[start:end].view(tensor.dtype).view(tensor.shape)

@@ -1,4 +1,4 @@
-"""Which checkpoints stay: the last k, every n-th, and the newest that is known to be good."""
+"""Which checkpoints are kept: the last k, every n-th, and the newest that is known to be whole."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from ganinv.seams.stores import Store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
-    """The folders of a run's checkpoints, by name, oldest first, with the objects in each."""
+class CheckpointFolders:
+    """The checkpoint folders of a run: folder name → names of its objects, oldest first."""
 
     committed: dict[str, list[str]]
-    leftovers: dict[str, list[str]]  # without a manifest: attempts that failed, or are under way
+    leftovers: dict[str, list[str]]  # without a manifest: failed saves, or one in progress
 
 
-def look(store: Store) -> Held:
-    """One listing. Raises `StorageError`."""
+def list_checkpoints(store: Store) -> CheckpointFolders:
+    """List all checkpoint folders with a single request. Raises `StorageError`."""
     found = [entry.name for entry in store.list(names.FOLDER)]
     folders = {
         name: list(objects)
@@ -29,12 +29,12 @@ def look(store: Store) -> Held:
     }
     committed = {name: o for name, o in folders.items() if names.manifest_of(name) in o}
     leftovers = {name: o for name, o in folders.items() if name not in committed}
-    return Held(committed=committed, leftovers=leftovers)
+    return CheckpointFolders(committed=committed, leftovers=leftovers)
 
 
-def expired(held: Held, config: CheckpointConfig, verified: str) -> list[str]:
-    """Committed checkpoints to be deleted, oldest first; never `verified`."""
-    committed = sorted(held.committed)
+def expired(folders: CheckpointFolders, config: CheckpointConfig, verified: str) -> list[str]:
+    """Names of the committed checkpoints to delete, oldest first; never `verified`."""
+    committed = sorted(folders.committed)
     kept = {verified, *committed[-config.keep_last :]}
     if config.keep_every_images:
         by_period: dict[int, str] = {}
@@ -44,22 +44,27 @@ def expired(held: Held, config: CheckpointConfig, verified: str) -> list[str]:
     return [name for name in committed if name not in kept]
 
 
-def dead(held: Held, living: Set[str]) -> list[str]:
-    """Leftovers that nobody will complete: not after the newest commit, and not `living`."""
-    newest = max(map(names.images_of, held.committed), default=-1)
+def abandoned(folders: CheckpointFolders, current: Set[str]) -> list[str]:
+    """Names of leftovers that no save will complete.
+
+    These are not newer than the newest committed checkpoint, and not saves in progress (`current`).
+    """
+    newest = max(map(names.images_of, folders.committed), default=-1)
     return [
-        name for name in held.leftovers if names.images_of(name) <= newest and name not in living
+        name
+        for name in folders.leftovers
+        if names.images_of(name) <= newest and name not in current
     ]
 
 
-def delete_checkpoints(store: Store, held: Held, unwanted: Sequence[str]) -> None:
-    """The manifest of each first, so that what is half deleted is a leftover."""
+def delete_checkpoints(store: Store, folders: CheckpointFolders, unwanted: Sequence[str]) -> None:
+    """Delete each manifest first, so that an interrupted deletion leaves a leftover."""
     for name in unwanted:
         manifest = names.manifest_of(name)
         store.delete([manifest])
-        store.delete([n for n in held.committed[name] if n != manifest])
+        store.delete([n for n in folders.committed[name] if n != manifest])
 
 
-def delete_leftovers(store: Store, held: Held, unwanted: Sequence[str]) -> None:
+def delete_leftovers(store: Store, folders: CheckpointFolders, unwanted: Sequence[str]) -> None:
     for name in unwanted:
-        store.delete(held.leftovers[name])
+        store.delete(folders.leftovers[name])

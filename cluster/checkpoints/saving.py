@@ -1,9 +1,9 @@
-"""Saving while training goes on: a copy into host memory, and all else on a thread of its own.
+"""Saves while training continues: a copy into host memory, then uploads in a separate thread.
 
-Order of a save (contract): payload of every rank, then all know of all, then `manifest.json` if
-absent, then retention. One save is under way at a time; the next one waits for it. A save that
-fails is tried again from the same copy, all ranks together, until it is committed or the limit is
-reached: meanwhile training goes on, and saves that fall due are left out.
+Order of a save (contract): the payload of every rank, a gather of all results, `manifest.json` if
+absent, retention. Only one save is in progress at a time; the next save waits for it. All ranks
+retry a failed save together, from the same copy, until it is committed or the limit is reached.
+Meanwhile training continues, and saves that fall due are skipped.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from cluster.checkpoints.host_buffer import HostBuffer
 from cluster.collectives import (
     broadcast_object,
     gather_objects,
-    group_of_its_own,
+    new_gloo_group,
     rank,
     world_size,
 )
@@ -30,19 +30,22 @@ from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 
-# Between two attempts of a save, doubled up to the second.
+# Pause between two attempts of a save: doubles from the first value up to the second.
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
-# How long a wait for a save may last beyond the limit of trouble: its last attempt, and deletions.
+# A wait for a save may exceed `trouble_limit_s` by this: its last attempt, and deletions.
 MARGIN_S = 600.0
-# Of a state that was left out while storage was in trouble, or that another writer was faster with.
+# Attempts to save the final state. The first may be skipped, or lose against another writer.
 SAVES_AT_THE_END = 2
-# For the save under way when training ends with an error of ours.
+# Time for the save in progress when training ends with a `GanInvError`.
 CLOSE_S = 60.0
 
 
 class Saver:
-    """Saves a session from time to time. Use as a context; all ranks do all of this together."""
+    """Saves a session from time to time. Use as a context manager.
+
+    Every method is a collective: all ranks must call it.
+    """
 
     def __init__(
         self,
@@ -55,10 +58,10 @@ class Saver:
         give_up: Callable[[StorageError], None],
         resumed: Manifest | None,
     ) -> None:
-        """`before_commit` is called on rank 0, and prevents the commit by raising `StorageError`.
+        """`before_commit`: called on rank 0; raises `StorageError` to prevent the commit.
 
-        `give_up` is told there, from the saving thread, that the run is over for want of storage.
-        `resumed`: the checkpoint that the run goes on from, which is known to be good.
+        `give_up`: called on rank 0, in the saving thread, once storage has been unusable for too
+        long. `resumed`: the checkpoint that the run resumed from, which is known to be whole.
         """
         self._store = store
         self._identity = identity
@@ -72,12 +75,12 @@ class Saver:
             resumed=resumed,
         )
         self._longest_s = config.trouble_limit_s + MARGIN_S
-        self._group = group_of_its_own(self._longest_s)
+        self._group = new_gloo_group(self._longest_s)
         self._buffer = HostBuffer()
         self._committed = None if resumed is None else resumed.images_seen
         self._thread: threading.Thread | None = None
-        self._under_way = False
-        # Set while nothing is under way, or what is has failed and is tried again.
+        self._in_progress = False
+        # Set while no save is in progress, or while the one in progress waits for its next attempt.
         self._settled = threading.Event()
         self._settled.set()
         self._ending = threading.Event()
@@ -92,16 +95,17 @@ class Saver:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Any other error is that of a worker which is lost, and with it what is under way.
+        # After any other error a worker is lost, and the save in progress cannot complete.
         if kind is not None and issubclass(kind, GanInvError) and self._thread is not None:
             self._thread.join(CLOSE_S)
         self._ending.set()
 
     def save(self, session: Session) -> str | None:
-        """Begin to save the session as it is now; the name that it will be committed under.
+        """Start to save the present state. Returns the checkpoint's name.
 
-        None, and nothing is saved, while the save before it is in trouble. Raises `ClusterError`
-        where ranks differ in what they must hold alike, and `StorageError` once the run is over.
+        Skips the save and returns None while the previous save is being retried. Raises
+        `ClusterError` if ranks differ in values that must be equal, and `StorageError` once the run
+        must end.
         """
         check_ranks_agree(session)
         name, error = broadcast_object(self._next_name(session) if rank() == 0 else None)
@@ -112,14 +116,14 @@ class Saver:
         self.wait()
         manifest = new_manifest(session, self._identity, name)
         payload = self._buffer.fill(tensors_of_this_rank(session))
-        self._under_way = True
+        self._in_progress = True
         self._settled.clear()
         self._thread = threading.Thread(target=self._work, args=(payload, manifest), daemon=True)
         self._thread.start()
         return name
 
     def finish(self, session: Session) -> None:
-        """Return once the session as it is now is committed. Raises as `save`."""
+        """Return once the present state is committed. Raises as `save`."""
         self.wait()
         for _ in range(SAVES_AT_THE_END):
             if self._committed == session.images_seen:
@@ -130,7 +134,7 @@ class Saver:
             return
         raise StorageError(
             f"the state at {session.images_seen} images could not be saved to {self._store.url}: "
-            "another writer is at work there; see above, stop it, then start again"
+            "another command writes there; see the messages above, stop it, then start again"
         )
 
     def _next_name(self, session: Session) -> tuple[str | None, Exception | None]:
@@ -139,42 +143,42 @@ class Saver:
         self._observer.save_waited(time.monotonic() - started)
         if self._error is not None:
             return None, self._error
-        if self._under_way:
+        if self._in_progress:
             return None, None
         return names.new_name(session.images_seen), None
 
     def wait(self) -> None:
-        """Return once no save is under way; raises what ended it, if it was not a commit."""
+        """Return once no save is in progress. Raises the error that ended the last one."""
         if self._thread is not None:
             self._thread.join(self._longest_s)
-            assert not self._thread.is_alive(), "a save outlives all of its deadlines"
+            assert not self._thread.is_alive(), "a save exceeds all of its deadlines"
         if self._error is not None:
             raise self._error
 
     def _work(self, payload: memoryview, manifest: Manifest) -> None:
         try:
             self._attempt_until_decided(payload, manifest)
-        except Exception as error:  # noqa: BLE001 (kept for the main thread, which raises it)
+        except Exception as error:  # noqa: BLE001 (the main thread raises it)
             self._error = error
         finally:
-            self._under_way = False
+            self._in_progress = False
             self._settled.set()
 
     def _attempt_until_decided(self, payload: memoryview, manifest: Manifest) -> None:
         started = time.monotonic()
-        mine = Uploaded()
+        own = Uploaded()
         pause_s = FIRST_PAUSE_S
         while True:
-            if mine.stored is None:
-                mine = self._upload(payload, manifest.name)
-            parts = gather_objects(mine, self._group)
+            if own.stored is None:
+                own = self._upload(payload, manifest.name)
+            parts = gather_objects(own, self._group)
             decided = self._committer.decide(parts, manifest) if rank() == 0 else None
             verdict, error = broadcast_object(decided, self._group)
             if verdict == "committed":
                 self._committed = manifest.images_seen
                 if rank() == 0:
                     self._observer.uploaded(time.monotonic() - started)
-                    self._committer.tidy()
+                    self._committer.apply_retention()
             elif verdict == "over":
                 self._error = error
             if verdict != "again":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `launch monitor` on the head, from the start of Ray's control store to its end: `ray down` and a
-# crash end both. A file of its own, for `ray stop` kills whoever has `gcs_server` in its command line.
+# Runs `launch monitor` on the head as long as Ray's control store runs: `ray down` or a crash ends
+# both. A separate file, because `ray stop` kills processes with `gcs_server` in their command line.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 store=$(pgrep --newest --euid "$(id -u)" --exact gcs_server)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gives a node exactly the packages of constraints.txt, in ~/.ganinv, and makes every shell use them.
-# Does nothing where they are installed already. Run from a checkout, by the cluster files' setup.
+# Installs exactly the packages of constraints.txt in ~/.ganinv, and makes every shell use them. Does
+# nothing if they are installed already. The cluster files' setup runs this script from a checkout.
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 venv=$HOME/.ganinv
@@ -8,10 +8,10 @@ python_version=3.11.14
 uv_version=0.13.8
 
 if ! cmp -s "$checkout/constraints.txt" "$venv/constraints.txt"; then
-    # uv brings its own Python, so the node's may be of any version; it needs pip only to get uv.
+    # uv installs its own Python, so the node's Python may have any version. pip only installs uv.
     python3 -m pip install --quiet --upgrade --target "$HOME/.uv" "uv==$uv_version"
     "$HOME/.uv/bin/uv" venv --quiet --clear --python "$python_version" "$venv"
-    # The project's dependencies, not the project: jobs bring their own copy of it.
+    # The project's dependencies without the project: jobs ship their own copy of the project.
     "$HOME/.uv/bin/uv" pip install --quiet --python "$venv/bin/python" \
         --constraint "$checkout/constraints.txt" --requirements "$checkout/pyproject.toml" \
         --extra train --extra aws
@@ -20,8 +20,8 @@ fi
 
 [ ! -f "$HOME/.ray/auth_token" ] || chmod 600 "$HOME/.ray/auth_token"
 
-# Ray's commands come through login shells that read ~/.bashrc; its processes inherit what it sets.
-# At the top, for most of them leave non-interactive shells at the first line.
+# Ray's commands run in login shells that read ~/.bashrc, and Ray's processes inherit its variables.
+# The line must be at the top, because most ~/.bashrc files return early in non-interactive shells.
 if ! grep -qs 'ganinv/environment' "$HOME/.bashrc"; then
     {
         echo '. "$HOME/.ganinv/environment"  # packages and settings of the cluster'
@@ -31,7 +31,7 @@ if ! grep -qs 'ganinv/environment' "$HOME/.bashrc"; then
 fi
 cat >"$venv/environment" <<'SETTINGS'
 export PATH="$HOME/.ganinv/bin:$PATH"
-export RAY_AUTH_MODE=token             # nobody is admitted without ~/.ray/auth_token
-export RAY_USAGE_STATS_ENABLED=0       # nobody is told what is trained here
+export RAY_AUTH_MODE=token             # clients need the token in ~/.ray/auth_token
+export RAY_USAGE_STATS_ENABLED=0       # send no usage data
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
 SETTINGS

@@ -1,1 +1,1 @@
-"""Ray's job server: shipping the checkout, submitting a run, following its log."""
+"""Ray's job server: ship the checkout, submit a run, follow its log."""

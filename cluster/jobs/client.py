@@ -1,4 +1,4 @@
-"""Ray's client of a job server, made patient but not endless, and its errors made ours."""
+"""Ray's client of a job server, with timeouts, retries and errors as `ClusterError`."""
 
 import asyncio
 import logging
@@ -14,22 +14,22 @@ from ray.job_submission import JobSubmissionClient
 from ganinv.errors import ClusterError
 
 REQUEST_TIMEOUT_S = 30.0
-SILENCE_S = 60.0  # without a line of the log: then the connection is made anew
+SILENCE_S = 60.0  # without new log lines, after which the client reconnects
 
 
 class UnreachableError(ClusterError):
-    """Nobody answers; it may pass."""
+    """The server does not answer; a retry may help."""
 
 
 class NotReadyError(ClusterError):
-    """The head has no agent yet that could start a job."""
+    """The head has just started and cannot run jobs yet."""
 
 
 class Client(JobSubmissionClient):  # type: ignore[misc]  # Ray is not typed for us
-    """Ray's client, which would wait without end for a server that went silent."""
+    """Ray's client with a timeout; by itself it waits forever for a silent server."""
 
     def __init__(self, address: str) -> None:
-        # What is shipped is said by us, once. Ray's modules set levels of their own.
+        # `submit` itself reports what it ships. Ray's loggers set their own levels; handlers don't.
         for handler in logging.getLogger("ray").handlers:
             handler.setLevel(logging.ERROR)
         super().__init__(address)
@@ -41,46 +41,46 @@ class Client(JobSubmissionClient):  # type: ignore[misc]  # Ray is not typed for
 
 @dataclass
 class Log:
-    """Passes on what was not passed on yet of a text that is told from its beginning each time."""
+    """Writes only the new part of a log, although every stream sends the log from its start."""
 
     write: Callable[[str], object]
-    passed: int = 0  # characters
+    written: int = 0  # characters
 
-    async def take(self, stream: Any) -> None:
-        """Read a stream of text to its end, or until it is silent for `SILENCE_S`."""
-        told = 0
+    async def read(self, stream: Any) -> None:
+        """Read a stream of text to its end, or until it sends nothing for `SILENCE_S`."""
+        received = 0
         while True:
             try:
                 text = await asyncio.wait_for(anext(stream), SILENCE_S)
             except (StopAsyncIteration, TimeoutError):
                 return
-            new = text[max(0, self.passed - told) :]
-            told += len(text)
-            self.passed = max(self.passed, told)
+            new = text[max(0, self.written - received) :]
+            received += len(text)
+            self.written = max(self.written, received)
             if new:
                 self.write(new)
 
 
 @contextmanager
-def asking(address: str) -> Iterator[None]:
-    """Raises `ClusterError` with the remedy for whatever goes wrong with a request."""
+def translated_errors(address: str) -> Iterator[None]:
+    """Raises errors of a request as `ClusterError`, with the remedy."""
     try:
         yield
     except AuthenticationError as error:
         raise ClusterError(
-            f"{address} does not admit without the cluster's token; put it into "
+            f"{address} refuses requests without the cluster's token; put the token into "
             "~/.ray/auth_token, RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN"
         ) from error
     except (requests.RequestException, ConnectionError) as error:
         raise UnreachableError(
             f"no job server answers at {address} ({type(error).__name__}); open a tunnel to the "
             "head (ray dashboard ray_cluster.yaml, or ssh -L 8265:127.0.0.1:8265 HEAD) or give "
-            "server.address=http://HOST:PORT; a job that runs goes on meanwhile"
+            "server.address=http://HOST:PORT; running jobs continue meanwhile"
         ) from error
-    except RuntimeError as error:  # how Ray's client says that an answer was not "ok"
-        said = str(error).strip().splitlines()[0]
-        kind = NotReadyError if "No available agent" in said else ClusterError
+    except RuntimeError as error:  # raised by Ray's client for an error response
+        reason = str(error).strip().splitlines()[0]
+        kind = NotReadyError if "No available agent" in reason else ClusterError
         raise kind(
-            f"the job server at {address} refused: {said}; see dashboard_JobHead.log and "
+            f"the job server at {address} refused: {reason}; see dashboard_JobHead.log and "
             "dashboard_agent.log among Ray's logs on the head"
         ) from error

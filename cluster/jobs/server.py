@@ -1,7 +1,8 @@
-"""A cluster's job server: submit a command of this checkout, follow it, and take its exit status.
+"""A cluster's job server: submit a command of this checkout, follow it, return its exit status.
 
-Everything goes over HTTP (an SSH tunnel will do), with the cluster's token if it asks for one. A
-job goes on when its client is lost; another one can follow it from the beginning of its log.
+Everything goes over HTTP (for example through an SSH tunnel), with the cluster's token if it
+requires one. A job continues without its client; another client can follow it from the start of its
+log.
 """
 
 import asyncio
@@ -22,21 +23,21 @@ from cluster.jobs.client import (
     Log,
     NotReadyError,
     UnreachableError,
-    asking,
+    translated_errors,
 )
 from cluster.jobs.shipping import runtime_environment
 from ganinv.errors import ClusterError, ConfigError
 
-PATIENCE_S = 120.0  # with a server that does not answer any more
+PATIENCE_S = 120.0  # how long to retry while the server does not answer
 TRAIN_WORKER = "RayTrainWorker"  # Ray Train's name for the actor of one rank
-START_PATIENCE_S = 60.0  # with a head that has just been started
-STOP_WAIT_S = 120  # a stopped job's time to save, before it is killed
+START_PATIENCE_S = 60.0  # how long to retry on a head that has just started
+STOP_WAIT_S = 120  # time for a stopped job to save before it is killed
 
 
 class JobServer:
     """The job server at `address`, for example http://127.0.0.1:8265.
 
-    Every verb raises `ClusterError` if the server cannot be reached or refuses the token.
+    Every method raises `ClusterError` if the server is unreachable or refuses the token.
     """
 
     def __init__(self, address: str) -> None:
@@ -51,14 +52,14 @@ class JobServer:
         metadata: Mapping[str, str],
         job_id: str | None = None,
     ) -> str:
-        """Ship the checkout and start `python -m launch WORDS` in it; returns the job's id.
+        """Ship the checkout and start `python -m launch WORDS` in it. Returns the job's id.
 
-        `environment` and `metadata` can be read by everyone who may use the cluster. Raises
-        `ConfigError` if `job_id` is taken.
+        Everyone who may use the cluster can read `environment` and `metadata`. Raises `ConfigError`
+        if `job_id` is in use.
         """
         if job_id is not None and self._get(job_id) is not None:
             raise ConfigError(
-                f"submit.id = {job_id!r}: the cluster knows a job of that name; choose another"
+                f"submit.id = {job_id!r}: the cluster has a job with this id; choose another one"
             )
         variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_S), **environment}
         deadline = time.monotonic() + START_PATIENCE_S
@@ -66,7 +67,7 @@ class JobServer:
             try:
                 submitted: str = self._call(
                     lambda: self._client.submit_job(
-                        # Without exec a signal would end the shell and leave the command.
+                        # Without exec, a signal would end the shell but not the command.
                         entrypoint=f"exec python -m launch {shlex.join(words)}",
                         submission_id=job_id,
                         runtime_env={**runtime_environment(), "env_vars": variables},
@@ -86,30 +87,30 @@ class JobServer:
         return sorted(listed, key=lambda job: job.start_time or 0)
 
     def stop(self, job_id: str) -> None:
-        """Ask a job to save and end; it is killed after `STOP_WAIT_S`."""
-        self._demand(job_id)
+        """Ask a job to save and end. Ray kills it after `STOP_WAIT_S`."""
+        self._require(job_id)
         self._call(lambda: self._client.stop_job(job_id))
 
     def follow(self, job_id: str, write: Callable[[str], object]) -> int:
-        """Pass on a job's log from its beginning to its end; returns the command's exit status.
+        """Write a job's log from its start to its end. Returns the command's exit status.
 
-        130 if the job was stopped. Raises `ConfigError` if there is no such job, and `ClusterError`
-        if it was lost, or if the server does not answer for `PATIENCE_S`.
+        The status is 130 if the job was stopped. Raises `ConfigError` if there is no such job, and
+        `ClusterError` if the job was lost or if the server does not answer for `PATIENCE_S`.
         """
-        self._demand(job_id)
+        self._require(job_id)
         log = Log(write)
-        heard = time.monotonic()
+        answered = time.monotonic()
         while True:
-            # The log is for reading; what became of the job is asked for below.
+            # Errors while reading the log do not matter; the job's state is requested below.
             with suppress(RuntimeError, OSError, aiohttp.ClientError):
-                asyncio.run(log.take(self._client.tail_job_logs(job_id)))
+                asyncio.run(log.read(self._client.tail_job_logs(job_id)))
             try:
                 job = self._get(job_id)
             except UnreachableError:
-                if time.monotonic() - heard > PATIENCE_S:
+                if time.monotonic() - answered > PATIENCE_S:
                     raise
             else:
-                heard = time.monotonic()
+                answered = time.monotonic()
                 if job is None:
                     raise ClusterError(_lost(job_id, "the cluster's head was replaced"))
                 if job.status.is_terminal():
@@ -117,11 +118,11 @@ class JobServer:
             time.sleep(1)
 
     def overview(self) -> dict[str, Any]:
-        """Nodes with the workers placed on them, and jobs, as plain values (CPUs, Unix seconds)."""
-        asked = {"address": self.address, "timeout": int(REQUEST_TIMEOUT_S), "limit": 10_000}
+        """Nodes with their numbers of workers, and jobs, as plain values (CPUs, Unix seconds)."""
+        request = {"address": self.address, "timeout": int(REQUEST_TIMEOUT_S), "limit": 10_000}
         alive = [("state", "=", "ALIVE"), ("class_name", "=", TRAIN_WORKER)]
         workers = Counter(
-            a.node_id for a in self._call(lambda: list_actors(filters=alive, **asked))
+            a.node_id for a in self._call(lambda: list_actors(filters=alive, **request))
         )
         nodes = [
             {
@@ -132,7 +133,7 @@ class JobServer:
                 "gpus": node.resources_total.get("GPU", 0),
                 "workers": workers[node.node_id],
             }
-            for node in self._call(lambda: list_nodes(**asked))
+            for node in self._call(lambda: list_nodes(**request))
         ]
         jobs = [
             {
@@ -148,21 +149,22 @@ class JobServer:
     def _get(self, job_id: str) -> JobDetails | None:
         return next((job for job in self.jobs() if job.submission_id == job_id), None)
 
-    def _demand(self, job_id: str) -> None:
+    def _require(self, job_id: str) -> None:
+        """Raises `ConfigError` if there is no such job."""
         if self._get(job_id) is not None:
             return
         known = ", ".join(str(job.submission_id) for job in self.jobs()[-5:]) or "none"
-        raise ConfigError(f"{self.address} knows no job {job_id!r}; the latest ones are: {known}")
+        raise ConfigError(f"{self.address} has no job {job_id!r}; the latest jobs are: {known}")
 
     def _call(self, request: Callable[[], Any]) -> Any:
-        with asking(self.address):
+        with translated_errors(self.address):
             return request()
 
 
 def exit_status(job: JobDetails) -> int:
-    """The exit status of an ended job's command, as if it had been typed here.
+    """The exit status of an ended job's command.
 
-    Ray's own client says 1 for every failure. Raises `ClusterError` where the command did not end
+    (Ray's own client returns 1 for every failure.) Raises `ClusterError` if the command did not end
     by itself: its node was lost, its environment could not be set up, or it was killed.
     """
     if job.status is JobStatus.SUCCEEDED:
@@ -177,4 +179,4 @@ def exit_status(job: JobDetails) -> int:
 
 
 def _lost(job_id: str, reason: str) -> str:
-    return f"job {job_id} was lost ({reason}); submit it again: it goes on from its last checkpoint"
+    return f"job {job_id} was lost ({reason}); submit it again: it resumes from its last checkpoint"

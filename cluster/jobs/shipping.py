@@ -1,4 +1,4 @@
-"""What of the checkout travels to a cluster's nodes: all but what is ignored, and not too much."""
+"""Which files of the checkout Ray ships to a cluster's nodes, and a limit on their size."""
 
 import logging
 from pathlib import Path
@@ -8,19 +8,19 @@ from ganinv.seams.stores import Entry
 
 log = logging.getLogger(__name__)
 CHECKOUT = Path(__file__).parents[2]
-# What a node does not need; .gitignore and .rayignore are honoured by Ray as well.
+# Nodes do not need these. Ray also excludes what .gitignore and .rayignore name.
 EXCLUDED = [".git", ".venv", ".demo", ".store", "runs", "tests", "docs"]
-# Ray's job server refuses larger requests; it counts compressed bytes, this counts more.
+# Ray's job server refuses larger requests. It counts compressed bytes; here bytes are uncompressed.
 LIMIT_BYTES = 100 * 2**20
-NAMED = 5  # of the largest files, in the refusal
+NAMED = 5  # largest files in the error message
 
 
 def shipped(checkout: Path = CHECKOUT) -> list[Entry]:
-    """The files that Ray packs for `working_dir`, found by Ray's own rules; largest first.
+    """The files that Ray packs for `working_dir`, found by Ray's own rules, largest first.
 
-    Raises `ConfigError` if they are too many bytes for the job server.
+    Raises `ConfigError` if they exceed the job server's limit.
     """
-    # Not public, but there is no other way to know before a package is made; versions are pinned.
+    # Not public, but there is no other way to find out before uploading; versions are pinned.
     from ray._private.ray_constants import get_runtime_env_default_excludes
     from ray._private.runtime_env.packaging import _dir_travel, _get_excludes
 
@@ -38,13 +38,13 @@ def shipped(checkout: Path = CHECKOUT) -> list[Entry]:
     if total > LIMIT_BYTES:
         largest = ", ".join(f"{e.name} ({e.size_bytes / 1e6:.1f} MB)" for e in files[:NAMED])
         raise ConfigError(
-            f"the checkout {checkout} has {total / 1e6:.1f} MB to ship to the cluster, which is "
-            f"above the limit of {LIMIT_BYTES / 1e6:.0f} MB; name what nodes do not need in "
+            f"the checkout {checkout} has {total / 1e6:.1f} MB to ship to the cluster, above the "
+            f"limit of {LIMIT_BYTES / 1e6:.0f} MB; list files that nodes do not need in "
             f".rayignore (largest: {largest})"
         )
     return files
 
 
 def runtime_environment() -> dict[str, object]:
-    """Ray's `runtime_env` that takes the checkout to every node of a job."""
+    """Ray's `runtime_env` that ships the checkout to every node of a job."""
     return {"working_dir": str(CHECKOUT), "excludes": EXCLUDED}

@@ -1,1 +1,1 @@
-"""What the machines of a cluster have and lack."""
+"""Checks of a cluster's machines, for `launch doctor`, and where things run."""

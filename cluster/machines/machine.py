@@ -1,4 +1,4 @@
-"""What one machine offers a run, and what about it would get in the way."""
+"""Facts about one machine, and checks that it can take part in a run."""
 
 import os
 import platform
@@ -16,20 +16,20 @@ from cluster.storage.opening import probe
 from ganinv.errors import ClusterError, ConfigError
 from ganinv.seams.stores import Range, Store
 
-DISK_BYTES = 5 * 10**9  # for Ray's session, its logs and what it spills
-OPEN_FILES = 4096  # Ray holds a connection per worker process and more
+DISK_BYTES = 5 * 10**9  # for Ray's session, logs and spilled objects
+OPEN_FILES = 4096  # Ray needs at least one connection per worker process
 TRIAL_BYTES = 32 * 2**20  # written to and read from storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """Facts of one machine, taken there."""
+    """Facts about one machine, collected on that machine."""
 
     host: str
-    address: str | None  # what the host's own name resolves to
+    address: str | None  # that the host's own name resolves to
     python: str
-    packages: Mapping[str, str]  # installed versions of everything that constraints.txt names
-    free_disk_bytes: int  # where temporary files go
+    packages: Mapping[str, str]  # installed versions of the packages in constraints.txt
+    free_disk_bytes: int  # in the folder for temporary files
     cpus: int
     memory_bytes: int
     open_files: int  # limit per process
@@ -44,8 +44,8 @@ class Machine:
         )
 
 
-def look() -> Machine:
-    """The facts of this machine; takes the seconds that importing torch takes."""
+def inspect_machine() -> Machine:
+    """Collect the facts about this machine. Takes seconds, because it imports torch."""
     import torch
 
     host = socket.gethostname()
@@ -68,7 +68,7 @@ def look() -> Machine:
 
 
 def pins() -> dict[str, str]:
-    """Package → version, as constraints.txt pins them."""
+    """Package → version, as pinned in constraints.txt."""
     lines = (CHECKOUT / "constraints.txt").read_text().splitlines()
     return dict(line.split("==", 1) for line in lines)
 
@@ -81,27 +81,28 @@ def _installed(name: str) -> str | None:
 
 
 def check_versions(machine: Machine) -> str:
-    """Raises `ConfigError` where an installed package is not of the pinned version."""
+    """Raises `ConfigError` if an installed package does not have the pinned version."""
     pinned = pins()
     wrong = [
         f"{name} {found} instead of {pinned[name]}"
         for name, found in machine.packages.items()
-        if found.partition("+")[0] != pinned[name]  # torch's builds differ in what follows
+        if found.partition("+")[0] != pinned[name]  # builds of torch differ after the +
     ]
     if wrong:
         raise ConfigError(
-            f"{machine.host} has other packages than constraints.txt: {', '.join(wrong)}; run "
+            f"{machine.host} has other versions than constraints.txt: {', '.join(wrong)}; run "
             "make setup (on a cluster's nodes: cluster/deploy/setup_node.sh)"
         )
     return f"{len(machine.packages)} packages as pinned"
 
 
 def check_room(machine: Machine) -> str:
-    """Raises `ConfigError` for too little disk or too few open files."""
+    """Raises `ConfigError` if disk space or the limit of open files is too low."""
     if machine.free_disk_bytes < DISK_BYTES:
         raise ConfigError(
             f"{machine.host} has {machine.free_disk_bytes / 1e9:.1f} GB free in "
-            f"{tempfile.gettempdir()}, less than {DISK_BYTES / 1e9:.0f} GB; make room or set TMPDIR"
+            f"{tempfile.gettempdir()}, less than {DISK_BYTES / 1e9:.0f} GB; free space there, or "
+            "set TMPDIR"
         )
     if machine.open_files < OPEN_FILES:
         raise ConfigError(
@@ -112,20 +113,20 @@ def check_room(machine: Machine) -> str:
 
 
 def check_name(machine: Machine) -> str:
-    """Raises `ClusterError` if gloo, which asks for the host's own name, would get loopback."""
+    """Raises `ClusterError` if the host's name resolves to loopback, because gloo uses the name."""
     if machine.address is None or machine.address.startswith("127."):
         raise ClusterError(
-            f"{machine.host} resolves its own name to {machine.address or 'nothing'}, where other "
-            "nodes cannot reach it; put its real address into its /etc/hosts, or set "
+            f"{machine.host} resolves its own name to {machine.address or 'nothing'}, which other "
+            "nodes cannot reach; put its real address into its /etc/hosts, or set "
             "GLOO_SOCKET_IFNAME to its network interface before ray start"
         )
     return f"{machine.host} is {machine.address}"
 
 
 def check_store(store: Store) -> str:
-    """A real write, conditional write, ranged read, listing and delete, and how fast bytes move.
+    """Write, write conditionally, read ranges, list and delete for real, and measure the speed.
 
-    Raises `StorageError` as `cluster.storage.opening.probe` does. Leaves nothing behind.
+    Raises `StorageError` as `cluster.storage.opening.probe` does. Deletes what it wrote.
     """
     probe(store)
     name = f"probe-{socket.gethostname()}-{os.getpid()}"

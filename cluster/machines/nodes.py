@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster: where something listens, and where it runs."""
+"""Nodes of a Ray cluster: listening addresses, scheduling, and lost nodes."""
 
 import ipaddress
 import socket
@@ -8,13 +8,13 @@ from typing import Any
 
 import ray
 
-ANSWER_S = 2.0  # for a raylet to take a connection
-ASKED_AT_ONCE = 32
-HEAD = "node:__internal_head__"  # a resource that Ray gives to the head node alone
+ANSWER_S = 2.0  # for a raylet to accept a connection
+CONNECTIONS = 32  # at the same time
+HEAD = "node:__internal_head__"  # a resource that only the head node has
 
 
 def listening_address(host: str) -> str:
-    """The address to listen on for `metrics.host`: `node` is this node's own within the cluster."""
+    """The address to listen on for `metrics.host`; `node`: this node's address in the cluster."""
     return str(ray.util.get_node_ip_address()) if host == "node" else host
 
 
@@ -25,37 +25,37 @@ def is_loopback(address: str) -> bool:
 
 
 def on_head() -> Any:
-    """The scheduling strategy that takes a task or an actor to the head."""
+    """The scheduling strategy that runs a task or an actor on the head."""
     head = next(n for n in ray.nodes() if n["Alive"] and HEAD in n["Resources"])
     return on_node(head["NodeID"])
 
 
 def on_this_node() -> Any:
-    """The scheduling strategy that keeps a task or an actor with the driver."""
+    """The scheduling strategy that runs a task or an actor on this process' node."""
     return on_node(ray.get_runtime_context().get_node_id())
 
 
 def on_node(node_id: str) -> Any:
-    """The scheduling strategy that takes a task or an actor to a node, or nowhere."""
+    """The scheduling strategy that runs a task or an actor on one node, and on no other."""
     return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         node_id=node_id, soft=False
     )
 
 
-def gone(node_ids: Iterable[str]) -> set[str]:
-    """Those of the nodes that Ray knows to be lost, or whose raylet takes no connection any more.
+def lost_nodes(node_ids: Iterable[str]) -> set[str]:
+    """The nodes that Ray lists as dead, or whose raylet accepts no connection.
 
-    Ray itself gives a node some 15 s before it calls it lost.
+    The connections detect a dead node at once; Ray itself needs some 15 s.
     """
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-    asked = sorted(set(node_ids))
+    names = sorted(set(node_ids))
 
     def answers(node_id: str) -> bool:
         node = nodes.get(node_id)
         return node is not None and _listens(node["NodeManagerAddress"], node["NodeManagerPort"])
 
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        return {name for name, yes in zip(asked, pool.map(answers, asked), strict=True) if not yes}
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return {name for name, yes in zip(names, pool.map(answers, names), strict=True) if not yes}
 
 
 def _listens(host: str, port: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a survey of the cluster does on each of its nodes: two small actors."""
+"""The two actors that a survey of the cluster runs on each node."""
 
 import socket
 import time
@@ -10,19 +10,19 @@ import ray
 import torch
 from torch import distributed
 
-from cluster.machines.machine import Machine, check_store, look
+from cluster.machines.machine import Machine, check_store, inspect_machine
 from cluster.storage.opening import open_store
 
-TIMEOUT_S = 120.0  # of one step on all nodes
+TIMEOUT_S = 120.0  # of one check on all nodes
 LINK_BYTES = 32 * 2**20  # sent from node to node
-REDUCED = 4 * 2**20  # float32 elements, summed over all training nodes
+REDUCED_ELEMENTS = 4 * 2**20  # float32, summed over all training nodes
 
 
 class Probe:
-    """Our eyes on one node; takes none of its resources."""
+    """Inspects one node. Reserves no resources."""
 
-    def look(self) -> Machine:
-        return look()
+    def inspect(self) -> Machine:
+        return inspect_machine()
 
     def time(self) -> float:
         return time.time()
@@ -30,18 +30,22 @@ class Probe:
     def check_store(self, url: str, endpoint_url: str | None) -> str:
         return check_store(open_store(url, endpoint_url=endpoint_url))
 
-    def make(self) -> Any:
+    def make_block(self) -> Any:
+        """`LINK_BYTES` random bytes."""
         return np.random.default_rng(0).bytes(LINK_BYTES)
 
-    def fetch(self, held: list[Any]) -> float:
-        """Seconds until the object, which another node holds, is here."""
+    def fetch_block(self, block: list[Any]) -> float:
+        """Fetch an object from another node; returns the seconds.
+
+        `block` holds a reference. In a list it stays one, else Ray would fetch the object first.
+        """
         started = time.perf_counter()
-        ray.get(held[0], timeout=TIMEOUT_S)
+        ray.get(block[0], timeout=TIMEOUT_S)
         return time.perf_counter() - started
 
 
 class Reducer:
-    """One member of a trial all-reduce, with a training node's CPU or GPU."""
+    """One rank of a test all-reduce, on a training node's CPU or GPU."""
 
     def address(self) -> str:
         with socket.socket() as chosen:
@@ -49,7 +53,7 @@ class Reducer:
             return f"{ray.util.get_node_ip_address()}:{chosen.getsockname()[1]}"
 
     def reduce(self, address: str, rank: int, world: int, *, gpu: bool) -> tuple[float, float]:
-        """The sum's first element and the seconds that the second of two all-reduces took."""
+        """All-reduce twice; returns the sum's first element and the seconds of the second time."""
         distributed.init_process_group(
             "nccl" if gpu else "gloo",
             init_method=f"tcp://{address}",
@@ -59,7 +63,9 @@ class Reducer:
         )
         try:
             for _ in range(2):  # the first one opens the connections
-                values = torch.full((REDUCED,), float(rank + 1), device="cuda" if gpu else "cpu")
+                values = torch.full(
+                    (REDUCED_ELEMENTS,), float(rank + 1), device="cuda" if gpu else "cpu"
+                )
                 started = time.perf_counter()
                 distributed.all_reduce(values)
                 total = float(values[0])  # waits for the GPU

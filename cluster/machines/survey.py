@@ -1,4 +1,4 @@
-"""A look at a cluster from every one of its nodes, before a run finds out the hard way."""
+"""Checks a cluster from every node, so that problems appear before a run."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +10,11 @@ import ray
 
 from cluster.machines.machine import Machine, check_name, check_room, check_versions
 from cluster.machines.nodes import on_node
-from cluster.machines.probes import LINK_BYTES, REDUCED, TIMEOUT_S, Probe, Reducer
+from cluster.machines.probes import LINK_BYTES, REDUCED_ELEMENTS, TIMEOUT_S, Probe, Reducer
 from ganinv.errors import ClusterError
 
-CLOCK_S = 2.0  # S3 signatures bear minutes, but logs and checkpoint ages should agree
-# The question, and the sentence that answers it or raises an error of ours.
+CLOCK_S = 2.0  # S3 signatures tolerate minutes, but logs and checkpoint ages should agree
+# The topic, and a function that returns a sentence or raises a `GanInvError`.
 Check = tuple[str, Callable[[], str]]
 
 
@@ -28,13 +28,14 @@ class _Node:
 
 
 def checks(run: str | None, endpoint_url: str | None) -> Iterator[Check]:
-    """The questions about the cluster that this process has joined, one after the other.
+    """The checks of the cluster that this process has joined, in the order to run them.
 
-    `run` is a place for a run, tried from every node. Each answer raises errors of ours.
+    `run`: the URL of a run's folder, whose storage is checked from every node. Each check raises a
+    `GanInvError` for a problem.
     """
     nodes = _nodes()
-    yield "nodes", partial(_describe, nodes)
-    machines: list[Machine] = ask([node.probe.look.remote() for node in nodes], "an inspection")
+    yield "nodes", partial(_check_nodes, nodes)
+    machines: list[Machine] = ask([node.probe.inspect.remote() for node in nodes], "an inspection")
     for node, machine in zip(nodes, machines, strict=True):
         at = node.address
         yield f"{at}: packages", partial(check_versions, machine)
@@ -53,18 +54,18 @@ def checks(run: str | None, endpoint_url: str | None) -> Iterator[Check]:
 
 
 def ask(answers: Sequence[Any], what: str) -> list[Any]:
-    """What nodes answer. Raises `ClusterError` if one does not; errors of ours pass through."""
+    """The nodes' answers. Raises `ClusterError` if one does not answer; passes on `GanInvError`."""
     try:
         return list(ray.get(list(answers), timeout=TIMEOUT_S))
     except ray.exceptions.GetTimeoutError as error:
         raise ClusterError(
-            f"{what} got no answer for {TIMEOUT_S:.0f} s; see launch status --cluster, and the "
+            f"{what} got no answer for {TIMEOUT_S:.0f} s; check launch status --cluster, and the "
             "security group or firewall between the nodes"
         ) from error
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
-        raise ClusterError(f"{what} ended with the loss of a node ({error}); try again") from error
+        raise ClusterError(f"a node was lost during {what} ({error}); try again") from error
 
 
 def _nodes() -> list[_Node]:
@@ -86,11 +87,11 @@ def _nodes() -> list[_Node]:
     return sorted(found, key=lambda node: node.address)
 
 
-def _describe(nodes: Sequence[_Node]) -> str:
+def _check_nodes(nodes: Sequence[_Node]) -> str:
     training = [node for node in nodes if node.cpus >= 1]
     if not training:
         raise ClusterError(
-            "no node can train: none has a CPU to offer; wait for workers, or set min_workers in "
+            "no node can train, because none offers a CPU; wait for workers, or set min_workers in "
             "the cluster's file"
         )
     cpus, gpus = sum(n.cpus for n in training), sum(n.gpus for n in training)
@@ -100,8 +101,8 @@ def _describe(nodes: Sequence[_Node]) -> str:
 def _check_gpus(node: _Node, machine: Machine) -> str:
     if len(machine.gpus) < node.gpus:
         raise ClusterError(
-            f"{node.address} offers {node.gpus:g} GPUs, but torch finds {len(machine.gpus)}; look "
-            "at nvidia-smi there, and at the driver's version"
+            f"{node.address} offers {node.gpus:g} GPUs, but torch finds {len(machine.gpus)}; run "
+            "nvidia-smi there, and check the driver's version"
         )
     return ", ".join(machine.gpus) or "none"
 
@@ -117,21 +118,21 @@ def _check_clock(node: _Node) -> str:
     ahead_s = there - before - round_trip_s / 2
     if abs(ahead_s) > CLOCK_S + round_trip_s:
         raise ClusterError(
-            f"{node.address}: its clock is {ahead_s:+.1f} s off; switch time synchronisation on "
+            f"the clock of {node.address} is {ahead_s:+.1f} s off; switch on time synchronisation "
             "there (timedatectl set-ntp true)"
         )
     return f"{ahead_s * 1000:+.0f} ± {round_trip_s * 500:.0f} ms"
 
 
 def _check_link(sender: _Node, receiver: _Node) -> str:
-    held = sender.probe.make.remote()
-    ray.wait([held], timeout=TIMEOUT_S, fetch_local=False)
-    (seconds,) = ask([receiver.probe.fetch.remote([held])], "a transfer between nodes")
+    block = sender.probe.make_block.remote()
+    ray.wait([block], timeout=TIMEOUT_S, fetch_local=False)
+    (seconds,) = ask([receiver.probe.fetch_block.remote([block])], "a transfer between nodes")
     return f"{LINK_BYTES * 8 / 1e9 / seconds:.2f} Gbit/s through Ray's object store"
 
 
 def _check_reduction(nodes: Sequence[_Node]) -> str:
-    """NCCL where all nodes have GPUs, else gloo: the sum must be right, its speed is told."""
+    """All-reduce by NCCL if all nodes have GPUs, else gloo: check the sum, report the time."""
     gpu = all(node.gpus >= 1 for node in nodes)
     reducers = [
         ray.remote(Reducer)
@@ -146,8 +147,10 @@ def _check_reduction(nodes: Sequence[_Node]) -> str:
     expected = world * (world + 1) / 2
     if any(total != expected for total, _ in results):
         raise ClusterError(
-            f"an all-reduce gave {results[0][0]} instead of {expected}; do not train"
+            f"an all-reduce returned {results[0][0]} instead of {expected}; do not train on this "
+            "cluster before the cause is found"
         )
     seconds = max(seconds for _, seconds in results)
     backend = "NCCL" if gpu else "gloo"
-    return f"{backend} over {world} nodes: {REDUCED * 4 / 1e6:.0f} MB in {seconds * 1000:.0f} ms"
+    megabytes = REDUCED_ELEMENTS * 4 / 1e6
+    return f"{backend} over {world} nodes: {megabytes:.0f} MB in {seconds * 1000:.0f} ms"

@@ -1,1 +1,1 @@
-"""Prometheus: the exporter of each worker, discovery of workers, and the local servers."""
+"""Prometheus: each worker's exporter, the discovery of workers, and the local servers."""

@@ -1,4 +1,4 @@
-"""Fills the metrics of one worker and serves them to Prometheus."""
+"""Fills the metrics of one worker from training events, and serves them to Prometheus."""
 
 import threading
 import time
@@ -11,19 +11,19 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from cluster.monitoring.meters import QUANTILES, Meters, Observing
+from cluster.monitoring.meters import QUANTILES, HistogramOf, Meters
 from ganinv.declarations import Statistic
 from ganinv.evaluation.figures import PREFIX
 from ganinv.training.loop import Row, TimeState
 from ganinv.training.session import Session
 from ganinv.training.statistics import SCHEDULE
 
-# What a step consists of; goodput, here and in `monitoring/rules.yml`, is the share of these.
+# The states of a training step. Goodput is their share of the time, as in `rules.yml`.
 STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
 
 
 class _BeforeEachScrape(Collector):
-    """Exports nothing. Registered first, it lets the exporter bring its counters up to now."""
+    """Exports nothing. Registered first, it updates the time counters before each scrape."""
 
     def __init__(self, refresh: Callable[[], None]) -> None:
         self._refresh = refresh
@@ -34,7 +34,7 @@ class _BeforeEachScrape(Collector):
 
 
 class Exporter:
-    """Implements the metrics half of `ganinv.training.loop.Observer`; serves HTTP until `close`."""
+    """Implements the metrics part of `ganinv.training.loop.Observer`; serves HTTP until `close`."""
 
     def __init__(
         self, run: str, rank: int, world: int, host: str, statistics: Iterable[Statistic]
@@ -46,18 +46,18 @@ class Exporter:
         if rank == 0:
             self.meters.add_run_wide(statistics)
             self.meters.world().set(world)
-        self._is_first = rank == 0
-        self._histograms: dict[TimeState, Observing] = {
+        self._is_rank_0 = rank == 0
+        self._histograms: dict[TimeState, HistogramOf] = {
             "compute": self.meters.step_seconds,
             "data": self.meters.wait_seconds,
             "communicate": self.meters.reduce_seconds,
         }
         if rank == 0:
             self._histograms["checkpoint"] = self.meters.stall_seconds
-        self._state: TimeState = "restart"  # until training begins: networks, checkpoint, engines
+        self._state: TimeState = "restart"  # until training begins: networks, checkpoint
         self.steps_seconds = 0.0  # spent in training steps
         self._since = time.perf_counter()
-        self._counting = threading.Lock()  # scrapes count time too
+        self._time_lock = threading.Lock()  # scrapes update the time too
         self._server, self._thread = start_http_server(0, addr=host, registry=self.meters.registry)
         self.address = f"{host}:{self._server.server_port}"
 
@@ -79,19 +79,19 @@ class Exporter:
                 histogram().observe(time.perf_counter() - started)
 
     def enter(self, state: TimeState) -> TimeState:
-        """Count time toward `state` from now on; returns the state that was left.
+        """Count time toward `state` from now on; returns the previous state.
 
-        Time inside a nested state is not counted toward the outer one, so that the states sum to
-        the wall time.
+        Time in a nested state does not count toward the outer state, so that the states sum to the
+        wall time.
         """
-        with self._counting:
-            left = self._count_time_until(time.perf_counter())
+        with self._time_lock:
+            previous = self._count_time_until(time.perf_counter())
             self._state = state
-        return left
+        return previous
 
     def _count_time(self) -> None:
-        """So that a state is seen while it lasts: a worker that hangs leaves none."""
-        with self._counting:
+        """Runs before each scrape: a worker that hangs never leaves its state, but time passes."""
+        with self._time_lock:
             self._count_time_until(time.perf_counter())
 
     def _count_time_until(self, now: float) -> TimeState:
@@ -102,7 +102,7 @@ class Exporter:
         return self._state
 
     def stepped(self, share: int, *, applied: bool) -> None:
-        """`share`: images of the global batch that this worker trained."""
+        """`share`: this worker's images of the global batch. `applied`: it was not skipped."""
         self.meters.images().inc(share)
         self.meters.steps().inc()
         self.meters.last_step().set_to_current_time()
@@ -110,7 +110,7 @@ class Exporter:
             self.meters.nonfinite().inc()
 
     def logged(self, row: Row, session: Session) -> None:
-        if not self._is_first:
+        if not self._is_rank_0:
             return
         meters = self.meters
         meters.seen().set(row["images_seen"])
@@ -131,48 +131,48 @@ class Exporter:
                 meters.variance(trace, quantile).set(value)
 
     def planned(self, images: int, checkpoint_every: int) -> None:
-        """`images`: where the run ends; `checkpoint_every`: images between checkpoints."""
-        if self._is_first:
+        """`images`: total of the run; `checkpoint_every`: images between checkpoints."""
+        if self._is_rank_0:
             self.meters.target().set(images)
             self.meters.checkpoint_every().set(checkpoint_every)
 
     def committed(self, images_seen: int) -> None:
-        if self._is_first:
+        if self._is_rank_0:
             self.meters.checkpoint_images().set(images_seen)
             self.meters.checkpoint_time().set(time.time())
 
     def save_waited(self, seconds: float) -> None:
-        """A save waited for the one before it; on rank 0, as all about saves."""
+        """A save waited for the previous one. Like all events of saves, on rank 0 only."""
         self.meters.save_wait().inc(seconds)
 
     def uploaded(self, seconds: float) -> None:
-        """From the copy in host memory to the commit."""
+        """Time from the snapshot in host memory to the commit."""
         self.meters.upload_seconds().observe(seconds)
 
     def save_failed(self) -> None:
-        """An attempt that is tried again, or the last one."""
+        """An attempt to save has failed, whether or not it is retried."""
         self.meters.save_failures().inc()
 
     def restarted(self, reasons: Mapping[str, int], lost_images: int) -> None:
-        """Restarts to add, by reason, and the images that they cost."""
-        if not self._is_first:
+        """Adds restarts, by reason, and the images that must be trained again."""
+        if not self._is_rank_0:
             return
         for reason, count in reasons.items():
             self.meters.restarts(reason).inc(count)
         self.meters.lost().inc(lost_images)
 
     def requested(self, op: str, outcome: str, size_bytes: int) -> None:
-        """One verb on storage; `outcome` is ok or the class of the error."""
+        """One verb on storage; `outcome` is `ok` or the class of the error."""
         self.meters.requests(op, outcome).inc()
         if size_bytes:
             self.meters.bytes(op).inc(size_bytes)
 
     def repeated(self, kind: Literal["retry", "hedge"], op: str) -> None:
-        """A request to storage that was made besides the plain ones; `op` is not told apart."""
+        """Counts a repeated request to storage; the metrics do not distinguish `op`."""
         del op
         counter = self.meters.retries if kind == "retry" else self.meters.hedges
         counter().inc()
 
     def quarantined(self) -> None:
-        """A sample that this worker found damaged."""
+        """This worker has found a corrupt sample."""
         self.meters.quarantined().inc()

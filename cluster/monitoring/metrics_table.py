@@ -1,24 +1,23 @@
-"""The table of all metrics that a run exports, as its exporter declares them.
+"""The table of all metrics that a run exports, generated from `cluster.monitoring.meters.Meters`.
 
-Dashboards, alert rules and `docs/metrics.md` are checked against it, so that a metric is named in
-one place: where `cluster.monitoring.meters.Meters` makes it.
+Tests check dashboards, alert rules and `docs/metrics.md` against this table.
 """
 
-from cluster.monitoring.meters import Declared, Meters
+from cluster.monitoring.meters import Meters, MetricSpec
 from ganinv.training.statistics import all_statistics
 
 
-def metrics_table() -> dict[str, tuple[Declared, ...]]:
-    """All metrics by who exports them: `every worker`, and `rank 0` for the whole run."""
+def metrics_table() -> dict[str, tuple[MetricSpec, ...]]:
+    """All metrics, by exporter: `every worker`, or `rank 0` for the whole run."""
     meters = Meters(run="", rank=0)
-    count = len(meters.declared)
+    count = len(meters.specs)
     meters.add_run_wide(all_statistics().values())
-    rows = meters.declared
-    return {"every worker": tuple(rows[:count]), "rank 0": tuple(rows[count:])}
+    specs = meters.specs
+    return {"every worker": tuple(specs[:count]), "rank 0": tuple(specs[count:])}
 
 
 def as_markdown() -> str:
-    """The table as a page of the documentation."""
+    """The table as the page `docs/metrics.md`."""
     lines = [
         "# Metrics of a run",
         "",
@@ -26,10 +25,15 @@ def as_markdown() -> str:
         "`cluster/monitoring/meters.py`. Every metric has the label `run`, the URL of the run's "
         "storage.",
     ]
-    for who, rows in metrics_table().items():
-        lines += ["", f"## Exported by {who}", "", "| metric | kind | unit | labels | meaning |"]
+    for exporter, specs in metrics_table().items():
+        lines += [
+            "",
+            f"## Exported by {exporter}",
+            "",
+            "| metric | kind | unit | labels | meaning |",
+        ]
         lines += ["|---|---|---|---|---|"]
-        for row in rows:
-            labels = ", ".join(label for label in row.labels if label != "run")
-            lines.append(f"| `{row.name}` | {row.kind} | {row.unit} | {labels} | {row.help} |")
+        for spec in specs:
+            labels = ", ".join(label for label in spec.labels if label != "run")
+            lines.append(f"| `{spec.name}` | {spec.kind} | {spec.unit} | {labels} | {spec.help} |")
     return "\n".join([*lines, ""])

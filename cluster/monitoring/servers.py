@@ -1,78 +1,26 @@
-"""Prometheus and Grafana as child processes, with the configuration of `cluster/monitoring`."""
+"""Prometheus and Grafana as child processes, with the configuration in `cluster/monitoring`."""
 
-import os
 import shutil
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cluster.monitoring.targets import targets_folder
+from cluster.processes import Server
 from ganinv.errors import ClusterError
 
 FOLDER = Path(__file__).parent
-END_S = 20.0  # for a server to write what it holds in memory
-POLL_S = 0.1
-
-
-class Server:
-    """A server under way; its output goes to a log file. `close` ends it."""
-
-    def __init__(
-        self, name: str, url: str, command: list[str], log: Path, environment: dict[str, str]
-    ) -> None:
-        self.name = name
-        self.url = url
-        self._log = log
-        with log.open("w") as output:
-            self._process = subprocess.Popen(  # noqa: S603 (words of ours, no shell)
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                start_new_session=True,  # Ctrl-C is for the one who started it
-            )
-
-    def check(self) -> None:
-        """Raises `ClusterError` if it has ended by itself."""
-        if self._process.poll() is not None:
-            lines = self._log.read_text(errors="replace").strip().splitlines()
-            raise ClusterError(
-                f"{self.name} has ended (status {self._process.returncode}): "
-                f"{lines[-1] if lines else 'it said nothing'}; all of it is in {self._log}"
-            )
-
-    def await_ready(self, ready: Callable[[str], bool], deadline_s: float) -> None:
-        """Wait until `ready(url)`. Raises `ClusterError` after the deadline, or if it ends."""
-        end = time.monotonic() + deadline_s
-        while not ready(self.url):
-            self.check()
-            if time.monotonic() > end:
-                raise ClusterError(
-                    f"{self.name} does not answer at {self.url} after {deadline_s:g} s; "
-                    f"see {self._log}"
-                )
-            time.sleep(POLL_S)
-
-    def close(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(END_S)
 
 
 def prometheus_config(
     address: str, targets: Path, *, interval_s: int, ray: str | None, token: Path | None
 ) -> str:
-    """`monitoring/prometheus.yml` with its places filled in.
+    """The text of `cluster/monitoring/prometheus.yml` with its placeholders replaced.
 
-    `address`: host and port of Prometheus itself; `ray`: URL of a cluster's dashboard, and the file
-    with its `token` where it asks for one.
+    `address`: host and port of Prometheus itself. `targets`: folder of the runs' targets files.
+    `ray`: URL of a Ray dashboard, if nodes are watched too. `token`: file that holds its token, if
+    it requires one.
     """
     config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
     config["global"] = dict.fromkeys(config["global"], f"{interval_s}s")
@@ -93,7 +41,7 @@ def prometheus_config(
 
 
 def find_prometheus() -> str:
-    """Raises `ClusterError` if it is not installed."""
+    """Path of Prometheus. Raises `ClusterError` if it is not installed."""
     found = shutil.which("prometheus")
     if found is None:
         raise ClusterError(
@@ -113,7 +61,7 @@ def start_prometheus(
     ray: str | None,
     token: Path | None,
 ) -> Server:
-    """Configuration, log and stored metrics lie in `folder`, which exists."""
+    """Start Prometheus; configuration, log and metrics go to `folder`, which must exist."""
     binary = find_prometheus()
     targets = targets_folder()
     targets.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -131,22 +79,25 @@ def start_prometheus(
 
 
 def grafana_command() -> list[str] | None:
-    """How Grafana is started here; None if it is not installed."""
+    """The command that starts Grafana; None if it is not installed."""
     for name, words in (("grafana-server", []), ("grafana", ["server"])):
         found = shutil.which(name)
         if found is not None:
-            packaged = Path("/usr/share/grafana")  # where its packages for Linux put the pages
+            packaged = Path("/usr/share/grafana")  # where Linux packages install the web pages
             home = packaged if packaged.exists() else Path(found).resolve().parents[1]
             return [found, *words, f"--homepath={home}"]
     return None
 
 
 def start_grafana(
-    command: list[str], folder: Path, host: str, port: int, places: dict[str, str]
+    command: list[str], folder: Path, host: str, port: int, variables: dict[str, str]
 ) -> Server:
-    """Grafana with our dashboards, for everybody who reaches it to look at; nobody can log in."""
+    """Start Grafana with our dashboards. Everybody who reaches it may view them; nobody can log in.
+
+    `variables`: those of `grafana_variables`. Data and log go to `folder`, which must exist.
+    """
     environment = {
-        **places,
+        **variables,
         "GF_PATHS_PROVISIONING": str(FOLDER / "grafana" / "provisioning"),
         "GF_PATHS_DATA": str(folder / "grafana"),
         "GF_PATHS_LOGS": str(folder / "grafana" / "log"),
@@ -169,8 +120,8 @@ def start_grafana(
     return Server("Grafana", f"http://{host}:{port}", command, log, environment)
 
 
-def grafana_places(prometheus: str, interval_s: int) -> dict[str, str]:
-    """The environment that `monitoring/grafana/provisioning` speaks of."""
+def grafana_variables(prometheus: str, interval_s: int) -> dict[str, str]:
+    """The environment variables that `cluster/monitoring/grafana/provisioning` refers to."""
     return {
         "GANINV_PROMETHEUS": prometheus,
         "GANINV_INTERVAL": f"{interval_s}s",

@@ -1,9 +1,9 @@
-"""Where a Prometheus on the same machine finds runs: a folder with one file for each that lives.
+"""The folder where a Prometheus on this machine finds runs: one targets file for each live run.
 
-The files are those of Prometheus' file-based discovery. A run holds a lock beside its file as long
-as its directory actor lives; the kernel frees it however that ends, so that `sweep` can tell what
-dead runs left behind. The folder belongs to the user, not to a checkout or a run: `launch monitor`
-finds runs that were started before it, after it and elsewhere.
+The files have the format of Prometheus' file-based discovery. While a run's directory actor lives,
+it holds a lock beside its file. The kernel releases the lock however the actor ends, so that
+`remove_stale` recognises the files of dead runs. The folder belongs to the user, not to a checkout
+or a run: `ganinv monitor` finds every run of the user, whenever and from wherever it was started.
 """
 
 import fcntl
@@ -13,8 +13,8 @@ import secrets
 from pathlib import Path
 from typing import IO, Any
 
-# One group of targets with equal labels, as Prometheus reads it.
-Group = dict[str, Any]
+# Targets with equal labels, in the format of Prometheus.
+TargetGroup = dict[str, Any]
 
 
 def targets_folder() -> Path:
@@ -24,16 +24,16 @@ def targets_folder() -> Path:
 
 
 class TargetsFile:
-    """The file of one run. Raises `OSError` where the folder cannot be written."""
+    """The targets file of one run. Raises `OSError` if the folder cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(folder)
+        remove_stale(folder)
         self._path = folder / f"{secrets.token_hex(8)}.json"
         self._lock = _locked(self._path.with_suffix(".lock"))
 
-    def write(self, groups: list[Group]) -> None:
-        """Replace the groups, as a whole."""
+    def write(self, groups: list[TargetGroup]) -> None:
+        """Replace the file's content, atomically."""
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(groups))
         new.replace(self._path)
@@ -44,21 +44,21 @@ class TargetsFile:
         self._lock.close()
 
 
-def sweep(folder: Path) -> None:
-    """Remove the files of runs that are no more."""
+def remove_stale(folder: Path) -> None:
+    """Remove the files of runs that have ended."""
     for path in folder.glob("*.lock"):
         with path.open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                continue  # its run lives
+                continue  # its run is alive
             path.with_suffix(".new").unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
 def _locked(path: Path) -> IO[str]:
-    """A locked file that comes under its name only then, so that no sweep finds it unlocked."""
+    """Create a file and lock it before it gets its name, so that nobody finds it unlocked."""
     new = path.with_suffix(".locking")
     lock = new.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""The records in a run's folder other than checkpoints: lease, logs, groups, damaged samples."""
+"""The records in a run's folder beside checkpoints: lease, logs, groups, corrupt samples."""

@@ -1,10 +1,10 @@
-"""`evaluations/` beside a run: one JSON object per evaluation, with all that its figures depend on.
+"""`evaluations/` in a run's folder: one JSON object per evaluation, with figures and conditions.
 
-An object each, so that a training run and an evaluation of its checkpoints can both write, and an
-evaluation that is taken again under the same conditions replaces what it said before:
+A training run and an evaluation of its checkpoints can write at the same time, because each
+evaluation is an object of its own. A repeated evaluation under equal conditions replaces the first:
 
-    IMAGES_SEEN-training-KEY.json   taken while training
-    CHECKPOINT-KEY.json             taken of a checkpoint
+    IMAGES_SEEN-training-KEY.json   an evaluation during training
+    CHECKPOINT-KEY.json             an evaluation of a checkpoint
 
 KEY is a hash of the conditions: data, split, numbers of images, seed, feature networks.
 """
@@ -25,9 +25,9 @@ _IN_TRAINING = re.compile(rf"{FOLDER}(\d{{12}})-training-\w+\.json")
 
 
 def write_record(store: Store, conditions: Mapping[str, Any], figures: Mapping[str, float]) -> str:
-    """Keep an evaluation; returns the object's name.
+    """Store an evaluation; returns the object's name.
 
-    `conditions`: all that the figures depend on; `images_seen` and `checkpoint` (None while
+    `conditions`: everything that the figures depend on. `images_seen` and `checkpoint` (None during
     training) name the model.
     """
     key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
@@ -39,20 +39,20 @@ def write_record(store: Store, conditions: Mapping[str, Any], figures: Mapping[s
 
 
 def read_records(store: Store) -> list[dict[str, Any]]:
-    """All evaluations of a run, oldest model first. Raises `StorageError` for a damaged one."""
+    """All evaluations of a run, oldest model first. Raises `StorageError` for a corrupt object."""
     records = []
     for entry in store.list(FOLDER):
         try:
             records.append(json.loads(store.read(entry.name)))
         except ValueError as error:
             raise StorageError(
-                f"{store.url}/{entry.name} is damaged ({error}); delete it, and evaluate again"
+                f"{store.url}/{entry.name} is corrupt ({error}); delete it and evaluate again"
             ) from error
     return records
 
 
 def forget_after(store: Store, images_seen: int) -> None:
-    """Drop what training recorded beyond the checkpoint that it goes on from."""
+    """Delete evaluations that training took after `images_seen`, where the run resumes."""
     names = [entry.name for entry in store.list(FOLDER)]
     matches = [match for name in names if (match := _IN_TRAINING.fullmatch(name))]
     store.delete([match[0] for match in matches if int(match[1]) > images_seen])

@@ -1,7 +1,7 @@
-"""What became of a run's worker groups: why each ended, what that cost, and when it was too much.
+"""Records of a run's worker groups: why each group ended, what that cost, and the restart budget.
 
-Pure values and sums; `cluster.workers.directory` collects them while a run lives, and
-`cluster.run_folder.group_log` keeps them beside the run.
+Pure values and sums. `cluster.workers.live_groups` collects the records while a run is alive, and
+`cluster.run_folder.group_log` stores them in the run's folder.
 """
 
 from collections import Counter
@@ -12,60 +12,60 @@ from typing import Any, Literal
 
 from ganinv.errors import StorageError
 
-# Why a group was started again.
+# Why a group ended and a new group followed.
 Reason = Literal["failure", "hang", "node_lost", "storage", "preemption", "resize", "divergence"]
-FAULTS: tuple[Reason, ...] = ("failure", "hang", "node_lost", "storage")  # nobody asked for them
-PLANNED: tuple[Reason, ...] = ("preemption", "resize")  # the group had saved before
+FAULTS: tuple[Reason, ...] = ("failure", "hang", "node_lost", "storage")  # nobody requested these
+PLANNED: tuple[Reason, ...] = ("preemption", "resize")  # the group saved before it ended
 REASONS: tuple[Reason, ...] = (*FAULTS, *PLANNED, "divergence")
 End = Literal[Reason, "done", "stopped", "gave_up", "unknown"]
-# After these nobody wanted the run to train until it was started again.
+# After these the run is not meant to train until a command starts it again.
 FINAL: tuple[End, ...] = ("done", "stopped", "gave_up")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupRecord:
-    """One worker group of a run. Times are Unix times in seconds; None: has not happened yet."""
+    """One worker group of a run. Times are Unix times in seconds; None means "not yet"."""
 
-    number: int  # counted from 0 over the life of the run
-    launched: float  # when its workers were asked for
+    number: int  # counted from 0 over the run's whole life
+    launched: float  # when the supervisor requested its workers
     world_size: int
-    resumed_from: int | None = None  # images_seen of the checkpoint it went on from
+    resumed_from: int | None = None  # images_seen of the checkpoint it resumed from
     first_step: float | None = None  # end of its first step
-    last_step: float | None = None  # end of the last step that is known of
-    images_seen: int | None = None  # at the last step that is known of
-    steps_seconds: float = 0.0  # spent in training steps by then: compute and communicate
+    last_step: float | None = None  # end of the last reported step
+    images_seen: int | None = None  # at the last reported step
+    steps_seconds: float = 0.0  # compute and communicate, up to the last reported step
     committed: int | None = None  # images_seen of its newest checkpoint
     ended: float | None = None
     reason: End | None = None  # why it ended
-    detail: str = ""  # one sentence about that
+    detail: str = ""  # one sentence that explains the reason
 
     @property
     def progressed(self) -> bool:
-        """Whether it committed a checkpoint beyond the one that it went on from."""
+        """Whether it committed a newer checkpoint than the one it resumed from."""
         return self.committed is not None and self.committed > (self.resumed_from or 0)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], url: str) -> "GroupRecord":
-        """Raises `StorageError` where the object is no record."""
+        """Raises `StorageError` if the object is not a record."""
         try:
             return cls(**content)
         except TypeError as error:
-            raise StorageError(f"{url} is damaged ({error}); delete it") from error
+            raise StorageError(f"{url} is corrupt ({error}); delete it") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What a run's groups come to.
+    """Totals over a run's groups.
 
-    `goodput`: seconds of training steps that still count ÷ seconds that somebody wanted the run to
-    train, which is the wall time from its first launch to now, less the time between a stop by the
-    user (or the end) and the next start. Steps that a restart undid count for nothing. Rank 0's
-    clock is taken for all. None before the first step.
+    `goodput`: seconds of effective training steps ÷ seconds in which the run was meant to train.
+    Steps that a restart undid are not effective. The run is meant to train from its first launch to
+    now, except between an end (by the user or by itself) and the next start. All times are taken by
+    rank 0's clock. None before the first step.
     """
 
     restarts: Mapping[str, int]  # by reason
-    lost_images: int  # trained again after restarts
-    gaps_seconds: tuple[float, ...]  # of each restart: from the last step to the next trained one
+    lost_images: int  # images that were trained a second time because of restarts
+    gaps_seconds: tuple[float, ...]  # per restart: from the last step before to the first after
     goodput: float | None
     last: GroupRecord | None
 
@@ -88,7 +88,7 @@ def summarise(records: Sequence[GroupRecord], now: float) -> Summary:
 
 
 def _lost(group: GroupRecord, following: GroupRecord) -> int:
-    """Images that `following` trains again."""
+    """Images of `group` that `following` trains a second time."""
     if group.images_seen is None or following.resumed_from is None:
         return 0
     return max(0, group.images_seen - following.resumed_from)
@@ -109,7 +109,7 @@ def _goodput(records: Sequence[GroupRecord], now: float) -> float | None:
 
 
 def _kept(group: GroupRecord, following: GroupRecord | None) -> float:
-    """Share of a group's steps that its successor built on, between 0 and 1."""
+    """Share of a group's steps that remain effective after the next group's start, 0 to 1."""
     if following is None or group.images_seen is None or group.resumed_from is None:
         return 1.0
     trained = group.images_seen - group.resumed_from
@@ -117,11 +117,10 @@ def _kept(group: GroupRecord, following: GroupRecord | None) -> float:
 
 
 class Budget:
-    """How often in a row groups may end without having committed anything new.
+    """Limits how many groups in a row may end without a new checkpoint.
 
-    Faults have `max_failures`; preemptions and resizes, which are nobody's fault, have
-    `max_preemptions` of their own, None: any number. A run that commits in between may go on for
-    ever.
+    Faults count towards `max_failures`; preemptions and resizes count towards `max_preemptions`
+    (None: no limit). A new checkpoint resets both counts.
     """
 
     def __init__(self, max_failures: int, max_preemptions: int | None) -> None:
@@ -129,7 +128,7 @@ class Budget:
         self._in_a_row = dict.fromkeys(self._limits, 0)
 
     def spend(self, group: GroupRecord) -> str | None:
-        """Count the end of `group`; a clause that says which limit it broke, None if none."""
+        """Count the end of `group`. Returns None, or a clause that names the exceeded limit."""
         if group.progressed:
             self._in_a_row = dict.fromkeys(self._limits, 0)
         kind = "preemptions" if group.reason in PLANNED else "failures"

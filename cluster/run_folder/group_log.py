@@ -1,8 +1,8 @@
-"""`groups/` beside a run: one JSON object per worker group, from its launch to its end.
+"""`groups/` in a run's folder: one JSON object per worker group, from its launch to its end.
 
-The driver alone writes; an object is replaced as its group goes on, so that a driver that was
-killed leaves what it knew a moment ago. A second driver cannot overwrite the first one's objects:
-names are NUMBER-DRIVER.json.
+Only the driver writes. It replaces a group's object while the group trains, so that a killed driver
+leaves a recent record. Names are NUMBER-DRIVER.json, so a second driver cannot overwrite the
+objects of the first.
 """
 
 import json
@@ -16,24 +16,24 @@ from ganinv.errors import StorageError
 from ganinv.seams.stores import Reader, Store
 
 FOLDER = "groups/"
-REFRESH_S = 15.0  # from one writing of a group that goes on to the next
+REFRESH_S = 15.0  # how often the record of a training group is rewritten
 
 
 def read_groups(store: Reader) -> list[GroupRecord]:
-    """All worker groups of a run, oldest first. Raises `StorageError` for a damaged object."""
+    """All worker groups of a run, oldest first. Raises `StorageError` for a corrupt object."""
     records = []
     for entry in store.list(FOLDER):
         url = f"{store.url}/{entry.name}"
         try:
             content = json.loads(store.read(entry.name))
         except ValueError as error:
-            raise StorageError(f"{url} is damaged ({error}); delete it") from error
+            raise StorageError(f"{url} is corrupt ({error}); delete it") from error
         records.append(GroupRecord.from_json(content, url))
     return sorted(records, key=lambda record: (record.number, record.launched))
 
 
 class GroupLog:
-    """Keeps a driver's groups in storage, behind its back: an outage does not hold it up."""
+    """Writes group records in the background; an outage never blocks the driver."""
 
     def __init__(self, store: Store) -> None:
         known = read_groups(store)
@@ -43,13 +43,13 @@ class GroupLog:
         self._kept: dict[int, tuple[GroupRecord, float]] = {}
 
     def keep(self, records: Iterable[GroupRecord]) -> None:
-        """Have what is new written."""
+        """Queue the records that have changed."""
         for record in records:
             if self._is_due(record):
                 self._write(record)
 
     def close(self, records: Iterable[GroupRecord]) -> None:
-        """Have the rest written, and wait for it; bounded."""
+        """Write all records that have changed, and wait for the writes, for a limited time."""
         for record in records:
             if record.number not in self._kept or self._kept[record.number][0] != record:
                 self._write(record)
@@ -59,9 +59,9 @@ class GroupLog:
         if record.number not in self._kept:
             return True
         before, at = self._kept[record.number]
-        turned = (before.first_step is None) != (record.first_step is None)
-        turned = turned or before.reason != record.reason or before.committed != record.committed
-        return turned or (before != record and time.monotonic() - at >= REFRESH_S)
+        changed = (before.first_step is None) != (record.first_step is None)
+        changed = changed or before.reason != record.reason or before.committed != record.committed
+        return changed or (before != record and time.monotonic() - at >= REFRESH_S)
 
     def _write(self, record: GroupRecord) -> None:
         name = f"{FOLDER}{record.number:06d}-{self._driver}.json"

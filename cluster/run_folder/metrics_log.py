@@ -1,8 +1,8 @@
-"""`metrics.jsonl` beside a run: one JSON object a line, none twice, whatever happened in between.
+"""`metrics.jsonl` in a run's folder: one JSON object per line, and no line twice after a restart.
 
-Object stores cannot append, so the file is rewritten as a whole: at most every few seconds, and
-always before a checkpoint is committed (`launch.wiring.worker`). A resumed run drops the lines
-after its checkpoint, which it is about to write again.
+Object stores cannot append, so the whole file is rewritten: at most every few seconds, and always
+before a checkpoint is committed (`launch.wiring.worker`). A resumed run drops the lines after its
+checkpoint, because it writes them again.
 """
 
 import json
@@ -18,7 +18,7 @@ FLUSH_EVERY_S = 10.0
 
 
 class MetricsLog:
-    """The rows of a run up to `images_seen`, and those to come. Rank 0 alone holds one."""
+    """The rows of a run up to `images_seen`, and new rows. Only rank 0 has a log."""
 
     def __init__(self, store: Store, images_seen: int) -> None:
         self._store = store
@@ -44,12 +44,15 @@ class MetricsLog:
 
 
 def finite_or_null(row: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN: what is not finite becomes null."""
+    """Replace non-finite values by None, because JSON has no NaN."""
     return {key: value if math.isfinite(value) else None for key, value in row.items()}
 
 
 def read_rows(store: Store) -> list[dict[str, float]]:
-    """All rows, oldest first; values that were not finite are NaN. Empty if there is no file."""
+    """All rows, oldest first; non-finite values are NaN. Empty without a file.
+
+    Raises `StorageError` for a corrupt file.
+    """
     try:
         text = store.read(NAME).decode()
     except StorageMissingError:
@@ -59,6 +62,6 @@ def read_rows(store: Store) -> list[dict[str, float]]:
         return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
     except (ValueError, AttributeError) as error:
         raise StorageError(
-            f"{store.url}/{NAME} is damaged ({error}); mend or delete it, it is no part of "
-            "any checkpoint"
+            f"{store.url}/{NAME} is corrupt ({error}); repair or delete it, checkpoints do "
+            "not need it"
         ) from error

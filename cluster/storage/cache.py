@@ -1,7 +1,7 @@
-"""A store whose large objects are kept on local disk, too, shared by the workers of a node.
+"""A store with a cache of large objects on local disk, shared by the workers of a node.
 
-Objects are cut into blocks, each a file of its own that starts with the SHA-256 of the rest, so
-that no crash and no bad disk can show up as data. The cache may be deleted at any time.
+The cache holds blocks of objects, one file each. A file starts with the SHA-256 of its block, so
+that neither a crash nor a bad disk can corrupt data. The cache may be deleted at any time.
 """
 
 import fcntl
@@ -18,20 +18,21 @@ from ganinv.seams.stores import Blobs, Entries, Range, Store
 log = logging.getLogger(__name__)
 BLOCK_BYTES = 2**20
 _DIGEST_BYTES = 32
-_KEPT_RATIO = 0.9  # of the limit, after making room
+_KEPT_RATIO = 0.9  # evictions leave at most this share of the limit
 _MISSING = b""
 
 
 class CachedStore:
-    """Passes every verb on to `store`, but for ranges of the objects that `sizes` names.
+    """Implements `seams.stores.Store`: forwards every verb to `store`, and caches ranges.
 
-    These must never change. `identity` tells them from others of the same names in `folder`.
+    Cached are the objects named in `sizes` (name → bytes), which must never change. `identity`
+    distinguishes them from other objects of the same names in `folder`.
     """
 
     def __init__(
         self, store: Store, folder: Path, most_bytes: int, identity: str, sizes: Mapping[str, int]
     ) -> None:
-        """`most_bytes`: what the folder holds at most, of all stores that use it together."""
+        """`most_bytes`: limit of the folder's size, over all stores that share it."""
         self._store = store
         self._folder = folder
         self._most_bytes = most_bytes
@@ -64,7 +65,7 @@ class CachedStore:
         uncached = [wanted for wanted in ranges if wanted.name not in self._sizes]
         runs = _runs(missing)
         found = self._store.read_ranges([*runs, *uncached])
-        for run, data in zip(runs, found, strict=False):  # the rest was not cut into blocks
+        for run, data in zip(runs, found, strict=False):  # after the runs: uncached
             for start in range(run.start, run.end, BLOCK_BYTES):
                 block = Range(run.name, start, min(start + BLOCK_BYTES, run.end))
                 blocks[block] = data[start - run.start : block.end - run.start]
@@ -78,7 +79,7 @@ class CachedStore:
     def _blocks(self, wanted: Range) -> Iterator[Range]:
         if wanted.name in self._sizes and wanted.end > wanted.start:
             first = wanted.start // BLOCK_BYTES * BLOCK_BYTES
-            # A range that ends beyond the object is asked for as it is, and refused as it must be.
+            # A range beyond the object's end reaches the store unchanged, which refuses it.
             end = max(self._sizes[wanted.name], wanted.end)
             for start in range(first, wanted.end, BLOCK_BYTES):
                 yield Range(wanted.name, start, min(start + BLOCK_BYTES, end))
@@ -95,23 +96,23 @@ class CachedStore:
         return self._folder / digest[:2] / digest
 
     def _load(self, block: Range) -> bytes:
-        """A block from disk; `_MISSING` if it is not there as it was written."""
+        """A block from disk; `_MISSING` if its file is absent, corrupt or unreadable."""
         path = self._path(block)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             return _MISSING
         except OSError as error:
-            self._give_up(error)
+            self._disable(error)
             return _MISSING
         digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if len(data) != block.end - block.start or hashlib.sha256(data).digest() != digest:
-            log.warning("a block of %s in %s is damaged; it is fetched again", block.name, path)
+            log.warning("a block of %s in %s is corrupt; fetching it again", block.name, path)
             return _MISSING
         try:
-            os.utime(path)  # the least recently used ones go first
+            os.utime(path)  # the least recently used files are evicted first
         except FileNotFoundError:
-            log.debug("%s was evicted as it was read", path)
+            log.debug("%s was evicted while it was read", path)
         return data
 
     def _keep(self, block: Range, data: bytes) -> None:
@@ -130,15 +131,15 @@ class CachedStore:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            self._give_up(error)
+            self._disable(error)
 
-    def _give_up(self, error: OSError) -> None:
+    def _disable(self, error: OSError) -> None:
         self._is_writable = False
-        log.warning("data.cache_dir is not used any more on this worker: %s", error)
+        log.warning("this worker stops using data.cache_dir: %s", error)
 
 
 def _runs(blocks: Sequence[Range]) -> list[Range]:
-    """The blocks, neighbours joined."""
+    """The blocks, with adjacent ones joined."""
     runs: list[Range] = []
     for block in sorted(blocks):
         if runs and runs[-1].name == block.name and runs[-1].end == block.start:
@@ -150,23 +151,23 @@ def _runs(blocks: Sequence[Range]) -> list[Range]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[Path]:
-    """Alone among all processes of the node; yields the file with the folder's size in bytes."""
+    """Exclude all other processes of the node; yields the file with the folder's size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go as the file is closed, or the process dies
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed or the process ends
         yield folder / "size"
 
 
 def _make_room(folder: Path, size_file: Path, needed: int, most: int) -> None:
-    """Count `needed` more bytes; before that, delete what was not used longest if need be.
+    """Add `needed` bytes to the recorded size; first evict the least recently used files if needed.
 
-    A process that dies before it writes what it counted leaves the size too large, which the next
-    deletion mends.
+    A process that ends before it writes the bytes leaves the recorded size too large. The next
+    eviction corrects it.
     """
     try:
         size = int(size_file.read_text())
     except (FileNotFoundError, ValueError):
-        size = most  # unknown: count
+        size = most  # unknown: measure below
     if size + needed > most:
         files = [path for path in folder.glob("??/*") if path.is_file()]
         stats = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in files)

@@ -1,4 +1,4 @@
-"""A folder of any filesystem that fsspec knows as a store: `gs://BUCKET/PREFIX`, `az://…`."""
+"""A folder in any filesystem of fsspec as a store: `gs://BUCKET/PREFIX`, `az://…`."""
 
 import os
 import threading
@@ -20,17 +20,16 @@ from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 T = TypeVar("T")
 _GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
-# Some filesystems look, and then write: threads of one process at least must not come between.
+# Some filesystems check and then write. Threads of this process must not interleave there.
 _CREATING = threading.Lock()
 
 
 class FsspecStore:
-    """The objects below `url`. See `seams.Store`.
+    """Implements `seams.stores.Store` for the objects below `url`.
 
-    How often a request is repeated is its driver's matter. Whether a write is visible as a whole
-    only, and whether creating is exclusive, is that of the filesystem: object stores keep both
-    promises, servers of files (sftp, hdfs) may not, and
-    `cluster.storage.opening.probe` tries the second.
+    The driver decides how often a request is retried. The filesystem decides whether writes are
+    atomic and whether creating is exclusive: object stores guarantee both, file servers (sftp,
+    hdfs) may not. `cluster.storage.opening.probe` checks that creating is exclusive.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,22 +56,24 @@ class FsspecStore:
                 return []
             return [Entry(at[len(root) + 1 :], int(facts["size"])) for at, facts in found.items()]
 
-        entries = self._told("list", prefix, find)
+        entries = self._translating_errors("list", prefix, find)
         return sorted(entry for entry in entries if entry.name.startswith(prefix))
 
     def read(self, name: str) -> bytes:
         path = self._path(name)
-        found: bytes = self._told("read", name, lambda: self._filesystem[0].cat_file(path))
+        found: bytes = self._translating_errors(
+            "read", name, lambda: self._filesystem[0].cat_file(path)
+        )
         return found
 
     def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
-        # Empty ranges mean the whole object to some filesystems.
-        wanted = [part for part in ranges if part.end > part.start]
-        paths = [self._path(part.name) for part in wanted]
-        starts, ends = [part.start for part in wanted], [part.end for part in wanted]
-        names = ", ".join(sorted({part.name for part in wanted})[:3])
+        # Some filesystems read the whole object for an empty range.
+        wanted = [each for each in ranges if each.end > each.start]
+        paths = [self._path(each.name) for each in wanted]
+        starts, ends = [each.start for each in wanted], [each.end for each in wanted]
+        names = ", ".join(sorted({each.name for each in wanted})[:3])
         found = iter(
-            self._told(
+            self._translating_errors(
                 "read",
                 names,
                 lambda: self._filesystem[0].cat_ranges(paths, starts, ends, on_error="raise"),
@@ -80,21 +81,21 @@ class FsspecStore:
             if wanted
             else ()
         )
-        blobs = [next(found) if part.end > part.start else b"" for part in ranges]
-        for part, blob in zip(ranges, blobs, strict=True):
-            if len(blob) != part.end - part.start:
+        blobs = [next(found) if each.end > each.start else b"" for each in ranges]
+        for each, blob in zip(ranges, blobs, strict=True):
+            if len(blob) != each.end - each.start:
                 raise StorageError(
-                    f"{self._url}: {len(blob)} of the {part.end - part.start} bytes from"
-                    f" {part.start} to {part.end} of {part.name!r} came; restore or rebuild it"
+                    f"{self._url}: received {len(blob)} of the {each.end - each.start} bytes from "
+                    f"{each.start} to {each.end} of {each.name!r}; restore or rebuild the object"
                 )
         return blobs
 
     def write(self, name: str, data: bytes | memoryview | Path) -> None:
         path, filesystem = self._path(name), self._filesystem[0]
         if isinstance(data, Path):
-            self._told("write", name, lambda: filesystem.put_file(str(data), path))
+            self._translating_errors("write", name, lambda: filesystem.put_file(str(data), path))
         else:
-            self._told("write", name, lambda: filesystem.pipe_file(path, bytes(data)))
+            self._translating_errors("write", name, lambda: filesystem.pipe_file(path, bytes(data)))
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         path, filesystem = self._path(name), self._filesystem[0]
@@ -103,11 +104,11 @@ class FsspecStore:
             if filesystem.async_impl:
                 filesystem.pipe_file(path, data, mode="create")
                 return
-            # Their `pipe_file` only looks before it writes.
+            # `pipe_file` of synchronous filesystems checks first and writes later.
             with _CREATING, filesystem.open(path, "xb") as file:
                 file.write(data)
 
-        self._told("create", name, create)
+        self._translating_errors("create", name, create)
 
     def delete(self, names: Sequence[str]) -> None:
         paths = [self._path(name) for name in names]
@@ -120,7 +121,7 @@ class FsspecStore:
                 return
 
         for name, path in zip(names, paths, strict=True):
-            self._told("delete", name, partial(remove, path))
+            self._translating_errors("delete", name, partial(remove, path))
 
     def _path(self, name: str) -> str:
         check_name(self._url, name)
@@ -128,14 +129,14 @@ class FsspecStore:
 
     @property
     def _filesystem(self) -> tuple[Any, str]:
-        """The filesystem and our root in it."""
-        # In a forked child the inherited client's event loop stands still: it needs its own.
+        """The filesystem and the path of our root in it."""
+        # A forked child needs its own client: the event loop of the inherited one does not run.
         if self._opened[0] != os.getpid():
             self._opened = (os.getpid(), *open_filesystem(self._url))
         return self._opened[1:]
 
-    def _told(self, verb: str, name: str, work: Callable[[], T]) -> T:
-        """`work()`, with whatever it raises as one of our errors."""
+    def _translating_errors(self, verb: str, name: str, work: Callable[[], T]) -> T:
+        """The result of `work`; whatever it raises is raised as a `StorageError`."""
         what = f"{self._url}: cannot {verb} {name!r}"
         try:
             return work()
@@ -143,7 +144,7 @@ class FsspecStore:
             raise
         except FileExistsError as error:
             raise StorageExistsError(
-                f"{self._url}: {name!r} exists already; somebody else was first"
+                f"{self._url}: {name!r} exists already; another writer was first"
             ) from error
         except Exception as error:  # drivers raise the classes of their own libraries
             if verb == "read" and isinstance(error, _GONE):
@@ -153,6 +154,6 @@ class FsspecStore:
             passing = isinstance(error, (ConnectionError, TimeoutError))
             kind = StorageUnavailableError if passing else StorageError
             raise kind(
-                f"{what}: {type(error).__name__}: {error}; check the place, the network and the"
-                " credentials that the filesystem's driver takes from the environment"
+                f"{what}: {type(error).__name__}: {error}; check the URL, the network and the "
+                "credentials that the filesystem's driver takes from the environment"
             ) from error

@@ -1,4 +1,4 @@
-"""A directory on disk as a store: whole objects or none, durable once a write has returned."""
+"""A directory on disk as a store. Writes are atomic, and durable once they have returned."""
 
 import errno
 import fcntl
@@ -20,14 +20,17 @@ from ganinv.errors import (
 from ganinv.places.names import TEMPORARY_PREFIX, check_name
 from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
-# How often a write makes its directory anew when a concurrent `delete` keeps pruning it.
+# How often a write recreates its directory when concurrent deletions keep removing it.
 _DIRECTORY_ATTEMPTS = 10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class LocalStore:
-    """The directory `url` (an absolute path, created by the first write). See `seams.Store`."""
+    """Implements `seams.stores.Store` in the directory `url`, which the first write creates.
+
+    `url` is an absolute path.
+    """
 
     url: str
 
@@ -46,7 +49,7 @@ class LocalStore:
                     try:
                         found.append(Entry(name, path.stat().st_size))
                     except FileNotFoundError:
-                        continue  # deleted since its directory was read
+                        continue  # deleted after its directory was read
         return sorted(found)
 
     def read(self, name: str) -> bytes:
@@ -84,7 +87,7 @@ class LocalStore:
                 os.link(temporary, target)
             except FileExistsError as error:
                 raise StorageExistsError(
-                    f"{self.url}: {name!r} exists already; somebody else was first"
+                    f"{self.url}: {name!r} exists already; another writer was first"
                 ) from error
 
         with self._errors("write", name):
@@ -97,24 +100,24 @@ class LocalStore:
                 try:
                     path.unlink(missing_ok=True)
                 except NotADirectoryError:
-                    continue  # a parent is an object itself, so the name cannot exist
+                    continue  # a parent is an object, so the name cannot exist
                 self._prune(path.parent)
 
-    def sweep(self) -> None:
-        """Remove files that killed writers have not finished, and that no listing shows."""
+    def remove_unfinished(self) -> None:
+        """Remove the unfinished files of killed writers. No listing shows such files."""
         with self._errors("clear", ""):
             for path in list(Path(self.url).rglob(f"{TEMPORARY_PREFIX}*")):
-                if _abandoned(path):
+                if _is_abandoned(path):
                     path.unlink(missing_ok=True)
                     self._prune(path.parent)
 
     def _prune(self, directory: Path) -> None:
-        """Remove directories that became empty, as a prefix without objects vanishes on S3."""
+        """Remove directories that became empty: on S3, a prefix without objects does not exist."""
         while directory != Path(self.url):
             try:
                 directory.rmdir()
             except FileNotFoundError:
-                pass  # another deletion was faster
+                pass  # a concurrent deletion removed it
             except OSError as error:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                     return
@@ -129,13 +132,13 @@ class LocalStore:
             temporary = self._fill_temporary(target.parent, data)
         except OSError as error:
             if error.errno in _FULL:
-                self.sweep()  # for the next attempt
+                self.remove_unfinished()  # to make room for the next attempt
             raise
         try:
             publish(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-        # The names on the way to the object must survive a power failure just as its bytes.
+        # The directory entries must survive a power failure, as the bytes do.
         for directory in [target.parent, *target.parent.parents]:
             _sync_directory(directory)
             if directory == Path(self.url):
@@ -146,8 +149,8 @@ class LocalStore:
         descriptor = _create(temporary)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 (a descriptor has no path)
-                with suppress(OSError):  # file systems without locks are never swept
-                    fcntl.flock(file, fcntl.LOCK_SH)  # until it is closed, or this process dies
+                with suppress(OSError):  # without locks, no unfinished file is ever removed
+                    fcntl.flock(file, fcntl.LOCK_SH)  # until it is closed or this process ends
                 if isinstance(data, Path):
                     with data.open("rb") as source:
                         shutil.copyfileobj(source, file, 1 << 20)
@@ -180,28 +183,28 @@ class LocalStore:
             about = "" if error.filename in (None, str(own)) else f" ({error.filename})"
             raise kind(
                 f"{reason}: {error.strerror or error}{about}; "
-                "make the directory writable, free space on its disk, or choose another one"
+                "make the directory writable, free space on its disk, or choose another directory"
             ) from error
 
 
 def _create(path: Path) -> int:
-    """Open a new file for writing, its directory made if need be; returns the descriptor."""
+    """Create a file, and its directory if missing; returns a descriptor for writing."""
     for attempt in range(_DIRECTORY_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except (FileNotFoundError, FileExistsError):  # mkdir says either when it is overtaken
+        except (FileNotFoundError, FileExistsError):  # a concurrent deletion can cause both
             if attempt == _DIRECTORY_ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
-def _abandoned(path: Path) -> bool:
-    """Whether nobody writes the file any more: its writer holds a lock, which goes with it."""
+def _is_abandoned(path: Path) -> bool:
+    """Whether the writer of the file has ended. A writer holds a lock until then."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # it is locked, gone meanwhile, or the file system knows no locks
+    except OSError:  # locked, deleted meanwhile, or on a file system without locks
         return False
     return True
 
@@ -210,7 +213,7 @@ def _sync_directory(directory: Path) -> None:
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return  # somebody has deleted the object already, and pruned its directory
+        return  # the object was deleted meanwhile, and its directory with it
     try:
         os.fsync(descriptor)
     finally:

@@ -1,24 +1,23 @@
-"""Opening object storage, and proving before a run that it keeps its promises."""
+"""Opening object storage, and checking before a run that the store behaves as required."""
 
 from uuid import uuid4
 
 from cluster.storage.local import LocalStore
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.places.names import check_endpoint, parse_url
 from ganinv.seams.stores import Range, Store
 
 
 def open_store(
-    url: str, *, endpoint_url: str | None = None, patience: Patience | None = None
+    url: str, *, endpoint_url: str | None = None, retries: RetryPolicy | None = None
 ) -> Store:
-    """The store at a directory, `file:///DIRECTORY`, `s3://BUCKET/PREFIX` or any URL of fsspec's.
+    """The store at a directory, `file:///DIRECTORY`, `s3://BUCKET/PREFIX` or another fsspec URL.
 
     Nothing is contacted or created yet. S3 credentials come from the environment or the cloud's
-    own chain; without `endpoint_url` the endpoint is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or
-    AWS's own; with `patience` what failed in passing is tried again there. Stores pickle, survive
-    a fork and may be used from several threads. Raises ConfigError for a URL or an endpoint that
-    cannot be right, and for a scheme whose driver is not installed.
+    own chain. Without `endpoint_url` the endpoint is AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or that
+    of AWS. `retries` applies to S3 alone. Stores can be pickled, work after a fork, and are
+    thread-safe. Raises `ConfigError` for an invalid URL or endpoint and for a missing driver.
     """
     address = parse_url(url)
     if address.scheme == "file":
@@ -27,26 +26,26 @@ def open_store(
         from cluster.storage.fsspec_store import FsspecStore
 
         return FsspecStore(f"{address.scheme}://{address.root}")
-    # Imported here because s3fs costs most of a second, which runs on directories need not pay.
+    # Imported here because s3fs takes most of a second to import, and directories do not need it.
     from cluster.storage.s3 import S3Store
 
-    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), patience)
+    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), retries)
 
 
-def sweep(url: str) -> None:
-    """Remove what killed writers have left unfinished at a directory, and no listing shows.
+def remove_unfinished(url: str) -> None:
+    """Remove the unfinished files that killed writers have left in a directory.
 
-    Parts of unfinished uploads to S3 are cleared by the bucket's life cycle rules.
+    Unfinished uploads to S3 are left to the bucket's life cycle rules.
     """
     address = parse_url(url)
     if address.scheme == "file":
-        LocalStore(address.root).sweep()
+        LocalStore(address.root).remove_unfinished()
 
 
 def probe(store: Store) -> None:
-    """Prove that `store` is usable for a run: write, write if absent, ranged read, list, delete.
+    """Check that a run can use `store`: write, write if absent, ranged read, list and delete.
 
-    Leaves nothing behind. Raises StorageError if a verb fails or does not do what it promises.
+    Leaves nothing behind. Raises `StorageError` if a verb fails or has another effect.
     """
     folder = f"probe-{uuid4().hex}"
     written, once = f"{folder}/written", f"{folder}/once"
@@ -54,29 +53,27 @@ def probe(store: Store) -> None:
     store.write(written, data)
     try:
         store.write_if_absent(once, data)
-        _demand_refusal(store, once)
+        _require_refusal(store, once)
         found = store.read_ranges([Range(written, 0, 3), Range(once, 250, 256)])
-        _demand(found == [data[:3], data[250:]], store, "ranged reads return other bytes")
+        _require(found == [data[:3], data[250:]], store, "ranged reads return other bytes")
         listed = [(entry.name, entry.size_bytes) for entry in store.list(folder + "/")]
-        _demand(listed == [(once, 256), (written, 256)], store, "listings miss fresh objects")
+        _require(listed == [(once, 256), (written, 256)], store, "listings miss fresh objects")
     finally:
         store.delete([written, once])
-    _demand(not store.list(folder + "/"), store, "deleted objects are still listed")
+    _require(not store.list(folder + "/"), store, "deleted objects are still listed")
 
 
-def _demand_refusal(store: Store, taken: str) -> None:
+def _require_refusal(store: Store, taken: str) -> None:
     try:
         store.write_if_absent(taken, b"second")
     except StorageExistsError:
         return
-    _demand(
-        False, store, "writes on condition that nothing is there (If-None-Match: *) overwrite it"
-    )
+    _require(False, store, "conditional writes (If-None-Match: *) overwrite an existing object")
 
 
-def _demand(kept: bool, store: Store, otherwise: str) -> None:
-    if not kept:
+def _require(condition: bool, store: Store, violation: str) -> None:
+    if not condition:
         raise StorageError(
-            f"{store.url} cannot hold a run because {otherwise}; use a store that keeps S3's "
-            "consistency and conditional writes, such as AWS S3, Ceph RGW, SeaweedFS, gs:// or az://"
+            f"{store.url} cannot hold a run because {violation}; use a store with the consistency "
+            "and the conditional writes of S3: AWS S3, Ceph RGW, SeaweedFS, gs:// or az://"
         )

@@ -1,4 +1,4 @@
-"""The S3 client behind a store: it waits for nothing without end, and caches nothing."""
+"""The S3 client of a store. Every wait has a timeout, and nothing is cached."""
 
 import socket
 from typing import Any
@@ -7,53 +7,53 @@ import s3fs
 from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
 
-# Where nobody has more patience. An endpoint that never answers costs ATTEMPTS waits and a pause
-# of at most 1 s between them.
+# For stores without a retry policy. An endpoint that never answers costs ATTEMPTS timeouts and a
+# pause of at most 1 s between them.
 ATTEMPTS = 2
 CONNECT_TIMEOUT_S = 5
-# Silence, not duration: each byte that arrives starts it anew.
+# Of silence, not of the whole answer: every byte that arrives restarts it.
 READ_TIMEOUT_S = 8
-# The kernel looks at growing intervals, so it may last twice as long. Less would cut off servers
-# that pause to write to a slow disk.
+# The kernel checks at growing intervals, so a timeout may take twice as long. A smaller value would
+# cut off servers that pause to write to a slow disk.
 SEND_TIMEOUT_S = 5
-# Ranges, or parts of an upload, that are under way at a time.
+# Ranges in flight at the same time.
 CONNECTIONS = 16
-# Connections beyond those, for second requests beside stragglers.
+# Further connections, for hedges.
 SPARE_CONNECTIONS = 16
 
 
 def connect_lazily(endpoint_url: str | None, *, once: bool) -> s3fs.S3FileSystem:
-    """A client with the environment's credentials; nothing is contacted before its first use.
+    """A client with the environment's credentials; contacts nothing before its first use.
 
-    `once`: leave all repetition to the caller.
+    `once`: never retry, because the caller does.
     """
     session = get_session()
-    # Asking for leave before an upload (Expect: 100-continue) would wait without any timeout.
+    # Waiting for permission to upload (Expect: 100-continue) has no timeout.
     session.unregister("before-call.s3", add_expect_header)
     filesystem = s3fs.S3FileSystem(
         session=session,
         endpoint_url=endpoint_url,
         use_listings_cache=False,
-        # The cache is keyed by arguments alone, but the credentials are in the environment.
+        # Its key has the arguments alone, but the credentials come from the environment.
         skip_instance_cache=True,
         config_kwargs={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "retries": {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS},
             "max_pool_connections": CONNECTIONS + SPARE_CONNECTIONS,
-            "connector_args": {"socket_factory": _impatient_socket},
+            "connector_args": {"socket_factory": _socket_with_send_timeout},
         },
     )
-    # botocore retries already, and knows more reasons to; both together would multiply.
+    # botocore retries already, and for more reasons; retries of both would multiply.
     filesystem.retries = 1
     return filesystem
 
 
-def _impatient_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket whose sending fails, too, when the other side goes silent.
+def _socket_with_send_timeout(address: tuple[Any, ...]) -> socket.socket:
+    """A socket whose sending fails when the other side stops answering.
 
-    The read timeout starts only after a request was sent; a cut network or a stopped server in
-    the middle of an upload would else hang for the kernel's quarter of an hour.
+    The read timeout starts only after the request was sent. Without this option, an upload to a
+    stopped server or over a broken network would hang for the kernel's 15 minutes.
     """
     family, kind, protocol = address[:3]
     opened = socket.socket(family=family, type=kind, proto=protocol)

@@ -1,7 +1,7 @@
-"""A store whose small writes happen later: training never waits for its logs.
+"""A store that writes small objects in the background: training never waits for its logs.
 
-What cannot be written is kept, the newest content of each name, and tried again; `flush` is for
-those who must know that it is there.
+If a write fails, the newest content of each object is kept and written later. `flush` is for
+callers who must know that everything has been written.
 """
 
 import logging
@@ -10,26 +10,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cluster.storage.trouble import Trouble
+from cluster.storage.outage_log import OutageLog
 from ganinv.errors import StorageError
 from ganinv.seams.stores import Blobs, Entries, Range, Store
 
 log = logging.getLogger(__name__)
 RETRY_S = 10.0
 CLOSE_S = 60.0
-# Objects that may wait. A year of evaluations has fewer; what is beyond is dropped, oldest first.
+# Objects that may wait; more than a year of evaluations. Beyond that the oldest are dropped.
 MAX_PENDING = 1000
 
 
 class WriteBehind:
-    """Passes every verb on to `store`, writes of bytes from a thread of its own until `close`."""
+    """Implements `seams.stores.Store`: writes to `store` in a thread, forwards all other verbs."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pending: dict[str, bytes] = {}
-        self._lock = threading.Lock()  # of what is pending
-        self._writing = threading.Lock()  # so that no older content overtakes a newer one
-        self._trouble = Trouble("write logs of the run", "keeping them to write later")
+        self._lock = threading.Lock()  # guards `_pending`
+        self._writing = threading.Lock()  # so that no older content replaces a newer one
+        self._outage = OutageLog("write logs of the run", "keeping them to write later")
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -51,7 +51,7 @@ class WriteBehind:
         return self._store.read_ranges(ranges)
 
     def write(self, name: str, data: bytes | memoryview | Path) -> None:
-        """Returns at once; an error is said in the log, and the write is tried again."""
+        """Returns at once. An error is logged, and the write is retried."""
         content = data.read_bytes() if isinstance(data, Path) else bytes(data)
         with self._lock:
             self._pending.pop(name, None)
@@ -59,7 +59,7 @@ class WriteBehind:
             if len(self._pending) > MAX_PENDING:
                 oldest = next(iter(self._pending))
                 del self._pending[oldest]
-                log.warning("%s could not be written for too long and is lost", oldest)
+                log.warning("%s could not be written for too long; its content is lost", oldest)
         self._wake.set()
 
     def write_if_absent(self, name: str, data: bytes) -> None:
@@ -69,7 +69,7 @@ class WriteBehind:
         self._store.delete(names)
 
     def flush(self) -> None:
-        """Write all that waits; raises `StorageError` where that fails, and keeps it."""
+        """Write all pending objects. Raises `StorageError` if one fails; that one stays pending."""
         with self._writing:
             while True:
                 with self._lock:
@@ -79,15 +79,15 @@ class WriteBehind:
                 try:
                     self._store.write(name, content)
                 except StorageError as error:
-                    self._trouble.failed(error)
+                    self._outage.failed(error)
                     raise
-                self._trouble.over()
+                self._outage.succeeded()
                 with self._lock:
-                    if self._pending.get(name) is content:  # else there is a newer one
+                    if self._pending.get(name) is content:  # else newer content is pending
                         del self._pending[name]
 
     def close(self) -> None:
-        """Try once more what waits, and end; bounded."""
+        """Try once more to write all pending objects, and stop the thread within `CLOSE_S`."""
         self._closing.set()
         self._wake.set()
         self._thread.join(CLOSE_S)
@@ -96,11 +96,11 @@ class WriteBehind:
         while not self._closing.is_set():
             try:
                 self.flush()
-            except StorageError:  # said by `flush`
+            except StorageError:  # logged by `flush`
                 self._closing.wait(RETRY_S)
             else:
                 self._wake.wait()
             self._wake.clear()
-        # An attempt that failed just now may have begun long before `close`.
+        # The attempt that failed last may have begun long before `close`.
         with suppress(StorageError):
             self.flush()

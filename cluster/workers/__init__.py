@@ -1,1 +1,1 @@
-"""Worker groups on Ray: starting, watching, restarting and resizing them."""
+"""Worker groups on Ray: start, watch, restart and resize them."""

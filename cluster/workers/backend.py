@@ -1,8 +1,8 @@
-"""Ray Train's torch backend, with an ear for SIGTERM on every worker.
+"""Ray Train's torch backend, extended so that every worker records SIGTERM.
 
-The training function runs in a thread, where Python delivers no signals. A backend's hooks run on
-the worker's main thread, which also answers Ray Train's polls: so a handler that is set here runs
-with the next poll at the latest.
+The training function runs in a thread, but Python delivers signals to the main thread only. A
+backend's hooks run on the worker's main thread, which also answers Ray Train's polls. So a handler
+that is installed there runs no later than the next poll.
 """
 
 import os
@@ -16,14 +16,14 @@ import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend  # its hooks are documented, its name is not public
 
-ANSWER_S = 1.0  # a worker that works answers at once
-# Set once this worker's process got SIGTERM: a cloud, a scheduler or a person takes it away.
-terminated = threading.Event()
+ANSWER_S = 1.0  # a working worker answers at once
+# Set once this process has received SIGTERM: a cloud, a scheduler or a person removes the worker.
+sigterm_received = threading.Event()
 
 
 @dataclass
 class SignalledTorchConfig(TorchConfig):  # type: ignore[misc]  # Ray is not typed
-    """As `TorchConfig`; workers note SIGTERM in `terminated` instead of dying of it."""
+    """As `TorchConfig`, but SIGTERM sets `sigterm_received` instead of killing the worker."""
 
     @property
     def backend_cls(self) -> type:
@@ -33,11 +33,13 @@ class SignalledTorchConfig(TorchConfig):  # type: ignore[misc]  # Ray is not typ
 class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not typed
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
         super().on_start(worker_group, backend_config)
-        worker_group.execute(hear_sigterm)
+        worker_group.execute(record_sigterm)
 
     def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:  # noqa: ARG002 (its signature)
-        """End what does not answer: Ray Train would wait for it. Processes end with their group,
-        so there is nothing else to take down."""
+        """Kill workers that do not answer, because Ray Train would wait for them.
+
+        The process groups end with their processes, so there is nothing else to shut down.
+        """
         answers = worker_group.execute_async(os.getpid)
         answered, _ = ray.wait(answers, num_returns=len(answers), timeout=ANSWER_S)
         for worker, answer in zip(worker_group.get_workers(), answers, strict=True):
@@ -45,12 +47,15 @@ class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not
                 ray.kill(worker.actor)
 
 
-def hear_sigterm() -> None:
-    """Runs on a worker's main thread. A Ray that was started here has SIGTERM masked (`group`)."""
+def record_sigterm() -> None:
+    """Install the handler. Call on a worker's main thread.
+
+    A local Ray starts its workers with SIGTERM blocked (`cluster.workers.group`), so unblock it.
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         del number, frame
-        terminated.set()
+        sigterm_received.set()
 
     signal.signal(signal.SIGTERM, handle)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,8 +1,9 @@
-"""One small actor per run: where the workers' exporters are, how far the run is, why it ended.
+"""The run's directory: one small actor through which driver, supervisor and workers communicate.
 
-It lives on the head node, where `launch monitor` does, and outlives restarts of the worker group.
-Prometheus learns the targets from a file (`cluster.monitoring.targets`) or by asking (HTTP service
-discovery); the driver asks for progress.
+It stores the addresses of the workers' exporters, the progress and the error that ends the run. It
+runs on the head node, as `launch monitor` does, and survives restarts of the worker group.
+Prometheus gets the addresses from a file (`cluster.monitoring.targets`) or by HTTP service
+discovery.
 """
 
 import asyncio
@@ -14,14 +15,17 @@ from typing import Any
 import ray
 
 from cluster.machines.nodes import is_loopback, listening_address, on_head
-from cluster.monitoring.targets import Group, TargetsFile, targets_folder
+from cluster.monitoring.targets import TargetGroup, TargetsFile, targets_folder
 from cluster.run_folder.group_history import End, GroupRecord, Summary
-from cluster.workers.chronicle import Chronicle, Purpose, Seat
+from cluster.workers.live_groups import LiveGroups, Purpose, WorkerLocation
 from ganinv.errors import GanInvError
 
 
 class Directory:
-    """What a run's workers register with. All methods are short; state is lost with the run."""
+    """The actor's class. All methods return quickly, except `wait_for_request`.
+
+    The state is lost when the command ends; `cluster.run_folder` stores what must survive it.
+    """
 
     def __init__(self, run: str, host: str, discovery_port: int, ray_targets: list[str]) -> None:
         self._run = run
@@ -29,9 +33,9 @@ class Directory:
         self._targets: dict[int, str] = {}
         self._progress: dict[str, Any] = {}
         self._error: GanInvError | None = None
-        self._asked = asyncio.Event()
-        self._chronicle = Chronicle()
-        self._said: list[str] = []
+        self._requested = asyncio.Event()
+        self._groups = LiveGroups()
+        self._messages: list[str] = []
         self._file = self._open_file()
         address = listening_address(host)
         self._server = ThreadingHTTPServer((address, discovery_port), self._handler())
@@ -43,102 +47,102 @@ class Directory:
         return self._url
 
     async def group_launched(self, world_size: int) -> None:
-        """Workers of a new group are asked for; by the supervisor."""
-        self._chronicle.launched(world_size)
-        if self._chronicle.purpose is None:
-            self._asked.clear()
+        """The supervisor calls this when it requests the workers of a new group."""
+        self._groups.launched(world_size)
+        if self._groups.purpose is None:
+            self._requested.clear()
 
     async def group_withdrawn(self) -> None:
-        """There was no room for its workers; by the supervisor."""
-        self._chronicle.withdrawn()
+        """The supervisor calls this when the nodes had no room for the group's workers."""
+        self._groups.withdrawn()
 
     async def group_resumed(self, images_seen: int) -> Summary:
-        """The group trains from there; by its rank 0. What the run has been through before."""
-        return self._chronicle.resumed(images_seen)
+        """Rank 0 calls this when it starts to train. Returns the summary of all groups so far."""
+        return self._groups.resumed(images_seen)
 
     async def group_went_back(self, images_seen: int, restored: int) -> None:
-        """The group diverged and went back to its last checkpoint; by rank 0."""
-        self._chronicle.went_back(images_seen, restored)
+        """Rank 0 calls this when the group has diverged and reloaded its last checkpoint."""
+        self._groups.went_back(images_seen, restored)
 
     async def group_committed(self, images_seen: int) -> None:
-        """A checkpoint was committed; by rank 0."""
-        self._chronicle.committed(images_seen)
+        """Rank 0 calls this after every commit of a checkpoint."""
+        self._groups.committed(images_seen)
 
     async def group_ended(self, reason: End, detail: str) -> GroupRecord:
-        """The group has ended; the record of it."""
-        return self._chronicle.ended(reason, detail)
+        """Record why the present group ended; returns its record."""
+        return self._groups.ended(reason, detail)
 
     async def number_groups_from(self, number: int) -> None:
-        """Earlier ones are in storage already."""
-        self._chronicle.first_number = number
+        """Set the number of the first group; records of earlier groups are in storage."""
+        self._groups.first_number = number
 
     async def groups(self) -> list[GroupRecord]:
-        return self._chronicle.records
+        return self._groups.records
 
-    async def seats(self) -> list[Seat]:
-        """Where the workers of the present group are, as far as they have come up."""
-        return [seat for _, seat in sorted(self._chronicle.seats.items())]
+    async def worker_locations(self) -> list[WorkerLocation]:
+        """The locations of the present group's workers that have started, in order of rank."""
+        return [location for _, location in sorted(self._groups.locations.items())]
 
-    async def sit(self, seat: Seat) -> None:
-        """Where a worker is; by itself."""
-        self._chronicle.seats[seat.rank] = seat
+    async def register_location(self, location: WorkerLocation) -> None:
+        """Every worker calls this when it starts."""
+        self._groups.locations[location.rank] = location
 
-    async def register(self, rank: int, world: int, address: str, node: str) -> None:
-        """Where rank's exporter is; ranks of an earlier, larger group are forgotten.
+    async def register_exporter(self, rank: int, world: int, address: str, node: str) -> None:
+        """Store the address of a rank's exporter; drop the ranks of an earlier, larger group.
 
-        `node`: the address of the worker's node, for an exporter on loopback can be reached from
-        there alone.
+        `node` is the address of the worker's node. An exporter on loopback can be reached from that
+        node only; if the head is another node, a warning is posted and the exporter is left out.
         """
         self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
         if is_loopback(address) and node != ray.util.get_node_ip_address():
             del self._targets[rank]
-            self._said.append(
-                f"warning: Prometheus cannot reach rank {rank} on {node}: it exports on loopback; "
+            self._messages.append(
+                f"warning: Prometheus cannot reach rank {rank} on {node}: it listens on loopback; "
                 "give metrics.host=node"
             )
         if self._file is not None:
             self._file.write(self._target_groups())
 
     async def report(self, progress: dict[str, Any]) -> None:
-        """A row of metrics, or images_seen and steps_seconds of the group; by rank 0."""
+        """Rank 0 calls this with a row of metrics, or with `images_seen` and `steps_seconds`."""
         if "steps_seconds" in progress:
-            self._chronicle.trained(progress)
+            self._groups.trained(progress)
         self._progress = {**self._progress, **progress}
 
     async def progress(self) -> dict[str, Any]:
-        return {**self._progress, "restarts": self._chronicle.restarts}
+        return {**self._progress, "restarts": self._groups.restarts}
 
-    async def say(self, line: str) -> None:
-        """A line for the person who watches the driver."""
-        self._said.append(line)
+    async def post_message(self, line: str) -> None:
+        """Queue a line for the driver's output."""
+        self._messages.append(line)
 
-    async def heard(self) -> list[str]:
-        """Lines said since the last call."""
-        said, self._said = self._said, []
-        return said
+    async def take_messages(self) -> list[str]:
+        """The lines that were posted since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
 
     async def fail(self, error: GanInvError) -> None:
-        """An error that no restart can mend; the first one counts."""
+        """Record an error that no restart can repair. The first error wins."""
         self._error = self._error or error
 
     async def error(self) -> GanInvError | None:
         return self._error
 
-    async def ask(self, purpose: Purpose, detail: str = "") -> None:
-        """Ask the workers to save, and end: for good, or to go on as another group."""
-        # Nothing is said of it yet: Ray ends workers with SIGTERM, too, once their work is over.
-        if self._chronicle.ask(purpose, detail):
-            self._asked.set()
+    async def request_save(self, purpose: Purpose, detail: str = "") -> None:
+        """Ask the workers to save and end, either for good or for a restart as a new group."""
+        # No message is posted here: Ray also sends SIGTERM to workers that have finished.
+        if self._groups.request_save(purpose, detail):
+            self._requested.set()
 
-    async def asked(self) -> tuple[Purpose | None, str]:
-        """What the workers were asked to save for, and why."""
-        return self._chronicle.purpose, self._chronicle.purpose_detail
+    async def requested_save(self) -> tuple[Purpose | None, str]:
+        """Why the workers must save and end: the purpose (None: no request) and a sentence."""
+        return self._groups.purpose, self._groups.purpose_detail
 
-    async def wait_until_asked(self) -> None:
-        await self._asked.wait()
+    async def wait_for_request(self) -> None:
+        await self._requested.wait()
 
     async def close(self) -> None:
-        """Tell Prometheus of no worker from now on."""
+        """Withdraw the workers from Prometheus."""
         self._server.shutdown()
         self._server.server_close()
         if self._file is not None:
@@ -157,19 +161,19 @@ class Directory:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # its name
-                """Scrapes are not news."""
+                """Do not log scrapes."""
 
         return Handler
 
     def _open_file(self) -> TargetsFile | None:
         try:
             return TargetsFile(targets_folder())
-        except OSError as error:  # no reason to fail a run
-            self._said.append(f"warning: `launch monitor` will not find this run: {error}")
+        except OSError as error:  # the run can train without the file
+            self._messages.append(f"warning: `launch monitor` will not find this run: {error}")
             return None
 
-    def _target_groups(self) -> list[Group]:
-        """What Prometheus reads. A rank keeps its name over restarts, and so do its series."""
+    def _target_groups(self) -> list[TargetGroup]:
+        """Prometheus' targets. A rank keeps its label, so its series survive restarts."""
         groups = [
             {
                 "targets": [self._targets[rank]],
@@ -182,9 +186,9 @@ class Directory:
 
 
 def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:
-    """The actor of a run, on the head node, gone with the driver.
+    """Start the directory of a run on the head node. It ends with the driver.
 
-    `ray_targets`: exporters of Ray itself, of a Ray that has no discovery of its own.
+    `ray_targets`: addresses of Ray's own exporters, if Ray does not announce them itself.
     """
     actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head())
     return actor.remote(run, host, discovery_port, ray_targets)

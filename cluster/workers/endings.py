@@ -1,4 +1,4 @@
-"""Why a worker group ended: Ray Train's error as one of our reasons, with a sentence for people."""
+"""Why a worker group ended: turns Ray Train's error into a reason and one sentence for people."""
 
 import os
 import re
@@ -9,21 +9,21 @@ from typing import Any, Literal
 
 import ray
 
-from cluster.machines.nodes import gone, on_node
+from cluster.machines.nodes import lost_nodes, on_node
 from cluster.run_folder.group_history import Reason
-from cluster.workers.chronicle import Seat
+from cluster.workers.live_groups import WorkerLocation
 from ganinv.errors import GanInvError, StorageError
 
-READ_S = 10.0  # for a node to tell what a worker of its left behind
-READ_BYTES = 200_000
-READ_AT_MOST = 4  # workers; the others wait for these
-# What faulthandler writes when its time is up (`cluster.workers.watchdog`).
+READ_S = 10.0  # time limit for reading the logs of dead workers on their nodes
+READ_BYTES = 200_000  # from the end of each log
+READ_AT_MOST = 4  # logs; one of the first dead workers is the cause
+# What faulthandler writes when a watchdog's limit expires (`cluster.workers.watchdog`).
 _TIMEOUT = re.compile(r"^Timeout \([\d:.]+\)!$", re.MULTILINE)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
 
 
-class Restart(Exception):  # noqa: N818 (no error: the group has saved, and is to go on as another)
-    """Raised by every worker of a group that was asked to make way for another one."""
+class Restart(Exception):  # noqa: N818 (not an error: the group has saved, a new group follows)
+    """Every worker raises this once it has saved, so that a new group can start."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -32,9 +32,10 @@ class Restart(Exception):  # noqa: N818 (no error: the group has saved, and is t
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """`not_started`: there was no room for the workers. `saved`: nothing is lost.
+    """How one group ended.
 
-    `error`: what the run ends with, if it ends with this group.
+    Reason `not_started`: the nodes had no room for the workers. `saved`: the group saved before it
+    ended, so no image is lost. `error`: the run's error, if no further group follows.
     """
 
     reason: Reason | Literal["done", "not_started"]
@@ -43,57 +44,62 @@ class Ending:
     error: GanInvError | None = None
 
 
-def ending_of(error: Exception, seats: Sequence[Seat]) -> Ending:
-    """`error`: what Ray Train raised, or Ray of it; `seats`: where the group's workers were."""
+def ending_of(error: Exception, locations: Sequence[WorkerLocation]) -> Ending:
+    """The ending that `error`, raised by Ray Train or by Ray, stands for.
+
+    `locations`: where the group's workers ran.
+    """
+    from ray.train import ControllerError, PreemptionError, WorkerGroupError
     from ray.train.v2._internal.exceptions import (
         WorkerGroupStartupTimeoutError,
         WorkerHealthCheckFailedError,
         WorkerHealthCheckTimeoutError,
     )
-    from ray.train.v2.api.exceptions import ControllerError, PreemptionError, WorkerGroupError
 
     if isinstance(error, ray.exceptions.RayError):
         return Ending(
             reason="failure", detail=f"Ray Train's controller was lost: {_last_line(error)}"
         )
     if isinstance(error, PreemptionError):
-        return Ending(reason="preemption", detail="a node was taken before the workers had saved")
+        return Ending(reason="preemption", detail="a node was preempted before the workers saved")
     if isinstance(error, ControllerError):
         failure = error.controller_failure
         started = not isinstance(failure, WorkerGroupStartupTimeoutError)
         return Ending(reason="failure" if started else "not_started", detail=_last_line(failure))
     assert isinstance(error, WorkerGroupError), error
     failures = dict(sorted(error.worker_failures.items()))
-    # Ray Train gives what the training function raised as it is.
-    of_workers = (WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
-    raised = {rank: f for rank, f in failures.items() if not isinstance(f, of_workers)}
+    # Ray Train passes on unchanged what the training function raised.
+    health_errors = (WorkerHealthCheckFailedError, WorkerHealthCheckTimeoutError)
+    raised = {rank: f for rank, f in failures.items() if not isinstance(f, health_errors)}
     for cause in raised.values():
         if isinstance(cause, Restart):
             return Ending(reason=cause.reason, saved=True)
-    return _of_faults(failures, raised, seats)
+    return _cause_of(failures, raised, locations)
 
 
-def _of_faults(
-    failures: Mapping[int, Exception], raised: Mapping[int, Exception], seats: Sequence[Seat]
+def _cause_of(
+    failures: Mapping[int, Exception],
+    raised: Mapping[int, Exception],
+    locations: Sequence[WorkerLocation],
 ) -> Ending:
-    """The fault closest to the cause: what survivors raised follows from who died."""
+    """The fault closest to the cause. A death comes first: survivors raise errors because of it."""
     from ray.train.v2._internal.exceptions import WorkerHealthCheckTimeoutError
 
-    silent = [seat for seat in seats if seat.rank not in raised]
-    lost = gone(seat.node_id for seat in silent)
-    for seat in silent:
-        if seat.node_id in lost:
-            return Ending(reason="node_lost", detail=f"the node of rank {seat.rank} is gone")
+    silent = [worker for worker in locations if worker.rank not in raised]
+    lost = lost_nodes(worker.node_id for worker in silent)
+    for worker in silent:
+        if worker.node_id in lost:
+            return Ending(reason="node_lost", detail=f"the node of rank {worker.rank} is lost")
     for rank, failure in failures.items():
         if isinstance(failure, WorkerHealthCheckTimeoutError):
-            return Ending(reason="hang", detail=f"rank {rank} does not answer; it was ended")
-    died = [seat for seat in seats if seat.rank in failures and seat.rank not in raised]
-    for seat, text in zip(died, _logs(died[:READ_AT_MOST]), strict=False):
+            return Ending(reason="hang", detail=f"rank {rank} did not answer and was killed")
+    died = [w for w in locations if w.rank in failures and w.rank not in raised]
+    for worker, text in zip(died, _logs(died[:READ_AT_MOST]), strict=False):
         if (where := hung_at(text)) is not None:
             return Ending(
                 reason="hang",
-                detail=f"rank {seat.rank} made no step in time and ended itself {where}; the stack "
-                f"of every thread is in {seat.log} on its node",
+                detail=f"rank {worker.rank} exceeded the time limit of a step and ended itself "
+                f"{where}; the stack of every thread is in {worker.log} on its node",
             )
     for rank, cause in raised.items():
         if isinstance(cause, StorageError):
@@ -110,13 +116,13 @@ def _of_faults(
 
 
 def hung_at(log: str) -> str | None:
-    """Where the training thread stood when a watchdog's time was up; None if that was not."""
+    """Where the training thread was when the watchdog's limit expired; None if it did not."""
     matches = list(_TIMEOUT.finditer(log))
     if not matches:
         return None
     threads = log[matches[-1].end() :].split("\nThread ")
     stacks = [[*_FRAME.finditer(thread)] for thread in threads]
-    # The training thread is the one that came through our loop; its innermost frame is first.
+    # The training thread has `train_worker` in its stack; the innermost frame comes first.
     ours = [stack for stack in stacks if any(f["function"] == "train_worker" for f in stack)]
     if not ours:
         return "at an unknown place"
@@ -129,28 +135,28 @@ def _last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _logs(seats: Sequence[Seat]) -> list[str]:
-    """The ends of the workers' logs, read on their nodes; empty where that takes too long."""
+def _logs(locations: Sequence[WorkerLocation]) -> list[str]:
+    """The ends of the workers' logs, read on their nodes; empty where reading takes too long."""
     here = ray.get_runtime_context().get_node_id()
     tail = ray.remote(_tail)
-    asked: dict[Seat, Any] = {
-        seat: tail.options(
-            num_cpus=0, max_retries=0, scheduling_strategy=on_node(seat.node_id)
-        ).remote(seat.log)
-        for seat in seats
-        if seat.node_id != here
+    remote: dict[WorkerLocation, Any] = {
+        worker: tail.options(
+            num_cpus=0, max_retries=0, scheduling_strategy=on_node(worker.node_id)
+        ).remote(worker.log)
+        for worker in locations
+        if worker.node_id != here
     }
-    refs = list(asked.values())
+    refs = list(remote.values())
     ready = ray.wait(refs, num_returns=len(refs), timeout=READ_S)[0] if refs else []
     texts = []
-    for seat in seats:
-        if seat not in asked:
-            texts.append(_tail(seat.log))
+    for worker in locations:
+        if worker not in remote:
+            texts.append(_tail(worker.log))
             continue
         try:
-            texts.append(ray.get(asked[seat]) if asked[seat] in ready else "")
+            texts.append(ray.get(remote[worker]) if remote[worker] in ready else "")
         except ray.exceptions.RayError:
-            texts.append("")  # its node was lost as well
+            texts.append("")  # the node was lost as well
     return texts
 
 

@@ -1,9 +1,7 @@
-"""The worker group of a run, as its driver sees it.
+"""The driver's view of a run: start Ray, start the workers, wait for the outcome.
 
-`cluster.workers.supervision` starts each group.
-
-The training function runs on every worker with its process group initialised; how it reports and
-why it ended goes through the run's `Directory`.
+`cluster.workers.supervision` starts one worker group after the other. The training function runs on
+every worker, with the process group initialised, and reports through the run's `Directory`.
 """
 
 import os
@@ -22,8 +20,8 @@ from cluster.run_folder.group_history import End, GroupRecord
 from cluster.workers.directory import start_directory
 from ganinv.errors import ClusterError, GanInvError
 
-CLOSE_S = 5.0  # for the directory to withdraw the run from Prometheus
-# From an error that no restart can mend to the end of those workers that did not meet it.
+CLOSE_S = 5.0  # time limit for the directory to withdraw the run from Prometheus
+# After one worker has met an error that no restart can repair, the others have this long to end.
 GRACE_S = 5.0
 Payload = dict[str, Any]
 TrainFunction = Callable[[Payload], None]
@@ -31,7 +29,7 @@ TrainFunction = Callable[[Payload], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How the group ended: `error` is None after success."""
+    """How the run ended: `error` is None after success."""
 
     error: GanInvError | None = None
 
@@ -39,27 +37,29 @@ class Outcome:
 def start_ray(config: ClusterConfig) -> None:
     """Join the cluster named by RAY_ADDRESS, or start Ray on this machine.
 
-    A local Ray ends with this process, however that ends. Who may talk to it is settled by
-    `cluster.jobs.ray_environment` before.
+    A local Ray ends with this process, even if the process is killed. Call
+    `cluster.jobs.ray_environment.prepare` first: it sets who may connect.
     """
     settings = {
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # notice failures soon
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # detect failures early
         "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(config.hang_floor_s),
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(config.start_timeout_s),
     }
     if not config.use_gpu:
-        settings["DS_ACCELERATOR"] = "cpu"  # or DeepSpeed looks for others, and warns
+        settings["DS_ACCELERATOR"] = (
+            "cpu"  # otherwise DeepSpeed searches for accelerators and warns
+        )
     missing = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(missing)
     if os.environ.get("RAY_ADDRESS"):
         _join({name: os.environ[name] for name in settings}, missing)
         return
-    with _children_deaf_to_sigterm():
+    with _children_ignore_sigterm():
         _start_local(config)
 
 
 def _undiscovered_ray_targets() -> list[str]:
-    """Exporters of a Ray that was started here: it has no dashboard that would tell of them."""
+    """Addresses of a local Ray's exporters. A local Ray has no dashboard that announces them."""
     if os.environ.get("RAY_ADDRESS"):
         return []
     nodes = (node for node in ray.nodes() if node["Alive"])
@@ -67,12 +67,12 @@ def _undiscovered_ray_targets() -> list[str]:
 
 
 def _join(settings: dict[str, str], missing: dict[str, str]) -> None:
-    """Nodes do not inherit this process' environment: what they need of it is passed on."""
+    """Connect, and pass on variables, because nodes do not inherit this process' environment."""
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        # The job has shipped the checkout and passed on its own variables; Ray takes none twice.
+        # The job has shipped the checkout and set its variables; Ray refuses to set one twice.
         environment: dict[str, object] = {"env_vars": missing}
     else:
-        shipped()  # raises if it is too much
+        shipped()  # raises if the checkout is too large
         environment = {**runtime_environment(), "env_vars": settings}
     ray.init(runtime_env=environment, logging_level="warning", log_to_driver=False)
 
@@ -83,17 +83,18 @@ def _start_local(config: ClusterConfig) -> None:
         num_cpus=max(os.cpu_count() or 1, int(config.sizes[-1] * config.cpus_per_worker) + 1),
         include_dashboard=False,
         logging_level="warning",
-        log_to_driver=False,  # what people should read comes through the directory
+        log_to_driver=False,  # messages for people come through the directory
         object_store_memory=100 * 2**20,  # no tensor travels through it
     )
 
 
 @contextmanager
-def _children_deaf_to_sigterm() -> Iterator[None]:
-    """Whoever stops this process often signals its whole process group (`timeout`, systemd).
+def _children_ignore_sigterm() -> Iterator[None]:
+    """Processes that start inside this context ignore SIGTERM.
 
-    Ray's own processes would then be gone before the workers have saved. They inherit the mask,
-    and end when this process ends them, or dies.
+    `timeout` and systemd signal the whole process group of a command. Without this, Ray's own
+    processes would end before the workers have saved. They inherit the signal mask, and end when
+    this process shuts them down or dies.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -103,7 +104,7 @@ def _children_deaf_to_sigterm() -> Iterator[None]:
 
 
 class WorkerGroup:
-    """A run under way, until `close`."""
+    """The workers of one run, from the constructor to `close`."""
 
     def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
         self._cluster = cluster
@@ -115,63 +116,63 @@ class WorkerGroup:
         self._fit: Any = None
 
     def close(self) -> None:
-        """End the workers, and a Ray that was started here."""
-        # If Ray is broken, so is what this would tidy up; `launch monitor` sweeps after it.
+        """End the workers, and Ray if it was started here."""
+        # If Ray has failed, the directory has too; `launch monitor` removes its file later.
         with suppress(ray.exceptions.RayError):
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()
 
     def start(self, function: TrainFunction, payload: Payload, *, number_from: int = 0) -> None:
-        """Let `function({**payload, "directory": …})` run on all workers.
+        """Run `function({**payload, "directory": …})` on all workers; returns at once.
 
-        `number_from`: the number of the first worker group, over the life of the run.
+        `number_from`: the number of the first worker group, counted over the run's whole life.
         """
         ray.get(self.directory.number_groups_from.remote(number_from))
-        # On the driver's node: the loss of a worker's node must not take the controller with it.
+        # On the driver's node, so that the loss of a worker's node does not end the supervisor.
         here = on_this_node()
         fit = ray.remote(_supervise).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         self._fit = fit.remote(function, {**payload, "directory": self.directory}, self._cluster)
 
     def wait(self, timeout_s: float) -> Outcome | None:
-        """The outcome, or None if the group still runs after `timeout_s`."""
+        """The outcome, or None if the run still trains after `timeout_s`."""
         ready, _ = ray.wait([self._fit], timeout=timeout_s)
-        said: GanInvError | None = ray.get(self.directory.error.remote())
-        if not ready and said is not None:
-            # The others may wait in a collective for the one that has given up: left alone, until
-            # `cluster.collective_timeout_s`.
+        reported: GanInvError | None = ray.get(self.directory.error.remote())
+        if not ready and reported is not None:
+            # The other workers may wait in a collective for the worker that has failed. Without
+            # this limit they would wait for `cluster.collective_timeout_s`.
             ready, _ = ray.wait([self._fit], timeout=GRACE_S)
             if not ready:
-                return Outcome(error=said)
+                return Outcome(error=reported)
         if not ready:
             return None
         try:
             failure: GanInvError | None = ray.get(self._fit)
         except ray.exceptions.RayError as error:
             failure = ClusterError(f"the group's supervisor was lost ({error}); start again")
-        # What a worker said of itself is closer to the cause than what Ray saw of it.
+        # A worker's own error is closer to the cause than the error that Ray observed.
         return Outcome(error=ray.get(self.directory.error.remote()) or failure)
 
     def progress(self) -> dict[str, Any]:
         progress: dict[str, Any] = ray.get(self.directory.progress.remote())
         return progress
 
-    def heard(self) -> list[str]:
-        """What the workers said since the last call."""
-        lines: list[str] = ray.get(self.directory.heard.remote())
+    def take_messages(self) -> list[str]:
+        """The lines that workers have posted since the last call."""
+        lines: list[str] = ray.get(self.directory.take_messages.remote())
         return lines
 
     def request_stop(self) -> None:
         """Ask the workers to save and end."""
-        ray.get(self.directory.ask.remote("stop"))
+        ray.get(self.directory.request_save.remote("stop"))
 
     def groups(self) -> list[GroupRecord]:
-        """The worker groups since `start`."""
+        """The records of the worker groups since `start`."""
         records: list[GroupRecord] = ray.get(self.directory.groups.remote())
         return records
 
     def ended(self, reason: End, detail: str = "") -> list[GroupRecord]:
-        """Note how the last group ended, if that is not known; all groups."""
-        if self.groups():  # there may never have been room for any
+        """Record why the last group ended, if no reason is recorded yet; returns all records."""
+        if self.groups():  # empty if the nodes never had room for a group
             ray.get(self.directory.group_ended.remote(reason, detail))
         return self.groups()
 
@@ -179,7 +180,7 @@ class WorkerGroup:
 def _supervise(
     function: TrainFunction, payload: Payload, config: ClusterConfig
 ) -> GanInvError | None:
-    # Here, for it imports Ray Train, which the driver has no use for.
+    # Imported here because it imports Ray Train, which the driver does not need.
     from cluster.workers.supervision import supervise
 
     return supervise(function, payload, config)

@@ -1,4 +1,4 @@
-"""Memory that a worker frees is kept for its next step, not given back to the system."""
+"""Keep memory that a worker frees for its next step, instead of returning it to the system."""
 
 import ctypes
 import os
@@ -10,12 +10,12 @@ _CHOSEN_BY_USER = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TU
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed blocks of up to 32 MiB; whether it does from now on.
+    """Let glibc keep freed blocks of up to 32 MiB; returns whether glibc accepted.
 
-    By itself it gives the larger ones back at once, so that a training step on the CPU gets
-    thousands of fresh pages from the system, each zeroed for it: a tenth of a step's time, measured
-    with a small GAN, and a third of that of reading samples. Nothing changes where the environment
-    sets these limits itself, or where the C library knows none.
+    By default glibc returns larger blocks to the system at once. A training step on the CPU then
+    gets thousands of fresh pages, which the kernel zeroes first. Measured with a small GAN, this
+    took a tenth of a step's time, and a third of the time to read samples. Does nothing if the
+    environment sets these limits itself, or if the C library has no such limits.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or any(name in os.environ for name in _CHOSEN_BY_USER):

@@ -1,10 +1,11 @@
-"""Ends a worker that makes no step in time, with the stacks of all its threads in its log.
+"""Ends a worker that exceeds its time limit, and writes the stacks of all threads to its log.
 
-The clock is `faulthandler`'s, a thread in C: it strikes even while some extension holds the
-interpreter. Whatever a worker does has its own limit. Training steps have one learned from the
-last steps; what is patient by itself (waits for data, one's own and that of other workers) has one
-beyond its own deadline, so that it ends by that. No worker begins a step before all have their data
-(`ganinv.training.loop`), so that a step never includes another's wait for data.
+The timer is `faulthandler`'s, a thread in C, so it fires even while an extension holds the
+interpreter lock. Each activity has its own limit. The limit of a training step follows from the
+durations of recent steps. A wait for data (a worker's own or another worker's) has a deadline; the
+watchdog's limit is longer, so that the wait ends with its own error. No worker starts a step before
+all workers have their data (`ganinv.training.loop`), so a step never includes another worker's wait
+for data.
 """
 
 import faulthandler
@@ -15,20 +16,20 @@ from contextlib import contextmanager
 
 from ganinv.training.loop import TimeState
 
-REMEMBERED = 200  # steps
-LEARNED = 10  # steps before their times say something
-FACTOR = 10.0  # times the slowest of a hundred
-SPARE_S = 30.0  # beyond the deadlines of others
-OTHER_WORK_S = 3600.0  # evaluations, and checkpoints, which have deadlines of their own
-STDERR = 2  # of the process: Ray leads it to the worker's log
+REMEMBERED = 200  # steps whose durations are kept
+LEARNED = 10  # steps before the limit follows from their durations
+FACTOR = 10.0  # the limit of a step, as a multiple of the recent 99th percentile
+SPARE_S = 30.0  # added to the longest deadline of a wait
+OTHER_WORK_S = 3600.0  # limit of an evaluation or a save; a save has deadlines of its own
+STDERR = 2  # file descriptor; Ray directs it to the worker's log
 
 
 class Watchdog:
     """The limits of one worker, in seconds. Ends the process with status 1."""
 
     def __init__(self, *, floor_s: float, first_s: float, patient_s: float) -> None:
-        """`floor_s`: the least for a step; `first_s`: for one of the first; `patient_s`: for the
-        longest wait that ends by itself."""
+        """`floor_s`: the least limit of a step. `first_s`: the limit of the first `LEARNED` steps.
+        `patient_s`: the longest deadline of a wait for data or for another worker."""
         self._floor_s = floor_s
         self._first_s = max(first_s, floor_s)
         self._patient_s = patient_s + SPARE_S
@@ -36,7 +37,7 @@ class Watchdog:
 
     @property
     def step_limit_s(self) -> float:
-        """How long the next step may take."""
+        """The limit of the next step."""
         if len(self._steps_s) < LEARNED:
             return self._first_s
         p99 = sorted(self._steps_s)[int(0.99 * (len(self._steps_s) - 1))]
@@ -44,7 +45,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self, state: TimeState) -> Iterator[None]:
-        """Inside, `state`'s limit holds; afterwards that of patience, until the next."""
+        """Inside the context, the limit of `state` applies; afterwards, the limit of a wait."""
         started = time.monotonic()
         if state == "compute":
             self._allow(self.step_limit_s)
@@ -53,11 +54,11 @@ class Watchdog:
         yield
         if state == "compute":
             self._steps_s.append(time.monotonic() - started)
-        if state != "data":  # before and after that holds the same
+        if state != "data":  # the limit of a wait applied already
             self._allow(self._patient_s)
 
     def close(self) -> None:
-        """From now on everything may take for ever."""
+        """Switch the timer off."""
         faulthandler.cancel_dump_traceback_later()
 
     def _allow(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Samples to the bytes that shards hold. Runs in worker processes: light imports."""
+"""Encoding samples for shards. Runs in worker processes, so its imports are light."""
 
 import hashlib
 import io
@@ -13,23 +13,23 @@ from datasets.shards.splits import Split
 from datasets.sources.base import Skipped, Work
 
 
-class Encoded(NamedTuple):
-    """A sample, ready for a tar."""
+class NewSample(NamedTuple):
+    """A sample to be added to a tar."""
 
     key: str
     split: Split
     png: bytes
     attributes: dict[str, Any]
     digest: str
-    """Of the pixels: equal for equal images, however they came."""
+    """Hash of the pixels: equal for equal images, whatever files they came from."""
 
 
-def encode(work: Work) -> list[Encoded | Skipped]:
-    """Call a piece of work, and encode what it returns."""
+def encode(work: Work) -> list[NewSample | Skipped]:
+    """Call `work`, and encode the samples it returns."""
     return [
         made
         if isinstance(made, Skipped)
-        else Encoded(
+        else NewSample(
             made.key, made.split, _png(made.image_HWC), made.attributes, _digest(made.image_HWC)
         )
         for made in work()
@@ -37,7 +37,7 @@ def encode(work: Work) -> list[Encoded | Skipped]:
 
 
 def encoder() -> str:
-    """What the bytes of a PNG depend on, besides the pixels."""
+    """The versions that the bytes of a PNG depend on, besides the pixels."""
     return f"Pillow {pillow_version}, zlib {features.version('zlib')}"
 
 

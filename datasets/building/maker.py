@@ -1,9 +1,9 @@
-"""The state of a build: which shards are finished, what fills the next one, what came twice."""
+"""The state of a build: the finished shards, the shard in memory, and the duplicates."""
 
 import re
 
-from datasets.building.encode import Encoded
-from datasets.building.progress import Building, Record
+from datasets.building.encode import NewSample
+from datasets.building.journal import BuildJournal, FinishedShard
 from datasets.building.report import BuildReport, Duplicate
 from datasets.shards.shard import Shard, sha256_hex, write_table
 from datasets.shards.splits import SPLITS, Split
@@ -12,21 +12,21 @@ from datasets.sources.base import BuildOptions, Skipped, Source
 from datasets.sources.unreadable import Unreadable
 from ganinv.seams.stores import Store
 
-# A small data set is cut into about this many shards, since it is shards that an epoch permutes.
+# A small data set is cut into about this many shards, because an epoch permutes shards.
 _MIN_SHARDS = 32
 _MIN_SHARD_SAMPLES = 64
 
 
 class ShardMaker:
-    """Takes what was encoded, in order, and cuts it into shards.
+    """Takes encoded samples in order, and writes them as shards.
 
-    Holds one shard in memory, and about 200 bytes per image to know duplicates by.
+    Holds one shard in memory, and about 200 bytes per image to recognise duplicates.
     """
 
     def __init__(
-        self, store: Store, building: Building, source: Source, options: BuildOptions
+        self, store: Store, journal: BuildJournal, source: Source, options: BuildOptions
     ) -> None:
-        self._building = building
+        self._journal = journal
         self.done = 0
         """Samples of the source taken so far."""
         self._store = store
@@ -42,12 +42,12 @@ class ShardMaker:
         self._split: Split = SPLITS[0]
         self._last_key = ""
         self._begin_shard()
-        for record in building.finished:
-            self._replay(record)
+        for finished in journal.finished:
+            self._replay(finished)
 
     @property
     def written_bytes(self) -> int:
-        """Bytes of shards made so far, the one in memory included."""
+        """Bytes of all shards so far, including the shard in memory."""
         return self._closed_bytes + self._tar.size_bytes
 
     @property
@@ -58,8 +58,8 @@ class ShardMaker:
             dropped=self._options.drop_duplicates,
         )
 
-    def take(self, item: Encoded | Skipped) -> None:
-        """The next sample of the source, or why there is none."""
+    def take(self, item: NewSample | Skipped) -> None:
+        """Add the next sample of the source, or note why it was skipped."""
         if isinstance(item, Skipped):
             self._new_skipped.append(item)
             self._unreadable.add(item)
@@ -82,7 +82,7 @@ class ShardMaker:
                 self._close()
 
     def finish(self) -> dict[Split, tuple[Shard, ...]]:
-        """The last shard, and then all of them. Raises `DataError` if not an image was readable."""
+        """Write the last shard; returns all shards. Raises `DataError` if no image was readable."""
         self._close()
         if not self._first_keys:
             raise self._unreadable.error()
@@ -100,33 +100,33 @@ class ShardMaker:
         name = f"{self._split}/{len(self._shards[self._split]):05d}.tar"
         tar = self._tar.finish()
         self._store.write(name, tar)
-        # Scanning what was made, instead of keeping books, proves that it can be read.
+        # Scanning the tar, instead of noting offsets while writing, proves that it can be read.
         members = scan_tar(tar, name)
         shard = write_table(self._store, name, len(tar), sha256_hex(tar), members)
-        record = Record(
+        finished = FinishedShard(
             split=self._split,
             shard=shard,
             end=self.done,
             seen=self._new_seen,
             skipped=self._new_skipped,
         )
-        self._building.commit(record)
-        self._count_shard(record)
+        self._journal.commit(finished)
+        self._count_shard(finished)
         self._begin_shard()
 
-    def _count_shard(self, record: Record) -> None:
-        self._shards[record.split].append(record.shard)
-        self._closed_bytes += record.shard.size_bytes
+    def _count_shard(self, finished: FinishedShard) -> None:
+        self._shards[finished.split].append(finished.shard)
+        self._closed_bytes += finished.shard.size_bytes
 
-    def _replay(self, record: Record) -> None:
-        """As if its samples had been taken now."""
-        for key, digest in record.seen:
+    def _replay(self, finished: FinishedShard) -> None:
+        """Restore the state after a shard of the journal, as if its samples were taken now."""
+        for key, digest in finished.seen:
             self._is_new(key, digest)
-        for skipped in record.skipped:
+        for skipped in finished.skipped:
             self._unreadable.add(skipped)
-        self._count_shard(record)
-        self.done, self._split = record.end, record.split
-        self._last_key = record.seen[-1][0]
+        self._count_shard(finished)
+        self.done, self._split = finished.end, finished.split
+        self._last_key = finished.seen[-1][0]
 
     def _is_new(self, key: str, digest: str) -> bool:
         first = self._first_keys.setdefault(digest, key)

@@ -1,4 +1,4 @@
-"""What a build left out and what came twice, in `build.json` beside the index."""
+"""The report of a build, `build.json` beside the index: skipped images and duplicates."""
 
 import json
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ class Duplicate(NamedTuple):
 
     key: str
     first: str
-    """Key of the earlier one."""
+    """Key of the earlier image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildReport:
-    """What a person should know of a build."""
+    """Images that a build could not read, and images that have equal pixels."""
 
     skipped: Sequence[Skipped] = ()
     duplicates: Sequence[Duplicate] = ()
     dropped: bool = False
-    """Whether the duplicates were left out."""
+    """Whether the duplicates were left out of the data set."""
 
     def save(self, store: Store) -> None:
         content = {
@@ -39,7 +39,7 @@ class BuildReport:
 
     @classmethod
     def load(cls, store: Store) -> "BuildReport":
-        """An empty one if there is none: the tars were indexed, not built."""
+        """The stored report; an empty report if there is none, as for tars that were indexed."""
         try:
             content = json.loads(store.read(REPORT_NAME))
         except StorageMissingError:

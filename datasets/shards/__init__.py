@@ -1,1 +1,1 @@
-"""What lies in a data set: tars, their index, tables of samples, verification."""
+"""The stored form of a data set: tars, their index, tables of samples, verification."""

@@ -12,7 +12,7 @@ from ganinv.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 
-# What Pillow's decoders raise on damaged or hostile bytes.
+# What Pillow's decoders raise for corrupt or hostile bytes.
 DECODE_ERRORS = (
     OSError,
     SyntaxError,
@@ -28,7 +28,10 @@ DECODE_ERRORS = (
 
 
 def image_size(data: bytes, what: str) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone; `what` names the image in messages."""
+    """Width and height in pixels, from the header alone; `what` names the image in messages.
+
+    Raises `DataError` for a corrupt header.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return image.size
@@ -37,15 +40,15 @@ def image_size(data: bytes, what: str) -> tuple[int, int]:
 
 
 def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
-    """A square: `decode_sized` with H = W = resolution."""
+    """A square image: `decode_sized` with H = W = resolution."""
     return decode_sized(data, (resolution, resolution), what)
 
 
 def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     """RGB uint8, H × W × 3; `size` is (W, H) in pixels.
 
-    Raises `DataError` for a damaged image and for one of another size, the latter before it is
-    unpacked.
+    Raises `DataError` for a corrupt image and for an image of another size. The size is checked
+    before any pixel is decoded.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -54,7 +57,7 @@ def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> 
                     f"{what} has {image.width} × {image.height} pixels, the index says"
                     f" {size[0]} × {size[1]}; run `data index` or `data build` again"
                 )
-            # `convert` copies what is RGB already.
+            # `convert` would copy an image that is RGB already.
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except DECODE_ERRORS as problem:
         raise _unreadable(what, problem) from problem

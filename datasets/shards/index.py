@@ -1,9 +1,8 @@
-"""The index of a data set: what its shards are, and beside each tar where every sample lies.
+"""The index of a data set: its shards, and for each shard a table of its samples.
 
-`index.json` lies at the root of the store and is written last. Its shards are rows, about 200
-bytes each. Beside `NAME.tar` lies
-`NAME.index.safetensors`, the key, the places and the CRC-32 of each (`datasets.shards.tables`). The
-tars themselves stay plain WebDataset.
+`index.json` lies at the root of the store and is written last. It holds one row of about 200 bytes
+per shard. `NAME.index.safetensors` beside `NAME.tar` holds the key, the byte ranges and the CRC-32
+of every sample (`datasets.shards.tables`). The tars themselves stay plain WebDataset.
 """
 
 import json
@@ -26,36 +25,36 @@ class Index:
     """The shards of a data set by split, and the size of its images."""
 
     description: Mapping[str, Any]
-    """Of the source, see `datasets.sources.base.Source.describe`."""
+    """What the data set was made from, see `datasets.sources.base.Source.description`."""
     width: int
-    """Of every image, in pixels."""
+    """Width of every image, in pixels."""
     height: int
-    """Of every image, in pixels."""
+    """Height of every image, in pixels."""
     splits: Mapping[Split, tuple[Shard, ...]]
     """Shards by split, in the order of their names."""
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over everything else.
+        """SHA-256 over all other contents of the index.
 
-        Equal fingerprints mean equal bytes where the shards have checksums; where they have none,
-        equal names, sizes and places of all samples.
+        Equal fingerprints mean equal bytes if the shards have checksums; if they have none, equal
+        names, sizes and byte ranges of all samples.
         """
         return sha256_hex(_compact(self._content()))
 
     @property
     def resolution(self) -> int:
-        """Height and width in pixels. Raises `DataError` for images that are not squares."""
+        """Height and width in pixels. Raises `DataError` if the images are not square."""
         if self.width != self.height:
             raise DataError(
                 f"the data set has images of {self.width} × {self.height} pixels, and the networks"
-                " take squares; build it with data.resolution=PIXELS"
+                " take square images; build it with data.resolution=PIXELS"
             )
         return self.width
 
     @property
     def image_channels(self) -> int:
-        """Of every image: they are decoded to RGB."""
+        """Channels of every image; all images are decoded to RGB."""
         return 3
 
     def samples(self, split: Split) -> int:
@@ -63,12 +62,12 @@ class Index:
 
     @property
     def images(self) -> int:
-        """Samples of all splits."""
+        """The number of samples in all splits."""
         return sum(self.samples(split) for split in SPLITS)
 
     @property
     def shards(self) -> list[Shard]:
-        """Those of all splits."""
+        """The shards of all splits."""
         return [shard for split in SPLITS for shard in self.splits[split]]
 
     def save(self, store: Store) -> None:
@@ -76,7 +75,7 @@ class Index:
 
     @classmethod
     def load(cls, store: Store) -> "Index":
-        """Raises `DataError` if the index is missing, damaged or of another version."""
+        """Raises `DataError` if the index is missing, corrupt or of another format version."""
         where = f"{store.url.rstrip('/')}/{INDEX_NAME}"
         try:
             content = json.loads(store.read(INDEX_NAME))
@@ -86,11 +85,11 @@ class Index:
                 " `data build`, or index the tars there with `data index`"
             ) from problem
         except ValueError as problem:
-            raise DataError(f"{where} is damaged ({problem}); run `data index` again") from problem
+            raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         version = content.get("version") if isinstance(content, dict) else None
         if version != _VERSION:
             raise DataError(
-                f"{where} has format version {version!r}, this program reads {_VERSION}; run"
+                f"{where} has format version {version!r}, but this program reads {_VERSION}; run"
                 " `data index` again"
             )
         try:
@@ -101,10 +100,10 @@ class Index:
                 splits={s: tuple(map(_shard, content["splits"][s])) for s in SPLITS},
             )
         except (KeyError, TypeError, ValueError) as problem:
-            raise DataError(f"{where} is damaged ({problem}); run `data index` again") from problem
+            raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         if index.fingerprint != content.get("fingerprint"):
             raise DataError(
-                f"{where} is damaged (its fingerprint does not fit); run `data index` again"
+                f"{where} is corrupt (its fingerprint does not match); run `data index` again"
             )
         return index
 
@@ -115,7 +114,7 @@ class Index:
             "width": self.width,
             "height": self.height,
             "channels": self.image_channels,
-            # Rows, since a data set may have 100,000 shards.
+            # Rows instead of objects keep the file small: a data set may have 100,000 shards.
             "columns": _COLUMNS,
             "splits": {s: [_row(shard) for shard in self.splits[s]] for s in SPLITS},
         }
@@ -137,13 +136,13 @@ def _shard(row: Sequence[Any]) -> Shard:
 
 
 def check_sizes(index: Index, store: Store) -> None:
-    """Compare the listing of the store with the index: cheap, and finds truncated uploads.
+    """Compare the listing of the store with the index: a cheap check that finds truncated uploads.
 
-    Raises `DataError` that names the missing, empty and truncated shards, or says that there is
-    no sample to train with.
+    Raises `DataError` that names the missing, empty and truncated shards, or says that the training
+    split is empty.
     """
     if not index.samples("train"):
-        raise DataError(f"data.url={store.url} has no training samples; build it anew")
+        raise DataError(f"data.url={store.url} has no training samples; build it again")
     sizes = {entry.name: entry.size_bytes for entry in store.list()}
     problems = []
     for shard in index.shards:
@@ -157,6 +156,6 @@ def check_sizes(index: Index, store: Store) -> None:
     if problems:
         more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise DataError(
-            f"data.url={store.url} is not whole: {'; '.join(problems[:10])}{more}; upload these"
-            " again, or run `data build` (images) or `data index` (tars) anew"
+            f"data.url={store.url} is incomplete: {'; '.join(problems[:10])}{more}; upload these"
+            " again, or repeat `data build` (images) or `data index` (tars)"
         )

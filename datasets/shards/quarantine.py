@@ -1,7 +1,7 @@
-"""Samples that cannot be used: those listed beside the data, and those found while reading.
+"""Bad samples: those listed beside the data, and those found while reading.
 
-What takes the place of a bad sample is decided where it is decoded (`datasets.streaming.decoding`),
-from the content of the data alone, so that nothing here has to be agreed upon between ranks.
+`datasets.streaming.decoding` chooses the replacement of a bad sample from the content of the data
+alone. So ranks need not agree on the contents of a quarantine.
 """
 
 import json
@@ -16,16 +16,16 @@ from ganinv.seams.stores import Store
 
 log = logging.getLogger(__name__)
 QUARANTINE_NAME = "quarantine.json"
-_SHOWN = 20  # samples that a message names
+_MAX_NAMED = 20  # samples that a message names
 
-# Keeps a bad sample for the run, and returns all that the run knows of, this one included.
-Record = Callable[[BadSample], Sequence[BadSample]]
+# Stores a bad sample for the run, and returns all bad samples of the run, including this one.
+RecordBadSample = Callable[[BadSample], Sequence[BadSample]]
 
 
 def listed_samples(store: Store, index: Index) -> list[BadSample]:
-    """Those of `quarantine.json` at the root of a data set; none if there is no such list.
+    """The samples in `quarantine.json` at the root of a data set; none if there is no such list.
 
-    Raises `DataError` for a list that is damaged or was made for other shards.
+    Raises `DataError` for a list that is corrupt or was made for other shards.
     """
     try:
         text = store.read(QUARANTINE_NAME)
@@ -38,24 +38,25 @@ def listed_samples(store: Store, index: Index) -> list[BadSample]:
         found = [BadSample(store.url, *map(str, sample)) for sample in content["samples"]]
     except (ValueError, TypeError, KeyError) as problem:
         raise DataError(
-            f"{where} is damaged ({problem!r}); delete it, or write it anew with `data verify`"
+            f"{where} is corrupt ({problem!r}); delete it, or write it again with `data verify"
+            " data.quarantine=true`"
         ) from problem
     if fingerprint != index.fingerprint:
         raise DataError(
-            f"{where} was made for shards with another fingerprint; delete it, or write it anew"
-            " with `data verify`"
+            f"{where} was made for shards with another fingerprint; delete it, or write it again"
+            " with `data verify data.quarantine=true`"
         )
     return found
 
 
 class Quarantine:
-    """What is known to be bad. May be used from several threads."""
+    """The known bad samples. Thread-safe."""
 
     def __init__(
-        self, most: int, *, listed: Iterable[BadSample] = (), record: Record | None = None
+        self, limit: int, *, listed: Iterable[BadSample] = (), record: RecordBadSample | None = None
     ) -> None:
-        """`most`: bad samples, the listed ones aside, that do not stop the run."""
-        self._most = most
+        """`limit`: how many bad samples the run tolerates, not counting the listed ones."""
+        self._limit = limit
         self._known: dict[tuple[str, str], frozenset[str]] = {}
         for sample in listed:
             self._know(sample)
@@ -64,32 +65,32 @@ class Quarantine:
         self._lock = threading.Lock()
 
     def keys(self, url: str, shard: str) -> Collection[str]:
-        """The bad samples of a shard."""
+        """The keys of the bad samples of a shard."""
         return self._known.get((url, shard), ())
 
     def holds(self, url: str, shard: str, key: str) -> bool:
         return key in self.keys(url, shard)
 
     def add(self, sample: BadSample) -> None:
-        """Raises `DataError` with the list if there are too many by now."""
+        """Quarantine a sample. Raises `DataError` with the list if it exceeds the limit."""
         with self._lock:
             if self.holds(*sample.place):
                 return
-            log.warning("quarantined, and not used: %s", sample.reason)
+            log.warning("quarantined and not used: %s", sample.reason)
             found = self._record(sample)
             self._know(sample)
-        if len(found) > self._most:
-            names = [f"{bad.key!r} in {bad.url}/{bad.shard}" for bad in found[:_SHOWN]]
-            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        if len(found) > self._limit:
+            names = [f"{bad.key!r} in {bad.url}/{bad.shard}" for bad in found[:_MAX_NAMED]]
+            more = f" and {len(found) - _MAX_NAMED} more" if len(found) > _MAX_NAMED else ""
             raise DataError(
-                f"{len(found)} samples are damaged, and data.max_quarantined and"
-                f" data.max_quarantined_ratio allow {self._most}: {', '.join(names)}{more}; restore"
-                f" these shards or raise the limit (the last one: {sample.reason})"
+                f"{len(found)} samples are corrupt, and data.max_quarantined and"
+                f" data.max_quarantined_ratio allow {self._limit}: {', '.join(names)}{more};"
+                f" restore these shards or raise the limit (the last one: {sample.reason})"
             )
 
     def _know(self, sample: BadSample) -> None:
         url, shard, key = sample.place
-        # Replaced, never changed: other threads may be reading it.
+        # Replace the set instead of changing it: other threads may be reading it.
         self._known[url, shard] = frozenset({*self.keys(url, shard), key})
 
     def _remember(self, sample: BadSample) -> Sequence[BadSample]:

@@ -1,29 +1,32 @@
-"""One shard of an index: a tar, and the table of where its samples lie."""
+"""One shard of an index: a tar, and the table that says where its samples lie."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datasets.shards.tables import Member, Table, dump_table
+from datasets.shards.tables import Member, SampleTable, dump_table
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
 
 INDEX_NAME = "index.json"
-# There while a build is under way, so that the tars of an interrupted one are known as such.
+# Exists during a build, and so marks the tars of an interrupted build as unfinished.
 BUILDING_NAME = "index.building.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One tar and its member table."""
+    """One tar and its table of samples."""
 
     name: str
-    """Below the root of the store."""
+    """Name of the tar, below the root of the store."""
     size_bytes: int
+    """Size of the tar."""
     sha256: str | None
-    """None where only the headers were read, see `datasets.building.index_existing`."""
+    """Of the tar; None if only its headers were read, see `datasets.building.index_existing`."""
     samples: int
+    """Number of samples in the tar."""
     table_sha256: str
+    """Of the table."""
 
     @property
     def table_name(self) -> str:
@@ -33,7 +36,7 @@ class Shard:
 def write_table(
     store: Store, name: str, size_bytes: int, sha256: str | None, members: Sequence[Member]
 ) -> Shard:
-    """Write the member table of the tar `name`, and describe that shard."""
+    """Write the table of samples of the tar `name`, and return the shard."""
     table = dump_table(members)
     shard = Shard(
         name=name,
@@ -46,8 +49,8 @@ def write_table(
     return shard
 
 
-def load_table(store: Store, shard: Shard) -> Table:
-    """Where the samples of a shard lie. Raises `DataError` if that is not what was indexed."""
+def load_table(store: Store, shard: Shard) -> SampleTable:
+    """The table of samples of a shard. Raises `DataError` if it is missing or was changed."""
     try:
         table = store.read(shard.table_name)
     except StorageMissingError as problem:
@@ -56,11 +59,11 @@ def load_table(store: Store, shard: Shard) -> Table:
         ) from problem
     if sha256_hex(table) != shard.table_sha256:
         raise DataError(
-            f"{shard.table_name} below {store.url} is not what {INDEX_NAME} was made with; run"
+            f"{shard.table_name} below {store.url} has other bytes than {INDEX_NAME} says; run"
             " `data index` again"
         )
     try:
-        return Table(table)
+        return SampleTable(table)
     except DataError as problem:
         raise DataError(
             f"{shard.table_name} below {store.url}: {problem}; run `data index` again"

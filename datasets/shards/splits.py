@@ -1,16 +1,13 @@
-"""The two splits of a data set, and the names that decide which one an image belongs to."""
+"""The two splits of a data set, and how the names of files decide the split of an image."""
 
 import re
 from collections.abc import Sequence
 from typing import Literal
 
 Split = Literal["train", "test"]
-
-
 SPLITS: tuple[Split, ...] = ("train", "test")
 
-
-# Folder names that decide a split; a validation set is held out, hence "test".
+# Folder names that decide the split. Validation images are not trained on, hence "test".
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
     "test": "test",
@@ -20,16 +17,16 @@ SPLIT_NAMES: dict[str, Split] = {
 
 
 def split_of(position: int, count: int) -> Split:
-    """The split of sample `position` of `count`: the last eighth (rounded down) is for tests."""
+    """The split of sample `position` of `count`: the last eighth (rounded down) is "test"."""
     return "test" if position >= count - count // 8 else "train"
 
 
 def named_split(parts: Sequence[str]) -> Split | None:
-    """The split that the folders of a path name, the outermost first; None if none does."""
+    """The split named by the outermost folder that names one; None if no folder does."""
     return next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), None)
 
 
 def named_file_split(name: str) -> Split | None:
-    """The split that a file's folders name, or else its first word (`train-00000.tar`)."""
+    """The split named by a file's folders, or else by its first word (`train-00000.tar`)."""
     *folders, file_name = name.split("/")
     return named_split([*folders, re.split(r"[^A-Za-z]", file_name)[0]])

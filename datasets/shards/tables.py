@@ -1,6 +1,7 @@
-"""Where the samples of a tar lie: a table beside it, in safetensors, one number a sample.
+"""The table of a tar's samples: where each sample lies. Stored beside the tar, in safetensors.
 
-Arrays, for a loader looks up hundreds of samples at a time and needs the keys of few.
+Each column is an array, because a loader looks up hundreds of samples at once and needs the keys
+of only a few.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,37 +17,37 @@ from ganinv.errors import DataError
 IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
 _NUMBERS = ("image_start", "image_bytes", "json_start", "json_bytes", "image_crc32")
 _NO_CRC32 = -1
-TAR_BYTES = 2**44  # more than any tar has
+TAR_BYTES = 2**44  # an upper bound on the size of any tar
 
 
 class Member(NamedTuple):
-    """Where one sample lies in its tar. `json_bytes` is 0 if it has no attributes.
-
-    `image_crc32` is None if the image was not read as it was indexed.
-    """
+    """One sample of a tar: its key, and the byte ranges of its image and its attributes (JSON)."""
 
     key: str
     extension: str
+    """Of the image, without the dot."""
     image_start: int
     image_bytes: int
     json_start: int
     json_bytes: int
+    """0 if the sample has no attributes."""
     image_crc32: int | None = None
+    """None if the image was not read when the tar was indexed."""
 
 
 def layout(members: Iterable[Member]) -> list[Member]:
-    """The members without what only those know who have read them."""
+    """The members without checksums, which are unknown if only the headers were read."""
     return [member._replace(image_crc32=None) for member in members]
 
 
 def dump_table(members: Sequence[Member]) -> bytes:
-    """Equal bytes for equal members."""
+    """The bytes of a table. They are a stored format: equal members always give equal bytes."""
     keys = [member.key.encode() for member in members]
-    places = [
+    numbers = [
         (*member[2:6], _NO_CRC32 if member.image_crc32 is None else member.image_crc32)
         for member in members
     ]
-    columns = np.array(places, np.int64).reshape(len(members), len(_NUMBERS)).T
+    columns = np.array(numbers, np.int64).reshape(len(members), len(_NUMBERS)).T
     extensions = [IMAGE_EXTENSIONS.index(member.extension) for member in members]
     return save(
         {
@@ -58,11 +59,11 @@ def dump_table(members: Sequence[Member]) -> bytes:
     )
 
 
-class Table:
-    """What `dump_table` wrote. Numbers of samples are those in their tar, from 0 on."""
+class SampleTable:
+    """A table written by `dump_table`. Samples are numbered from 0, in the order of their tar."""
 
     def __init__(self, data: bytes) -> None:
-        """Raises `DataError` for anything else."""
+        """Raises `DataError` for bytes that are not such a table."""
         try:
             columns = load(data)
             self.image_start: NDArray[np.int64] = columns["image_start"]
@@ -72,16 +73,16 @@ class Table:
             self._crc32, self._extension = columns["image_crc32"], columns["extension"]
             self._key_end, self._keys = columns["key_end"], columns["keys"].tobytes()
         except (SafetensorError, KeyError) as problem:
-            raise DataError(f"it is no table of samples ({problem})") from problem
+            raise DataError(f"it is not a table of samples ({problem})") from problem
         numbers = [column for name, column in columns.items() if name != "keys"]
         if any(c.dtype != np.int64 or c.shape != (len(self),) for c in numbers):
-            raise DataError("it is no table of samples (its columns do not fit together)")
+            raise DataError("it is not a table of samples (its columns do not fit together)")
         bounds = dict.fromkeys(columns.keys() - {"keys"}, (0, TAR_BYTES // 2))
         bounds["image_crc32"] = (_NO_CRC32, TAR_BYTES // 2)
         bounds["extension"] = (0, len(IMAGE_EXTENSIONS))
         for name, (least, end) in bounds.items():
             if ((columns[name] < least) | (columns[name] >= end)).any():
-                raise DataError(f"it is no table of samples ({name} is out of its bounds)")
+                raise DataError(f"it is not a table of samples ({name} is out of bounds)")
 
     def __len__(self) -> int:
         return len(self.image_start)

@@ -1,4 +1,4 @@
-"""WebDataset tars: writing one, and finding where the samples of any one lie."""
+"""WebDataset tars: writing a tar, and finding the samples of any tar."""
 
 import io
 import json
@@ -13,15 +13,15 @@ from datasets.shards.tar_headers import File, Read, files
 from ganinv.errors import DataError
 from ganinv.seams.stores import Entry, Store
 
-_MAX_SAMPLES = 1_000_000  # of one tar
+_MAX_SAMPLES = 1_000_000  # in one tar
 _MAX_MEMBER_BYTES = 256 * 2**20
 
-# Looks at the image of a key as it is passed, and returns its CRC-32 if it read all of it.
-Look = Callable[[str, File], int | None]
+# Called with the key and the file of each image; returns the image's CRC-32 if it read the image.
+OnImage = Callable[[str, File], int | None]
 
 
 class TarBuilder:
-    """A tar in memory, byte for byte the same for the same samples."""
+    """Builds a tar in memory. Equal samples give equal bytes."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -50,13 +50,14 @@ class TarBuilder:
         self._tar.addfile(info, io.BytesIO(data))
 
 
-def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> list[Member]:
-    """The samples of a tar, in its order; `name` is for messages.
+def scan(read: Read, size_bytes: int, name: str, on_image: OnImage | None = None) -> list[Member]:
+    """The samples of a tar, in the order of the tar; `name` names the tar in messages.
 
-    `look` is called for every image as it is passed, so that one way through the tar serves all.
-    Raises `DataError` for anything but a whole, uncompressed tar of
-    regular files whose members make up samples with one image each. Members of other kinds
-    (`KEY.txt`) are left aside.
+    Calls `on_image` for every image on the way, so that callers need only one pass over the tar.
+    Skips members that are neither an image nor JSON (`KEY.txt`).
+
+    Raises `DataError` unless the tar is complete, uncompressed, consists of regular files and holds
+    exactly one image per sample.
     """
     samples: dict[str, dict[str, File]] = {}
     checksums: dict[str, int | None] = {}
@@ -65,7 +66,7 @@ def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> li
         folder, _, file_name = file.name.rpartition("/")
         stem, dot, extension = file_name.partition(".")
         if not dot or not stem:
-            continue  # neither README nor .hidden belong to a sample
+            continue  # README and .hidden belong to no sample
         key, extension = f"{folder}/{stem}".lstrip("/"), extension.lower()
         if key != last_key and key in samples:
             raise DataError(f"{name}: the key {key!r} appears twice; make the keys unique")
@@ -80,16 +81,16 @@ def scan(read: Read, size_bytes: int, name: str, look: Look | None = None) -> li
         sample[extension] = file
         last_key = key
         if len(samples) > _MAX_SAMPLES:
-            raise DataError(f"{name} holds more than {_MAX_SAMPLES} samples; cut it into shards")
-        if look is not None and extension in IMAGE_EXTENSIONS:
-            checksums[key] = look(key, file)
+            raise DataError(f"{name} holds more than {_MAX_SAMPLES} samples; split it into shards")
+        if on_image is not None and extension in IMAGE_EXTENSIONS:
+            checksums[key] = on_image(key, file)
     if not samples:
         raise DataError(f"{name} holds no samples; remove or rewrite it")
     return [_member(key, found, checksums.get(key), name) for key, found in samples.items()]
 
 
 def scan_tar(data: bytes, name: str) -> list[Member]:
-    """The samples of a tar in memory, as `scan`."""
+    """`scan` for a tar in memory, with checksums of all images."""
 
     def checksum(key: str, file: File) -> int:
         del key
@@ -122,9 +123,9 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def list_tars(store: Store, where: str) -> list[Entry]:
-    """The tars of a store; `where` is for messages.
+    """The tars of a store; `where` names the store in messages.
 
-    Raises `DataError` for none, compressed ones, and those of an unfinished build.
+    Raises `DataError` if there are no tars, or compressed tars, or an unfinished build.
     """
     entries = store.list()
     names = {entry.name for entry in entries}
@@ -134,11 +135,11 @@ def list_tars(store: Store, where: str) -> list[Entry]:
         found = f"compressed tars ({', '.join(compressed[:5])})" if compressed else "no tars"
         raise DataError(
             f"{where} holds {found}; put plain .tar files there (ranged reads need uncompressed"
-            " ones)"
+            " tars)"
         )
     if BUILDING_NAME in names and INDEX_NAME not in names:
         raise DataError(
-            f"{where} holds a `data build` that was interrupted or still runs; finish it by the"
-            " same command, which goes on where it stopped"
+            f"{where} holds a `data build` that was interrupted or still runs; repeat the same"
+            " command, which resumes it"
         )
     return tars

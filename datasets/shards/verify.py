@@ -1,4 +1,4 @@
-"""Reading a whole data set again, byte for byte and image for image."""
+"""Verifying a data set: read every byte, compare it with the index, decode every image."""
 
 import json
 import zlib
@@ -9,8 +9,8 @@ from typing import NamedTuple
 from datasets.parallel import Progress, cores, map_threads, no_progress
 from datasets.shards.images import decode_sized
 from datasets.shards.index import Index
-from datasets.shards.pass_through import Window
 from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.shard import Shard, load_table
 from datasets.shards.tables import layout
 from datasets.shards.tar_headers import File
@@ -20,22 +20,22 @@ from ganinv.seams.stores import Store
 
 
 class Problem(NamedTuple):
-    """Something of the data set that is not as its index says."""
+    """A difference between the data set and its index."""
 
     shard: str
     key: str | None
-    """The sample, or None if the shard as a whole is concerned."""
+    """The key of the sample; None if the problem concerns the whole shard."""
     reason: str
 
 
 def verify(
     index: Index, store: Store, on_progress: Progress = no_progress, *, workers: int | None = None
 ) -> list[Problem]:
-    """Compare every byte with the index, and decode every image; empty if all is well.
+    """Compare every byte with the index, and decode every image; an empty list means no problem.
 
-    By threads, one a core unless told, each of which holds a few MiB. A damaged image is named as
-    such; a checksum that does not fit is reported where no damaged image explains it. Storage that
-    cannot be reached raises `StorageError`.
+    Uses `workers` threads (None: one per core), each of which holds a few MiB. A corrupt image is
+    reported by its key; a wrong checksum of a tar only if no corrupt image explains it. Raises
+    `StorageError` if the storage is unreachable.
     """
     problems: list[Problem] = []
     total = sum(shard.samples for shard in index.shards)
@@ -44,8 +44,8 @@ def verify(
     check = partial(_verify_shard, index, store, sizes)
     on_progress(0, total, 0)
     found = map_threads(check, index.shards, workers or cores())
-    for shard, of_shard in zip(index.shards, found, strict=True):
-        problems += of_shard
+    for shard, problems_of_shard in zip(index.shards, found, strict=True):
+        problems += problems_of_shard
         images += shard.samples
         read_bytes += shard.size_bytes
         on_progress(images, total, read_bytes)
@@ -53,9 +53,10 @@ def verify(
 
 
 def write_quarantine(index: Index, store: Store, problems: Sequence[Problem]) -> int:
-    """List the damaged samples beside the index, for training to leave out; returns their number.
+    """List the corrupt samples beside the index, so that training excludes them.
 
-    `quarantine.json`: {"fingerprint": of the index, "samples": [[shard, key, reason], …]}.
+    Returns the number of samples listed. `quarantine.json` has this form:
+    {"fingerprint": of the index, "samples": [[shard, key, reason], …]}.
     """
     samples = [list(problem) for problem in problems if problem.key is not None]
     content = {"fingerprint": index.fingerprint, "samples": samples}
@@ -68,7 +69,7 @@ def _verify_shard(
 ) -> list[Problem]:
     size_bytes = sizes.get(shard.name)
     if size_bytes is None:
-        return [Problem(shard.name, None, "is missing; upload it again, or build anew")]
+        return [Problem(shard.name, None, "is missing; upload it again, or build it again")]
     if size_bytes != shard.size_bytes:
         reason = f"has {size_bytes} bytes instead of {shard.size_bytes}; upload it again"
         return [Problem(shard.name, None, reason)]
@@ -79,35 +80,36 @@ def _verify_shard(
 
 
 def _compare(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
-    """One way through the tar for its headers, its images and its checksum."""
-    window = Window(store, shard.name, shard.size_bytes, whole=True)
-    damaged: list[Problem] = []
+    """Checks headers, images and checksum in one pass over the tar."""
+    reader = SequentialReader(store, shard.name, shard.size_bytes, whole=True)
+    corrupt: list[Problem] = []
     table = load_table(store, shard)
     known = {member.key: member.image_crc32 for member in table}
 
-    def look(key: str, file: File) -> None:
-        data = window.read(file.start, file.start + file.size_bytes)
+    def on_image(key: str, file: File) -> None:
+        data = reader.read(file.start, file.start + file.size_bytes)
         what = f"image {key!r} in {shard.name}"
         try:
             decode_sized(data, (index.width, index.height), what)
         except DataError as problem:
-            damaged.append(Problem(shard.name, key, str(problem)))
+            corrupt.append(Problem(shard.name, key, str(problem)))
             return
         if known.get(key) not in (None, zlib.crc32(data)):
-            damaged.append(Problem(shard.name, key, f"{what} is another one than was indexed"))
+            reason = f"{what} has other bytes than were indexed (its CRC-32 differs)"
+            corrupt.append(Problem(shard.name, key, reason))
 
     try:
-        members = scan(window.read, shard.size_bytes, shard.name, look)
+        members = scan(reader.read, shard.size_bytes, shard.name, on_image)
     except DataError as problem:
         yield Problem(shard.name, None, str(problem))
     else:
         if members != layout(table) or len(members) != shard.samples:
             reason = "its samples do not lie where its table says; run `data index` again"
             yield Problem(shard.name, None, reason)
-    yield from damaged
-    if not damaged and shard.sha256 is not None and window.sha256() != shard.sha256:
+    yield from corrupt
+    if not corrupt and shard.sha256 is not None and reader.sha256() != shard.sha256:
         reason = (
             "its bytes are not those that were indexed, although every image can be decoded; if"
-            " that is meant, run `data index data.checksums=true`"
+            " the change is intended, run `data index data.checksums=true`"
         )
         yield Problem(shard.name, None, reason)

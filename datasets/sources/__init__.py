@@ -1,1 +1,1 @@
-"""One file per source of images that a data set can be built from."""
+"""Sources of images that data sets are built from: one file per source."""

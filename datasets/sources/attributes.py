@@ -1,4 +1,4 @@
-"""Attribute tables of image folders: CSV with a header, or JSONL with one object a line."""
+"""Attribute tables of image folders: CSV with a header, or JSONL with one object per line."""
 
 import csv
 import json
@@ -10,13 +10,14 @@ from ganinv.errors import ConfigError, DataError
 
 _FILE_COLUMN = "file"
 
-Rows = dict[str, dict[str, Any]]
+# Value of the column `file` → the other columns.
+AttributeTable = dict[str, dict[str, Any]]
 
 
-def read_attributes(path: Path) -> Rows:
-    """Attributes by what the column `file` names. CSV fields that read as numbers become such.
+def read_attributes(path: Path) -> AttributeTable:
+    """Read an attribute table. CSV fields that look like numbers become numbers.
 
-    Raises `ConfigError` for a missing or foreign file, `DataError` for a damaged one.
+    Raises `ConfigError` for a missing file or another file type, `DataError` for a corrupt file.
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     read = readers.get(path.suffix.lower())
@@ -24,33 +25,34 @@ def read_attributes(path: Path) -> Rows:
         raise ConfigError(
             f"data.attributes={path} is not an existing file ending in .csv or .jsonl; name one"
         )
-    rows: Rows = {}
+    table: AttributeTable = {}
     for line, row in enumerate(read(path), start=1):
         name = row.pop(_FILE_COLUMN, None)
-        if not isinstance(name, str) or not name or name in rows:
+        if not isinstance(name, str) or not name or name in table:
             raise DataError(
                 f"data.attributes={path}: row {line} has {name!r} in the column"
-                f" {_FILE_COLUMN!r}; every row must name another image file there"
+                f" {_FILE_COLUMN!r}; every row must name a different image file there"
             )
-        rows[name] = row
-    return rows
+        table[name] = row
+    return table
 
 
-def match_attributes(rows: Rows, names: Sequence[str], path: Path) -> Rows:
-    """Attributes by image path: a row names the whole path, or just the file's own name.
+def match_attributes(table: AttributeTable, names: Sequence[str], path: Path) -> AttributeTable:
+    """Path of each image → its attributes. A row names the whole path, or only the file name.
 
-    Rows of other images are left aside; `DataError` if not a single one fits.
+    Ignores rows of other images. Raises `DataError` if no row matches any image; `path` is that of
+    the table, for the message.
     """
-    matched: Rows = {}
+    matched: AttributeTable = {}
     for name in names:
-        row = rows.get(name, rows.get(name.rpartition("/")[2]))
+        row = table.get(name, table.get(name.rpartition("/")[2]))
         if row is not None:
             matched[name] = row
     if not matched:
-        example = next(iter(rows), "nothing")
+        example = next(iter(table), "nothing")
         raise DataError(
-            f"data.attributes={path}: no row fits an image; it names {example!r}, the folder"
-            f" holds {names[0]!r}; write paths relative to the folder in {_FILE_COLUMN!r}"
+            f"data.attributes={path}: no row matches an image; the table names {example!r}, the"
+            f" folder holds {names[0]!r}; write paths relative to the folder in {_FILE_COLUMN!r}"
         )
     return matched
 
@@ -60,11 +62,12 @@ def _read_csv(path: Path) -> list[dict[str, Any]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (csv.Error, UnicodeDecodeError) as problem:
-        raise DataError(f"data.attributes={path} is no CSV ({problem}); mend it") from problem
+        raise DataError(f"data.attributes={path} is not CSV ({problem}); correct it") from problem
     for line, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise DataError(
-                f"data.attributes={path}: row {line} has not as many fields as the header; mend it"
+                f"data.attributes={path}: row {line} has another number of fields than the header;"
+                " correct it"
             )
     return [
         {column: field if column == _FILE_COLUMN else _number(field) for column, field in r.items()}
@@ -88,9 +91,11 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as problem:
             raise DataError(
-                f"data.attributes={path}: line {number} is no JSON ({problem}); mend it"
+                f"data.attributes={path}: line {number} is not JSON ({problem}); correct it"
             ) from problem
         if not isinstance(row, dict):
-            raise DataError(f"data.attributes={path}: line {number} is no JSON object; mend it")
+            raise DataError(
+                f"data.attributes={path}: line {number} is not a JSON object; correct it"
+            )
         rows.append(row)
     return rows

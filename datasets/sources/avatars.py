@@ -1,7 +1,7 @@
-"""DiceBear avataaars: procedural, centred faces with known attributes, made without a network.
+"""DiceBear avataaars: procedurally drawn, centred faces with known attributes; needs no network.
 
 The drawings are Pablo Stanley's Avataaars (https://avataaars.com), free for personal and
-commercial use. They are drawings, not photographs, and every figure on them should say so.
+commercial use. They are drawings, not photographs; every figure measured on them should say so.
 """
 
 import functools
@@ -25,8 +25,8 @@ from ganinv.errors import ConfigError
 _DEFAULT_IMAGES = 8192
 _BACKGROUND = "#e8eef4"
 
-# The bust fills 280 units; these show its upper 240, so that more of the pixels are face. The
-# probabilities, in percent, are raised from 10 so that every attribute has examples enough.
+# The bust fills 280 units; scale and translation show its upper 240, so that more of the pixels
+# are face. The probabilities, in percent, are raised from 10 so that no attribute is rare.
 _STYLE_OPTIONS: dict[str, Any] = {
     "scale": 280 / 240,
     "translateY": 100 * 20 / 240,
@@ -34,7 +34,7 @@ _STYLE_OPTIONS: dict[str, Any] = {
     "facialHairProbability": 25,
 }
 
-# Attribute → what the style calls it. Colours are "#rrggbb"; what is not drawn is "none".
+# Attribute → name of the style's option. Colours are "#rrggbb"; a part that is not drawn is "none".
 _VARIANTS = {
     "hair": "topVariant",
     "glasses": "accessoriesVariant",
@@ -54,14 +54,14 @@ _COLORS = {
     "clothes_color": "clothesColor",
 }
 
-_WORK_AVATARS = 32  # of one call: enough to make the traffic between processes cheap
+_WORK_AVATARS = 32  # per call of work: enough to make the traffic between processes cheap
 
 
 class AvatarSource(Source):
-    """`images` (8192 by default) avatars; each is a function of the seed and its number alone."""
+    """`images` (8192 by default) avatars. Each depends only on the seed and its number."""
 
     def __init__(self, options: BuildOptions) -> None:
-        """Raises `ConfigError` for anything but squares."""
+        """Raises `ConfigError` unless the resolution is a square."""
         if options.geometry.side is None:
             raise ConfigError(
                 f"data.resolution={options.resolution}: avatars are drawn as squares; give pixels"
@@ -76,7 +76,7 @@ class AvatarSource(Source):
             numbers = range(start, min(start + _WORK_AVATARS, self.count))
             yield functools.partial(_draw, self._seed, self._resolution, self.count, numbers)
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         packages = ("dicebear-core", "dicebear-styles", "resvg-py")
         return {
             "source": "avatars",
@@ -89,7 +89,7 @@ class AvatarSource(Source):
 
 
 def source(options: BuildOptions, inputs: Inputs) -> AvatarSource:
-    del inputs  # they are drawn, not read
+    del inputs  # avatars are drawn, not read
     return AvatarSource(options)
 
 

@@ -1,6 +1,6 @@
-"""What a data set is before it is shards: a named, seeded, sorted stream of equal-sized images.
+"""The interface of a source: a repeatable, sorted stream of images of one size.
 
-A new data set is one file `datasets/NAME.py` with a function
+A new source is one file `datasets/sources/NAME.py` with a function
 `source(options: BuildOptions, inputs: Inputs) -> Source`.
 """
 
@@ -31,27 +31,27 @@ class BuildOptions:
     """Options of `data build`; raises one `ConfigError` for all values outside their range."""
 
     images: int | None = None
-    """How many images; None: what the source has by default, all of those that are read."""
+    """How many images; None: all images of the input, or a drawn source's own default."""
     resolution: int | str = 32
     """Pixels a side, or `WIDTHxHEIGHT`."""
     resize: str = CROP
-    """What makes photographs fit: `crop` or `stretch`, see `Geometry`."""
+    """How photographs come to that size: `crop` or `stretch`, see `Geometry`."""
     seed: int = 0
-    """Names the random numbers of a procedural source; others ignore it."""
+    """Seed of a source that draws its images; other sources ignore it."""
     shard_bytes: int = 64 * _MIB
     """A shard is closed once it holds this many bytes."""
     input: str | None = None
-    """Where a built-in source reads from: a directory, or a URL where the source says so."""
+    """Where a built-in source reads from: a directory, or for some sources a URL."""
     attributes: Path | None = None
     """Folder only: a CSV or JSONL file with one row per image, its path in the column `file`."""
     image_column: str | None = None
-    """Parquet only: the column with the images; None: the only one that can be."""
+    """Parquet only: the column with the images; None: the only column that can hold images."""
     max_unreadable: float = 0.01
     """The largest ratio, 0–1, of unreadable images that are skipped."""
     drop_duplicates: bool = False
-    """Leave out images whose pixels came before, instead of only reporting them."""
+    """Leave out images with the pixels of an earlier image, instead of only reporting them."""
     workers: int | None = None
-    """Processes that draw, decode and encode; None: one a core, if there is enough to do."""
+    """Processes that draw, decode and encode; None: one per core, if there is enough to do."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -66,102 +66,103 @@ class BuildOptions:
         if self.shard_bytes < _MIB:
             problems.append(
                 f"data.shard_bytes={self.shard_bytes} is below 1 MiB ({_MIB}), which makes far"
-                " too many small objects; ask for more"
+                " too many small objects; raise it"
             )
         if not 0 <= self.max_unreadable <= 1:
-            problems.append(f"data.max_unreadable={self.max_unreadable} is not a ratio within 0–1")
+            problems.append(
+                f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
+            )
         if problems:
             raise ConfigError("; ".join(problems))
 
     @property
     def geometry(self) -> Geometry:
-        """The size of the images, and how they come to it."""
+        """The size of the images, and how photographs are resized to it."""
         return parse_geometry(self.resolution, self.resize)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
-    """One image on its way into a shard."""
+    """One image that a source has read or drawn, to be put into a shard."""
 
     key: str
     """Unique, at most 80 of the characters A–Z a–z 0–9 _ -."""
     image_HWC: NDArray[np.uint8]
-    """RGB, of the size that was asked for."""
+    """RGB, of the requested size."""
     attributes: dict[str, Any]
-    """What is known of the image; plain JSON values."""
+    """Labels and other facts about the image; plain JSON values."""
     split: Split
 
 
 class Skipped(NamedTuple):
-    """An input that a source left out, and why."""
+    """An image that a source could not read, and why."""
 
     path: str
     reason: str
 
 
-# A piece of a source: a call that pickles and needs nothing else. It returns something for every
-# sample that it stands for, in order.
+# A piece of a source: a picklable call that returns one item per sample of the piece, in order.
 Work = Callable[[], Sequence[Sample | Skipped]]
 
 
 class Source(Protocol):
-    """A finite, repeatable stream of samples, as work that processes can share."""
+    """A finite, repeatable stream of samples, in pieces of work that processes can share."""
 
     count: int
-    """Samples there are, those not yet known to be unreadable included."""
+    """Number of samples, including those that will turn out to be unreadable."""
 
     def work(self, first: int) -> Iterator[Work]:
-        """All samples from number `first` on: train before test, and sorted by key in each.
+        """All samples from number `first` on: train before test, each split sorted by key.
 
-        The same ones on every call, whatever `first` is and however they are cut into pieces.
+        Every call gives the same samples, whatever `first` is and however they are cut into pieces.
         """
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """What makes this data set what it is, as JSON: equal descriptions mean equal images."""
+    def description(self) -> dict[str, Any]:
+        """JSON that identifies the data set: equal descriptions mean equal images."""
         ...
 
     def samples(self) -> Iterator[Sample]:
-        """All samples that can be read, made in this process."""
+        """All readable samples, read or drawn in this process."""
         for work in self.work(0):
             yield from (sample for sample in work() if isinstance(sample, Sample))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inputs:
-    """How sources get at what they read."""
+    """What sources need to read their input."""
 
     open_store: Callable[[str], "Store"]
-    """The store at a directory or URL."""
-    watching: Callable[[str], Progress]
-    """A bar with a title, for long looks at the input before anything is made."""
+    """Opens the store at a directory or URL."""
+    show_progress: Callable[[str], Progress]
+    """Opens a progress bar with a title, for scanning the input before the build starts."""
 
 
 def spread(items: Sequence[Item], wanted: int | None, where: str) -> list[Item]:
-    """`wanted` of the items (None: all), spread evenly, so that every part of them is there.
+    """`wanted` of the items (None: all), spread evenly over all of them.
 
-    Raises `ConfigError` if there are fewer, or none; `where` is for its message.
+    Raises `ConfigError` if there are fewer items, or none; `where` is for the message.
     """
     count = len(items) if wanted is None else wanted
     if not items or count > len(items):
         raise ConfigError(
-            f"{where} holds {len(items)} images and {max(count, 1)} were asked for; lower"
-            " data.images, or name another place"
+            f"{where} holds {len(items)} images, but {max(count, 1)} were requested; lower"
+            " data.images, or name another input"
         )
     return [items[i * len(items) // count] for i in range(count)]
 
 
 def input_folder(options: BuildOptions, source: str) -> Path:
-    """The directory `data.input`, for sources that read local files alone.
+    """The directory `data.input`, for sources that read only local files.
 
-    Raises `ConfigError` if it is not given or not there.
+    Raises `ConfigError` if the option is missing or the directory does not exist.
     """
     if options.input is None:
         raise ConfigError(f"data.input is missing: it says where {source} lies; give data.input=…")
     folder = Path(options.input).expanduser()
     if not folder.is_dir():
         raise ConfigError(
-            f"data.input={options.input} is no directory on this machine, which is what {source}"
-            " is read from; name one"
+            f"data.input={options.input} is not a directory on this machine, and {source} is read"
+            " from one; name one"
         )
     return folder

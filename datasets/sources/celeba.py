@@ -2,13 +2,13 @@
 
 From https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (non-commercial research): unpack
 `img_align_celeba.zip`, and put `list_eval_partition.txt` and `list_attr_celeba.txt` beside it.
-The DLSGAN paper's data, which its author squashes to 128 × 128 without a crop:
+The DLSGAN paper trains on it; its author resizes to 128 × 128 without a crop:
 
-    python -m launch data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
+    ganinv data build celeba data.input=~/celeba data.url=s3://bucket/celeba128 \\
         data.resolution=128 data.resize=stretch
 
-Partition 0 (162,770 images) trains and 2 (19,962) tests, as in the paper. The validation images
-(1) are left out.
+Partition 0 (162,770 images) becomes the training split and partition 2 (19,962 images) the test
+split, as in the paper. Partition 1, the validation images, is left out.
 """
 
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ from ganinv.errors import ConfigError, DataError
 _IMAGES = "img_align_celeba"
 _SPLITS: dict[str, Split] = {"0": "train", "2": "test"}
 _LAST_TRAIN, _LAST_VALIDATION = 162_770, 182_637  # of the official partition
-# The archives unpack into folders of their own, which some mirrors drop or repeat.
+# The archives unpack into folders `Eval` and `Anno`; some mirrors drop or repeat these folders.
 _LIST_FOLDERS = (".", "Eval", "Anno", "..", "../Eval", "../Anno")
 
 
 def source(options: BuildOptions, inputs: Inputs) -> FileSource:
-    """Raises `ConfigError` if there are no such images, `DataError` for a damaged list."""
-    del inputs  # a directory is all it takes
+    """Raises `ConfigError` if there are no CelebA images, `DataError` for a corrupt list."""
+    del inputs  # only a directory is read
     folder = input_folder(options, "CelebA")
     while (folder / _IMAGES).is_dir():
         folder /= _IMAGES
-    partition = _find_list(folder, "list_eval_partition.txt")
-    parts = dict(_rows(partition)) if partition else None
+    partition_list = _find_list(folder, "list_eval_partition.txt")
+    partitions = dict(_lines(partition_list)) if partition_list else None
     files = []
     for path in list_photographs(folder):
-        split = _split(path, parts)
+        split = _split(path, partitions)
         if split is not None:
             files.append(ImageFile(Path(path).stem, split, path))
     files = spread(files, options.images, f"data.input={options.input}")
@@ -56,15 +56,15 @@ def source(options: BuildOptions, inputs: Inputs) -> FileSource:
     )
 
 
-def _split(path: str, parts: dict[str, list[str]] | None) -> Split | None:
-    """The official one, by the list or else by the number; None for validation images."""
-    if parts is not None:
-        return _SPLITS.get("".join(parts.get(path, [])))
+def _split(path: str, partitions: dict[str, list[str]] | None) -> Split | None:
+    """The official split, by the list or else by the number; None for validation images."""
+    if partitions is not None:
+        return _SPLITS.get("".join(partitions.get(path, [])))
     stem = Path(path).stem
     if not stem.isdecimal():
         raise ConfigError(
-            f"data.input: {path!r} is no CelebA image, whose names are numbers such as 000001.jpg;"
-            f" name the folder of {_IMAGES}, or build other images by data build FOLDER"
+            f"data.input: {path!r} is not a CelebA image, because its name is not a number such as"
+            f" 000001.jpg; name the folder of {_IMAGES}, or build other images by data build FOLDER"
         )
     number = int(stem)
     if number <= _LAST_TRAIN:
@@ -77,8 +77,8 @@ def _find_list(images: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The first word of each line, and the others."""
+def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """The first word and the other words of each line that is not empty."""
     for line in path.read_text(encoding="utf-8").splitlines():
         words = line.split()
         if words:
@@ -86,7 +86,10 @@ def _rows(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _read_attributes(path: Path) -> dict[str, dict[str, Any]]:
-    """By file name, 1 for yes and -1 for no. The list: a count, the names, a row per image."""
+    """File name → attributes, 1 for yes and -1 for no.
+
+    The file holds a count, then the names of the attributes, then one line per image.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     names = lines[1].split() if len(lines) > 1 else []
     found = {}
@@ -94,7 +97,8 @@ def _read_attributes(path: Path) -> dict[str, dict[str, Any]]:
         file_name, *values = line.split() or [""]
         if len(values) != len(names) or not {"1", "-1"}.issuperset(values):
             raise DataError(
-                f"{path}: line {number} has not {len(names)} values of 1 or -1; fetch it anew"
+                f"{path}: line {number} does not hold {len(names)} values of 1 or -1; fetch the"
+                " file again"
             )
         found[file_name] = dict(zip(names, map(int, values), strict=True))
     return found

@@ -1,9 +1,10 @@
-"""Encoded images inside larger files (tars, Parquet, LMDB): the base of such sources.
+"""Base of sources that read encoded images from larger files (tars, Parquet, LMDB).
 
-This process reads, since reading is a few large requests; worker processes decode.
+This process reads, because reading needs only a few large requests; worker processes decode.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
@@ -13,15 +14,15 @@ from datasets.sources.base import BuildOptions, Source, Work, spread
 from datasets.sources.photographs import Photo, work_on
 
 
-class Row(NamedTuple):
-    """One image of a container."""
+class ContainerImage(NamedTuple):
+    """One image of a container, still encoded."""
 
     image: bytes
     attributes: dict[str, Any]
 
 
 class Container(Protocol):
-    """A file with images in a fixed order."""
+    """A file that holds images in a fixed order."""
 
     @property
     def name(self) -> str: ...
@@ -30,18 +31,20 @@ class Container(Protocol):
     def size_bytes(self) -> int: ...
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Number of images."""
+        ...
 
-    def rows(self, wanted: Sequence[int]) -> Iterator[Row]:
-        """The images of these numbers, which ascend; holds a bounded part in memory."""
+    def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
+        """The images with the numbers `wanted`, which ascend; holds few of them in memory."""
         ...
 
 
 class ContainerSource(Source):
-    """The images of containers, with numbers for keys: those inside need not be unique.
+    """The images of containers. Their keys are numbers, because keys in containers may repeat.
 
-    Folders or first words of names (`train-00000.tar`) decide the split where there are any;
-    otherwise the last eighth is for tests.
+    Folders or first words of names (`train-00000.tar`) decide the split, if any name does;
+    otherwise the last eighth is the test split.
     """
 
     def __init__(
@@ -52,7 +55,10 @@ class ContainerSource(Source):
         *,
         facts: Mapping[str, Any],
     ) -> None:
-        """Raises `ConfigError` for fewer images than asked for; `where` is for its message."""
+        """`facts`: the first entries of `description`; `where`: names the input in messages.
+
+        Raises `ConfigError` if there are fewer images than requested.
+        """
         splits = {c.name: named_file_split(c.name) for c in containers}
         self._named = any(splits.values())
         self._splits: dict[str, Split] = {n: split or "train" for n, split in splits.items()}
@@ -69,33 +75,32 @@ class ContainerSource(Source):
     def work(self, first: int) -> Iterator[Work]:
         return work_on(self._photos(first), self._geometry)
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         listing = hashlib.sha256()
         for container in self._containers:
             listing.update(f"{container.name}\0{container.size_bytes}\n".encode())
         return {
             **self._facts,
             "images": self.count,
-            **self._geometry.describe(),
+            **self._geometry.facts(),
             "files_sha256": listing.hexdigest(),
         }
 
     def _photos(self, first: int) -> Iterator[Photo]:
-        place, start = first, 0
-        for number, (container, end) in enumerate(zip(self._containers, self._ends, strict=True)):
-            wanted: list[int] = []
-            while place + len(wanted) < self.count and self._numbers[place + len(wanted)] < end:
-                wanted.append(self._numbers[place + len(wanted)] - start)
-            for row_number, row in zip(wanted, container.rows(wanted), strict=True):
+        position, start = first, 0
+        for place, (container, end) in enumerate(zip(self._containers, self._ends, strict=True)):
+            stop = bisect_left(self._numbers, end)
+            wanted = [number - start for number in self._numbers[position:stop]]
+            for image_number, found in zip(wanted, container.images(wanted), strict=True):
                 yield Photo(
-                    key=f"{number:05d}-{row_number:08d}",
-                    split=self._split(place, container),
-                    name=f"image {row_number} of {container.name}",
-                    image=row.image,
-                    attributes=row.attributes,
+                    key=f"{place:05d}-{image_number:08d}",
+                    split=self._split(position, container),
+                    name=f"image {image_number} of {container.name}",
+                    image=found.image,
+                    attributes=found.attributes,
                 )
-                place += 1
+                position += 1
             start = end
 
-    def _split(self, place: int, container: Container) -> Split:
-        return self._splits[container.name] if self._named else split_of(place, self.count)
+    def _split(self, position: int, container: Container) -> Split:
+        return self._splits[container.name] if self._named else split_of(position, self.count)

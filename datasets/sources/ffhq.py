@@ -1,9 +1,9 @@
-"""FFHQ: 70,000 faces; the first 60,000 train and the rest test, as in the PVDGAN paper (§3).
+"""FFHQ: 70,000 faces; 60,000 for training, then 10,000 for testing, as in the PVDGAN paper (§3).
 
 From https://github.com/NVlabs/ffhq-dataset (CC BY-NC-SA 4.0): the files `00000.png` …
 `69999.png` of `images1024x1024` or `thumbnails128x128`, in sub-folders of thousands or not.
 
-    python -m launch data build ffhq data.input=~/ffhq/images1024x1024 \\
+    ganinv data build ffhq data.input=~/ffhq/images1024x1024 \\
         data.url=s3://bucket/ffhq256 data.resolution=256
 """
 
@@ -19,14 +19,14 @@ _TRAINING = 60_000
 
 
 def source(options: BuildOptions, inputs: Inputs) -> FileSource:
-    """Raises `ConfigError` for files that are not numbered, or numbered twice."""
-    del inputs  # a directory is all it takes
+    """Raises `ConfigError` for files whose name is not a number, or that occur twice."""
+    del inputs  # only a directory is read
     folder = input_folder(options, "FFHQ")
     files: dict[str, ImageFile] = {}
     for path in list_photographs(folder):
         stem = Path(path).stem
         if not stem.isdecimal() or stem in files:
-            reason = "is there twice" if stem in files else "is no number such as 00000.png"
+            reason = "occurs twice" if stem in files else "is not a number such as 00000.png"
             raise ConfigError(
                 f"data.input={options.input}: {path!r} {reason}; name the folder of one copy of"
                 " FFHQ, or build other images by data build FOLDER"

@@ -1,4 +1,4 @@
-"""Image files in a directory, whoever says which of them are what: the base of several sources."""
+"""Base of sources that read image files from a directory."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ class ImageFile(NamedTuple):
 
 
 class FileSource(Source):
-    """The named files of a directory."""
+    """Image files of a directory, with keys, splits and attributes that the caller gives."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class FileSource(Source):
         facts: Mapping[str, Any],
         attributes: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """`facts`: for `describe`, the name of the source first; `attributes` by path."""
+        """`facts`: the first entries of `description`; `attributes`: path → attributes."""
         self._folder = folder
         self._files = sorted(files, key=lambda file: (SPLITS.index(file.split), file.key))
         self._geometry = options.geometry
@@ -52,7 +52,7 @@ class FileSource(Source):
         )
         return work_on(photos, self._geometry)
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         listing = hashlib.sha256()
         for path in sorted(file.path for file in self._files):
             size_bytes = (self._folder / path).lstat().st_size
@@ -60,6 +60,6 @@ class FileSource(Source):
         return {
             **self._facts,
             "images": self.count,
-            **self._geometry.describe(),
+            **self._geometry.facts(),
             "files_sha256": listing.hexdigest(),
         }

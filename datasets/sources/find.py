@@ -1,4 +1,4 @@
-"""Finding a source by what a person calls it."""
+"""Finding a source by its name or folder."""
 
 import difflib
 from pathlib import Path
@@ -9,7 +9,8 @@ from datasets.sources.folder import folder_source
 from ganinv.errors import ConfigError
 from ganinv.families import Family
 
-# What the sources share; every other module of the package is a source, under its own name.
+# `shared` lists the modules that several sources use. Every other module of the package is a source
+# with the module's name.
 _FAMILY = Family(
     package="datasets.sources",
     path=[str(Path(__file__).parent)],
@@ -37,9 +38,9 @@ def source_names() -> list[str]:
 
 
 def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> Source:
-    """A built-in source by its name, else the images below a folder.
+    """The built-in source of that name, or else the images below that folder.
 
-    Raises `ConfigError` if it is neither. Write `./NAME` for a folder named like a source.
+    Raises `ConfigError` if there is neither. Write `./NAME` for a folder named like a source.
     """
     names = source_names()
     if name_or_folder in names:
@@ -50,6 +51,6 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
     nearest = difflib.get_close_matches(name_or_folder, names, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise ConfigError(
-        f"source {name_or_folder!r} is neither a built-in data set ({', '.join(names)}) nor an"
+        f"source {name_or_folder!r} is neither a built-in source ({', '.join(names)}) nor an"
         f" existing folder{hint or '; name one of them, or a folder of images'}"
     )

@@ -1,4 +1,4 @@
-"""A tree of photographs as a source: keys and splits from the paths, attributes from a table."""
+"""A folder of photographs as a source: keys and splits from the paths, attributes from a table."""
 
 import collections
 import hashlib
@@ -14,16 +14,16 @@ from datasets.sources.photographs import list_photographs
 from ganinv.errors import ConfigError
 
 _MAX_KEY_CHARACTERS = 80
-# What else a folder may hold, and the source that reads it.
+# Files of other kinds, and the source that reads them.
 _CONTAINERS = {"*.tar": "webdataset", "*.parquet": "parquet", "*.arrow": "parquet"}
 
 
 def folder_source(folder: Path, options: BuildOptions) -> FileSource:
-    """The images (jpg, png, webp) of a folder, at any depth, hidden ones left out.
+    """The images (jpg, png, webp) of a folder, at any depth, without hidden files.
 
-    Folders named train, test or val decide the split where there are any; otherwise the last
-    eighth by sorted name is for tests. Raises `ConfigError` if there are no images, or fewer than
-    `options.images`, and `DataError` for an attribute table that does not fit.
+    Folders named train, test or val decide the split, if there are any; otherwise the last eighth
+    by sorted name is the test split. Raises `ConfigError` if there are no images, or fewer than
+    `options.images`; and `DataError` for an attribute table that does not match.
     """
     found = list_photographs(folder)
     if not found:
@@ -48,7 +48,7 @@ def _refuse_containers(folder: Path) -> None:
     for pattern, source in _CONTAINERS.items():
         if next(folder.rglob(pattern), None) is not None:
             raise ConfigError(
-                f"{folder} holds no image files but {pattern}; type"
+                f"{folder} holds no image files, only {pattern}; type"
                 f" data build {source} data.input={folder}"
             )
 
@@ -61,7 +61,7 @@ def _splits(names: Sequence[str]) -> list[Split]:
 
 
 def _keys(names: Sequence[str]) -> dict[str, str]:
-    """A safe key for each path: itself without its ending, told apart by a hash where needed."""
+    """Path → key: the path without its ending, in safe characters, made unique by a hash."""
     plain = {name: re.sub(r"[^A-Za-z0-9_-]", "_", name.rpartition(".")[0]) for name in names}
     uses = collections.Counter(plain.values())
     keys = {}

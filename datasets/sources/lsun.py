@@ -1,13 +1,14 @@
-"""LSUN: one LMDB per category and split, its values encoded images (webp).
+"""LSUN: one LMDB database per category and split; its values are encoded images (webp).
 
 From https://github.com/fyu/lsun: unpack for example `bedroom_train_lmdb.zip` and
 `bedroom_val_lmdb.zip` into one folder. Needs the package lmdb: pip install lmdb.
 
-    python -m launch data build lsun data.input=~/lsun/bedroom data.url=s3://bucket/bedroom256 \\
+    ganinv data build lsun data.input=~/lsun/bedroom data.url=s3://bucket/bedroom256 \\
         data.resolution=256
 
-Folders named `…_train_lmdb` train, `…_val_lmdb` and `…_test_lmdb` test; without such names the
-last eighth is for tests. Images that were exported to files are built by `data build FOLDER`.
+Folders named `…_train_lmdb` become the training split, `…_val_lmdb` and `…_test_lmdb` the test
+split; without such names the last eighth is the test split. Build images that were exported to
+files by `data build FOLDER`.
 """
 
 import re
@@ -17,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from datasets.sources.base import BuildOptions, Inputs, input_folder
-from datasets.sources.containers import ContainerSource, Row
+from datasets.sources.containers import ContainerImage, ContainerSource
 from ganinv.errors import ConfigError, DataError
 
 _DATA = "data.mdb"
 
 
 class Category:
-    """One LMDB on disk, its images in the order of their keys; a `Container`."""
+    """One LMDB database on disk, its images sorted by key. Implements `Container`."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -35,11 +36,13 @@ class Category:
     def count(self) -> int:
         return len(self._keys)
 
-    def rows(self, wanted: Sequence[int]) -> Iterator[Row]:
+    def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
         with _opened(self._folder) as database, database.begin(buffers=False) as view:
             for number in wanted:
                 key = self._keys[number]
-                yield Row(view.get(key, b""), {"lsun_key": key.decode("ascii", "replace")})
+                yield ContainerImage(
+                    view.get(key, b""), {"lsun_key": key.decode("ascii", "replace")}
+                )
 
     @cached_property
     def _keys(self) -> list[bytes]:
@@ -48,19 +51,19 @@ class Category:
 
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
-    """Raises `ConfigError` if there is no LMDB, `DataError` for a damaged one."""
+    """Raises `ConfigError` if there is no LMDB database, `DataError` for a corrupt one."""
     folder = input_folder(options, "LSUN")
     found = sorted(path.parent for path in folder.rglob(_DATA))
     if not found:
         raise ConfigError(
-            f"data.input={options.input} holds no LMDB ({_DATA}); unpack the archives of LSUN"
-            " there, or build exported images by data build FOLDER"
+            f"data.input={options.input} holds no LMDB database ({_DATA}); unpack the archives of"
+            " LSUN there, or build exported images by data build FOLDER"
         )
-    watch = inputs.watching("looking into LMDBs")
+    advance = inputs.show_progress("reading LMDB keys")
     categories = []
     for done, path in enumerate(found, start=1):
         categories.append(Category(_name(path), path))
-        watch(done, len(found), 0)
+        advance(done, len(found), 0)
     return ContainerSource(
         categories,
         options,
@@ -70,7 +73,7 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
 
 
 def _name(folder: Path) -> str:
-    """Such that the split leads: `train/bedroom_train_lmdb`."""
+    """The folder's name below the name of its split, if any: `train/bedroom_train_lmdb`."""
     split = re.search(r"_(train|val|test)_lmdb$", folder.name)
     return f"{split[1]}/{folder.name}" if split else folder.name
 
@@ -83,7 +86,9 @@ def _opened(folder: Path) -> Any:
             "source lsun: the package lmdb is not installed; pip install lmdb"
         ) from problem
     try:
-        # A data set is not written to, and may lie where it cannot be.
+        # Read-only and without a lock file, because the folder may not be writable.
         return lmdb.open(str(folder), readonly=True, lock=False, max_readers=1, readahead=False)
     except lmdb.Error as problem:
-        raise DataError(f"{folder}: no readable LMDB ({problem}); unpack it anew") from problem
+        raise DataError(
+            f"{folder}: not a readable LMDB database ({problem}); unpack it again"
+        ) from problem

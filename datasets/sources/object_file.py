@@ -1,4 +1,4 @@
-"""Objects of a store for libraries that want files."""
+"""Objects of a store as files, for libraries that read from files."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ from ganinv.seams.stores import Range, Store
 
 
 class ObjectFile(io.RawIOBase):
-    """An object of a store as a file to read, by ranged reads."""
+    """A readable, seekable file over an object of a store. Each read is one ranged read."""
 
     def __init__(self, store: Store, name: str, size_bytes: int) -> None:
         self._store = store

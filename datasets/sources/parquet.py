@@ -1,10 +1,10 @@
-"""Images in a column of Parquet or Arrow files, as the Hugging Face hub keeps them.
+"""Images in a column of Parquet or Arrow files, as on the Hugging Face hub.
 
-    python -m launch data build parquet data.input=~/hub/data data.url=s3://bucket/faces64 \\
+    ganinv data build parquet data.input=~/hub/data data.url=s3://bucket/faces64 \\
         data.resolution=64
 
 The column holds encoded images: bytes, or a struct with the field `bytes`. All columns of numbers,
-texts and truth values become attributes.
+strings and booleans become attributes.
 """
 
 import io
@@ -18,7 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from datasets.sources.base import BuildOptions, Inputs
-from datasets.sources.containers import ContainerSource, Row
+from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
@@ -34,36 +34,38 @@ _BUFFER_BYTES = 2**20
 
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
-    """Raises `ConfigError` for no such files or no image column, `DataError` for damaged files."""
+    """Raises `ConfigError` if files or image column are missing, `DataError` for corrupt files."""
     if options.input is None:
         raise ConfigError("data.input is missing: it says where the files lie; give data.input=URL")
     store = inputs.open_store(options.input)
     where = f"data.input={options.input}"
     found = [entry for entry in store.list() if entry.name.endswith((_PARQUET, *_ARROW))]
     if not found:
-        raise ConfigError(f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files; name others")
-    watch = inputs.watching("looking into files")
-    tables = []
+        raise ConfigError(
+            f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files; name another input"
+        )
+    advance = inputs.show_progress("reading file schemas")
+    files = []
     for done, entry in enumerate(found, start=1):
-        tables.append(Table(store, entry.name, entry.size_bytes, options.image_column))
-        watch(done, len(found), 0)
+        files.append(TableFile(store, entry.name, entry.size_bytes, options.image_column))
+        advance(done, len(found), 0)
     return ContainerSource(
-        tables,
+        files,
         options,
         where,
         facts={
             "source": "parquet",
-            "image_column": tables[0].image_column,
+            "image_column": files[0].image_column,
             "licence": "that of the images",
         },
     )
 
 
-class Table:
-    """A Parquet or Arrow file in a store; a `Container`."""
+class TableFile:
+    """A Parquet or Arrow file in a store. Implements `Container`."""
 
     def __init__(self, store: Store, name: str, size_bytes: int, image_column: str | None) -> None:
-        """`image_column`: None for the only one that can hold images."""
+        """`image_column`: None for the only column that can hold images."""
         self.name = name
         self.size_bytes = size_bytes
         self._store = store
@@ -77,7 +79,7 @@ class Table:
         self.image_column = _choose(schema, image_column, name)
         self._attributes = [field.name for field in schema if _is_plain(field.type)]
 
-    def rows(self, wanted: Sequence[int]) -> Iterator[Row]:
+    def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
         if not wanted:
             return
         with _reading(self._store, self.name, self.size_bytes) as file:
@@ -85,22 +87,22 @@ class Table:
             number = next(rest)
             for start, batch in self._batches(_open(file, self.name), number):
                 while number < start + batch.num_rows:
-                    yield self._row(batch, number - start)
+                    yield self._image(batch, number - start)
                     following = next(rest, None)
                     if following is None:
                         return
                     number = following
 
-    def _row(self, batch: pa.RecordBatch, place: int) -> Row:
-        image = batch.column(self.image_column)[place].as_py()
+    def _image(self, batch: pa.RecordBatch, row: int) -> ContainerImage:
+        image = batch.column(self.image_column)[row].as_py()
         if isinstance(image, dict):
             image = image["bytes"]
-        attributes = {name: _json(batch.column(name)[place].as_py()) for name in self._attributes}
-        # A hole in the column becomes an unreadable image, which is counted and named.
-        return Row(image or b"", attributes)
+        attributes = {name: _json(batch.column(name)[row].as_py()) for name in self._attributes}
+        # A null becomes an unreadable image, so that it is counted and listed.
+        return ContainerImage(image or b"", attributes)
 
     def _batches(self, opened: Opened, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Pieces of the table, and the number of each one's first row; begins at `first`'s."""
+        """Number of the first row, and rows, of each batch; begins with the batch of `first`."""
         start = 0
         if not _is_parquet(opened):
             for batch in _record_batches(opened):
@@ -111,15 +113,15 @@ class Table:
         for group in range(opened.num_row_groups):
             rows = opened.metadata.row_group(group).num_rows
             if first < start + rows:
-                inside = start
+                row = start
                 for batch in opened.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-                    yield inside, batch
-                    inside += batch.num_rows
+                    yield row, batch
+                    row += batch.num_rows
             start += rows
 
 
 def _open(file: io.BufferedIOBase, name: str) -> Opened:
-    """By the ending; Arrow files come with and without a footer."""
+    """Open a file by its ending. Arrow files exist with a footer (file) and without (stream)."""
     if name.endswith(_PARQUET):
         return pyarrow.parquet.ParquetFile(file)
     try:
@@ -140,7 +142,10 @@ def _record_batches(opened: Opened) -> Iterator[pa.RecordBatch]:
 
 
 def _choose(schema: pa.Schema, wanted: str | None, name: str) -> str:
-    """The column of images. Raises `ConfigError` unless there is exactly one, or the wanted one."""
+    """The image column: `wanted`, or the only column that can hold images.
+
+    Raises `ConfigError` if there is no such column, or more than one.
+    """
     possible: list[str] = [field.name for field in schema if _is_images(field.type)]
     if wanted is not None and wanted in possible:
         return wanted
@@ -168,18 +173,18 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _json(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """A value for JSON, where NaN and infinities become null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
 def _reading(store: Store, name: str, size_bytes: int) -> Iterator[io.BufferedIOBase]:
-    """The file as Python's, and Arrow's errors as ours."""
+    """The object as a Python file. Arrow's errors become `DataError`."""
     try:
         with io.BufferedReader(ObjectFile(store, name, size_bytes), _BUFFER_BYTES) as file:
             yield file
     except pa.ArrowException as problem:
         reason = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise DataError(
-            f"{store.url}: {name} cannot be read ({reason}); fetch it anew"
+            f"{store.url}: {name} cannot be read ({reason}); fetch it again"
         ) from problem

@@ -1,4 +1,4 @@
-"""Photographs as they come, files or bytes, to pixels. Runs in worker processes: light imports."""
+"""Decoding and resizing photographs. Runs in worker processes, so its imports are light."""
 
 import io
 import os
@@ -21,19 +21,19 @@ from datasets.sources.base import Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
-from ganinv.squares import prepare
+from ganinv.resizing import resize_photograph
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 
-# What one call of work holds at most: enough to make the traffic between processes cheap.
+# The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
 _WORK_BYTES = 8 * 2**20
 
 
 def list_photographs(folder: Path) -> list[str]:
-    """Paths of jpg, png and webp files below `folder` with forward slashes, sorted.
+    """Sorted paths, with forward slashes, of the jpg, png and webp files below `folder`.
 
-    Hidden files and folders are left out, and links to folders not followed.
+    Skips hidden files and folders, and does not follow links to folders.
     """
     names = []
     for where, folders, file_names in os.walk(folder):
@@ -45,19 +45,19 @@ def list_photographs(folder: Path) -> list[str]:
 
 
 class Photo(NamedTuple):
-    """An image that has not been looked at yet."""
+    """An image that has not been decoded yet."""
 
     key: str
     split: Split
     name: str
-    """For messages: the path, or the container and the place in it."""
+    """Name in messages: the path, or the container and the number in it."""
     image: Path | bytes
-    """A file, or its content."""
+    """The file, or its content."""
     attributes: dict[str, Any]
 
 
 def work_on(photos: Iterable[Photo], geometry: Geometry) -> Iterator[Work]:
-    """The photographs in order, cut into calls that make samples of them."""
+    """Calls that make samples of the photographs, in order."""
     chunk: list[Photo] = []
     size_bytes = 0
     for photo in photos:
@@ -72,19 +72,20 @@ def work_on(photos: Iterable[Photo], geometry: Geometry) -> Iterator[Work]:
 
 @dataclass(kw_only=True)
 class Photographs:
-    """The files `names` below `folder` as squares, in that order."""
+    """Reads the files `names` below `folder`, in that order, as square images."""
 
     folder: Path
     names: Sequence[str]
     resolution: int  # pixels a side
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
-    option: str  # that ratio's key, for messages
-    skipped: list[Skipped] = field(default_factory=list)  # by the last `read` so far
+    option: str  # the key of that ratio, for messages
+    skipped: list[Skipped] = field(default_factory=list)  # by the last call of `read`, so far
 
     def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Names and images, RGB uint8 H × W × 3, upright central squares.
+        """Names and images (RGB uint8, H × W × 3; the upright central square of each photograph).
 
-        Raises `DataError` once more than the allowed ratio of files is unreadable, or all are.
+        Raises `DataError` once the ratio of unreadable files exceeds `max_unreadable`, or if no
+        file is readable.
         """
         self.skipped.clear()
         unreadable = Unreadable(
@@ -120,14 +121,16 @@ def _make_samples(geometry: Geometry, photos: Sequence[Photo]) -> list[Sample | 
 
 
 def _load(geometry: Geometry, source: Path | bytes) -> NDArray[np.uint8] | str:
-    """The image as RGB uint8 of the geometry's size, or the reason why it cannot be read."""
+    """The image, RGB uint8 of the geometry's size; or the reason why it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=FORMATS) as image:
                 stretch = geometry.resize == STRETCH
-                return np.array(prepare(image, geometry.width, geometry.height, stretch=stretch))
+                return np.array(
+                    resize_photograph(image, geometry.width, geometry.height, stretch=stretch)
+                )
     except DataError as problem:
         return str(problem)
     except DECODE_ERRORS as problem:

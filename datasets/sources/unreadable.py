@@ -1,4 +1,4 @@
-"""Images that cannot be read: counted and named, up to a ratio of all."""
+"""Unreadable images: counted and listed, up to a ratio of all images."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ _LISTED = 20  # images that an error message names
 
 @dataclass(kw_only=True)
 class Unreadable:
-    """What was left out so far."""
+    """The unreadable images so far."""
 
-    total: int  # images there are
-    max_ratio: float  # 0–1, of them
-    option: str  # that ratio's key, for messages
+    total: int  # all images
+    max_ratio: float  # 0–1, of all images
+    option: str  # the key of that ratio, for messages
     skipped: list[Skipped] = field(default_factory=list)
 
     def add(self, skipped: Skipped) -> None:
@@ -24,9 +24,9 @@ class Unreadable:
             raise self.error()
 
     def error(self) -> DataError:
-        """That there are too many, or no others."""
+        """The error for too many unreadable images, or for no readable image at all."""
         listed = "; ".join(f"{path}: {reason}" for path, reason in self.skipped[:_LISTED])
         return DataError(
             f"{len(self.skipped)} of {self.total} images are unreadable so far ({listed}), over"
-            f" {self.option}={self.max_ratio}; mend or remove them, or raise that ratio"
+            f" {self.option}={self.max_ratio}; repair or remove them, or raise that ratio"
         )

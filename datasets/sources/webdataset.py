@@ -1,9 +1,9 @@
-"""WebDataset tars as a source: decoded, brought to size, and written as new shards.
+"""WebDataset tars as a source: their images are decoded, resized and written as new shards.
 
-    python -m launch data build webdataset data.input=s3://bucket/tars \\
+    ganinv data build webdataset data.input=s3://bucket/tars \\
         data.url=s3://bucket/faces64 data.resolution=64
 
-Tars whose images are of one size already need no building: `data index` takes them as they are.
+Tars whose images already have one size need no build: `data index` uses them as they are.
 """
 
 import json
@@ -13,18 +13,18 @@ from functools import partial
 from typing import Any
 
 from datasets.parallel import IO_THREADS, map_threads
-from datasets.shards.pass_through import Window
+from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.tables import Member
 from datasets.shards.tars import list_tars, scan
 from datasets.sources.base import BuildOptions, Inputs
-from datasets.sources.containers import ContainerSource, Row
+from datasets.sources.containers import ContainerImage, ContainerSource
 from ganinv.errors import ConfigError
 from ganinv.seams.stores import Entry, Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tar:
-    """A plain tar in a store, with the places of its samples; a `Container`."""
+    """An uncompressed tar in a store, scanned for its samples. Implements `Container`."""
 
     store: Store
     entry: Entry
@@ -42,35 +42,35 @@ class Tar:
     def count(self) -> int:
         return len(self.members)
 
-    def rows(self, wanted: Sequence[int]) -> Iterator[Row]:
-        window = Window(self.store, self.name, self.size_bytes, whole=False)
+    def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
+        reader = SequentialReader(self.store, self.name, self.size_bytes, whole=False)
         for number in wanted:
             member = self.members[number]
             image = (member.image_start, member.image_start + member.image_bytes)
             text = (member.json_start, member.json_start + member.json_bytes)
             if not member.json_bytes:
-                yield Row(window.read(*image), {})
+                yield ContainerImage(reader.read(*image), {})
                 continue
             start, end = min(image[0], text[0]), max(image[1], text[1])
-            both = window.read(start, end)
+            both = reader.read(start, end)
             attributes = _attributes(both[text[0] - start : text[1] - start])
-            yield Row(both[image[0] - start : image[1] - start], attributes)
+            yield ContainerImage(both[image[0] - start : image[1] - start], attributes)
 
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
-    """Reads all headers. Raises `ConfigError` without `data.input`, `DataError` for odd tars."""
+    """Reads all headers. Raises `ConfigError` without `data.input`, `DataError` for bad tars."""
     if options.input is None:
         raise ConfigError("data.input is missing: it says where the tars lie; give data.input=URL")
     store = inputs.open_store(options.input)
     entries = list_tars(store, f"data.input={options.input}")
-    watch = inputs.watching("looking into tars")
+    advance = inputs.show_progress("reading tar headers")
     tars: list[Tar] = []
     read_bytes = 0
-    watch(0, len(entries), 0)
+    advance(0, len(entries), 0)
     for tar, scanned_bytes in map_threads(partial(_open, store), entries, IO_THREADS):
         tars.append(tar)
         read_bytes += scanned_bytes
-        watch(len(tars), len(entries), read_bytes)
+        advance(len(tars), len(entries), read_bytes)
     return ContainerSource(
         tars,
         options,
@@ -80,13 +80,13 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
 
 
 def _open(store: Store, entry: Entry) -> tuple[Tar, int]:
-    window = Window(store, entry.name, entry.size_bytes, whole=False)
-    members = scan(window.read, entry.size_bytes, entry.name)
-    return Tar(store=store, entry=entry, members=members), window.read_bytes
+    reader = SequentialReader(store, entry.name, entry.size_bytes, whole=False)
+    members = scan(reader.read, entry.size_bytes, entry.name)
+    return Tar(store=store, entry=entry, members=members), reader.read_bytes
 
 
 def _attributes(data: bytes) -> dict[str, Any]:
-    """The JSON beside an image; whatever is no object is kept under a name of its own."""
+    """The JSON object beside an image; any other content is kept under the name `json`."""
     try:
         found = json.loads(data)
     except ValueError:

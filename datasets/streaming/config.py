@@ -1,4 +1,4 @@
-"""How the loader reads; light to import, for everyone who only reads configuration."""
+"""Options of the loader. Light to import, for code that only reads configuration."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from ganinv.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoaderConfig:
-    """How samples are read; none of it shows in which samples are read."""
+    """How samples are read. No option changes which samples are read, or their order."""
 
-    workers: int = 1  # threads that decode, per rank; 0: the training thread does
-    prefetch_bytes: int = 256 * 2**20  # of samples kept ahead per rank, encoded and decoded
-    attributes: bool = False  # read the attributes of the samples, too
-    max_quarantined: int = 100  # damaged samples that do not stop the run …
-    max_quarantined_ratio: float = 0.01  # … and at most this part of the data set, but one
+    workers: int = 1  # decoding threads per rank; 0: the training thread decodes
+    prefetch_bytes: int = 256 * 2**20  # per rank, for prefetched samples, encoded and decoded
+    attributes: bool = False  # also read the attributes of the samples
+    max_quarantined: int = 100  # corrupt samples that the run tolerates, …
+    max_quarantined_ratio: float = 0.01  # … also at most this ratio, 0–1, of all samples
 
     def __post_init__(self) -> None:
         for key in ("workers", "max_quarantined"):
@@ -26,6 +26,9 @@ class LoaderConfig:
                 f"max_quarantined_ratio = {self.max_quarantined_ratio}: must lie in [0, 1]"
             )
 
-    def most_bad(self, samples: int) -> int:
-        """How many of so many samples may be damaged: within both limits, but always one."""
+    def max_bad_samples(self, samples: int) -> int:
+        """How many of `samples` samples may be bad: the lower of both limits.
+
+        The ratio always allows one sample.
+        """
         return min(self.max_quarantined, max(1, int(self.max_quarantined_ratio * samples)))

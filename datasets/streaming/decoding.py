@@ -1,8 +1,9 @@
-"""From encoded samples to images, and what takes the place of those that cannot be decoded.
+"""Decoding samples to images, and replacing samples that cannot be decoded.
 
-A bad sample is replaced by the nearest good one after it in its slot's window, in the order of the
-epoch and around its end. That is a function of the plan and of the content alone: every world
-size, every number of loader workers and every resumed run decide alike, without a word.
+A bad sample is replaced by the next good sample of its slot's window, in the order of the steps;
+after the last step, the search continues at the first. The replacement is a function of the plan
+and the content of the data alone. So every world size, every number of loader threads and every
+resumed run choose the same replacement without communicating.
 """
 
 import json
@@ -20,72 +21,73 @@ from datasets.shards.images import decode_image
 from datasets.shards.quarantine import Quarantine
 from datasets.shards.shard import Shard
 from datasets.shards.tables import Member
-from datasets.streaming.fetch import Encoded, read_encoded
+from datasets.streaming.fetch import EncodedSample, read_encoded
 from datasets.streaming.slot_window import SlotWindow
 from ganinv.errors import DataError
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 
 
-class Draw(NamedTuple):
-    """What a slot gets at one step, and what could take its place."""
+class WindowStep(NamedTuple):
+    """One step of a slot's window: the sample of that step, and its possible replacements."""
 
     window: SlotWindow
     step: int
-    """Within the window."""
+    """Number of the step within the window."""
 
 
-class Decoded(NamedTuple):
-    """A sample that is good."""
+class DecodedSample(NamedTuple):
+    """A good sample."""
 
     image_HWC: NDArray[np.uint8]
     key: str
     attributes: dict[str, Any]
-    """{} if it has none or none were asked for."""
+    """{} if the sample has none, or if attributes are not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """Decodes the samples of one data set. May be used from several threads."""
+    """Decodes the samples of one data set. Thread-safe."""
 
     store: Store
-    """Where doubtful samples are read again: the origin, not a cache."""
+    """Where samples that failed to decode are read again: the origin, not a cache."""
     resolution: int
     """Pixels a side."""
     attributes: bool
-    """Whether these are wanted."""
+    """Whether to decode attributes."""
     quarantine: Quarantine
 
-    def decode(self, draw: Draw) -> Decoded:
-        """The sample that was drawn or the one in its place.
+    def decode(self, window_step: WindowStep) -> DecodedSample:
+        """The sample of a step, or its replacement if the sample is bad.
 
-        Raises `DataError` if no sample of the window is good, or too many of the run are bad.
+        Raises `DataError` if no sample of the window is good, or the run has too many bad samples.
         """
-        window, step = draw
+        window, step = window_step
         sample = window.encoded(step)
         if sample is not None and (found := self.attempt(sample)) is not None:
             return found
         for other_step in [*range(step + 1, len(window)), *range(step)]:
-            other, candidate = window.place(other_step)
-            if self.quarantine.holds(self.store.url, other.name, candidate.key):
+            shard, member = window.sample(other_step)
+            if self.quarantine.holds(self.store.url, shard.name, member.key):
                 continue
-            if (found := self.attempt(self._read(other, candidate))) is not None:
+            if (found := self.attempt(self._read(shard, member))) is not None:
                 return found
-        shard, member = window.place(step)
+        shard, member = window.sample(step)
         raise DataError(
-            f"image {member.key!r} in {shard.name} is damaged, and so are all {len(window)}"
-            " samples that could take its place; restore the shard or run `data build` again"
+            f"image {member.key!r} in {shard.name} is corrupt, and so are all {len(window)}"
+            " samples that could replace it; restore the shard or run `data build` again"
         )
 
-    def attempt(self, sample: Encoded) -> Decoded | None:
-        """The image of a sample; None if it is bad, and when it is read once more, too.
+    def attempt(self, sample: EncodedSample) -> DecodedSample | None:
+        """Decode a sample. If that fails, read the sample once more and decode it again.
 
-        It goes into quarantine then. Raises `DataError` if too many are there.
+        If it fails twice, puts the sample into quarantine and returns None. Raises `DataError` if
+        the quarantine then exceeds its limit.
         """
         try:
             return self._decode(sample)
         except DataError:
-            # Bytes may have been damaged on their way, which is no property of the sample.
+            # The bytes may have been corrupted in transit, while the stored sample is good.
             again = self._read(sample.shard, sample.member)
         try:
             return self._decode(again)
@@ -94,37 +96,39 @@ class Decoder:
             self.quarantine.add(BadSample(*place, str(problem)))
             return None
 
-    def _read(self, shard: Shard, member: Member) -> Encoded:
+    def _read(self, shard: Shard, member: Member) -> EncodedSample:
         return read_encoded(self.store, [(shard, member)], attributes=self.attributes)[0]
 
-    def _decode(self, sample: Encoded) -> Decoded:
+    def _decode(self, sample: EncodedSample) -> DecodedSample:
         image_HWC = decode_sample(sample, self.resolution)
-        return Decoded(image_HWC, sample.member.key, decode_attributes(sample))
+        return DecodedSample(image_HWC, sample.member.key, decode_attributes(sample))
 
 
-def decode_sample(sample: Encoded, resolution: int) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3. Raises `DataError` naming shard and key of a damaged image."""
+def decode_sample(sample: EncodedSample, resolution: int) -> NDArray[np.uint8]:
+    """RGB uint8, H × W × 3. Raises `DataError` that names shard and key of a corrupt image."""
     expected = sample.member.image_crc32
     if expected is not None and zlib.crc32(sample.image) != expected:
         raise DataError(
             f"{sample.what} has other bytes than were indexed (its CRC-32 differs); restore the"
-            " shard, or run `data build` or `data index` anew"
+            " shard, or run `data build` or `data index` again"
         )
     return decode_image(sample.image, resolution, sample.what)
 
 
-def decode_attributes(sample: Encoded) -> dict[str, Any]:
-    """{} where there are none. Raises `DataError` for what is no JSON object."""
+def decode_attributes(sample: EncodedSample) -> dict[str, Any]:
+    """The attributes, {} if there are none. Raises `DataError` if they are not a JSON object."""
     if not sample.attributes:
         return {}
     try:
         found = json.loads(sample.attributes)
     except ValueError as problem:
         raise DataError(
-            f"the attributes of {sample.what} are no JSON ({problem}); build the shard again"
+            f"the attributes of {sample.what} are not JSON ({problem}); build the shard again"
         ) from problem
     if not isinstance(found, dict):
-        raise DataError(f"the attributes of {sample.what} are no JSON object; build it again")
+        raise DataError(
+            f"the attributes of {sample.what} are not a JSON object; build the shard again"
+        )
     return found
 
 
@@ -133,6 +137,6 @@ def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     height, width, channels = images[0].shape
     stacked_BCHW = np.empty((len(images), channels, height, width), np.uint8)
     for target_CHW, image_HWC in zip(stacked_BCHW, images, strict=True):
-        # By NumPy: PyTorch would start threads of its own for it in every thread that decodes.
+        # NumPy copies here, because PyTorch would start its own threads in every decoding thread.
         target_CHW[:] = image_HWC.transpose(2, 0, 1)
     return torch.from_numpy(stacked_BCHW)

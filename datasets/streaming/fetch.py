@@ -1,6 +1,6 @@
-"""Getting chosen samples out of shards with few ranged reads, and decoding them.
+"""Fetching chosen samples, still encoded, from shards by few ranged reads.
 
-Shapes: P pieces, R ranges that they are read by.
+Shapes: P pieces, Q of them not empty, R ranges that cover the pieces.
 """
 
 from collections.abc import Sequence
@@ -13,38 +13,41 @@ from datasets.shards.shard import Shard
 from datasets.shards.tables import TAR_BYTES, Member
 from ganinv.seams.stores import Range, Store
 
-# The headers and the attributes of small images cost less than a request. Larger gaps are not paid
-# for, unless the caller knows that there are few.
+# Reading a gap of this size (headers, attributes of small images) costs less than a request.
+# Callers that know of few gaps may allow larger gaps.
 MAX_GAP_BYTES = 4096
 
 
-class Encoded(NamedTuple):
-    """A sample as it came from the store. `attributes` are JSON, empty if not asked for."""
+class EncodedSample(NamedTuple):
+    """A sample as read from the store."""
 
     shard: Shard
     member: Member
     image: memoryview
+    """PNG, JPEG or WebP."""
     attributes: bytes = b""
+    """JSON; empty if the sample has none, or if attributes are not read."""
 
     @property
     def what(self) -> str:
-        """Its name in messages."""
+        """Name of the image in messages."""
         return f"image {self.member.key!r} in {self.shard.name}"
 
 
 class Pieces(NamedTuple):
-    """Many pieces of tars, inside the ranges they came in."""
+    """Pieces of tars, inside the ranges that were read."""
 
     blobs: Sequence[memoryview]
+    """The bytes of each range."""
     blob_of: Sequence[int]
-    """Of each piece: in which range it lies …"""
+    """For each piece, the number of its range."""
     start: Sequence[int]
-    """… from which byte of it on …"""
+    """For each piece, its first byte within its range."""
     end: Sequence[int]
-    """… and up to which."""
+    """For each piece, the byte after its last."""
 
     def cut(self, number: int) -> memoryview:
-        """Without a copy: the whole range stays as long as the piece."""
+        """Piece `number`, not copied: it keeps the whole range in memory."""
         return self.blobs[self.blob_of[number]][self.start[number] : self.end[number]]
 
 
@@ -59,15 +62,16 @@ def fetch(
     size_P: NDArray[np.int64],
     max_gap_bytes: int = MAX_GAP_BYTES,
 ) -> Pieces:
-    """Pieces of the tars `names` by one call of `read_ranges`: number of the tar, start, size.
+    """Fetch pieces of tars by one call of `read_ranges`.
 
-    Pieces become one range if at most `max_gap_bytes` lie between. Empty ones cost nothing.
+    Piece p is the `size_P[p]` bytes from byte `start_P[p]` of the tar `names[tar_P[p]]`. Pieces
+    with at most `max_gap_bytes` between them are read as one range. Empty pieces cost nothing.
     """
-    # As if all tars lay on one line, far from one another.
+    # Place all tars on one line, so far apart that no range spans two tars.
     start_P = tar_P * TAR_BYTES + start_P
     end_P = start_P + size_P
     order_Q = np.argsort(start_P, kind="stable")
-    order_Q = order_Q[size_P[order_Q] > 0]  # Q of the P pieces are not empty
+    order_Q = order_Q[size_P[order_Q] > 0]
     if not len(order_Q):
         return Pieces([memoryview(b"")], *[[0] * len(start_P)] * 3)
     reached_Q = np.maximum.accumulate(end_P[order_Q])
@@ -86,24 +90,24 @@ def fetch(
 def _ranges(
     names: Sequence[str], start_R: NDArray[np.int64], end_R: NDArray[np.int64]
 ) -> list[Range]:
-    places = (start_R // TAR_BYTES, start_R % TAR_BYTES, end_R - start_R)
+    columns = (start_R // TAR_BYTES, start_R % TAR_BYTES, end_R - start_R)
     return [
-        Range(names[number], start, start + size_bytes)
-        for number, start, size_bytes in zip(*(column.tolist() for column in places), strict=True)
+        Range(names[tar], start, start + size_bytes)
+        for tar, start, size_bytes in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 
 def read_encoded(
     store: Store, wanted: Sequence[tuple[Shard, Member]], *, attributes: bool = False
-) -> list[Encoded]:
-    """The wanted samples, in order, still encoded; with their attributes if these are wanted."""
+) -> list[EncodedSample]:
+    """Read samples, in the given order and still encoded; also their `attributes` if asked."""
     number_of = {name: n for n, name in enumerate(dict.fromkeys(shard.name for shard, _ in wanted))}
-    rows = [(number_of[s.name], m.image_start, m.image_bytes) for s, m in wanted]
+    asked = [(number_of[s.name], m.image_start, m.image_bytes) for s, m in wanted]
     if attributes:
-        rows += [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
-    pieces = fetch(store, list(number_of), *np.array(rows, np.int64).reshape(-1, 3).T)
+        asked += [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
+    pieces = fetch(store, list(number_of), *np.array(asked, np.int64).reshape(-1, 3).T)
     return [
-        Encoded(
+        EncodedSample(
             shard, member, pieces.cut(i), bytes(pieces.cut(len(wanted) + i)) if attributes else b""
         )
         for i, (shard, member) in enumerate(wanted)

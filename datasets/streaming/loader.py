@@ -1,7 +1,8 @@
-"""Batches of data sets, from any position on: plan → ranged reads → decoded images.
+"""Batches of one or several data sets, from any position: plan → ranged reads → decoded images.
 
-One thread reads windows ahead, others decode batches ahead, and the training thread takes them in
-order, so that neither the number of threads nor that of ranks shows in what is trained.
+One thread reads windows ahead, other threads decode batches ahead, and the training thread takes
+the batches in order. So the samples trained depend neither on the number of threads nor on the
+number of ranks.
 """
 
 from collections import deque
@@ -11,13 +12,13 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from datasets.shards.quarantine import Quarantine, Record
+from datasets.shards.quarantine import Quarantine, RecordBadSample
 from datasets.shards.splits import Split
 from datasets.streaming.config import LoaderConfig
-from datasets.streaming.decoding import Decoder, Draw, stack_images
+from datasets.streaming.decoding import Decoder, WindowStep, stack_images
 from datasets.streaming.mix import DataSet, share_slots
 from datasets.streaming.plan import Plan
-from datasets.streaming.strand import Strand, WindowReader, window_samples
+from datasets.streaming.slot_reader import SlotReader, WindowReader, window_samples
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.batches import Batch, Position
 
@@ -25,25 +26,25 @@ _MAX_BATCHES_AHEAD = 16
 _DEFAULTS = LoaderConfig()
 
 
-class _Part(NamedTuple):
-    """One data set of the mix, as this rank reads it."""
+class _DataSetReader(NamedTuple):
+    """Reads and decodes this rank's samples of one data set of the mix."""
 
-    reader: WindowReader
+    windows: WindowReader
     decoder: Decoder
     slots: tuple[int, ...]
-    """Ours, of the global batch."""
+    """This rank's slots of the global batch that belong to the data set."""
 
 
-def _part(
+def _open_reader(
     data_set: DataSet,
     split: Split,
     plan: Plan,
     own: Mapping[int, int],
     config: LoaderConfig,
     quarantine: Quarantine,
-) -> _Part:
-    """`own`: number of a slot in `plan` → its number in the global batch, those of this rank."""
-    reader = WindowReader(
+) -> _DataSetReader:
+    """`own`: this rank's slots, number in `plan` → number in the global batch."""
+    windows = WindowReader(
         store=data_set.store,
         shards=data_set.index.splits[split],
         plan=plan,
@@ -57,15 +58,16 @@ def _part(
         attributes=config.attributes,
         quarantine=quarantine,
     )
-    return _Part(reader, decoder, tuple(own.values()))
+    return _DataSetReader(windows, decoder, tuple(own.values()))
 
 
 class ShardBatches:
-    """One rank's share of the global batches of a split; a `ganinv.seams.BatchSource`.
+    """One rank's share of the global batches of a split.
 
-    Which samples make up a global batch depends on indexes, weights, split, seed and global batch
-    alone; rank r of `world` takes its slots r, r + world, … An epoch of several data sets ends
-    with that of the one that takes longest; the others have begun anew meanwhile.
+    Implements `ganinv.seams.batches.BatchSource`. The samples of a global batch depend only on the
+    indexes, weights, split, seed and global batch. Rank r of `world` takes the slots r, r + world,
+    r + 2 · world … With several data sets, an epoch is as long as that of the data set with the
+    most steps; the other data sets repeat meanwhile.
     """
 
     def __init__(
@@ -78,12 +80,12 @@ class ShardBatches:
         rank: int = 0,
         world: int = 1,
         config: LoaderConfig = _DEFAULTS,
-        record: Record | None = None,
+        record: RecordBadSample | None = None,
         pin: bool = False,
     ) -> None:
-        """`record` keeps damaged samples for the run; `pin` puts batches into page-locked memory.
+        """`record` stores bad samples for the run; `pin` puts batches into page-locked memory.
 
-        Raises `ConfigError` if a batch exceeds the split, or the world exceeds a batch.
+        Raises `ConfigError` if a batch exceeds the split, or `world` exceeds a batch.
         """
         assert 0 <= rank < world
         if global_batch < world:
@@ -96,11 +98,11 @@ class ShardBatches:
         self._config = config
         self._pin = pin
         quarantine = Quarantine(
-            config.most_bad(sum(d.index.images for d in data_sets)),
+            config.max_bad_samples(sum(d.index.images for d in data_sets)),
             listed=[sample for d in data_sets for sample in d.listed],
             record=record,
         )
-        shares = share_slots([d.weight for d in data_sets], global_batch)
+        slots_by_data_set = share_slots([d.weight for d in data_sets], global_batch)
         plans = [
             Plan(
                 shard_samples=[shard.samples for shard in data_set.index.splits[split]],
@@ -108,28 +110,30 @@ class ShardBatches:
                 global_batch=len(slots),
                 window_samples=window_samples(data_set.index, split, global_batch),
             )
-            for number, (data_set, slots) in enumerate(zip(data_sets, shares, strict=True))
+            for number, (data_set, slots) in enumerate(
+                zip(data_sets, slots_by_data_set, strict=True)
+            )
         ]
         self._steps = max(plan.steps for plan in plans)
         self._resolution = data_sets[0].index.resolution
-        self._parts = []
-        for data_set, plan, slots in zip(data_sets, plans, shares, strict=True):
+        self._readers = []
+        for data_set, plan, slots in zip(data_sets, plans, slots_by_data_set, strict=True):
             own = {i: slot for i, slot in enumerate(slots) if slot % world == rank}
             if own:
-                self._parts.append(_part(data_set, split, plan, own, config, quarantine))
+                self._readers.append(_open_reader(data_set, split, plan, own, config, quarantine))
 
     def batches(self, start: Position) -> Generator[Batch, None, None]:
-        """Batches without end from `start` on; closing the iterator ends its threads.
+        """Endless batches from `start` on. Closing the iterator ends its threads.
 
-        Raises `DataError` for a position that is not between two batches, and while iterating
-        for samples that are missing or too many that are damaged.
+        Raises `DataError` if `start` is not between two batches; while iterating, if a shard is
+        missing or too many samples are corrupt.
         """
         step, rest = divmod(start.images, self._global_batch)
         if rest or not 0 <= step < self._steps or start.epoch < 0:
             raise DataError(
-                f"position epoch={start.epoch} images={start.images} is not one of this data set"
-                f" with train.global_batch={self._global_batch} and {self._steps}"
-                " batches an epoch; go on with the data and the batch size it was saved with"
+                f"position epoch={start.epoch} images={start.images} does not exist in this data"
+                f" set with train.global_batch={self._global_batch} and {self._steps} batches per"
+                " epoch; resume with the data set and the batch size it was saved with"
             )
         return self._prefetched(start.epoch * self._steps + step)
 
@@ -138,36 +142,38 @@ class ShardBatches:
         batch_bytes = len(self._slots) * 3 * self._resolution**2
         half = self._config.prefetch_bytes // 2
         workers = self._config.workers
-        most = max(1, min(_MAX_BATCHES_AHEAD, half // batch_bytes)) if workers else 1
-        encoded_bytes = max(half, self._config.prefetch_bytes - most * batch_bytes)
+        max_ahead = max(1, min(_MAX_BATCHES_AHEAD, half // batch_bytes)) if workers else 1
+        encoded_bytes = max(half, self._config.prefetch_bytes - max_ahead * batch_bytes)
         with ExitStack() as threads:
-            reader = _start_threads(threads, 1, "reader")
-            decoders = _start_threads(threads, workers, "decoder") if workers else None
-            strands = [
-                Strand(p.reader, reader, step, encoded_bytes * len(p.slots) // len(self._slots))
-                for p in self._parts
+            reading = _start_threads(threads, 1, "reader")
+            decoding = _start_threads(threads, workers, "decoder") if workers else None
+            readers = [
+                SlotReader(
+                    r.windows, reading, step, encoded_bytes * len(r.slots) // len(self._slots)
+                )
+                for r in self._readers
             ]
             ahead: deque[Callable[[], Batch]] = deque()
             while True:
-                for strand in strands:
-                    strand.read_ahead()
+                for reader in readers:
+                    reader.read_ahead()
                 while not ahead or (
-                    len(ahead) < most and all(strand.is_ready() for strand in strands)
+                    len(ahead) < max_ahead and all(reader.is_ready() for reader in readers)
                 ):
-                    draws = [strand.take() for strand in strands]
+                    taken = [reader.take() for reader in readers]
                     step += 1
-                    job = partial(self._decode, draws, step)
-                    ahead.append(decoders.submit(job).result if decoders else job)
-                    for strand in strands:
-                        strand.read_ahead()
+                    job = partial(self._decode, taken, step)
+                    ahead.append(decoding.submit(job).result if decoding else job)
+                    for reader in readers:
+                        reader.read_ahead()
                 yield ahead.popleft()()
 
-    def _decode(self, draws: Sequence[Sequence[Draw]], step: int) -> Batch:
-        """The batch after which `step` batches are done."""
+    def _decode(self, taken: Sequence[Sequence[WindowStep]], step: int) -> Batch:
+        """Decode a batch from one window step per slot; it is batch number `step`, from 1 on."""
         found = {
-            slot: part.decoder.decode(draw)
-            for part, own in zip(self._parts, draws, strict=True)
-            for slot, draw in zip(part.slots, own, strict=True)
+            slot: reader.decoder.decode(window_step)
+            for reader, window_steps in zip(self._readers, taken, strict=True)
+            for slot, window_step in zip(reader.slots, window_steps, strict=True)
         }
         samples = [found[slot] for slot in self._slots]
         images_BCHW = stack_images([sample.image_HWC for sample in samples])
@@ -182,7 +188,7 @@ class ShardBatches:
 
 
 def _start_threads(context: ExitStack, count: int, name: str) -> ThreadPoolExecutor:
-    """Threads that end with the context, after what they are doing; what waits is dropped."""
+    """Threads that end with the context: running jobs are finished, waiting jobs are cancelled."""
     pool = ThreadPoolExecutor(count, thread_name_prefix=f"ganinv-{name}")
     context.callback(pool.shutdown, cancel_futures=True)
     return pool

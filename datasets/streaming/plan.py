@@ -1,9 +1,10 @@
 """The order in which samples are read: a pure function of the counts, the seed and the epoch.
 
-Shards are permuted per epoch and laid end to end, which gives one sequence of N positions. Of a
-global batch of B, slot i owns the S = N // B positions from i·S on, and shuffles them in windows
-of consecutive ones. Nothing here knows of ranks, so every world size sees the same samples; a
-slot reads its own range only; and any step is found without going through those before it.
+Shards are permuted per epoch and laid end to end, which gives one sequence of N positions. Slot i
+of the global batch of B owns the S = N // B positions from i·S on. Each slot cuts its positions
+into windows of consecutive positions, and shuffles each window. Three properties follow: every
+world size sees the same samples, because the plan does not depend on ranks; a slot reads only its
+own range; and seeking to a step costs the same for every step.
 """
 
 from bisect import bisect_right
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ganinv.errors import ConfigError
 
-_SHARDS, _WINDOWS = 0, 1  # purposes of random numbers
+_SHARDS, _WINDOWS = 0, 1  # purposes of the random numbers
 _UINT64_MASK = 2**64 - 1
 
 
@@ -30,7 +31,7 @@ class Span(NamedTuple):
     samples: int
 
 
-class Place(NamedTuple):
+class SampleAddress(NamedTuple):
     """Sample number `sample` of shard number `shard`."""
 
     shard: int
@@ -39,28 +40,28 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the shards of one epoch lie."""
+    """The positions of the shards in one epoch."""
 
     shards: NDArray[np.int64]
     """Shard numbers in the order of this epoch."""
     ends: list[int]
-    """For each of those, the position after its last sample."""
+    """For each of `shards`, the position after its last sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Raises `ConfigError` if there are fewer samples than `global_batch`."""
+    """The order of one data set. Raises `ConfigError` for fewer samples than `global_batch`."""
 
     shard_samples: Sequence[int]
-    """Samples of each shard."""
+    """Number of samples of each shard."""
     seed: int
-    """Of the order; any integer."""
+    """Seed of the order; any integer."""
     global_batch: int
     """B: samples of one step, over all ranks."""
     window_samples: int
-    """Samples that are shuffled among themselves, and held in memory together, per slot."""
+    """Samples of a slot that are shuffled together, and held in memory together."""
     _last: dict[int, _Layout] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """The layout of the epoch asked for last, by its number."""
+    """Cache: number of the epoch used last → its layout."""
 
     def __post_init__(self) -> None:
         if self.global_batch < 1:
@@ -69,27 +70,27 @@ class Plan:
         if sum(self.shard_samples) < self.global_batch:
             raise ConfigError(
                 f"train.global_batch={self.global_batch} exceeds the {sum(self.shard_samples)}"
-                " samples there are, and an epoch needs one whole batch; lower it, or build a"
-                " larger data set"
+                " samples of the data set, and an epoch needs at least one whole batch; lower it,"
+                " or build a larger data set"
             )
 
     @cached_property
     def steps(self) -> int:
-        """S: whole batches of an epoch. Fewer than B samples are left out, others each epoch."""
+        """S: whole batches per epoch. Fewer than B samples are left out, others in each epoch."""
         return sum(self.shard_samples) // self.global_batch
 
-    def sample(self, epoch: int, step: int, slot: int) -> Place:
-        """What slot `slot` of the batch `step` of `epoch` is."""
-        window, place = divmod(step, self.window_samples)
+    def sample(self, epoch: int, step: int, slot: int) -> SampleAddress:
+        """The sample of slot `slot` in batch number `step` of `epoch`."""
+        window, step_in_window = divmod(step, self.window_samples)
         first, count = self._bounds(slot, window)
-        position = first + int(self._permutation(epoch, slot, window, count)[place])
+        position = first + int(self._permutation(epoch, slot, window, count)[step_in_window])
         layout = self._layout(epoch)
         index = bisect_right(layout.ends, position)
         start = layout.ends[index - 1] if index else 0
-        return Place(int(layout.shards[index]), position - start)
+        return SampleAddress(int(layout.shards[index]), position - start)
 
     def window(self, epoch: int, slot: int, window: int) -> list[Span]:
-        """The contiguous pieces that make up a window of a slot."""
+        """The spans of samples that make up window number `window` of a slot, not shuffled."""
         first, count = self._bounds(slot, window)
         layout = self._layout(epoch)
         spans = []
@@ -97,21 +98,21 @@ class Plan:
         while count:
             start = layout.ends[index - 1] if index else 0
             taken = min(count, layout.ends[index] - first)
-            if taken:  # an empty shard owns no position
+            if taken:  # an empty shard has no positions
                 spans.append(Span(int(layout.shards[index]), first - start, taken))
             first, count, index = first + taken, count - taken, index + 1
         return spans
 
     def order(self, epoch: int, slot: int, window: int) -> NDArray[np.int64]:
-        """For each step of a window, the number of its sample in the order of its spans.
+        """For each step of a window, the number of its sample, counted through the window's spans.
 
-        Step for step what `sample` says.
+        Agrees with `sample` at every step.
         """
         _, count = self._bounds(slot, window)
         return self._permutation(epoch, slot, window, count)
 
     def _bounds(self, slot: int, window: int) -> tuple[int, int]:
-        """The first position of a window, and the number of its samples."""
+        """The first position of a window, and its number of samples."""
         assert 0 <= slot < self.global_batch
         assert 0 <= window * self.window_samples < self.steps
         first = window * self.window_samples
@@ -132,12 +133,13 @@ class Plan:
 def _permutation(
     seed: int, purpose: int, counter: tuple[int, int, int], count: int
 ) -> NDArray[np.int64]:
-    """A permutation of `range(count)`, the same one for ever.
+    """A permutation of `range(count)` that never changes between versions.
 
-    NumPy keeps the raw numbers of a bit generator stable over its versions, but not what
-    `Generator.permutation` makes of them; hence sorting raw numbers.
+    NumPy guarantees stable raw numbers of a bit generator over its versions, but no stable
+    `Generator.permutation`. So this function sorts raw numbers.
     """
-    # The low word of the counter counts the numbers drawn, so distinct counters never overlap.
+    # The low word of the counter counts the numbers drawn, so streams of distinct counters never
+    # overlap.
     bits = np.random.Philox(
         key=np.array([seed & _UINT64_MASK, purpose], np.uint64),
         counter=np.array([0, *counter], np.uint64),

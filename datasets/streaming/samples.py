@@ -20,10 +20,10 @@ from ganinv.seams.stores import Store
 def read_samples(
     store: Store, index: Index, split: Split, first: int, count: int
 ) -> tuple[Tensor, tuple[str, ...], tuple[dict[str, Any], ...]]:
-    """Samples `first` up to `first + count` of a split in the order of the index.
+    """Samples `first` to `first + count - 1` of a split, in the order of the index.
 
-    Returns images (uint8, B × 3 × H × W), keys and attributes ({} where there are none). Raises
-    `DataError` if the split has not as many, or one of them is damaged.
+    Returns images (uint8, B × 3 × H × W), keys and attributes ({} for a sample without). Raises
+    `DataError` if the split has fewer samples, or one of the samples is corrupt.
     """
     wanted = locate(store, index, split, range(first, first + count))
     samples = read_encoded(store, wanted, attributes=True)
@@ -35,11 +35,11 @@ def read_samples(
 def read_good_images(
     store: Store, index: Index, split: Split, numbers: range, quarantine: Quarantine
 ) -> tuple[list[int], Tensor]:
-    """Those of the wanted samples that are no damaged ones: their numbers and images.
+    """The good samples among the samples `numbers` of a split: their numbers and images.
 
-    Which these are depends on the content of the data alone. Images are uint8, B × 3 × H × W. The
-    damaged ones, which were read twice, go into `quarantine`. Raises `DataError` if there are too
-    many of them.
+    Images are uint8, B × 3 × H × W. Which samples are good depends on the content of the data
+    alone. Corrupt samples are read twice, then put into `quarantine`. Raises `DataError` if the
+    quarantine exceeds its limit.
     """
     decoder = Decoder(
         store=store, resolution=index.resolution, attributes=False, quarantine=quarantine
@@ -62,12 +62,12 @@ def read_good_images(
 def locate(
     store: Store, index: Index, split: Split, numbers: range
 ) -> Sequence[tuple[Shard, Member]]:
-    """Where samples lie. Raises `DataError` if the split has not all of them."""
+    """Where the samples `numbers` are stored. Raises `DataError` if the split has fewer samples."""
     first, end = numbers.start, numbers.stop
     if not 0 <= first < end <= index.samples(split):
         raise DataError(
-            f"samples {first} to {end - 1} of the split {split!r} were asked for and it"
-            f" has {index.samples(split)}; ask for fewer, or build a larger data set"
+            f"samples {first} to {end - 1} of the split {split!r} were requested, but it has"
+            f" {index.samples(split)}; request fewer, or build a larger data set"
         )
     found: list[tuple[Shard, Member]] = []
     start = 0

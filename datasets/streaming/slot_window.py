@@ -1,6 +1,6 @@
-"""One slot's window: its samples in the order of their steps, and the bytes that were read.
+"""One slot's window: its samples in the order of their steps, and their bytes once read.
 
-Shapes: N samples of a window, S those of the steps at hand.
+Shapes: N samples of a window, S samples of the steps to read, P pieces to fetch.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,102 +12,109 @@ from numpy.typing import NDArray
 
 from datasets.shards.quarantine import Quarantine
 from datasets.shards.shard import Shard
-from datasets.shards.tables import Member, Table
-from datasets.streaming.fetch import NO_PIECES, Encoded, Pieces, fetch
+from datasets.shards.tables import Member, SampleTable
+from datasets.streaming.fetch import NO_PIECES, EncodedSample, Pieces, fetch
 from ganinv.seams.stores import Store
 
 
-class Part(NamedTuple):
-    """Consecutive samples of one shard, from number `first` on."""
+class ShardSlice(NamedTuple):
+    """Consecutive samples of one shard: a `datasets.streaming.plan.Span` with its table."""
 
     shard: Shard
-    table: Table
+    table: SampleTable
     first: int
+    """Number of the first sample in the table."""
     samples: int
+    """How many samples."""
 
     @property
-    def numbers(self) -> slice:
+    def rows(self) -> slice:
+        """The samples' rows of the table."""
         return slice(self.first, self.first + self.samples)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class SlotWindow:
-    """Where the samples lie; `read_steps` gets their bytes."""
+    """The samples of one slot's window. `read_steps` reads their bytes."""
 
-    parts: Sequence[Part]
-    """All its samples, in the order of the epoch."""
+    slices: Sequence[ShardSlice]
+    """All samples of the window, in the order of the epoch."""
     order_N: NDArray[np.int64]
-    """At each step of the window, the number of its sample in that order."""
+    """For each step of the window, the number of its sample in `slices`, counted through."""
     _pieces: Pieces = NO_PIECES
-    """What was read, together with other slots'."""
+    """The bytes that were read, shared with other slots."""
     _images: Mapping[int, int] = field(default_factory=dict)
-    """Step → number of its image among the pieces; none for those in quarantine …"""
+    """Step → number of the piece that holds its image. Samples in quarantine have none."""
     _texts: Mapping[int, int] = field(default_factory=dict)
-    """… and of its attributes, if these were asked for: an empty piece where it has none."""
+    """Step → number of the piece that holds its attributes (maybe empty), if they were read."""
 
     def __len__(self) -> int:
         return len(self.order_N)
 
-    def place(self, step: int) -> tuple[Shard, Member]:
-        """What the slot gets at a step."""
-        part, number = self._find(step)
-        return part.shard, part.table.member(number)
+    def sample(self, step: int) -> tuple[Shard, Member]:
+        """Where the sample of a step is stored."""
+        found, number = self._find(step)
+        return found.shard, found.table.member(number)
 
     def image(self, step: int) -> memoryview | None:
         """The encoded image; None if it was not read."""
         number = self._images.get(step)
         return None if number is None else self._pieces.cut(number)
 
-    def encoded(self, step: int) -> Encoded | None:
+    def encoded(self, step: int) -> EncodedSample | None:
         """The sample of a step; None if it was not read."""
         image = self.image(step)
         if image is None:
             return None
         number = self._texts.get(step)
         text = b"" if number is None else bytes(self._pieces.cut(number))
-        return Encoded(*self.place(step), image, text)
+        return EncodedSample(*self.sample(step), image, text)
 
     def good_steps(self, steps: range, url: str, quarantine: Quarantine) -> Sequence[int]:
-        """Those of the steps whose samples are not in quarantine."""
-        bad = {part.shard.name: quarantine.keys(url, part.shard.name) for part in self.parts}
+        """The steps whose samples are not in quarantine."""
+        bad = {s.shard.name: quarantine.keys(url, s.shard.name) for s in self.slices}
         if not any(bad.values()):
             return steps
-        places = ((step, *self._find(step)) for step in steps)
+        found = ((step, *self._find(step)) for step in steps)
         return [
             step
-            for step, part, number in places
-            if part.table.key(number) not in bad[part.shard.name]
+            for step, shard_slice, number in found
+            if shard_slice.table.key(number) not in bad[shard_slice.shard.name]
         ]
 
-    def _find(self, step: int) -> tuple[Part, int]:
-        """The part that the sample of a step is in, and its number in the table."""
+    def _find(self, step: int) -> tuple[ShardSlice, int]:
+        """The slice that holds the sample of a step, and the number of the sample in its table."""
         number = int(self.order_N[step])
-        for part in self.parts:
-            if number < part.samples:
-                return part, part.first + number
-            number -= part.samples
+        for shard_slice in self.slices:
+            if number < shard_slice.samples:
+                return shard_slice, shard_slice.first + number
+            number -= shard_slice.samples
         raise IndexError(step)
 
 
 @dataclass
-class _Wanted:
-    """Pieces to fetch."""
+class _PiecesToFetch:
+    """Collects pieces of many windows, to fetch them by one call."""
 
     names: dict[str, int] = field(default_factory=dict)
-    """Name of a tar → its number."""
+    """Name of each tar → its number."""
     tars: list[NDArray[np.int64]] = field(default_factory=list)
     starts: list[NDArray[np.int64]] = field(default_factory=list)
     sizes: list[NDArray[np.int64]] = field(default_factory=list)
     count: int = 0
 
     def add(self, window: SlotWindow, steps: Sequence[int], kind: str) -> dict[int, int]:
-        """A piece of a kind for each step, maybe an empty one; step → number of the piece."""
+        """Add one piece per step, maybe an empty one; returns step → number of the piece.
+
+        `kind` is "image" or "json", as in the columns of the table.
+        """
+        slices = window.slices
         tar_N = np.repeat(
-            [self.names.setdefault(part.shard.name, len(self.names)) for part in window.parts],
-            [part.samples for part in window.parts],
+            [self.names.setdefault(s.shard.name, len(self.names)) for s in slices],
+            [s.samples for s in slices],
         )
         start_N, size_N = (
-            np.concatenate([getattr(part.table, column)[part.numbers] for part in window.parts])
+            np.concatenate([getattr(s.table, column)[s.rows] for s in slices])
             for column in (f"{kind}_start", f"{kind}_bytes")
         )
         numbers_S = window.order_N[np.array(steps, np.int64)]
@@ -133,12 +140,12 @@ def read_steps(
     attributes: bool,
     max_gap_bytes: int,
 ) -> None:
-    """Read what the windows hold for the steps, by one call of `read_ranges` for all of them.
+    """Read the samples of the given steps of all windows, by one call of `read_ranges`.
 
-    Samples in quarantine are not read. `max_gap_bytes`: see `fetch`.
+    Skips samples in quarantine. `max_gap_bytes`: see `fetch`.
     """
     windows = list(windows)
-    wanted = _Wanted()
+    wanted = _PiecesToFetch()
     for window in windows:
         good = window.good_steps(steps, store.url, quarantine)
         window._images = wanted.add(window, good, "image")

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.codec import Codec
-from ganinv.declarations import Plot, Spectrum, Statistic
+from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
 from ganinv.latents.base import Latent
 
 State = Mapping[str, Tensor]  # variance traces and the like: float64, equal on all ranks
@@ -161,6 +161,11 @@ class Objective(ABC):
         """Figures of the state for `metrics.jsonl`, for example the latent entropy."""
         del state
         return {}
+
+    def highlights(self, state: State) -> tuple[Highlight, ...]:
+        """What the state says of the latent code, for people."""
+        del state
+        return ()
 
     def spectra(self, state: State) -> dict[str, Spectrum]:
         """The spread of each latent element, by name; the first is the most telling one."""

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ganinv.codec import Codec
-from ganinv.declarations import Plot, Spectrum, Statistic
+from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
 from ganinv.latent_scale import (
     active_elements,
     effective_elements,
@@ -148,6 +149,23 @@ class TracedObjective(Objective):
             "latent/active": active_elements(variance_L),
             "latent/effective": effective_elements(variance_L),
         }
+
+    def highlights(self, state: State) -> tuple[Highlight, ...]:
+        figures, size = self.figures(state), self.latent.size
+        largest = latent_entropy_nats(torch.ones(size))
+        return (
+            Highlight(
+                label="Latent entropy",
+                value=f"{figures['latent/entropy_nats']:.1f}",
+                unit="nats",
+                meaning=f"largest possible: {largest:.1f}",
+            ),
+            Highlight(
+                label="Active elements",
+                value=f"{figures['latent/active']} of {size}",
+                meaning="traced variance above 0.1",
+            ),
+        )
 
     def spectra(self, state: State) -> dict[str, Spectrum]:
         return {

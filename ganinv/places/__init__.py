@@ -1,1 +1,1 @@
-"""Reading runs and exports where they lie: directories, S3, other filesystems."""
+"""URLs of storage, and readers of runs and exports in directories, S3 and other filesystems."""

@@ -1,4 +1,4 @@
-"""Filesystems that fsspec knows beside directories and S3: gs://, az://, sftp://, memory:// …"""
+"""The filesystems of fsspec other than directories and S3: gs://, az://, sftp://, memory:// …"""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from ganinv.errors import ConfigError
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec filesystem of a URL that `parse_url` has let pass, and the path in it.
+    """The fsspec filesystem of a URL that `parse_url` accepts, and the path in it.
 
-    Contacts nothing that the driver does not contact when it is made; listings are not cached.
-    Credentials come from where the driver looks for them. Raises `ConfigError`, with what to
-    install, for a driver that is missing.
+    Contacts nothing, except what the driver's constructor contacts. Listings are not cached. The
+    driver looks for credentials itself. Raises `ConfigError`, with the package to install, if the
+    driver is missing.
     """
     from fsspec.core import url_to_fs
 
-    # Of no harm where it is unknown: it makes the directories on the way to a file.
+    # `auto_mkdir` creates the parent directories of a file; drivers that do not know it ignore it.
     options = {"use_listings_cache": False, "skip_instance_cache": True, "auto_mkdir": True}
     try:
         filesystem, root = url_to_fs(url, **options)

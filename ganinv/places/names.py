@@ -1,4 +1,4 @@
-"""How stores are addressed: what a URL, an endpoint and an object's name may look like."""
+"""Addresses of stores: the valid forms of URLs, endpoints and object names."""
 
 import os
 import re
@@ -10,34 +10,34 @@ from urllib.parse import unquote, urlsplit
 from ganinv.errors import ConfigError, StorageError
 
 SCHEMES = ("file", "s3")
-# Those of fsspec that wrap other filesystems, hold no files to write, or go to S3 by another way.
+# Schemes of fsspec that wrap another filesystem, are read-only, or reach S3 in another way.
 _NO_STORES = {
     *("arrow_hdfs", "async_wrapper", "asyncwrapper", "asynclocal", "blockcache", "cached", "data"),
     *("dir", "dvc", "filecache", "gdrive", "generic", "gist", "git", "github", "http", "https"),
     *("jlab", "jupyter", "libarchive", "pyscript", "reference", "root", "s3a", "simplecache"),
     *("tar", "wandb", "zip"),
 }
-# Files that a local store has not finished; reserved, so that no object can be mistaken for one.
+# Marks unfinished files of a local store. Reserved: no object name may contain such a part.
 TEMPORARY_PREFIX = ".unfinished-"
-# S3 allows 3 to 63 of these; capitals and underscores are left over from its early years.
+# S3 allows 3 to 63 characters; old buckets may contain capitals and underscores.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """A store's URL, taken apart."""
+    """The parts of a store's URL."""
 
     scheme: str
-    """One of `SCHEMES`, or another one that fsspec knows."""
+    """One of `SCHEMES`, or another scheme of fsspec."""
     bucket: str
-    """The bucket of an s3 URL; empty for anything else."""
+    """The bucket of an s3 URL; empty for other schemes."""
     root: str
-    """An absolute path for a directory; for s3 the keys' common prefix, without outer slashes; for
-    other schemes all that follows them."""
+    """For a directory: its absolute path. For s3: the keys' common prefix, without outer slashes.
+    For other schemes: everything after `://`."""
 
 
 def parse_url(url: str) -> Address:
-    """Take a store's URL apart; raises ConfigError for one that cannot be right."""
+    """The parts of a store's URL. Raises `ConfigError` if the URL is invalid."""
     if not url:
         raise ConfigError("the storage URL is empty; give a directory or s3://BUCKET/PREFIX")
     scheme, separator, rest = url.partition("://")
@@ -66,7 +66,7 @@ def other_schemes() -> set[str]:
 
 
 def _parse_other(url: str, scheme: str, rest: str) -> Address:
-    # It may be a secret, so it is not echoed.
+    # The message must not repeat the URL, which contains a secret.
     if re.match(r"[^/]*:[^/]*@", rest):
         raise ConfigError(
             f"a {scheme}:// storage URL must not carry a password; remove it, and put it where the "
@@ -83,7 +83,7 @@ def _parse_path(path: str) -> Address:
         scheme = path.partition(":")[0]
         raise ConfigError(
             f"the storage URL starts with '{scheme}:' but not with '{scheme}://'; "
-            "write two slashes, or ./ in front if a directory of that name is meant"
+            "write two slashes, or prepend ./ for a directory of that name"
         )
     root = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (resolve() follows links)
     return Address(scheme="file", bucket="", root=root)
@@ -98,7 +98,7 @@ def _parse_file(url: str, rest: str) -> Address:
 
 def _parse_s3(url: str, rest: str) -> Address:
     bucket, _, prefix = rest.partition("/")
-    # Neither is legal in a bucket's name; what stands there may be a secret, so it is not echoed.
+    # Neither is legal in a bucket's name. The text may be a secret, so the message omits it.
     if "@" in bucket or ":" in bucket:
         raise ConfigError(
             "an s3:// storage URL must not carry credentials before the bucket's name; remove "
@@ -116,7 +116,7 @@ def _parse_s3(url: str, rest: str) -> Address:
 
 
 def check_endpoint(endpoint_url: str | None) -> str | None:
-    """The S3 endpoint in force, None for AWS's own; raises ConfigError if it is no http(s) URL."""
+    """The effective S3 endpoint; None for AWS. Raises `ConfigError` if it is not an http(s) URL."""
     candidates = {
         "storage.endpoint_url": endpoint_url,
         "AWS_ENDPOINT_URL_S3": os.environ.get("AWS_ENDPOINT_URL_S3"),
@@ -133,14 +133,14 @@ def check_endpoint(endpoint_url: str | None) -> str | None:
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
-                f"{key}={value!r} is no endpoint; write http://HOST:PORT or https://HOST"
+                f"{key}={value!r} is not an endpoint; write http://HOST:PORT or https://HOST"
             )
         return value
     return None
 
 
 def check_name(url: str, name: str) -> None:
-    """Raise StorageError for a name that could leave the store or that not every store can hold."""
+    """Raises `StorageError` for a name that leaves the store or is impossible in some store."""
     if problem := _problem(name):
         raise StorageError(
             f"{url}: {name!r} cannot name an object because it {problem}; "
@@ -151,7 +151,7 @@ def check_name(url: str, name: str) -> None:
 def _problem(name: str) -> str | None:
     if not name:
         return "is empty"
-    # s3fs takes the last for a version to cut off; SeaweedFS reads a backslash as a slash.
+    # s3fs cuts the last off as a version; SeaweedFS treats a backslash as a slash.
     if found := [text for text in ("\0", "\\", "?versionId=") if text in name]:
         return f"contains {found[0]!r}"
     for part in name.split("/"):

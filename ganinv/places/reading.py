@@ -1,7 +1,8 @@
-"""Reading runs and exports where they lie, with fsspec; s3fs only where something lies in S3.
+"""Readers of runs and exports in directories, S3 and other filesystems, built on fsspec.
 
-For notebooks: training and the commands have stores of their own (`cluster/storage/`), which
-write and know more of S3's ways. Waits are bounded: a silent endpoint costs less than a minute.
+For the library: training and the commands use the stores of `cluster/storage/`, which also write
+and retry. s3fs is imported for s3 URLs alone. All waits are bounded: a silent endpoint costs less
+than a minute.
 """
 
 from collections.abc import Iterator
@@ -15,18 +16,18 @@ from ganinv.places.names import check_endpoint, check_name, parse_url
 from ganinv.seams.stores import Entries, Entry
 
 CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 20  # silence, not duration
+READ_TIMEOUT_S = 20  # of silence, not of the whole answer
 ATTEMPTS = 2
 
 
 @dataclass(frozen=True)
-class Place:
-    """A directory or a prefix in a bucket. Member of `seams.Reader`."""
+class FsspecReader:
+    """Implements `seams.stores.Reader` for a folder of an fsspec filesystem."""
 
     url: str
-    root: str  # as the filesystem names it
+    root: str  # the folder's path in `filesystem`
     filesystem: Any
-    failures: tuple[type[Exception], ...]  # what it raises
+    failures: tuple[type[Exception], ...]  # the exceptions of `filesystem`
 
     def list(self, prefix: str = "") -> Entries:
         folder = f"{self.root}/{prefix}".rpartition("/")[0]
@@ -48,31 +49,30 @@ class Place:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise StorageMissingError(
-                f"{what}: there is none ({error}); check the place"
+                f"{what}: there is no such object ({error}); check the URL"
             ) from error
         except self.failures as error:
             raise StorageError(
-                f"{what}: {type(error).__name__}: {error}; check the place, the network and, for "
+                f"{what}: {type(error).__name__}: {error}; check the URL, the network and, for "
                 "S3, the endpoint (endpoint_url or AWS_ENDPOINT_URL) and the credentials in the "
                 "environment"
             ) from error
 
 
-def open_place(url: str, endpoint_url: str | None) -> Place:
-    """The place at a directory, a `file:///` or `s3://` URL, or any other one of fsspec's.
+def open_reader(url: str, endpoint_url: str | None) -> FsspecReader:
+    """The reader of a directory, a `file:///` or `s3://` URL, or another URL of fsspec.
 
-    Raises `ConfigError` for a URL or an endpoint that cannot be right, or a missing driver.
+    Raises `ConfigError` for an invalid URL or endpoint, or a missing driver.
     """
     from fsspec.implementations.local import LocalFileSystem
 
     address = parse_url(url)
     if address.scheme == "file":
-        return Place(address.root, address.root, LocalFileSystem(), (OSError,))
+        return FsspecReader(address.root, address.root, LocalFileSystem(), (OSError,))
     if address.scheme != "s3":
         filesystem, root = open_filesystem(url)
-        return Place(
-            url.rstrip("/"), root, filesystem, (Exception,)
-        )  # drivers raise what they like
+        # Drivers raise the exceptions of their own libraries.
+        return FsspecReader(url.rstrip("/"), root, filesystem, (Exception,))
     try:
         from aiohttp import ClientError as TransferError
         from botocore.exceptions import BotoCoreError, ClientError
@@ -85,15 +85,15 @@ def open_place(url: str, endpoint_url: str | None) -> Place:
     filesystem = S3FileSystem(
         endpoint_url=check_endpoint(endpoint_url),
         use_listings_cache=False,
-        skip_instance_cache=True,  # its key lacks the credentials, which the environment holds
+        skip_instance_cache=True,  # its key lacks the credentials, which are in the environment
         config_kwargs={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
         },
     )
-    filesystem.retries = 1  # botocore's are enough, and both together would multiply
-    return Place(
+    filesystem.retries = 1  # botocore retries already; retries of both would multiply
+    return FsspecReader(
         f"s3://{address.bucket}/{address.root}".rstrip("/"),
         f"{address.bucket}/{address.root}".rstrip("/"),
         filesystem,

@@ -122,7 +122,7 @@ def _description(payload: bytes, where: str) -> Description:
         version = plain.pop("format")
     except (ValueError, KeyError, AttributeError) as error:
         raise StorageError(
-            f"{where} is no exported model of ganinv; make one with python -m launch export"
+            f"{where} is no exported model of ganinv; make one with ganinv export"
         ) from error
     if version != names.EXPORT_VERSION:
         raise StorageError(

@@ -10,7 +10,7 @@ from torch import Tensor
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
-from ganinv.places.reading import open_place
+from ganinv.places.reading import open_reader
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, choose_named
 from ganinv.saved.exports import MODEL_NAME, read_export
@@ -39,9 +39,9 @@ def load(
     url = os.fspath(place)
     if url.endswith(names.SUFFIX):
         folder, _, name = url.rpartition("/")
-        model = read_export(open_place(folder or ".", endpoint_url), name)
+        model = read_export(open_reader(folder or ".", endpoint_url), name)
     else:
-        model = _load_folder(open_place(url, endpoint_url))
+        model = _load_folder(open_reader(url, endpoint_url))
     return model.to(device or best_device())
 
 

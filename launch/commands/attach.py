@@ -1,28 +1,30 @@
-"""`python -m launch attach`: follow a job that was submitted before, or end it."""
+"""`python -m launch attach`: follow a submitted job, or stop it."""
 
 import json
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import STOP_WAIT_S, JobServer
-from launch.commands.submit import follow
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
+from launch.wiring.jobs import follow
 
 EXAMPLES = """\
 examples:
-  python -m launch attach raysubmit_Ab12Cd34
-  python -m launch attach first --stop                 save, then end (status 130)
-  python -m launch attach first server.address=http://127.0.0.1:8265
+  ganinv attach raysubmit_Ab12Cd34
+  ganinv attach first --stop                 save, then end (status 130)
+  ganinv attach first server.address=http://127.0.0.1:8265
 
-The exit status is the one of the job's command. `launch status --cluster` lists jobs.
+The exit status is that of the job's command. `launch status --cluster` lists jobs.
 """
+SECTIONS: dict[str, type] = {"server": ServerConfig}
+SWITCHES = {"--stop": f"ask the job to save and end; it is killed after {STOP_WAIT_S} s"}
 
 
 def main(argv: list[str]) -> int:
-    stop_help = f"ask the job to save and end; it is killed after {STOP_WAIT_S} s"
+    stop_help = f"ask the job to save and end; Ray kills it after {STOP_WAIT_S} s"
     arguments = parse(
-        argv, "attach", "Follow a job of a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
+        argv, "attach", "Follow a job on a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
     )
     sections = read_sections(arguments.options, {"server": ServerConfig})
     server = JobServer(sections["server"].address)

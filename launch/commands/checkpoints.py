@@ -1,4 +1,4 @@
-"""`python -m launch checkpoints`: what a run holds, from storage alone, and what may go."""
+"""`python -m launch checkpoints`: list, verify and prune a run's checkpoints, from storage only."""
 
 import json
 import time
@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from cluster.checkpoints.retention import delete_checkpoints, delete_leftovers, expired, look
+from cluster.checkpoints.retention import (
+    delete_checkpoints,
+    delete_leftovers,
+    expired,
+    list_checkpoints,
+)
 from cluster.config import CheckpointConfig
 from cluster.run_folder.lease import lease
-from cluster.storage.opening import open_store, sweep
-from cluster.storage.patience import Patience
+from cluster.storage.opening import open_store, remove_unfinished
+from cluster.storage.retries import RetryPolicy
 from ganinv.errors import StorageError, StorageMissingError
 from ganinv.saved.checkpoints import read_object
 from ganinv.saved.manifest import Manifest, committed_names, read_manifest
@@ -24,26 +29,26 @@ from launch.progress import console, counting
 
 EXAMPLES = """\
 examples:
-  python -m launch checkpoints storage.run=runs/tiny
-  python -m launch checkpoints storage.run=s3://ganinv/runs/a --verify --json
-  python -m launch checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
+  ganinv checkpoints storage.run=runs/tiny
+  ganinv checkpoints storage.run=s3://ganinv/runs/a --verify --json
+  ganinv checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
 
---prune deletes all but the last checkpoint.keep_last and the first of every
-checkpoint.keep_every_images images, and what failed saves have left; never the newest one that is
-whole, and nothing while the run is being written. Exit status 3 if --verify finds any damage.
+--prune deletes leftovers of failed saves, and all checkpoints except the last
+checkpoint.keep_last, the first of every checkpoint.keep_every_images images, and the newest whole
+one. It refuses a run that is being written. Exit status 3 if --verify finds a corrupt checkpoint.
 """
 SWITCHES = {
-    "--verify": "read every object and compare it with its hash",
-    "--prune": "delete what retention does not keep, and leftovers of failed saves",
+    "--verify": "read every object and compare its hash",
+    "--prune": "delete checkpoints that retention does not keep, and leftovers of failed saves",
 }
-DAMAGED = 3  # exit status
+CORRUPT = 3  # exit status
 
 
 @dataclass(kw_only=True)
-class Row:
-    """One committed checkpoint: its manifest if that can be read, and what is known of its bytes.
+class ListedCheckpoint:
+    """One committed checkpoint. `manifest` is None if it cannot be read.
 
-    `problem` None: it is whole, if `verified`.
+    `problem` is None as long as none was found; the bytes were read only if `verified`.
     """
 
     name: str
@@ -53,29 +58,28 @@ class Row:
 
     @property
     def whole(self) -> bool | None:
-        """None: not known."""
+        """None if the bytes were not read."""
         if self.problem is not None:
             return False
         return True if self.verified else None
 
 
 def main(argv: list[str]) -> int:
-    about = "List the checkpoints of a run, newest first; verify or thin them out."
+    about = "List the checkpoints of a run, newest first; verify or prune them."
     arguments = parse(argv, "checkpoints", about, EXAMPLES, switches=SWITCHES)
-    kinds = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
-    sections = read_sections(arguments.options, kinds)
+    sections = read_sections(arguments.options, SECTIONS)
     storage: StorageConfig = sections["storage"]
     out = console(arguments.as_json)
-    patience = Patience(deadline_s=storage.deadline_s, option="storage.deadline_s")
-    store = open_store(storage.run, endpoint_url=storage.endpoint_url, patience=patience)
-    rows = read_rows(store)
+    retries = RetryPolicy(deadline_s=storage.deadline_s, option="storage.deadline_s")
+    store = open_store(storage.run, endpoint_url=storage.endpoint_url, retries=retries)
+    rows = list_committed(store)
     if "--verify" in arguments.switches:
         verify(store, rows, out)
     deleted: tuple[list[str], list[str]] = ([], [])
     if "--prune" in arguments.switches:
         with lease(store, storage.lease_s, out.print):
             deleted = prune(store, rows, sections["checkpoint"], out)
-            sweep(storage.run)
+            remove_unfinished(storage.run)
     if arguments.as_json:
         answer = {
             "storage.run": storage.run,
@@ -91,24 +95,25 @@ def main(argv: list[str]) -> int:
                 out.print(f"deleted {name}, a {kind}")
         if "--prune" in arguments.switches and not any(deleted):
             out.print("nothing to delete")
-    return DAMAGED if any(row.whole is False for row in rows) else 0
+    return CORRUPT if any(row.whole is False for row in rows) else 0
 
 
-def read_rows(store: Store) -> list[Row]:
+def list_committed(store: Store) -> list[ListedCheckpoint]:
     """All committed checkpoints, newest first."""
     rows = []
     for name in reversed(committed_names(store)):
         try:
-            rows.append(Row(name=name, manifest=read_manifest(store, name), problem=None))
+            manifest = read_manifest(store, name)
+            rows.append(ListedCheckpoint(name=name, manifest=manifest, problem=None))
         except StorageMissingError:
             continue  # deleted since it was listed
         except StorageError as error:
-            rows.append(Row(name=name, manifest=None, problem=str(error)))
+            rows.append(ListedCheckpoint(name=name, manifest=None, problem=str(error)))
     return rows
 
 
-def verify(store: Store, rows: Sequence[Row], out: Console) -> None:
-    """Read every object of `rows`, and note in them what is found."""
+def verify(store: Store, rows: Sequence[ListedCheckpoint], out: Console) -> None:
+    """Read every object of `rows`, and record problems in them."""
     objects = [(r, r.manifest, s) for r in rows if r.manifest for s in r.manifest.objects]
     size_bytes = 0
     with counting(out) as watching:
@@ -124,35 +129,35 @@ def verify(store: Store, rows: Sequence[Row], out: Console) -> None:
 
 
 def prune(
-    store: Store, rows: list[Row], config: CheckpointConfig, out: Console
+    store: Store, rows: list[ListedCheckpoint], config: CheckpointConfig, out: Console
 ) -> tuple[list[str], list[str]]:
-    """Delete what retention does not keep and all leftovers; the names of both.
+    """Delete the checkpoints that retention does not keep, and all leftovers; returns both names.
 
-    Takes what is deleted out of `rows`. The run must be held. Raises `StorageError`, and deletes
-    nothing, if no checkpoint is whole.
+    Removes deleted checkpoints from `rows`. The caller must hold the run's lease. Raises
+    `StorageError`, and deletes nothing, if no checkpoint is whole.
     """
-    good = next((row for row in rows if _is_whole(store, row, out)), None)
-    if good is None and rows:
+    whole = next((row for row in rows if _is_whole(store, row, out)), None)
+    if whole is None and rows:
         raise StorageError(
             f"none of the {len(rows)} checkpoints in {store.url} is whole, so nothing is deleted; "
-            "restore one from a backup, or delete the run's folder by hand"
+            "restore one from a backup, or delete the run's folder yourself"
         )
-    held = look(store)
-    names = expired(held, config, good.name) if good else []
-    delete_checkpoints(store, held, names)
-    leftovers = list(held.leftovers)  # of whoever held the run before
-    delete_leftovers(store, held, leftovers)
+    folders = list_checkpoints(store)
+    names = expired(folders, config, whole.name) if whole else []
+    delete_checkpoints(store, folders, names)
+    leftovers = list(folders.leftovers)  # no save is in progress, because the lease is held
+    delete_leftovers(store, folders, leftovers)
     rows[:] = [row for row in rows if row.name not in names]
     return names, leftovers
 
 
-def _is_whole(store: Store, row: Row, out: Console) -> bool:
+def _is_whole(store: Store, row: ListedCheckpoint, out: Console) -> bool:
     if row.whole is None:
         verify(store, [row], out)
     return row.problem is None
 
 
-def _as_json(row: Row) -> dict[str, object]:
+def _as_json(row: ListedCheckpoint) -> dict[str, object]:
     m = row.manifest
     known = (
         {}
@@ -168,14 +173,14 @@ def _as_json(row: Row) -> dict[str, object]:
     return {"name": row.name, **known, "whole": row.whole, "problem": row.problem}
 
 
-def _show(run: str, rows: Sequence[Row], out: Console) -> None:
+def _show(run: str, rows: Sequence[ListedCheckpoint], out: Console) -> None:
     if not rows:
         out.print(f"no checkpoint in {run}")
         return
     table = Table(box=None, pad_edge=False)
     for title in ("checkpoint", "images seen", "written", "size", "workers", "state"):
         table.add_column(title, no_wrap=True)
-    words = {None: "", True: "whole", False: "damaged"}
+    words = {None: "", True: "whole", False: "corrupt"}
     for row in rows:
         m = row.manifest
         facts = ["", "", "", ""]
@@ -187,4 +192,4 @@ def _show(run: str, rows: Sequence[Row], out: Console) -> None:
     out.print(table)
     for row in rows:
         if row.problem is not None:
-            out.print(f"damaged: {row.problem}", markup=False, soft_wrap=True)
+            out.print(f"corrupt: {row.problem}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`python -m launch compare`: curves of several runs in the same charts."""
+"""`ganinv compare`: draws the curves of several runs in the same charts."""
 
 import json
 from collections.abc import Sequence
@@ -17,40 +17,41 @@ from launch.pages.curves import Rows
 from launch.progress import console
 
 EXAMPLES = """\
-Writes FOLDER/index.html and beside it one SVG file for each figure of evaluations that at least one
-of the runs has. A RUN is a directory, file:// or s3://; charts call it by the end of its place.
+Writes FOLDER/index.html, and one SVG file for each evaluation figure that at least one of the runs
+has. A RUN is a directory, file:// or s3://; charts label a run with the end of its URL.
 
 keys:
-  compare.folder=FOLDER     where the page and the files are written (comparison)
-  storage.endpoint_url=URL  of an S3 server that is not AWS
+  compare.folder=FOLDER     the folder of the page and the SVG files (comparison)
+  storage.endpoint_url=URL  the S3 server, if not AWS
 
 examples:
-  python -m launch compare runs/dlsgan runs/pvdgan
-  python -m launch compare s3://ganinv/runs/a s3://ganinv/runs/b compare.folder=docs/a-and-b
+  ganinv compare runs/dlsgan runs/pvdgan
+  ganinv compare s3://ganinv/runs/a s3://ganinv/runs/b compare.folder=docs/a-and-b
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompareConfig:
-    """Where the comparison is written."""
+    """The folder that receives the comparison."""
 
     folder: str = "comparison"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointConfig:
-    """Where the runs lie, as far as their places do not say it."""
+    """The S3 server of the runs."""
 
-    endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
+    endpoint_url: str | None = None  # None: AWS; credentials never go here
+
+
+SECTIONS: dict[str, type] = {"storage": EndpointConfig, "compare": CompareConfig}
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(
         argv, "compare", "Draw the curves of several runs in the same charts.", EXAMPLES, "RUN…"
     )
-    sections = read_sections(
-        arguments.options, {"storage": EndpointConfig, "compare": CompareConfig}
-    )
+    sections = read_sections(arguments.options, SECTIONS)
     urls = labelled(arguments.names)
     rows = _rows_of(urls, sections["storage"].endpoint_url)
     screen = console(arguments.as_json)
@@ -70,7 +71,7 @@ def main(argv: list[str]) -> int:
 
 
 def labelled(urls: Sequence[str]) -> dict[str, str]:
-    """Each run by the shortest end of its place that no other shares.
+    """Labels the runs: the shortest end of a URL that no other run shares → URL.
 
     Raises `ConfigError` if a run is named twice.
     """
@@ -89,7 +90,7 @@ def labelled(urls: Sequence[str]) -> dict[str, str]:
 
 
 def _rows_of(urls: dict[str, str], endpoint_url: str | None) -> dict[str, Rows]:
-    """Raises `StorageError` if a run has measured nothing yet, for that is a slip of the pen."""
+    """Raises `StorageError` for a run without metrics: its name is probably mistyped."""
     rows: dict[str, Rows] = {}
     for label, url in urls.items():
         rows[label] = read_rows(open_store(url, endpoint_url=endpoint_url))

@@ -1,4 +1,4 @@
-"""`python -m launch data VERB`: make, index, verify and list data sets."""
+"""`ganinv data VERB`: make, index, verify and list data sets."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,23 +26,23 @@ from launch.options.data import (
     DESCRIPTIONS,
     EXAMPLES,
     SECTIONS,
-    BuildWords,
+    DataBuildOptions,
+    DataIndexOptions,
+    DataListOptions,
+    DataVerifyOptions,
     EndpointOptions,
-    IndexWords,
-    ListWords,
-    VerifyWords,
 )
 from launch.options.loading import read_sections
 from launch.progress import console, counting
 from launch.wiring.preflight import check_packages
 
-NAMED_AT_MOST = 20  # files or problems named one by one
+NAMED_AT_MOST = 20  # files or problems that are listed one by one
 OpenStore = Callable[[str], Store]
 
 
 def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: python -m launch data VERB …\n")
+        print("usage: ganinv data VERB …\n")
         print("\n".join(f"  {verb:<7} {text}" for verb, text in DESCRIPTIONS.items()))
         return 0 if argv else 2
     verb, *rest = argv
@@ -54,67 +54,67 @@ def main(argv: list[str]) -> int:
     sections = read_sections(
         arguments.options, {"data": SECTIONS[verb], "storage": EndpointOptions}
     )
-    words = sections["data"]
+    options = sections["data"]
     at_endpoint = partial(open_store, endpoint_url=sections["storage"].endpoint_url)
-    return _COMMANDS[verb](arguments, words, at_endpoint)
+    return _COMMANDS[verb](arguments, options, at_endpoint)
 
 
-def _build(arguments: Arguments, words: BuildWords, at_endpoint: OpenStore) -> int:
+def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenStore) -> int:
     out = console(arguments.as_json)
-    store = at_endpoint(words.url)
+    store = at_endpoint(options.url)
     with counting(out) as watching:
-        inputs = Inputs(open_store=at_endpoint, watching=watching)
-        source = find_source(arguments.names[0], words, inputs)
-        index = build(source, store, words, watching("images"))
-    _tell(BuildReport.load(store), out)
-    return _describe(arguments, index, store)
+        inputs = Inputs(open_store=at_endpoint, show_progress=watching)
+        source = find_source(arguments.names[0], options, inputs)
+        index = build(source, store, options, watching("images"))
+    _print_report(BuildReport.load(store), out)
+    return _print_index(arguments, index, store)
 
 
-def _tell(report: BuildReport, out: Console) -> None:
-    """What was left out, and what came twice."""
+def _print_report(report: BuildReport, out: Console) -> None:
+    """List the skipped images and the duplicates of a build."""
     if report.skipped:
         out.print(f"{len(report.skipped)} unreadable images were skipped:")
         for skipped in report.skipped[:NAMED_AT_MOST]:
             out.print(f"  {skipped.path}: {skipped.reason}", markup=False)
     if report.duplicates:
-        kept = "left out" if report.dropped else "kept (data.drop_duplicates=true leaves them out)"
-        out.print(f"{len(report.duplicates)} images have the pixels of an earlier one, {kept}:")
+        fate = "left out" if report.dropped else "kept (data.drop_duplicates=true leaves them out)"
+        out.print(f"{len(report.duplicates)} images have the pixels of an earlier image, {fate}:")
         for duplicate in report.duplicates[:NAMED_AT_MOST]:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
 
 
-def _index(arguments: Arguments, words: IndexWords, at_endpoint: OpenStore) -> int:
-    store = at_endpoint(words.url)
+def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(options.url)
     with counting(console(arguments.as_json)) as watching:
-        index = index_existing(store, watching("shards"), checksums=words.checksums)
-    return _describe(arguments, index, store)
+        index = index_existing(store, watching("shards"), checksums=options.checksums)
+    return _print_index(arguments, index, store)
 
 
-def _verify(arguments: Arguments, words: VerifyWords, at_endpoint: OpenStore) -> int:
-    store = at_endpoint(words.url)
+def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(options.url)
     out = console(arguments.as_json)
     index = Index.load(store)
     with counting(out) as watching:
-        problems = verify(index, store, watching("images"), workers=words.workers)
+        problems = verify(index, store, watching("images"), workers=options.workers)
     if arguments.as_json:
         print(json.dumps({"problems": [p._asdict() for p in problems]}))
     elif problems:
         out.print(_problem_table(problems))
-    listed = write_quarantine(index, store, problems) if words.quarantine else 0
-    if words.quarantine:
-        out.print(f"{listed} samples are listed in {QUARANTINE_NAME}, for training to leave out")
+    listed = write_quarantine(index, store, problems) if options.quarantine else 0
+    if options.quarantine:
+        out.print(f"{listed} samples are listed in {QUARANTINE_NAME}; training excludes them")
     if len(problems) > listed:
         remedy = "build the data set again"
-        if not words.quarantine and any(problem.key is not None for problem in problems):
-            remedy += ", or leave damaged samples out by data.quarantine=true"
+        if not options.quarantine and any(problem.key is not None for problem in problems):
+            remedy += ", or exclude corrupt samples by data.quarantine=true"
         raise DataError(f"{store.url}: {len(problems) - listed} problems; {remedy}")
     if not problems:
         without = sum(shard.sha256 is None for shard in index.shards)
-        out.print(f"{store.url}: every byte is as indexed, every image can be decoded")
+        out.print(f"{store.url}: the data set agrees with its index; every image can be decoded")
         if without:
             out.print(
-                f"{without} shards were indexed without checksums, so their bytes could be compared"
-                " with nothing; data index data.checksums=true adds them"
+                f"{without} shards were indexed without checksums, so their bytes could not be"
+                " compared; data index data.checksums=true adds checksums"
             )
     return 0
 
@@ -128,12 +128,13 @@ def _problem_table(problems: Sequence[Problem]) -> Table:
     return table
 
 
-def _list(arguments: Arguments, words: ListWords, at_endpoint: OpenStore) -> int:
-    store = at_endpoint(words.url)
-    return _describe(arguments, Index.load(store), store)
+def _list(arguments: Arguments, options: DataListOptions, at_endpoint: OpenStore) -> int:
+    store = at_endpoint(options.url)
+    return _print_index(arguments, Index.load(store), store)
 
 
-def _describe(arguments: Arguments, index: Index, store: Store) -> int:
+def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
+    """Print what a data set holds, as a table or as JSON; returns the exit status."""
     if arguments.as_json:
         splits = {
             split: {

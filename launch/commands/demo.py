@@ -1,4 +1,4 @@
-"""`python -m launch demo`: object store, data set, training and result page in one go."""
+"""`ganinv demo`: starts an object store, builds data, trains, and writes a page of results."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ RECIPE = "avatars32-pvdgan"
 LOCATIONS = (f"storage.run=s3://{BUCKET}/runs/demo", f"data.url=s3://{BUCKET}/avatars32")
 EXAMPLES = """\
 examples:
-  python -m launch demo                       about ten minutes on two cores
-  python -m launch demo train.images=20000    shorter
-  python -m launch demo clean                 remove all of it
+  ganinv demo                       about ten minutes on two cores
+  ganinv demo train.images=20000    shorter
+  ganinv demo clean                 remove all files of the demo
 
-Everything lies in ./.demo. Typed again, it goes on from its last checkpoint.
+All files are in ./.demo. Type the command again to resume from the last checkpoint.
 """
 
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     words = (*LOCATIONS, *arguments.options)
     config = load_config(load_recipe(RECIPE), words)
     if config.storage.endpoint_url is not None:
-        raise ConfigError("storage.endpoint_url: the demo starts a store of its own; leave it out")
+        raise ConfigError("storage.endpoint_url: the demo starts its own store; leave the key out")
     out = console(arguments.as_json)
     store = seaweed.start(DIRECTORY / "store", [BUCKET])
     os.environ |= store.environment()
@@ -57,5 +57,5 @@ def clean() -> int:
     if DIRECTORY.exists():
         seaweed.stop(DIRECTORY / "store")
         shutil.rmtree(DIRECTORY)
-    print(f"{DIRECTORY} is gone")
+    print(f"{DIRECTORY} is removed")
     return 0

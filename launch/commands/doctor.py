@@ -1,4 +1,4 @@
-"""`python -m launch doctor`: what would get in the way of a run, and how to mend it."""
+"""`python -m launch doctor`: find problems before a run, and say how to repair them."""
 
 import json
 import os
@@ -15,28 +15,28 @@ from cluster.machines import machine
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
-from launch.commands.submit import SubmitConfig, environment, follow
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
+from launch.wiring.jobs import FORWARDED, environment, follow
 from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:
-  python -m launch doctor                                     this machine
-  python -m launch doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
-  python -m launch doctor --cluster storage.run=s3://bucket/runs/try    from every node
+  ganinv doctor                                     this machine
+  ganinv doctor storage.run=s3://bucket/runs/try data.url=s3://bucket/avatars32
+  ganinv doctor --cluster storage.run=s3://bucket/runs/try    from every node
 
---cluster runs as a job of the cluster (server.address, else RAY_API_SERVER_ADDRESS, else a tunnel
-at http://127.0.0.1:8265), and takes a CPU, or a GPU where there are any, of each node for seconds.
-Exit status: 0 if all is well, else that of the first trouble (2 this machine, 3 storage or data,
-5 cluster).
+--cluster runs as a job on the cluster (server.address, else RAY_API_SERVER_ADDRESS, else a tunnel
+at http://127.0.0.1:8265). It uses one CPU of each node, or one GPU if all nodes have GPUs, for some
+seconds. Exit status: 0 without problems, else that of the first problem (2 this machine, 3 storage
+or data, 5 cluster).
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlaceConfig:
-    """Where a run would live; not needed to look at machines."""
+    """The storage of a run. Optional: without it only machines are checked."""
 
     run: str | None = None
     endpoint_url: str | None = None  # of an S3 server that is not AWS
@@ -44,18 +44,26 @@ class PlaceConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataPlaceConfig:
-    """A data set to look at."""
+    """The data set to check."""
 
     url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """The answer to one question; `status` is 0, or the exit status of the trouble."""
+    """The result of one check; `status` is 0, or the exit status of the problem."""
 
     topic: str
     says: str
     status: int = 0
+
+
+SECTIONS: dict[str, type] = {
+    "storage": PlaceConfig,
+    "data": DataPlaceConfig,
+    "server": ServerConfig,
+}
+SWITCHES = {"--cluster": "look from every node of the cluster"}
 
 
 def main(argv: list[str]) -> int:
@@ -64,12 +72,13 @@ def main(argv: list[str]) -> int:
         "doctor",
         "Check this machine, storage and data, or every node of a cluster.",
         EXAMPLES,
-        switches={"--cluster": "look from every node of the cluster"},
+        switches={"--cluster": "check from every node of the cluster"},
     )
     sections = read_sections(
         arguments.options,
         {"storage": PlaceConfig, "data": DataPlaceConfig, "server": ServerConfig},
     )
+    sections = read_sections(arguments.options, SECTIONS)
     out = console(arguments.as_json)
     if "--cluster" in arguments.switches and not os.environ.get("RAY_ADDRESS"):
         return _as_job(argv, sections["server"], out)
@@ -83,13 +92,15 @@ def main(argv: list[str]) -> int:
         rows = [{"topic": f.topic, "says": f.says, "status": f.status} for f in findings]
         print(json.dumps({"findings": rows, "status": status}))
     else:
-        troubles = sum(finding.status != 0 for finding in findings)
-        out.print("all is well" if not troubles else f"{troubles} of {len(findings)} need mending")
+        problems = sum(finding.status != 0 for finding in findings)
+        out.print(
+            f"{problems} of {len(findings)} checks failed" if problems else "no problems found"
+        )
     return status
 
 
 def examine(checks: Iterable[tuple[str, Callable[[], str]]], out: Console) -> Iterator[Finding]:
-    """Ask every question, whatever the others' answers, and show each answer as it comes."""
+    """Run every check, even after failures, and show each result at once."""
     for topic, check in checks:
         try:
             finding = Finding(topic=topic, says=check())
@@ -102,9 +113,9 @@ def examine(checks: Iterable[tuple[str, Callable[[], str]]], out: Console) -> It
 
 
 def _here(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, Callable[[], str]]]:
-    found = machine.look()
-    yield "this machine", partial(machine.check_room, found)
-    yield "packages", partial(machine.check_versions, found)
+    facts = machine.inspect_machine()
+    yield "this machine", partial(machine.check_room, facts)
+    yield "packages", partial(machine.check_versions, facts)
     yield "checkout", _checkout
     yield "Prometheus", _prometheus
     yield from _places(storage, data)
@@ -121,11 +132,11 @@ def _places(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, 
 def _cluster(
     storage: PlaceConfig, data: DataPlaceConfig
 ) -> Iterator[tuple[str, Callable[[], str]]]:
-    # Late: these cost seconds, which a look at this machine need not pay.
+    # Imported late: these imports take seconds, and checks of this machine do not need them.
     from cluster.machines import survey
     from cluster.workers.group import start_ray
 
-    start_ray(ClusterConfig(use_gpu=True))  # joins; whatever devices there are may be used
+    start_ray(ClusterConfig(use_gpu=True))  # joins the cluster; GPUs may be used
     yield from survey.checks(storage.run, storage.endpoint_url)
     yield from _places(PlaceConfig(endpoint_url=storage.endpoint_url), data)
 
@@ -133,18 +144,18 @@ def _cluster(
 def _as_job(argv: Sequence[str], server: ServerConfig, out: Console) -> int:
     jobs = JobServer(server.address)
     words = [word for word in argv if not word.startswith("server.")]
-    job = jobs.submit(["doctor", *words], environment=environment(SubmitConfig().env), metadata={})
+    job = jobs.submit(["doctor", *words], environment=environment(FORWARDED), metadata={})
     return follow(jobs, job, out)
 
 
 def _checkout() -> str:
     check_packages()
-    return "commands run from it"
+    return "commands run from this checkout"
 
 
 def _prometheus() -> str:
     found = shutil.which("prometheus")
-    return found or "not installed; only watching needs it (Debian package: prometheus)"
+    return found or "not installed; only monitoring needs it (Debian package: prometheus)"
 
 
 def _storage(url: str, endpoint_url: str | None) -> str:

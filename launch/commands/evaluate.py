@@ -1,4 +1,4 @@
-"""`python -m launch evaluate`: figures of a run, with all that they depend on."""
+"""`ganinv evaluate`: the figures of a checkpoint, with all conditions they depend on."""
 
 import json
 from typing import Any
@@ -24,35 +24,37 @@ from launch.wiring.evaluate_run import (
 )
 
 EXAMPLES = """\
-Features: 'own' are the discriminator's, and compare nothing beyond one checkpoint; 'pixels' are the
-images themselves, made small; 'lite0' is EfficientNet-Lite0, of an extra package. The names FID and
-KID are kept for evaluate.inception, the Inception of 2015 as a TorchScript file. Figures at
-different numbers of samples are not comparable.
+Features: 'own' are the discriminator's, so their figures compare nothing across checkpoints;
+'pixels' are the images, made small; 'lite0' is EfficientNet-Lite0, from an extra package. Only
+evaluate.inception, the Inception of 2015 as a TorchScript file, gives figures named FID and KID.
+Figures from different numbers of samples are not comparable.
 
 keys:
-  evaluate.samples=N          held-out images, at most, and as many generated ones (10000)
-  evaluate.seed=N             of the generated images and of what metrics draw (0)
-  evaluate.features=[A,B]     among own, pixels and lite0 ([pixels])
+  evaluate.samples=N          at most N held-out images, and as many generated ones (10000)
+  evaluate.seed=N             seed of the generated images and of random draws in metrics (0)
+  evaluate.features=[A,B]     some of own, pixels and lite0 ([pixels])
   evaluate.inception=FILE     adds FID, KID, precision and recall on FID's features
-  evaluate.checkpoint=NAME    another than the newest, see `launch checkpoints`
-  evaluate.record=false       does not keep the result in the run's folder evaluations/
-  cluster.workers=N           over so many workers; the figures are the same (this process)
+  evaluate.checkpoint=NAME    a checkpoint listed by `ganinv checkpoints` (the newest)
+  evaluate.record=false       do not write the result to the run's folder evaluations/
+  cluster.workers=N           evaluate on N workers; the figures stay the same (this process)
 
 examples:
-  python -m launch evaluate storage.run=runs/tiny
-  python -m launch evaluate storage.run=s3://ganinv/runs/a evaluate.features=[own,lite0] --json
-  python -m launch evaluate storage.run=runs/a evaluate.inception=inception-2015-12-05.pt
-  python -m launch evaluate storage.run=s3://ganinv/runs/a cluster.workers=4
+  ganinv evaluate storage.run=runs/tiny
+  ganinv evaluate storage.run=s3://ganinv/runs/a evaluate.features=[own,lite0] --json
+  ganinv evaluate storage.run=runs/a evaluate.inception=inception-2015-12-05.pt
+  ganinv evaluate storage.run=s3://ganinv/runs/a cluster.workers=4
 """
+SECTIONS: dict[str, type] = {
+    "storage": StorageConfig,
+    "evaluate": EvaluateOptions,
+    "cluster": ClusterConfig,
+}
 BETTER = {True: "higher", False: "lower", None: ""}
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "evaluate", "Evaluate a checkpoint of a run.", EXAMPLES)
-    sections = read_sections(
-        arguments.options,
-        {"storage": StorageConfig, "evaluate": EvaluateOptions, "cluster": ClusterConfig},
-    )
+    sections = read_sections(arguments.options, SECTIONS)
     storage, options, cluster = (sections[name] for name in ("storage", "evaluate", "cluster"))
     screen = console(arguments.as_json)
     if cluster == ClusterConfig():
@@ -72,14 +74,14 @@ def _record(storage: StorageConfig, found: Evaluated, screen: Console) -> None:
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
     try:
         name = write_record(store, found.conditions, found.figures)
-    except StorageError as error:  # the figures were the point, and a run may be read-only
+    except StorageError as error:  # the figures are still shown: the run may be read-only
         screen.print(f"not recorded: {error}", markup=False, soft_wrap=True)
     else:
         screen.print(f"recorded in {store.url}/{name}", markup=False, soft_wrap=True)
 
 
 def _rows(found: Evaluated) -> list[dict[str, Any]]:
-    """For JSON, which has no infinite numbers: PSNR of equal images is null."""
+    """The figures for JSON. JSON has no infinity, so the PSNR of equal images is null."""
     values = finite_or_null(found.figures)
     return [
         {
@@ -106,7 +108,7 @@ def _show(screen: Console, found: Evaluated) -> None:
     table = Table(box=None)
     for title in ("figure", "value", "unit", "better"):
         table.add_column(title, no_wrap=True)
-    table.add_column("what it says")
+    table.add_column("meaning")
     for name, value in found.figures.items():
         row = statistic_named(name)
         table.add_row(name, f"{value:.4g}", row.unit, BETTER[row.higher_is_better], row.help)

@@ -1,4 +1,4 @@
-"""`python -m launch export`: a trained model in files that need nothing of its run any more."""
+"""`ganinv export`: writes a trained model to files that do not need its run."""
 
 import json
 from dataclasses import dataclass
@@ -19,32 +19,32 @@ from launch.progress import console
 
 EXAMPLES = f"""\
 keys:
-  export.to=PLACE          a directory, file:// or s3://, or one file that ends with {SUFFIX}
-  export.torchscript=true  adds generator.pt and encoder.pt, which need no ganinv to run
-  export.overwrite=true    replaces what is there
+  export.to=PLACE          a directory, file:// or s3://, or one file whose name ends with {SUFFIX}
+  export.torchscript=true  add generator.pt and encoder.pt, which run without ganinv
+  export.overwrite=true    replace an existing export
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
-{DESCRIPTION_NAME} (scale and description). ganinv.load takes the folder as well as the file.
+{DESCRIPTION_NAME} (scale and description). ganinv.load reads the folder and the single file.
 
 examples:
-  python -m launch export storage.run=runs/tiny export.to=exports/tiny
-  python -m launch export storage.run=s3://ganinv/runs/a export.to=faces{SUFFIX}
-  python -m launch export storage.run=runs/tiny export.to=s3://ganinv/a export.torchscript=true
+  ganinv export storage.run=runs/tiny export.to=exports/tiny
+  ganinv export storage.run=s3://ganinv/runs/a export.to=faces{SUFFIX}
+  ganinv export storage.run=runs/tiny export.to=s3://ganinv/a export.torchscript=true
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportConfig:
-    """What is written, and where."""
+    """The files to write, and their place."""
 
     to: str  # directory, file:// or s3://, or a .safetensors file
-    torchscript: bool = False  # E and G as graphs, too
-    overwrite: bool = False  # replace an export that is there
+    torchscript: bool = False  # also write E and G as graphs
+    overwrite: bool = False  # replace an existing export
 
     def __post_init__(self) -> None:
         if self.single_file and self.torchscript:
             raise ConfigError(
-                f"to = {self.to!r}: one file cannot hold TorchScript graphs as well; name a "
+                f"to = {self.to!r}: one file cannot also hold TorchScript graphs; name a "
                 "folder, or leave torchscript out"
             )
 
@@ -53,9 +53,12 @@ class ExportConfig:
         return self.to.endswith(SUFFIX)
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "export": ExportConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "export", "Export the newest checkpoint of a run.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "export": ExportConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     written = export(sections["storage"], sections["export"], console(arguments.as_json))
     if arguments.as_json:
         print(json.dumps({"files": written}))
@@ -63,17 +66,17 @@ def main(argv: list[str]) -> int:
 
 
 def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> dict[str, int]:
-    """Export the newest good checkpoint; returns the files' places and sizes in bytes.
+    """Export the newest good checkpoint; returns the URLs of the files, with their sizes in bytes.
 
-    Raises `ConfigError` where something would be overwritten unasked, and `StorageError` where
-    the run cannot be loaded or the target not be written.
+    Raises `ConfigError` if an export exists and `overwrite` is false, and `StorageError` if the run
+    cannot be loaded or the target cannot be written.
     """
     folder, _, name = options.to.rpartition("/") if options.single_file else (options.to, "", "")
     target = open_store(folder or ".", endpoint_url=storage.endpoint_url)
     name = name or MODEL_NAME
-    if not options.overwrite and _is_there(target, name):
+    if not options.overwrite and _exists(target, name):
         raise ConfigError(
-            f"export.to = {options.to!r}: {name} is there already; choose another place, or give "
+            f"export.to = {options.to!r}: {name} exists already; choose another place, or give "
             "export.overwrite=true"
         )
     run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
@@ -90,7 +93,7 @@ def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> di
     return {f"{target.url}/{file_name}": len(payload) for file_name, payload in files.items()}
 
 
-def _is_there(store: Store, name: str) -> bool:
+def _exists(store: Store, name: str) -> bool:
     try:
         store.read_ranges([Range(name, 0, 1)])
     except StorageMissingError:

@@ -1,4 +1,4 @@
-"""`python -m launch invert`: the images of a folder to codes, and back to images."""
+"""`ganinv invert`: encodes the images of a folder, and decodes the codes."""
 
 import json
 import math
@@ -20,25 +20,25 @@ from launch.progress import console
 NAMED_AT_MOST = 20  # unreadable files named one by one
 EXAMPLES = f"""\
 keys:
-  storage.run=RUN            whose newest checkpoint inverts, or invert.model=EXPORT
-  invert.images=FOLDER       of {", ".join(EXTENSIONS)}, at any depth; cropped and resized
-  invert.to=FOLDER           gets {RECONSTRUCTIONS}/…png, {PSNR_NAME} and the codes
+  storage.run=RUN            the run whose newest checkpoint inverts; or invert.model=EXPORT
+  invert.images=FOLDER       images ({", ".join(EXTENSIONS)}) at any depth; cropped and resized
+  invert.to=FOLDER           receives {RECONSTRUCTIONS}/…png, {PSNR_NAME} and the codes
   invert.codes=npz           or safetensors: {CODES_STEM}.npz with names, codes and latent scale
-  invert.max_unreadable=0.01 ratio of unreadable images that are skipped
+  invert.max_unreadable=0.01 ratio of images that may be unreadable; they are skipped
   invert.overwrite=true      write into a folder that is not empty
 
-The codes are those of E, not yet scaled: what model.decode takes. Images come and go by batches;
-only the codes of all of them are held until the end.
+The codes are E(x), not yet multiplied with the latent scale, as model.decode takes them. Images are
+processed in batches; only the codes stay in memory until the end.
 
 examples:
-  python -m launch invert storage.run=runs/a invert.images=~/photos invert.to=inverted
-  python -m launch invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
+  ganinv invert storage.run=runs/a invert.images=~/photos invert.to=inverted
+  ganinv invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The run, unless an export is inverted with."""
+    """The run whose model inverts, unless `invert.model` names an export."""
 
     run: str | None = None  # directory, file:// or s3://
     endpoint_url: str | None = None  # of an S3 server that is not AWS
@@ -46,11 +46,11 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InvertConfig:
-    """What is inverted, and where the results go."""
+    """The images to invert, the model, and the folder of the results."""
 
     images: str  # folder
     to: str  # folder
-    model: str | None = None  # an export, in the place of storage.run
+    model: str | None = None  # an export, instead of storage.run
     codes: Literal["npz", "safetensors"] = "npz"
     max_unreadable: float = 0.01  # ratio, 0–1
     overwrite: bool = False  # write into a folder that is not empty
@@ -63,9 +63,12 @@ class InvertConfig:
             raise ConfigError(f"max_unreadable = {self.max_unreadable}: must lie within 0–1")
 
 
+SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "invert", "Encode a folder of images and decode them.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": RunOptions, "invert": InvertConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
     source, target = Path(options.images).expanduser(), Path(options.to).expanduser()
@@ -96,17 +99,17 @@ def main(argv: list[str]) -> int:
 
 
 def _check_folders(source: Path, target: Path, *, overwrite: bool) -> list[str]:
-    """The images there are. Raises `ConfigError` before anything is loaded."""
+    """The names of the images. Raises `ConfigError` for an unusable folder."""
     if not source.is_dir():
         raise ConfigError(f"invert.images = {source}: there is no such folder; name another one")
     if target.resolve().is_relative_to(source.resolve()):
         raise ConfigError(
-            f"invert.to = {target}: lies in invert.images, where reconstructions would be taken "
-            "for images; choose a folder outside of it"
+            f"invert.to = {target}: lies in invert.images, so reconstructions would count as "
+            "images; choose a folder outside of invert.images"
         )
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):
         raise ConfigError(
-            f"invert.to = {target}: is there already and not an empty folder; choose another one, "
+            f"invert.to = {target}: exists already and is not an empty folder; choose another one, "
             "or give invert.overwrite=true"
         )
     names = list_photographs(source)
@@ -120,9 +123,7 @@ def _check_folders(source: Path, target: Path, *, overwrite: bool) -> list[str]:
 
 def _load(storage: RunOptions, options: InvertConfig) -> InvertibleGan:
     if (storage.run is None) == (options.model is None):
-        raise ConfigError(
-            "storage.run and invert.model: give one of them, a run or an export, to invert with"
-        )
+        raise ConfigError("storage.run and invert.model: give one of them, a run or an export")
     if options.model is not None:
         return load(options.model, endpoint_url=storage.endpoint_url)
     assert storage.run is not None

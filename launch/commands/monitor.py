@@ -1,4 +1,4 @@
-"""`python -m launch monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
+"""`ganinv monitor`: Prometheus, and Grafana where it is installed, for all runs here."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.monitoring.servers import (
-    Server,
     find_prometheus,
     grafana_command,
-    grafana_places,
+    grafana_variables,
     start_grafana,
     start_prometheus,
 )
-from cluster.monitoring.targets import sweep, targets_folder
+from cluster.monitoring.targets import remove_stale, targets_folder
+from cluster.processes import Server
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
@@ -29,25 +29,25 @@ from launch.progress import console
 
 POLL_S = 1.0
 LOCAL_DASHBOARD = "http://127.0.0.1:8265"
-READY_S = 60.0  # for Prometheus to read back what it has stored
+READY_S = 60.0  # for Prometheus to load its stored metrics
 EXAMPLES = """\
 keys:
   monitor.port=N           of Prometheus (9090)
   monitor.grafana_port=N   of Grafana, where it is installed (3000)
-  monitor.host=ADDRESS     both listen here (127.0.0.1)
-  monitor.ray=URL          dashboard of a Ray cluster, whose nodes are watched too; or none
+  monitor.host=ADDRESS     address at which both listen (127.0.0.1)
+  monitor.ray=URL          dashboard of a Ray cluster, to watch its nodes too; or none
                            (http://127.0.0.1:8265 if RAY_ADDRESS is set, else none)
   monitor.directory=DIR    configuration and stored metrics (.monitor)
-  monitor.retention=TIME   how long metrics are kept (30d)
-  monitor.interval_s=N     seconds from one look to the next, and between checks of alerts (15)
+  monitor.retention=TIME   how long to keep metrics (30d)
+  monitor.interval_s=N     seconds between scrapes, and between checks of alerts (15)
 
 examples:
-  python -m launch monitor
-  python -m launch monitor monitor.port=19090 monitor.directory=/data/monitor
-  RAY_ADDRESS=auto python -m launch monitor          on the head of a cluster
+  ganinv monitor
+  ganinv monitor monitor.port=19090 monitor.directory=/data/monitor
+  RAY_ADDRESS=auto ganinv monitor          on the head of a cluster
 
-Runs that this user starts on this machine, or on a cluster whose head it is, are found as they come
-and go. Ctrl-C ends it; the next one goes on with the same metrics.
+The monitor finds the runs that this user starts on this machine, or on a cluster of which this
+machine is the head. Ctrl-C stops it; the next start continues with the stored metrics.
 """
 
 
@@ -60,7 +60,7 @@ class MonitorConfig:
     grafana_port: int = 3000
     ray: str = "auto"  # URL of a Ray dashboard, none, or auto: this machine's if RAY_ADDRESS is set
     directory: str = ".monitor"
-    retention: str = "30d"  # in Prometheus' words
+    retention: str = "30d"  # in Prometheus' notation
     interval_s: int = 15  # between scrapes, and between evaluations of rules
 
     def __post_init__(self) -> None:
@@ -76,11 +76,17 @@ class MonitorConfig:
             )
 
 
+SECTIONS: dict[str, type] = {"monitor": MonitorConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(
-        argv, "monitor", "Watch all runs with Prometheus, and Grafana if there is one.", EXAMPLES
+        argv,
+        "monitor",
+        "Watch all runs with Prometheus, and Grafana if installed.",
+        EXAMPLES,
     )
-    config: MonitorConfig = read_sections(arguments.options, {"monitor": MonitorConfig})["monitor"]
+    config: MonitorConfig = read_sections(arguments.options, SECTIONS)["monitor"]
     out = console(arguments.as_json)
     with _servers(config) as servers:
         if arguments.as_json:
@@ -88,7 +94,7 @@ def main(argv: list[str]) -> int:
         else:
             _announce(config, servers, out)
         while True:
-            sweep(targets_folder())  # so that nobody asks runs that are no more
+            remove_stale(targets_folder())  # so that nobody scrapes runs that have ended
             for server in servers:
                 server.check()
             time.sleep(POLL_S)
@@ -96,8 +102,8 @@ def main(argv: list[str]) -> int:
 
 @contextmanager
 def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
-    """Prometheus, which answers, and perhaps Grafana; ended with the context."""
-    find_prometheus()  # an error of installation comes before one of ports
+    """Prometheus, ready to answer, and Grafana if it is installed. The context's end stops both."""
+    find_prometheus()  # report a missing installation before an occupied port
     grafana = grafana_command()
     for key, port in (("port", config.port), ("grafana_port", config.grafana_port)):
         if key == "port" or grafana is not None:
@@ -106,7 +112,7 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ray = _ray_dashboard(config)
     with ExitStack() as stack:
-        # As Ctrl-C does: with its servers. A script's background job starts deaf to SIGINT.
+        # All three stop the servers too. A script's background job starts with SIGINT ignored.
         for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(ending, signal.default_int_handler)
         prometheus = start_prometheus(
@@ -122,9 +128,9 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
         prometheus.await_ready(_is_ready, READY_S)
         servers = [prometheus]
         if grafana is not None:
-            places = grafana_places(prometheus.url, config.interval_s)
-            servers.append(start_grafana(grafana, folder, config.host, config.grafana_port, places))
-            stack.enter_context(closing(servers[-1]))
+            variables = grafana_variables(prometheus.url, config.interval_s)
+            server = start_grafana(grafana, folder, config.host, config.grafana_port, variables)
+            servers.append(stack.enter_context(closing(server)))
         yield servers
 
 
@@ -133,11 +139,11 @@ def _announce(config: MonitorConfig, servers: list[Server], out: Console) -> Non
         out.print(f"{server.name}: {server.url}", soft_wrap=True)
     out.print(f"alerts: {servers[0].url}/alerts", soft_wrap=True)
     if len(servers) == 1:
-        found = grafana_places(servers[0].url, config.interval_s)
-        places = " ".join(f"{name}={value}" for name, value in found.items())
+        variables = grafana_variables(servers[0].url, config.interval_s)
+        words = " ".join(f"{name}={value}" for name, value in variables.items())
         out.print(
-            "no Grafana on PATH; the dashboards are for any: start it with "
-            f"{places} and its provisioning from cluster/monitoring/grafana/provisioning",
+            "no Grafana on PATH; to see the dashboards in another one, start it with "
+            f"{words} and its provisioning from cluster/monitoring/grafana/provisioning",
             soft_wrap=True,
         )
     cluster = _ray_dashboard(config)
@@ -152,10 +158,10 @@ def _ray_dashboard(config: MonitorConfig) -> str | None:
 
 
 def _token_file(folder: Path) -> Path | None:
-    """Where the cluster's token lies, looked for as Ray does; None if there is none."""
+    """The file with the cluster's token, found in the same order as Ray does; None without one."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return None
-    # Without RAY_ADDRESS the token in the environment is that of a Ray to be started here.
+    # Without RAY_ADDRESS, the token in the environment is for a Ray that is started later.
     if os.environ.get("RAY_ADDRESS") and os.environ.get("RAY_AUTH_TOKEN"):
         path = folder / "ray_token"
         path.touch(mode=0o600)
@@ -175,7 +181,7 @@ def _check_free(key: str, host: str, port: int) -> None:
         except OSError as error:
             raise ConfigError(
                 f"monitor.{key} = {port}: cannot listen at {host}:{port} ({error.strerror}); "
-                f"another monitor may run; end it, or choose another monitor.{key}"
+                f"another monitor may be running; stop it, or choose another monitor.{key}"
             ) from error
 
 

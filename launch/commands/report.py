@@ -1,4 +1,4 @@
-"""`python -m launch report`: one HTML page with pictures and curves of a run."""
+"""`ganinv report`: one HTML page with pictures and curves of a run."""
 
 import json
 from dataclasses import dataclass
@@ -24,27 +24,27 @@ from launch.pages.facts import (
     spectra_of,
 )
 from launch.pages.page import Page, render
-from launch.pages.pictures import HeldOut, Pictures, held_out_of
+from launch.pages.pictures import HeldOutPictures, Pictures, held_out_of
 from launch.pages.records import with_records
 from launch.pages.sections import Section
 from launch.progress import console
 
 EXAMPLES = """\
 keys:
-  report.file=FILE     where the page is written (report.html)
+  report.file=FILE     the file of the page (report.html)
   report.samples=N     generated images (64)
   report.pairs=N       reconstructions of generated and of held-out images, each (16)
   report.rows=N        of interpolations, noise, and the traversal of each element (4)
 
 examples:
-  python -m launch report storage.run=runs/tiny
-  python -m launch report storage.run=s3://ganinv/runs/a report.file=pages/a.html
+  ganinv report storage.run=runs/tiny
+  ganinv report storage.run=s3://ganinv/runs/a report.file=pages/a.html
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportConfig:
-    """What goes on the page, and where it is written."""
+    """The contents of the page, and its file."""
 
     file: str = "report.html"
     samples: int = 64  # generated images
@@ -57,9 +57,12 @@ class ReportConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "report": ReportConfig}
+
+
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "report", "Make one self-contained HTML page of a run.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "report": ReportConfig})
+    sections = read_sections(arguments.options, SECTIONS)
     screen = console(arguments.as_json)
     path = write_report(sections["storage"], sections["report"], screen)
     if arguments.as_json:
@@ -70,7 +73,7 @@ def main(argv: list[str]) -> int:
 
 
 def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) -> Path:
-    """The page of the newest good checkpoint; returns where it lies.
+    """Write the page of the newest good checkpoint; returns its path.
 
     Raises `StorageError` if the run has no checkpoint that can be loaded.
     """
@@ -100,7 +103,7 @@ def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) 
 
 
 def _pictures(
-    trained: Trained, held_out: HeldOut, report: ReportConfig, screen: Console
+    trained: Trained, held_out: HeldOutPictures, report: ReportConfig, screen: Console
 ) -> tuple[Section, ...]:
     makers = Pictures(
         model=trained.model,

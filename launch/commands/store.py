@@ -1,4 +1,4 @@
-"""`python -m launch store`: the object store for development and tests on this machine."""
+"""`ganinv store`: the object store for development and tests on this machine."""
 
 import argparse
 import json
@@ -7,27 +7,28 @@ from pathlib import Path
 
 from cluster.seaweed import store as seaweed
 from ganinv.errors import StorageError
+from launch.options.arguments import this_command
 
 _EXAMPLES = """\
 examples:
-  python -m launch store start                     a store in ./.store with the bucket 'ganinv'
-  eval "$(python -m launch store env)"             let this shell's commands find it
-  python -m launch train RECIPE storage.run=s3://ganinv/runs/first
-  python -m launch store start --bucket shards --bucket runs
-  python -m launch store status --json
-  python -m launch store stop                      its buckets and objects stay in ./.store
+  ganinv store start                     a store in ./.store with the bucket 'ganinv'
+  eval "$(ganinv store env)"             let this shell's commands find it
+  ganinv train RECIPE storage.run=s3://ganinv/runs/first
+  ganinv store start --bucket shards --bucket runs
+  ganinv store status --json
+  ganinv store stop                      its buckets and objects stay in ./.store
 """
 
 _VERBS = {
-    "start": "start the store, unless it runs, and create the buckets it lacks",
+    "start": "start the store unless it runs, and create missing buckets",
     "stop": "stop the store; its objects stay",
     "status": "say whether the store runs, and where",
-    "env": "print the shell commands that let S3 clients find the store (they hold its secret)",
+    "env": "print shell commands that let S3 clients find the store (they contain its secret)",
 }
 
 
 def main(argv: list[str]) -> int:
-    """Run one verb and return the exit status; errors of `ganinv.errors` pass through."""
+    """Run one verb and return the exit status. Errors of `ganinv.errors` pass to the caller."""
     options = _parser().parse_args(argv)
     directory: Path = options.directory
     if options.verb == "start":
@@ -63,7 +64,7 @@ def _print_environment(directory: Path, as_json: bool) -> None:
     if store is None:
         raise StorageError(
             f"no object store runs in {directory.absolute()}; "
-            "start it with: python -m launch store start"
+            f"start it with: {this_command()} store start"
         )
     variables = store.environment()
     if as_json:
@@ -75,7 +76,7 @@ def _print_environment(directory: Path, as_json: bool) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m launch store",
+        prog="ganinv store",
         description="A real S3 server (SeaweedFS) on this machine, for development and tests.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=Path(".store"),
             metavar="DIR",
-            help="where the store's data, credentials and log lie (default: %(default)s)",
+            help="directory of the store's data, credentials and log (default: %(default)s)",
         )
         own.add_argument("--json", action="store_true", help="print one JSON object")
         if verb == "start":
@@ -96,6 +97,6 @@ def _parser() -> argparse.ArgumentParser:
                 "--bucket",
                 action="append",
                 metavar="NAME",
-                help="a bucket to create; may be repeated (default: ganinv)",
+                help="a bucket to create; repeat for several (default: ganinv)",
             )
     return parser

@@ -1,49 +1,47 @@
-"""`python -m launch submit`: train as a job on a cluster, and end as the job ends."""
+"""`python -m launch submit`: train as a job on a cluster; the exit status is the job's."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from rich.console import Console
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
 from ganinv.places.names import check_endpoint, parse_url
-from launch.options.arguments import parse
+from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
 from launch.progress import console
+from launch.wiring.jobs import environment, follow
 
 EXAMPLES = """\
 recipes: {recipes}
 
 examples:
   ray dashboard ray_cluster.yaml                       (a tunnel to the head, in another terminal)
-  python -m launch submit avatars32-pvdgan \\
+  ganinv submit avatars32-pvdgan \\
       data.url=s3://bucket/avatars32 storage.run=s3://bucket/runs/a cluster.workers=8
-  python -m launch submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
-  python -m launch submit … submit.env=[AWS_REGION,NCCL_DEBUG]
-  python -m launch attach first
+  ganinv submit my.yaml storage.run=… data.url=… submit.id=first submit.follow=false
+  ganinv submit … submit.env=[AWS_REGION,NCCL_DEBUG]
+  ganinv attach first
 
-Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (else
-RAY_API_SERVER_ADDRESS). Ctrl-C ends the following, not the job. The exit status is the one that
-`train` ends with on the cluster.
+Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (default:
+RAY_API_SERVER_ADDRESS). Ctrl-C stops following the job; the job continues. The exit status is that
+of `train` on the cluster.
 """
-# Everybody who may use the cluster can read a job's environment.
+# Names of variables that may hold secrets. All users of a cluster can read a job's environment.
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|_KEY|KEY_", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmitConfig:
-    """What a job is called and what it is given."""
+    """The name and the environment of a job."""
 
-    id: str | None = None  # the job's name; None: Ray makes one up
-    # Variables of this shell that the job gets, where they are set.
+    id: str | None = None  # the job's id; None: Ray chooses one
+    # Environment variables that are passed on to the job if they are set here.
     env: list[str] = field(
         default_factory=lambda: [
             "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
@@ -55,10 +53,14 @@ class SubmitConfig:
         secret = [name for name in self.env if _SECRET.search(name)]
         if secret:
             raise ConfigError(
-                f"env = {secret}: may hold a secret, which a job's environment would show to all "
-                "users of the cluster; give it to the nodes instead (an IAM role, or their own "
+                f"env = {secret}: may hold a secret, and all users of the cluster can read a job's "
+                "environment; give the secret to the nodes instead (an IAM role, or their own "
                 "environment)"
             )
+
+
+# Beside the sections of a run.
+SECTIONS: dict[str, type] = {"submit": SubmitConfig, "server": ServerConfig}
 
 
 def main(argv: list[str]) -> int:
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> int:
     )
     own = tuple(word for word in arguments.options if word.startswith(("submit.", "server.")))
     options = tuple(word for word in arguments.options if word not in own)
-    sections = read_sections(own, {"submit": SubmitConfig, "server": ServerConfig})
+    sections = read_sections(own, SECTIONS)
     submit: SubmitConfig = sections["submit"]
     config = check(arguments.names[0], options)
     words = ["train", in_checkout(arguments.names[0]), *options]
@@ -91,12 +93,12 @@ def main(argv: list[str]) -> int:
     if arguments.as_json:
         print(json.dumps({"job": job, "storage.run": config.storage.run, "status": status}))
     elif not submit.follow:
-        out.print(f"submitted {job}; python -m launch attach {job} follows it")
+        out.print(f"submitted {job}; {this_command()} attach {job} follows it", soft_wrap=True)
     return status
 
 
 def check(recipe: str, options: Sequence[str]) -> RunConfig:
-    """Everything about a run's options that can be known here. Raises `ConfigError`."""
+    """Check a run's options as far as possible before submitting. Raises `ConfigError`."""
     config = load_config(load_recipe(recipe), options)
     values = dict(word.split("=", 1) for word in options)
     for key in values.keys() & set(LOCATIONS):
@@ -111,20 +113,20 @@ def check(recipe: str, options: Sequence[str]) -> RunConfig:
 
 
 def in_checkout(recipe: str) -> str:
-    """A recipe as it is called on the nodes. Raises `ConfigError` for a file outside."""
+    """The recipe's name on the nodes. Raises `ConfigError` for a file that is not shipped."""
     if recipe in recipe_names():
         return recipe
     path = Path(recipe).resolve()
     if path not in {CHECKOUT / entry.name for entry in shipped()}:
         raise ConfigError(
-            f"recipe {recipe!r}: is not shipped to the nodes; put it into {CHECKOUT}, where no "
-            "ignore file names it"
+            f"recipe {recipe!r}: is not shipped to the nodes; move it into {CHECKOUT}, to a path "
+            "that no ignore file excludes"
         )
     return str(path.relative_to(CHECKOUT))
 
 
 def environment(names: Sequence[str]) -> dict[str, str]:
-    """The named variables that are set here. Raises `ConfigError` for one with a password in it."""
+    """The named variables that are set here. Raises `ConfigError` if one contains a password."""
     found = {name: os.environ[name] for name in names if os.environ.get(name)}
     for name, value in found.items():
         if re.search(r"://[^/\s]*@", value):
@@ -133,7 +135,7 @@ def environment(names: Sequence[str]) -> dict[str, str]:
 
 
 def follow(server: JobServer, job: str, out: Console) -> int:
-    """Show a job's log until it ends; its exit status, or 130 after Ctrl-C."""
+    """Show a job's log until it ends. Returns its exit status, or 130 after Ctrl-C."""
     out.print(f"following job {job}; Ctrl-C leaves it running")
     try:
         return server.follow(
@@ -141,18 +143,18 @@ def follow(server: JobServer, job: str, out: Console) -> int:
         )
     except KeyboardInterrupt:
         out.print(
-            f"\nthe job goes on: python -m launch attach {job} follows it again, "
+            f"\nthe job continues: python -m launch attach {job} follows it again, "
             f"python -m launch attach {job} --stop ends it"
         )
         return 130
 
 
 def _refuse_second(server: JobServer, run: str) -> None:
-    """Raises `ConfigError` if a job trains this run already; two would fight over checkpoints."""
+    """Raises `ConfigError` if a job trains this run already; only one may write checkpoints."""
     for job in server.jobs():
         metadata: Mapping[str, str] = job.metadata or {}
         if metadata.get("run") == run and not job.status.is_terminal():
             raise ConfigError(
                 f"storage.run = {run!r}: job {job.submission_id} trains it already; follow it with "
-                f"python -m launch attach {job.submission_id}, or choose another storage.run"
+                f"{this_command()} attach {job.submission_id}, or choose another storage.run"
             )

@@ -1,4 +1,4 @@
-"""`python -m launch train`: train where it is typed, or on the cluster named by RAY_ADDRESS."""
+"""`ganinv train`: train on this machine, or on the cluster named by RAY_ADDRESS."""
 
 import json
 import signal
@@ -13,8 +13,8 @@ from rich.console import Console
 from cluster.run_folder.group_history import End
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.lease import Lease, lease
-from cluster.storage.opening import open_store, sweep
-from cluster.storage.patience import Patience
+from cluster.storage.opening import open_store, remove_unfinished
+from cluster.storage.retries import RetryPolicy
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
 from ganinv.errors import StorageUnavailableError
@@ -42,12 +42,12 @@ EXAMPLES = """\
 recipes: {recipes}
 
 examples:
-  python -m launch train tiny-pvdgan storage.run=runs/tiny data.url=runs/data16
-  python -m launch train avatars32-pvdgan \\
+  ganinv train tiny-pvdgan storage.run=runs/tiny data.url=runs/data16
+  ganinv train avatars32-pvdgan \\
       storage.run=s3://ganinv/runs/a data.url=s3://ganinv/avatars32
-  python -m launch train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
+  ganinv train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
 
-It goes on by itself if storage.run holds a checkpoint. Ctrl-C saves before it ends (status 130).
+If storage.run holds a checkpoint, training resumes from it. Ctrl-C saves, then ends (status 130).
 """
 
 
@@ -71,19 +71,23 @@ def main(argv: list[str]) -> int:
 
 
 def train(config: RunConfig, out: Console) -> int:
-    """Train to the end. 0, or 130 if it was stopped (after saving); errors of ours pass through."""
+    """Train to the end; returns 0, or 130 if training was stopped (after saving).
+
+    Raises the errors of `ganinv.errors`.
+    """
     check_packages()
     store = check_storage(config)
-    # Before anything is written or started: two commands must not write one run.
+    # Taken before anything is written or started: two commands must not write the same run.
     with lease(store, config.storage.lease_s, out.print) as held:
-        sweep(config.storage.run)
+        remove_unfinished(config.storage.run)
         return _train(config, store, held, out)
 
 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     config = with_start_checkpoint(config, store)
     with counting(out) as watching:
-        index = prepare_data(config, watching, out.print)
+        data_sets = prepare_data(config, watching, out.print)
+    index = data_sets[0].index
     check_evaluation(config, index)
     check_start(config, store, index)
     mix_fingerprint = check_loading(config)
@@ -92,34 +96,34 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     _announce(config, index, store, out)
     recorded = record(config, index, mix_fingerprint)
     # Before training, storage that does not answer is an error; from now on it is waited for.
-    patience = Patience(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
+    retries = RetryPolicy(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
     patient = open_store(
-        config.storage.run, endpoint_url=config.storage.endpoint_url, patience=patience
+        config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
     store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
-    # Ray takes over the signals as it starts, so they are taken back after.
+    # Ray installs signal handlers when it starts; ours must be installed after them.
     with (
         closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
         log = GroupLog(patient)
-        payload = {"config": config, "lease": held.held}
+        payload = {"config": config, "lease": held.fencing_token}
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
-        out.print("stopped after saving; the same command goes on from here")
+        out.print("stopped after saving; the same command resumes training")
         return 130
     out.print(completed(patient))
     return 0
 
 
 def completed(store: Store) -> str:
-    """What was trained, for people. The last checkpoint is committed, whatever storage does now."""
+    """What was trained, in words. The last checkpoint is committed, even if storage now fails."""
     try:
         newest = manifests_newest_first(store)[0]
     except StorageUnavailableError as error:
-        return f"trained to the end; the last checkpoint is saved, but not to be seen now: {error}"
+        return f"trained to the end; the last checkpoint is saved but cannot be listed: {error}"
     return f"trained {newest.images_seen} images; checkpoint {newest.name} in {store.url}"
 
 
@@ -131,7 +135,7 @@ def _watch(
     asked: list[int],
     log: GroupLog,
 ) -> bool:
-    """Show progress until the last group ends. True if it was stopped before the run's end."""
+    """Show progress until the last group ends. True if training stopped before the run's end."""
     forwarded = False
     with TrainingBar(out, config.train.images) as bar:
         while (outcome := group.wait(POLL_S)) is None:
@@ -152,7 +156,7 @@ def _watch(
 
 
 def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:
-    for line in group.heard():
+    for line in group.take_messages():
         out.print(line, markup=False)
     progress = group.progress()
     bar.update(progress)
@@ -177,7 +181,7 @@ def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> No
 
 @contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collects the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
+    """Yields a list that receives the first SIGINT or SIGTERM; a second one interrupts."""
     asked: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""`python -m launch watch`: a page on this machine that follows a run from its storage."""
+"""`ganinv watch`: serves a page on this machine that follows a run from its storage."""
 
 import json
 import signal
@@ -25,14 +25,14 @@ HEADERS = {
 }
 EXAMPLES = """\
 keys:
-  watch.port=N         where the page is served (9465; 0: any free port)
-  watch.host=ADDRESS   on which address (127.0.0.1)
+  watch.port=N         port of the page (9465; 0: any free port)
+  watch.host=ADDRESS   address of the page (127.0.0.1)
 
 examples:
-  python -m launch watch storage.run=runs/tiny
-  python -m launch watch storage.run=s3://ganinv/runs/a watch.port=8000
+  ganinv watch storage.run=runs/tiny
+  ganinv watch storage.run=s3://ganinv/runs/a watch.port=8000
 
-The page needs storage alone, so that the run may be anywhere. It looks while somebody reads it.
+The page reads storage alone, so the run may be on any machine. A closed page reads nothing.
 """
 
 
@@ -48,11 +48,14 @@ class WatchConfig:
             raise ConfigError(f"port = {self.port}: choose 0 to 65535")
 
 
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "watch": WatchConfig}
+
+
 def main(argv: list[str]) -> int:
-    arguments = parse(argv, "watch", "Follow a run on a page that renews itself.", EXAMPLES)
-    sections = read_sections(arguments.options, {"storage": StorageConfig, "watch": WatchConfig})
-    torch.set_num_threads(1)  # training beside it needs the processors more
-    # As Ctrl-C does. A script's background job starts deaf to SIGINT.
+    arguments = parse(argv, "watch", "Follow a run on a page that reloads itself.", EXAMPLES)
+    sections = read_sections(arguments.options, SECTIONS)
+    torch.set_num_threads(1)  # leaves the processors to a training on this machine
+    # SIGTERM ends the server as Ctrl-C does. A script's background job ignores SIGINT at first.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
     with serve(LivePage(sections["storage"]), sections["watch"]) as server:
@@ -63,12 +66,15 @@ def main(argv: list[str]) -> int:
 
 
 def serve(page: LivePage, config: WatchConfig) -> ThreadingHTTPServer:
-    """A server of the page; the caller lets it run and closes it. Raises `ConfigError`."""
+    """A server of the page, which the caller runs and closes.
+
+    Raises `ConfigError` if the server cannot listen at the address.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # name given by http.server
             if not self._comes_from_here():
-                self.send_error(403, "This page is served under its own address alone")
+                self.send_error(403, "This page answers at its own address only")
             elif self.path != "/":
                 self.send_error(404)
             else:
@@ -80,12 +86,12 @@ def serve(page: LivePage, config: WatchConfig) -> ThreadingHTTPServer:
                 self.wfile.write(body)
 
         def _comes_from_here(self) -> bool:
-            """A page from elsewhere may lead its own name to this address, to read the answer."""
+            """Against DNS rebinding: a foreign page may resolve its own name to this address."""
             host = self.headers.get("Host", "").rpartition(":")[0]
             return config.host not in LOOPBACK or host in LOOPBACK
 
-        def log_message(self, format: str, *args: object) -> None:  # its name
-            """Requests are not news."""
+        def log_message(self, format: str, *args: object) -> None:  # name given by http.server
+            """Logs nothing: the page requests itself every few seconds."""
 
     try:
         server = ThreadingHTTPServer((config.host, config.port), Handler)

@@ -7,7 +7,7 @@ from cluster.collectives import all_reduce_sum, rank, world_size
 from cluster.run_folder.evaluation_log import write_record
 from datasets.reference import ReferenceFeatures
 from datasets.shards.index import Index
-from datasets.shards.quarantine import Quarantine, Record, listed_samples
+from datasets.shards.quarantine import Quarantine, RecordBadSample, listed_samples
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.samples import read_good_images
 from ganinv.evaluation.evaluator import Evaluator, Share
@@ -21,7 +21,11 @@ from launch.options.schema import RunConfig
 
 
 def held_out_images(
-    data: Store, index: Index, most: int, loading: LoaderConfig, record: Record | None = None
+    data: Store,
+    index: Index,
+    most: int,
+    loading: LoaderConfig,
+    record: RecordBadSample | None = None,
 ) -> HeldOut:
     """The first of the split `test`, at most so many, with the features that lie beside them.
 
@@ -29,7 +33,7 @@ def held_out_images(
     """
     count = min(most, index.samples("test"))
     quarantine = Quarantine(
-        loading.most_bad(index.images), listed=listed_samples(data, index), record=record
+        loading.max_bad_samples(index.images), listed=listed_samples(data, index), record=record
     )
     return HeldOut(
         count=count,
@@ -82,7 +86,7 @@ class Evaluation:
         data: Store,
         index: Index,
         run: Store,
-        record: Record | None = None,
+        record: RecordBadSample | None = None,
     ) -> None:
         """`record` keeps damaged held-out images for the run."""
         options = config.evaluate

@@ -1,15 +1,18 @@
-"""The form that all verbs share: `VERB [NAMES] [key=value …] [--json]`, and its --help."""
+"""The form of all commands: `VERB [NAMES] [key=value …] [--json]`, and their --help."""
 
 import argparse
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ganinv.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """What was typed: words without `=`, options, whether JSON is wanted, further switches."""
+    """The words after the verb: names (words without `=`), options, and switches."""
 
     names: tuple[str, ...]
     options: tuple[str, ...]
@@ -27,12 +30,12 @@ def parse(
 ) -> Arguments:
     """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
 
-    A last one with an ellipsis, `RUN…`, may be repeated. `switches` maps further words, such as
-    `--cluster`, to their help. Raises `ConfigError` if there are fewer names or more.
+    A last name with an ellipsis, `RUN…`, may be repeated. `switches` maps further words, such as
+    `--cluster`, to their help. Raises `ConfigError` for too few or too many names.
     """
-    usage = " ".join(["python -m launch", verb, *([names] if names else []), "[key=value …]"])
+    usage = " ".join(["ganinv", verb, *([names] if names else []), "[key=value …]"])
     parser = argparse.ArgumentParser(
-        prog=f"python -m launch {verb}",
+        prog=f"ganinv {verb}",
         usage=f"{usage} [--json]",
         description=description,
         epilog=examples,
@@ -48,8 +51,23 @@ def parse(
     missing = len(names.split()) - len(names_found)
     if missing > 0 or (missing < 0 and not names.endswith("…")):
         raise ConfigError(
-            f"python -m launch {verb} takes {names or 'no name'} and options key=value, not "
-            f"{' '.join(names_found) or 'options alone'}; see python -m launch {verb} --help"
+            f"ganinv {verb} takes {names or 'no name'} and options key=value, not "
+            f"{' '.join(names_found) or 'options alone'}; see {this_command()} {verb} --help"
         )
     on = frozenset(getattr(found, "on", None) or ())
     return Arguments(names=names_found, options=options, as_json=found.json, switches=on)
+
+
+def this_command() -> str:
+    """What a user types to start this program again, for remedies that can be pasted.
+
+    `ganinv` if the shell finds the script of this Python, else the script's path. Nodes of a
+    cluster have no script: there it is `python -m launch`, in the checkout.
+    """
+    script = Path(sys.executable).with_name("ganinv")
+    if not script.exists():
+        return "python -m launch"
+    if shutil.which("ganinv") == str(script):
+        return "ganinv"
+    here = Path.cwd()
+    return str(script.relative_to(here) if script.is_relative_to(here) else script)

@@ -23,10 +23,10 @@ from launch.options.words import (
     known_keys,
     leaves,
     make_absolute,
+    make_writable,
     nearest,
     parse_words,
     reason,
-    thaw,
 )
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -66,7 +66,7 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     for key in LOCATIONS:
         make_absolute(schema, key)
     for number, part in enumerate(schema.data.mix):
-        OmegaConf.set_readonly(part, None)  # thawed as the rest; it came with the options
+        OmegaConf.set_readonly(part, None)  # this list came with the options, after `make_writable`
         make_absolute(schema, f"data.mix[{number}].url")
     sections = build_sections(schema, problems)
     if not problems:
@@ -86,7 +86,8 @@ def _override(recipe: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
     return recipe | words
 
 
-def _schema(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
+def schema_for(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
+    """The schema of a run; `objective.name` and `network.name` choose two of its sections."""
     sections: dict[str, Any] = {name: OmegaConf.structured(cls) for name, cls in SECTIONS.items()}
     defaults = {"objective": "pvdgan", "network": "conv"}
     for section, family in CHOICES.items():
@@ -101,9 +102,17 @@ def _schema(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
         module: ModuleType = family.find(name)
         sections[section] = OmegaConf.structured(module.Config)
     schema = OmegaConf.create(sections)
-    thaw(schema)
+    make_writable(schema)
     OmegaConf.set_struct(schema, True)
     return schema
+
+
+def default_options(config: RunConfig) -> dict[str, Any]:
+    """Every section's defaults, of the objective and networks that `config` chooses."""
+    chosen = {f"{section}.name": getattr(config, section).name for section in CHOICES}
+    defaults = OmegaConf.to_container(_schema(chosen, []))
+    assert isinstance(defaults, dict)
+    return {str(section): values for section, values in defaults.items()}
 
 
 def _combinations(sections: Mapping[str, Any]) -> list[str]:
@@ -142,7 +151,7 @@ def read_sections(options: Sequence[str], sections: Mapping[str, type]) -> dict[
     problems: list[str] = []
     given = parse_words(options, problems)
     schema = OmegaConf.create({name: OmegaConf.structured(cls) for name, cls in sections.items()})
-    thaw(schema)
+    make_writable(schema)
     for key, value in given.items():
         assign(schema, key, value, problems)
     for key in LOCATIONS:

@@ -1,13 +1,14 @@
-"""Options as trees of OmegaConf: `key=value` words put into the schemas of typed dataclasses.
+"""Options as OmegaConf trees: `key=value` words are assigned to schemas of typed dataclasses.
 
-Problems are collected, not raised, so that a person hears of all of them at once.
+Problems are collected instead of raised, so that the user sees all of them at once.
 """
 
 import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,7 +17,7 @@ from ganinv.errors import ConfigError
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of a tree of mappings, under its dotted key."""
+    """Every value of a tree of mappings, with its dotted key."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{key}.")
@@ -81,8 +82,10 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
         problems.append(f"{key} = {value!r}: unknown key{nearest(key, known)}")
         return
     if key in ("objective.name", "network.name"):
-        return  # chosen already; a wrong name is reported there
+        return  # `loading` has chosen the schema by this name, and reported a wrong one
     before = OmegaConf.select(schema, key)
+    if isinstance(before, float):
+        value = _as_number(value)
     try:
         OmegaConf.update(schema, key, value)
     except (OmegaConfBaseException, ValueError) as error:
@@ -93,11 +96,21 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
         problems.append(
             f"{key} = {found}: not a finite number; give one, or leave it out for {before}"
         )
-        OmegaConf.update(schema, key, before)  # which its section finds nothing wrong with
+        OmegaConf.update(schema, key, before)  # so that the section reports no further problem
+
+
+def _as_number(value: Any) -> Any:
+    """A float of a value that reads as one, for options that are a number or a schedule."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def make_absolute(schema: DictConfig, key: str) -> None:
-    """A relative path means the folder where the command was typed, on every worker."""
+    """Make a relative path absolute: workers may run in another folder than the command."""
     path = OmegaConf.select(schema, key, default=None)
     if path and "://" not in path:
         OmegaConf.update(schema, key, str(Path(path).absolute()))
@@ -110,12 +123,23 @@ def known_keys(tree: DictConfig, prefix: str = "") -> list[str]:
         if isinstance(node, DictConfig) and node:
             keys += known_keys(node, f"{prefix}{key}.")
         else:
-            keys.append(f"{prefix}{key}")
-    return keys
+            assert node is not None
+            known[f"{prefix}{key}"] = _values_of(node._metadata.ref_type)
+    return known
+
+
+def _values_of(kind: Any) -> tuple[str, ...]:
+    if kind is bool:
+        return ("true", "false")
+    if get_origin(kind) is Literal:
+        return tuple(map(str, get_args(kind)))
+    if get_origin(kind) in (Union, UnionType):
+        return tuple(value for member in get_args(kind) for value in _values_of(member))
+    return ()
 
 
 def build_sections(schema: DictConfig, problems: list[str]) -> dict[str, Any]:
-    """The dataclass of every section of which nothing is missing or wrong."""
+    """The dataclass of every section that has no missing key and no problem."""
     sections: dict[str, Any] = {}
     for section in map(str, schema):
         missing = sorted(OmegaConf.missing_keys(schema[section]))
@@ -129,7 +153,7 @@ def build_sections(schema: DictConfig, problems: list[str]) -> dict[str, Any]:
 
 
 def _build(node: DictConfig, path: str, problems: list[str]) -> Any:
-    """The dataclass of a section; innermost first, so that a problem is named by its own path."""
+    """The dataclass of a section; inner sections first, so that a problem names its own path."""
     before = len(problems)
     for key in map(str, node):
         child = node._get_node(key)
@@ -147,7 +171,7 @@ def _build(node: DictConfig, path: str, problems: list[str]) -> Any:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A clause that offers the known name that looks most like `name`, if any does."""
+    """A clause that suggests the known name most similar to `name`; empty if none is similar."""
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not matches:
         last = name.rpartition(".")[2]
@@ -156,5 +180,5 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def reason(error: Exception) -> str:
-    """The first line of an error of OmegaConf, which appends the key that we name anyway."""
+    """The first line of OmegaConf's error; the further lines repeat the key."""
     return (str(error).splitlines() or [type(error).__name__])[0]

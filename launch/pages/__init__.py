@@ -1,1 +1,1 @@
-"""HTML pages: report, comparison and live view."""
+"""HTML pages: the report of a run, the comparison of runs, and the live page."""

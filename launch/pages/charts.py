@@ -1,7 +1,7 @@
-"""The curves of the result page, as inline SVG that takes its colours and fonts from the page.
+"""The curves of the result page, as inline SVG with the colours and fonts of the page.
 
-Titles, legends and captions are HTML and stand in the template; the SVG holds axes and lines only.
-So no text of a run ever enters an SVG, and a chart follows the page into its dark style.
+The template holds titles, legends and captions as HTML; the SVG holds axes and lines only. So no
+text of a run enters an SVG, and a chart follows the page into its dark style.
 """
 
 from collections.abc import Sequence
@@ -29,28 +29,28 @@ from launch.pages.svg import COLOURS, frame, new_axes, to_svg
 class Line:
     """One entry of a chart's legend."""
 
-    label: str  # empty where the chart's title says it all
-    latest: str  # the last value, smoothed where the curve is, or the number of active elements
-    best: str = ""  # the best value and where it was; empty where no direction is good by itself
+    label: str  # empty if the chart's title is enough
+    latest: str  # the last value (smoothed if the curve is), or the number of active elements
+    best: str = ""  # the best value and its images_seen; empty if no direction is better
     colour: str  # a custom property of the page's style, "--series-1" …
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chart:
-    """One drawn chart and the words around it."""
+    """One drawn chart and the text around it."""
 
     title: str
     unit: str = ""  # of the vertical axis; empty for a pure number
-    direction: str = ""  # which way is better
-    source: str = ""  # the figures of the papers that show the same
-    caption: str  # what one sees and what to look for
-    alt: str  # what the drawing says, for those who cannot see it
+    direction: str = ""  # "higher is better", "lower is better", or empty
+    source: str = ""  # the corresponding figures of the papers
+    caption: str  # what the chart shows and what to look for
+    alt: str  # the text alternative of the drawing
     lines: tuple[Line, ...]
     svg: str  # an <svg> element whose ids are unique on the page
 
 
 def curve_charts(name: str, groups: Sequence[CurveGroup], rows: Rows) -> list[Chart]:
-    """One chart for every group; `name` sets their ids apart from those of other charts."""
+    """One chart for every group; `name` keeps their ids apart from the ids of other charts."""
     seen, _ = finite_curve(rows, "images_seen")
     return [_chart(f"{name}-{i}", group, rows, float(seen.max())) for i, group in enumerate(groups)]
 
@@ -83,7 +83,7 @@ def _chart(name: str, group: CurveGroup, rows: Rows, images_seen: float) -> Char
 
 
 def scale_of(images: float) -> tuple[int, str]:
-    """What images are divided by on an axis up to `images`, and the words for it."""
+    """The divisor of the numbers on an axis up to `images`, and its name."""
     if images >= 2_000_000:
         return 1_000_000, " (millions)"
     return (1000, " (thousands)") if images >= 2000 else (1, "")
@@ -97,7 +97,7 @@ def _best(group: CurveGroup, x: Floats, y: Floats) -> str:
 def _draw_curve(
     axes: Axes, x: Floats, y: Floats, colour: str
 ) -> tuple[float, float, tuple[float, float]]:
-    """Returns the first and last value of the drawn line, and the lowest and highest to show."""
+    """Returns the first and last value of the drawn line, and the value range to show."""
     raw = envelope(x, y)
     smooth = smoothed(raw.mean)
     if y.size <= FEW_POINTS:
@@ -106,7 +106,7 @@ def _draw_curve(
         axes.fill_between(raw.x, raw.low, raw.high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(raw.x, raw.mean, color=colour, alpha=0.3, linewidth=0.8)
         axes.plot(raw.x, smooth, color=colour, linewidth=1.8)
-    # A few spikes may leave the frame: they would flatten everything else.
+    # A few spikes may leave the frame: showing them would flatten the rest of the curve.
     low = min(smooth.min(), np.quantile(y, 0.01))
     high = max(smooth.max(), np.quantile(y, 0.99))
     return float(smooth[0]), float(smooth[-1]), (float(low), float(high))

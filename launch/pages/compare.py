@@ -1,4 +1,4 @@
-"""Curves of several runs in one chart: SVG files for documents, and a page of all of them."""
+"""Curves of several runs in one chart: SVG files for documents, and one page of all charts."""
 
 import base64
 import re
@@ -41,17 +41,17 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """One figure of several runs."""
+    """One evaluation figure of several runs."""
 
     key: str  # in metrics.jsonl
     title: str
-    group: CurveGroup  # the words that a single run's page has for it
-    last: Mapping[str, float]  # run's label → last value; without those that have none
-    best: frozenset[str]  # labels of the runs whose last value is the best
+    group: CurveGroup  # the text about this figure on the page of a single run
+    last: Mapping[str, float]  # run's label → last value; runs without the figure are left out
+    best: frozenset[str]  # labels of the runs with the best last value
 
     @property
     def name(self) -> str:
-        """Fit for a file and an anchor: keys come from a file of the run."""
+        """The key as a safe name of a file and an anchor: keys come from a file of the run."""
         return re.sub(r"\W+", "_", self.key.removeprefix("eval/"))
 
     @property
@@ -61,7 +61,7 @@ class Comparison:
 
 
 def comparisons(runs: Mapping[str, Rows]) -> list[Comparison]:
-    """Every figure of evaluations that at least one of the runs has, those of the papers first."""
+    """Every evaluation figure that at least one run has; the figures of the papers come first."""
     every_row = [row for rows in runs.values() for row in rows]
     keys = drawn_keys(every_row)
     return [
@@ -73,12 +73,12 @@ def comparisons(runs: Mapping[str, Rows]) -> list[Comparison]:
 
 
 def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
-    """One figure of evaluations over the images seen, a curve for each run, as text of an SVG file.
+    """One evaluation figure over the images seen, one curve for each run, as text of an SVG file.
 
-    `runs`: label → rows of `metrics.jsonl`, at most eight; one without the figure has no curve.
-    `name`: the figure's key there, for example `eval/psnr_db_test` or `latent/entropy_nats`. Runs
-    keep their colours from figure to figure. Raises `ConfigError` if no run has the figure, or if
-    there are more runs than colours.
+    `runs`: label → rows of `metrics.jsonl`, at most eight runs; a run without the figure has no
+    curve. `name`: the figure's key in the rows, for example `eval/psnr_db_test` or
+    `latent/entropy_nats`. A run has the same colour in all figures. Raises `ConfigError` if no run
+    has the figure, or if there are more runs than colours.
     """
     if len(runs) > len(SERIES):
         raise ConfigError(
@@ -94,7 +94,7 @@ def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
 
 
 def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, str]]) -> str:
-    """All figures (with their SVG) and a table of last values; `runs`: label → URL."""
+    """A page of all figures (with their SVG) and a table of last values; `runs`: label → URL."""
     return fill(
         "compare.html.j2",
         runs=runs,
@@ -154,7 +154,7 @@ def _draw_curve(axes: Axes, x: Floats, y: Floats, i: int, words: str) -> tuple[f
 
 
 def _write_words(axes: Axes, figure: Comparison) -> None:
-    """Title and legend, as text that is not taken for formulas; the highest end stands first."""
+    """Title and legend, never read as formulas; the curve with the highest end comes first."""
     remarks = [words for words in (figure.group.unit, figure.group.direction) if words]
     for words, from_top_px, colour in (
         (figure.title, 9, "--ink"),
@@ -177,6 +177,6 @@ def _write_words(axes: Axes, figure: Comparison) -> None:
 
 
 def _shortened(label: str) -> str:
-    """Its beginning and its end, which tell runs apart."""
+    """The beginning and the end of a long label; both distinguish runs."""
     half = LONGEST_LABEL // 2
     return label if len(label) <= LONGEST_LABEL else f"{label[: half - 1]}…{label[-half:]}"

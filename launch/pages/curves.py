@@ -1,4 +1,4 @@
-"""Curves of a run: which of them share a chart and in what words, and how their noise is tamed.
+"""Curves of a run: which curves share a chart, and how noisy curves are smoothed.
 
 Pure functions from rows of `metrics.jsonl` to numbers; nothing here draws.
 """
@@ -14,22 +14,22 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Rows = Sequence[Mapping[str, float]]
 
-FEW_POINTS = 24  # up to here a curve is drawn as it is, with a dot for each value
-MOST_POINTS = 300  # about one per pixel of a chart; longer curves are drawn by their envelope
-SMOOTHED_SHARE = 0.12  # of a curve's length: the width of the window that smooths it
+FEW_POINTS = 24  # a curve of at most this many points is drawn unsmoothed, with dots
+MOST_POINTS = 300  # about one per pixel of a chart; a longer curve is drawn as its envelope
+SMOOTHED_SHARE = 0.12  # width of the smoothing window, as a share of the curve's length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurveGroup:
-    """Curves that share one chart because they share a unit and are read together."""
+    """Curves that share one chart: they have the same unit and belong together."""
 
     title: str
     unit: str = ""  # of the vertical axis; empty for a pure number
-    series: Mapping[str, str]  # metric's key → label in the legend; empty where there is only one
-    caption: str  # what one sees and what to look for
-    source: str = ""  # the figures of the papers that show the same
-    higher_is_better: bool | None = None  # None where no direction is good by itself
-    from_zero: bool = False  # the distance from zero matters, so the axis starts there
+    series: Mapping[str, str]  # metric's key → label in the legend; empty for a single curve
+    caption: str  # what the chart shows and what to look for
+    source: str = ""  # the corresponding figures of the papers
+    higher_is_better: bool | None = None  # None if no direction is better
+    from_zero: bool = False  # the distance from zero matters, so the axis starts at zero
 
     @property
     def direction(self) -> str:
@@ -39,7 +39,7 @@ class CurveGroup:
 
 
 class Envelope(NamedTuple):
-    """A curve of at most `MOST_POINTS` points, each standing for one or more neighbours."""
+    """A curve of at most `MOST_POINTS` points; each point stands for one or more neighbours."""
 
     x: Floats
     mean: Floats
@@ -48,19 +48,19 @@ class Envelope(NamedTuple):
 
 
 def drawn_keys(rows: Rows, prefix: str = "") -> set[str]:
-    """The keys with this prefix that have a finite value at a known place."""
+    """The keys with this prefix that have a finite value at a finite images_seen."""
     named = {key for row in rows for key in row if key.startswith(prefix)}
     return {key for key in named if finite_curve(rows, key)[0].size}
 
 
 def drawable(groups: Iterable[CurveGroup], rows: Rows) -> list[CurveGroup]:
-    """The groups for which there is something to draw."""
+    """The groups with at least one curve to draw."""
     keys = drawn_keys(rows)
     return [group for group in groups if keys & group.series.keys()]
 
 
 def finite_curve(rows: Rows, key: str) -> tuple[Floats, Floats]:
-    """Images seen and the values of `key`, of those rows where both are finite."""
+    """images_seen and the values of `key`, from the rows where both are finite."""
     points = [(row.get("images_seen", math.nan), row.get(key, math.nan)) for row in rows]
     points_N2 = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     points_N2 = points_N2[np.isfinite(points_N2).all(axis=1)]
@@ -68,14 +68,14 @@ def finite_curve(rows: Rows, key: str) -> tuple[Floats, Floats]:
 
 
 def best_of(y: Floats, higher_is_better: bool | None) -> float | None:
-    """The best value of a curve; None where no direction is good by itself."""
+    """The best value of a curve; None if no direction is better."""
     if higher_is_better is None:
         return None
     return float(y.max() if higher_is_better else y.min())
 
 
 def envelope(x: Floats, y: Floats) -> Envelope:
-    """Mean and extremes of at most `MOST_POINTS` runs of neighbours, so that no spike is lost."""
+    """Mean, minimum and maximum of at most `MOST_POINTS` groups of neighbours; keeps spikes."""
     starts = np.unique(np.linspace(0, x.size, min(x.size, MOST_POINTS), endpoint=False, dtype=int))
     counts = np.diff(starts, append=x.size)
     return Envelope(
@@ -87,7 +87,7 @@ def envelope(x: Floats, y: Floats) -> Envelope:
 
 
 def smoothed(y: Floats) -> Floats:
-    """A centred moving mean, so that nothing lags; at the ends over what there is."""
+    """A centred moving mean, which does not lag; at the ends the window holds fewer values."""
     if y.size <= FEW_POINTS:
         return y
     half = max(2, round(y.size * SMOOTHED_SHARE / 2))
@@ -98,6 +98,6 @@ def smoothed(y: Floats) -> Floats:
 
 
 def number(value: float) -> str:
-    """A figure for people: three significant digits, but no exponent for thousands."""
+    """A number as text: three significant digits, and no exponent for thousands."""
     text = f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
     return text.replace("-", "−")

@@ -1,8 +1,8 @@
-"""Which figures of evaluations the result page shows, in which charts and words.
+"""The charts of evaluation figures on the result page, and their text.
 
-The figures of the papers come first (DLSGAN figs. 1–5, 8 and 9, PVDGAN figs. 1–3), then whatever
-else a run has evaluated, under its own name. Names are `eval/FIGURE`, `eval/FIGURE_FEATURES` for
-distances of sets, and end in `_test` or `_generated` for reconstructions of those images.
+The figures of the papers come first (DLSGAN figs. 1–5, 8 and 9, PVDGAN figs. 1–3), then all other
+figures of the run, under their own names. A name is `eval/FIGURE`, or `eval/FIGURE_FEATURES` for a
+distance of sets; it ends in `_test` or `_generated` for reconstructions of such images.
 """
 
 from ganinv.evaluation.figures import explain
@@ -10,7 +10,7 @@ from ganinv.metrics.base import INCEPTION, Figure, set_metrics
 from launch.pages.curves import CurveGroup, Rows, drawable, drawn_keys
 
 PREFIX = "eval/"
-PARTS = {"_test": "held out", "_generated": "generated"}
+IMAGE_SETS = {"_test": "held out", "_generated": "generated"}
 FEATURES = {
     "own": "the discriminator's own features",
     "pixels": "pixels",
@@ -21,8 +21,8 @@ OF_THE_PAPERS = (
     CurveGroup(
         title="Encoder loss, L_enc",
         series={"eval/enc": ""},
-        caption="How far the code read from a generated image is from the code that made it, each "
-        "element weighed by its scale. 1 would mean that nothing was read at all.",
+        caption="The distance of the code that the encoder estimates for a generated image from "
+        "the code that generated it; the scale weighs each element. 1 means no information.",
         source="DLSGAN fig. 2",
         higher_is_better=False,
         from_zero=True,
@@ -31,50 +31,50 @@ OF_THE_PAPERS = (
         title="Latent entropy",
         unit="nats",
         series={"latent/entropy_nats": ""},
-        caption="How much the scaled code can say. It falls while the model drops elements that "
-        "images do not need, then should level off.",
+        caption="The information that the scaled code can carry. It falls while the model drops "
+        "elements that images do not need, then should level off.",
         source="DLSGAN fig. 3",
     ),
     CurveGroup(
         title="PSNR of reconstructions",
         unit="dB",
         series={"eval/psnr_db_test": "held out", "eval/psnr_db_generated": "generated"},
-        caption="How close an image comes back after encoding and decoding, pixel by pixel. "
-        "Held-out images are the harder test.",
+        caption="How close an image is to its reconstruction, pixel by pixel. Held-out images are "
+        "the harder test.",
         source="DLSGAN figs. 4 and 8, PVDGAN figs. 2 and 3",
         higher_is_better=True,
     ),
     CurveGroup(
         title="SSIM of reconstructions",
         series={"eval/ssim_test": "held out", "eval/ssim_generated": "generated"},
-        caption="How much of an image's structure comes back: 1 is a perfect copy.",
+        caption="How much of an image's structure its reconstruction keeps: 1 is a perfect copy.",
         source="DLSGAN figs. 5 and 9, PVDGAN figs. 2 and 3",
         higher_is_better=True,
     ),
 )
-# By name of the figure of a set metric: what it tells, and where the papers show it.
+# Name of a set metric's figure → its caption, and the corresponding figure of the papers.
 SET_WORDS = {
     "fd": (
-        "How far the cloud of generated images is from that of held-out ones. Compare it only "
-        "with figures on the same features and as many images.",
+        "The distance of the distribution of generated images from that of held-out images. "
+        "Compare it only with figures on the same features and the same number of images.",
         "as DLSGAN fig. 1 and PVDGAN fig. 1",
     ),
     "kd": (
-        "As the Fréchet distance, but without assuming the shape of the clouds; near 0, and even "
-        "below, where they agree.",
+        "Like the Fréchet distance, but without assuming Gaussian distributions; about 0, and "
+        "sometimes below, if the distributions are equal.",
         "",
     ),
     "precision": (
-        "Precision: the share of generated images that look like held-out ones. Recall: the share "
-        "of held-out images that the model could have made.",
+        "Precision: the share of generated images that are similar to held-out images. Recall: "
+        "the share of held-out images that are similar to generated images.",
         "PVDGAN fig. 1",
     ),
-    "swd": ("How far the two clouds are apart along random directions.", ""),
+    "swd": ("The distance of the two distributions along random directions.", ""),
 }
 
 
 def evaluation_groups(rows: Rows) -> list[CurveGroup]:
-    """The groups for which there is something to draw: each figure that `rows` hold, once."""
+    """The groups with a curve to draw; each figure in `rows` is in one of them."""
     known = {key for group in OF_THE_PAPERS for key in group.series}
     charts: dict[str, list[str]] = {}
     for key in sorted(drawn_keys(rows, PREFIX) - known):
@@ -86,9 +86,9 @@ def evaluation_groups(rows: Rows) -> list[CurveGroup]:
 
 
 def _chart_of(name: str) -> str:
-    """The name that figures have in common which are read together."""
-    for part in PARTS:
-        name = name.removesuffix(part)
+    """The common name of the figures that share a chart."""
+    for suffix in IMAGE_SETS:
+        name = name.removesuffix(suffix)
     figure, features = _figure_on(name) or (None, "")
     return f"precision_{features}" if figure and figure.name == "recall" else name
 
@@ -96,12 +96,12 @@ def _chart_of(name: str) -> str:
 def _further(chart: str, keys: list[str]) -> CurveGroup:
     found = _figure_on(chart)
     if found is None:
-        parts = {key: next((PARTS[p] for p in PARTS if key.endswith(p)), "") for key in keys}
+        labels = {key: _image_set(key) for key in keys}
         known = explain(keys[0])
         return CurveGroup(
             title=chart.replace("_", " "),
             unit=known.unit if known else "",
-            series=parts,
+            series=labels,
             caption=f"Further evaluation of this run, as {', '.join(keys)} in metrics.jsonl.",
             higher_is_better=known.higher_is_better if known else None,
         )
@@ -115,14 +115,18 @@ def _further(chart: str, keys: list[str]) -> CurveGroup:
         title=f"{title[0].upper()}{title[1:]} on {features}",
         unit=figure.unit,
         series=labels if len(keys) > 1 else dict.fromkeys(keys, ""),
-        caption=f"{words} Taken on {FEATURES.get(features, features)}.".strip(),
+        caption=f"{words} Computed on {FEATURES.get(features, features)}.".strip(),
         source=source,
         higher_is_better=figure.higher_is_better,
     )
 
 
+def _image_set(key: str) -> str:
+    return next((label for suffix, label in IMAGE_SETS.items() if key.endswith(suffix)), "")
+
+
 def _figure_on(name: str) -> tuple[Figure, str] | None:
-    """Which figure of a set metric bears this name, and on which features; the inverse of `on`."""
+    """The set metric's figure with this name, and its features; the inverse of `Figure.on`."""
     for figure in (figure for metric in set_metrics() for figure in metric.figures):
         if name == figure.on_inception:
             return figure, INCEPTION

@@ -1,18 +1,16 @@
-"""The facts of the result page: headlines, how a run came to be, and what was evaluated on what."""
+"""The facts of the result page: headlines, settings of the run, conditions of evaluations."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 import yaml
 from torch import Tensor, nn
 
 from datasets.shards.index import Index
-from ganinv.latent_scale import latent_entropy_nats
 from launch.evaluation.trained import Trained
 from launch.pages.curves import Floats, Rows, finite_curve, number
 from launch.pages.page import Headline
-from launch.pages.records import Record, conditions_by_name
+from launch.pages.records import EvaluationRecord, conditions_by_name
 
 
 def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
@@ -29,32 +27,13 @@ def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
         _evaluated(
             trained, rows, "eval/enc", "Encoder loss", "", "L_enc of generated images, 0 is best"
         ),
-        *_of_the_code(trained),
+        *(Headline(**h._asdict()) for h in trained.objective.highlights(trained.state)),
     )
     return tuple(headline for headline in found if headline)
 
 
-def _of_the_code(trained: Trained) -> Iterator[Headline]:
-    """What the method's state says of the latent code; nothing for methods without such figures."""
-    figures, size = trained.objective.figures(trained.state), trained.model.latent_size
-    if "latent/entropy_nats" in figures:
-        most = latent_entropy_nats(torch.ones(size))
-        yield Headline(
-            label="Latent entropy",
-            value=f"{figures['latent/entropy_nats']:.1f}",
-            unit="nats",
-            meaning=f"largest possible: {most:.1f}",
-        )
-    if "latent/active" in figures:
-        yield Headline(
-            label="Active elements",
-            value=f"{figures['latent/active']:.0f} of {size}",
-            meaning="traced variance above 0.1",
-        )
-
-
 def facts(trained: Trained, rows: Rows) -> dict[str, str]:
-    """How the run came to be, by name."""
+    """The settings of the run, by name."""
     manifest, config, model = trained.manifest, trained.config, trained.model
     _, speeds = finite_curve(rows, "throughput/images_per_second")
     found = {
@@ -81,11 +60,11 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
 
 
 def evaluated_on(
-    trained: Trained, index: Index | None, records: Sequence[Record]
+    trained: Trained, index: Index | None, records: Sequence[EvaluationRecord]
 ) -> dict[str, str]:
-    """What the curves of evaluations depend on, by name; `index` is the data set's, if known.
+    """The conditions of the evaluation curves, by name; `index` is the data set's, if known.
 
-    `records`: of the run's evaluations; without them, what its options say.
+    `records`: the recorded evaluations of the run. Without a record, its options tell.
     """
     options = trained.config.evaluate
     found = {
@@ -121,7 +100,7 @@ def config_yaml(recorded: Mapping[str, object]) -> str:
 def _evaluated(
     trained: Trained, rows: Rows, key: str, label: str, unit: str, meaning: str
 ) -> Headline | None:
-    """The last value up to the checkpoint, and where it was taken."""
+    """The last value at or before the checkpoint, with its images_seen."""
     x, y = finite_curve([r for r in rows if r["images_seen"] <= trained.manifest.images_seen], key)
     if not x.size:
         return None

@@ -1,4 +1,4 @@
-"""The page that follows a run from its storage: the result page, made anew when there is news."""
+"""The page that follows a run from its storage: the result page, rendered anew after a change."""
 
 import threading
 import time
@@ -24,37 +24,37 @@ from launch.pages.curves import Rows
 from launch.pages.facts import evaluated_on, facts, first_spectrum, headlines, spectra_of
 from launch.pages.page import Headline, Page, render
 from launch.pages.pictures import Pictures, held_out_of
-from launch.pages.records import Record
+from launch.pages.records import EvaluationRecord
 from launch.pages.sections import Section
 from launch.pages.standing import Standing, clock, past_headlines, standing, standing_headlines
 
-LOOK_EVERY_S = 5.0  # at most, into storage
+READ_EVERY_S = 5.0  # shortest time between two readings of storage
 SAMPLES = 16
 PAIRS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """What the newest checkpoint shows."""
+class ShownCheckpoint:
+    """The newest checkpoint and its pictures."""
 
     trained: Trained
-    index: Index | None  # of its data set
+    index: Index | None  # of the run's data set
     pictures: tuple[Section, ...]
 
 
 @dataclass
 class LivePage:
-    """`html()` is safe to call from many threads. Looks into storage only when it is called."""
+    """Renders the page. `html()` may be called from many threads, and alone reads storage."""
 
     storage: StorageConfig
     _store: Store = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _looked: float = -LOOK_EVERY_S
-    _shown: object = None  # what the page was made from
+    _read_at: float = -READ_EVERY_S
+    _rendered: object = None  # the state that `_html` shows
     _html: str = ""
-    _model: Model | None = None
+    _checkpoint: ShownCheckpoint | None = None
     _rows: Rows = ()
-    _records: Sequence[Record] = ()
+    _records: Sequence[EvaluationRecord] = ()
     _recorded: Mapping[str, Any] = field(default_factory=dict)
     _standing: Standing | None = None
     _past: tuple[Headline, ...] = ()
@@ -66,22 +66,22 @@ class LivePage:
 
     def html(self) -> str:
         with self._lock:
-            if time.monotonic() - self._looked >= LOOK_EVERY_S:
-                self._look()
-                self._looked = time.monotonic()
+            if time.monotonic() - self._read_at >= READ_EVERY_S:
+                self._refresh()
+                self._read_at = time.monotonic()
             return self._html
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         problem = ""
         try:
             self._read()
-        except GanInvError as error:  # an outage passes; what was seen before stays on the page
+        except GanInvError as error:  # an outage ends; the page keeps what was read before
             problem = str(error)
-        checkpoint = self._model.trained.manifest.name if self._model else None
-        shown = (self._standing, self._past, len(self._rows), checkpoint, problem)
-        if shown != self._shown:
+        checkpoint = self._checkpoint.trained.manifest.name if self._checkpoint else None
+        state = (self._standing, self._past, len(self._rows), checkpoint, problem)
+        if state != self._rendered:
             self._html = render(self._page(problem))
-            self._shown = shown
+            self._rendered = state
 
     def _read(self) -> None:
         if not self._recorded:
@@ -92,11 +92,11 @@ class LivePage:
         images = self._recorded["train"]["images"] if self._recorded else None
         self._standing = standing(self._rows, images, newest, time.time())
         self._past = past_headlines(summarise(read_groups(self._store), time.time()))
-        shown = self._model.trained.manifest.name if self._model else None
+        shown = self._checkpoint.trained.manifest.name if self._checkpoint else None
         if newest is not None and newest.name != shown:
-            self._model = self._show(load_trained(self._store))
+            self._checkpoint = self._show(load_trained(self._store))
 
-    def _show(self, trained: Trained) -> Model:
+    def _show(self, trained: Trained) -> ShownCheckpoint:
         index, held_out = held_out_of(trained, self.storage, PAIRS)
         with torch.inference_mode():
             pictures = Pictures(
@@ -113,7 +113,7 @@ class LivePage:
         return Model(trained=trained, index=index, pictures=sections)
 
     def _page(self, problem: str) -> Page:
-        model, rows = self._model, self._rows
+        shown, rows = self._checkpoint, self._rows
         found = standing_headlines(self._standing) if self._standing else ()
         found = (*found, *self._past)
         if problem:
@@ -122,10 +122,10 @@ class LivePage:
         return Page(
             title="A run, live",
             run_url=self.storage.run,
-            facts=facts(model.trained, rows) if model else {},
-            evaluated_on=evaluated_on(model.trained, model.index, self._records) if model else {},
-            headlines=(*found, *(headlines(model.trained, rows) if model else ())),
-            pictures=model.pictures if model else (),
+            facts=facts(shown.trained, rows) if shown else {},
+            evaluated_on=evaluated_on(shown.trained, shown.index, self._records) if shown else {},
+            headlines=(*found, *(headlines(shown.trained, rows) if shown else ())),
+            pictures=shown.pictures if shown else (),
             curves=rows,
             plots=model.trained.objective.plots if model else (),
             spectra=spectra_of(model.trained) if model else {},
@@ -134,11 +134,11 @@ class LivePage:
 
 
 def _recorded(store: Store) -> dict[str, Any]:
-    """The run's config.yaml; empty as long as there is none."""
+    """The run's config.yaml; empty if the run has not written it yet."""
     try:
         recorded: dict[str, Any] = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError:
         return {}
     if not isinstance(recorded, dict) or "train" not in recorded:
-        raise StorageError(f"{store.url}/config.yaml is no configuration of a run; check the URL")
+        raise StorageError(f"{store.url}/config.yaml is not that of a run; check the URL")
     return recorded

@@ -1,4 +1,4 @@
-"""The result page: what it shows, and how that becomes one self-contained HTML file."""
+"""The result page: its contents, and their rendering as one self-contained HTML file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from launch.pages.training import training_groups
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Headline:
-    """One of the few figures that stand large at the top of the page."""
+    """One of the few large figures at the top of the page."""
 
     label: str
     value: str  # formatted, without its unit
@@ -28,12 +28,12 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Everything that the page shows. A part without values is left out of it."""
+    """The contents of the page. A part without values is left out."""
 
     title: str
     run_url: str
     facts: Mapping[str, str]  # name → value, in the order in which they are shown
-    evaluated_on: Mapping[str, str]  # the same: what the figures of evaluations were taken on
+    evaluated_on: Mapping[str, str]  # conditions of the evaluation figures: name → value
     headlines: tuple[Headline, ...]
     pictures: tuple[Section, ...]
     curves: Rows  # of metrics.jsonl, with `images_seen` ascending; missing keys and NaN are fine
@@ -43,7 +43,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as one HTML document that needs no other file; equal pages give equal text."""
+    """The page as one HTML document without external files; equal pages give equal text."""
     return fill(
         "report.html.j2",
         page=page,
@@ -55,7 +55,7 @@ def render(page: Page) -> str:
 
 
 def fill(template: str, **values: object) -> str:
-    """A template of this folder with these values; all text is escaped."""
+    """Render a template of `templates/` with these values; all text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""The pictures of a trained model: the sections of the result page, as the papers show them.
+"""The pictures of a trained model: sections of the result page, as in the papers.
 
 Generated images are always G(z ∘ s) and reconstructions G(E(x) ∘ s), with the averaged weights
 (DLSGAN §3, §4.2). Shapes: B images, R rows of K columns, L latent elements, C × H × W pixels.
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
-from ganinv.draws import standard_normal
 from ganinv.editing import interpolated, traversed, with_noise
 from ganinv.errors import DataError
 from ganinv.metrics.psnr import psnr_db
@@ -26,7 +25,7 @@ from launch.pages.curves import number
 from launch.pages.sections import Gallery, Grid, Images, Section, decibels, signed
 
 SEED = 0
-# Image numbers of the prior from here on are the sections' own, apart from those of the samples.
+# Each section draws codes of its own: image numbers from here on, beyond those of the samples.
 RECONSTRUCTED_FROM, TRAVERSED_FROM = 10_000, 20_000
 INTERPOLATION_STEPS = 9
 TRAVERSED = 3  # elements, the most important first (DLSGAN figs. 12–14)
@@ -37,16 +36,16 @@ RANKS = ("Most important", "Second", "Third")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HeldOut:
-    """Images that were never trained on."""
+class HeldOutPictures:
+    """Images that were never trained on, or the reason why there are none."""
 
     images_BCHW: Tensor  # uint8; B = 0 if there are none
-    missing: str = ""  # then why, as a whole sentence
+    missing: str = ""  # the reason, as a whole sentence
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """What the sections are made from. Each method is one section and takes a while."""
+    """Makes the sections from a model and held-out images. Each method takes seconds."""
 
     model: InvertibleGan
     variance_L: Tensor | None  # traced variance of each latent element, if the method has one
@@ -66,8 +65,8 @@ class Pictures:
         return Section(
             anchor="samples",
             title="Samples",
-            caption="Invented from random codes: none of these is in the data, and none was picked "
-            "by hand. Look for variety, clean outlines, and no two alike.",
+            caption="Generated from random codes: none of these is in the data, and nobody picked "
+            "them. Look for variety, clean outlines, and no two similar images.",
             gallery=Gallery(
                 images=_pixels(self.model.sample(self.samples, SEED)[:, None]),
                 names=("Generated sample",),
@@ -81,10 +80,10 @@ class Pictures:
             anchor="generated",
             title="Reconstructions of generated images",
             source="DLSGAN figs. 6 and 7",
-            caption="Top: images that the generator invented, so each is known to have a code. "
-            "Below: the same after its code was read back by the encoder and decoded again, with "
-            "the likeness in decibels (PSNR, higher is closer). What is lost here was lost by the "
-            "encoder, for the generator can draw it.",
+            caption="Top: generated images, so each has a known code. Below: the image after the "
+            "encoder estimated its code and the generator decoded the estimate, with the "
+            "similarity in decibels (PSNR, higher is closer). The encoder causes all differences: "
+            "the generator can draw the image.",
             gallery=self._pairs(image, "generated image"),
         )
 
@@ -95,9 +94,9 @@ class Pictures:
             title="Reconstructions of held-out images",
             source="DLSGAN figs. 10 and 11, PVDGAN fig. 4",
             caption=self.held_out.missing
-            or "Top: images the model never trained on. Below: what is left after encoding each "
-            "into a code and decoding it again, with the likeness in decibels (PSNR, higher is "
-            "closer). Look for what survives, such as pose and colours, and for what is lost.",
+            or "Top: images the model never trained on. Below: images decoded from their codes, "
+            "with the similarity in decibels (PSNR, higher is closer). Look for what is kept, such "
+            "as pose and colours, and for what is lost.",
             gallery=self._pairs(real, "held-out image") if len(real) else None,
         )
 
@@ -119,8 +118,8 @@ class Pictures:
             anchor="interpolation",
             title="Interpolation",
             caption="Framed at both ends: two images the model never trained on. Between them: its "
-            "reconstructions of both, and images decoded from codes on the straight way from one "
-            "to the other. Look for believable steps in between, not for a cross-fade.",
+            "reconstructions of both, and images decoded from codes on the straight line from one "
+            "to the other. Look for plausible images in between, not for a cross-fade.",
             grids=(grid,),
         )
 
@@ -133,10 +132,10 @@ class Pictures:
             anchor="traversal",
             title="The most important latent elements",
             source="DLSGAN figs. 12–14",
-            caption="Each row begins with a random code and sets one element of it from −2 to 2; "
-            "all others stay. These are the elements with the largest scale s, so images should "
-            "change much along a row. If all rows of an element change in the same way, for "
-            "example in their background alone, the model has untangled it.",
+            caption="Each row takes a random code and sets one of its elements from −2 to 2; all "
+            "other elements stay. These elements have the largest scale s, so images should change "
+            "much along a row. If all rows of an element change in the same way, for example only "
+            "in their background, the model has disentangled it.",
             grids=tuple(
                 Grid(
                     images=_pixels(self._decode(traversed(code_RL, element, values))),
@@ -172,8 +171,8 @@ class Pictures:
             source="DLSGAN fig. 15",
             caption="Framed: images the model never trained on, then their reconstructions, then "
             f"what is decoded if normal noise of variance {NOISE_VARIANCE} is added to every "
-            "element of their codes. A column has one and the same noise in all rows. Look for "
-            "variations that stay close to their original, and for columns that change alike.",
+            "element of their codes. A column has the same noise in all rows. Look for "
+            "variations close to their original, and for columns with the same change.",
             grids=(grid,),
         )
 
@@ -187,16 +186,16 @@ class Pictures:
         )
 
     def _interpolated(self, real_BCHW: Tensor) -> Tensor:
-        """Neighbours, and between them the way from one to the other: B/2 × K × C × H × W."""
+        """Pairs of images, with decoded steps between the two: B/2 × K × C × H × W."""
         first, second = self.model.encode(real_BCHW).unflatten(0, (-1, 2)).unbind(1)
         between = self._decode(interpolated(first, second, INTERPOLATION_STEPS))
         left, right = real_BCHW.to(between.device).unflatten(0, (-1, 2)).split(1, dim=1)
         return torch.cat([left, between, right], dim=1)
 
     def _noisy(self, real_BCHW: Tensor) -> Tensor:
-        """Images, their reconstructions, and those of noisy codes: B × K × C × H × W."""
+        """Images, their reconstructions, and images of noisy codes: B × K × C × H × W."""
         code_BL = self.model.encode(real_BCHW)
-        noise_KL = standard_normal(SEED, "report/noise", range(NOISES), self.model.latent_size)
+        noise_KL = self.model.codec.latent.draw(SEED, "report/noise", range(NOISES))
         noise_KL = math.sqrt(NOISE_VARIANCE) * noise_KL.to(code_BL)
         code_BKL = torch.cat([code_BL[:, None], with_noise(code_BL, noise_KL)], dim=1)
         decoded = self._decode(code_BKL)
@@ -213,24 +212,28 @@ def _pixels(image_RKCHW: Tensor) -> Images:
 
 def held_out_of(
     trained: Trained, storage: StorageConfig, count: int
-) -> tuple[Index | None, HeldOut]:
-    """Up to `count` images of the run's data set, or why there are none; a page is made anyway."""
+) -> tuple[Index | None, HeldOutPictures]:
+    """Up to `count` held-out images of the run's data set, or the reason why there are none.
+
+    The index is None if it cannot be read. Nothing is raised for missing data: a page without these
+    images is still of use.
+    """
     url, size = trained.config.data.url, trained.manifest.image_resolution
     none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
     data = open_store(url, endpoint_url=storage.endpoint_url)
     try:
         index = Index.load(data)
     except DataError as error:
-        return None, HeldOut(images_BCHW=none, missing=f"No held-out images: {error}.")
+        return None, HeldOutPictures(images_BCHW=none, missing=f"No held-out images: {error}.")
     if index.fingerprint != trained.manifest.data_fingerprint:
         reason = (
             f"No held-out images: {url} is not the data set that this run was trained on (its "
             "fingerprint differs), so nothing in it is known to be held out."
         )
-        return None, HeldOut(images_BCHW=none, missing=reason)
+        return None, HeldOutPictures(images_BCHW=none, missing=reason)
     available = min(count, index.samples("test"))
     if not available:
         reason = f"No held-out images: {url} has no split 'test'."
-        return index, HeldOut(images_BCHW=none, missing=reason)
+        return index, HeldOutPictures(images_BCHW=none, missing=reason)
     held_out = held_out_images(data, index, available, trained.config.data)
-    return index, HeldOut(images_BCHW=held_out.read(range(available))[1])
+    return index, HeldOutPictures(images_BCHW=held_out.read(range(available))[1])

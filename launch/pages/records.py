@@ -1,4 +1,4 @@
-"""What the result page shows of a run's recorded evaluations."""
+"""Recorded evaluations of a run, as the result page shows them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from ganinv.training.loop import Row
 from launch.pages.curves import Rows
 
-Record = Mapping[str, Any]
+EvaluationRecord = Mapping[str, Any]  # one object of the run's `evaluations/`
 CONDITIONS = ("data_fingerprint", "split", "real", "generated", "seed", "features")
 
 
-def conditions_by_name(records: Sequence[Record]) -> dict[str, str]:
-    """What the newest evaluation was taken on; nothing if there is none."""
+def conditions_by_name(records: Sequence[EvaluationRecord]) -> dict[str, str]:
+    """The conditions of the newest evaluation, by name; empty without evaluations."""
     if not records:
         return {}
     newest = max(records, key=lambda record: record["recorded"])
@@ -19,7 +19,7 @@ def conditions_by_name(records: Sequence[Record]) -> dict[str, str]:
     held_out = f"the first {newest['real'] + damaged:,} of the split {newest['split']}"
     found = {
         "Evaluated": newest["checkpoint"] or f"while training, at {newest['images_seen']:,} images",
-        "Held-out images": held_out + (f", without {damaged} damaged ones" if damaged else ""),
+        "Held-out images": held_out + (f", without {damaged} corrupt images" if damaged else ""),
         "Generated images": f"{newest['generated']:,}, seed {newest['seed']}",
     }
     for name, network in newest["features"].items():
@@ -28,11 +28,11 @@ def conditions_by_name(records: Sequence[Record]) -> dict[str, str]:
     return found
 
 
-def with_records(rows: Rows, records: Sequence[Record]) -> list[Row]:
-    """`rows` of training, and those of checkpoints that were evaluated after it.
+def with_records(rows: Rows, records: Sequence[EvaluationRecord]) -> list[Row]:
+    """The `rows` of training, and one row for each checkpoint that `evaluate` recorded.
 
-    Only evaluations under the conditions of the newest one: others are not comparable with it.
-    Figures that training itself took stay as they are.
+    Only evaluations under the conditions of the newest one count: other figures are not comparable.
+    Figures that training has logged keep their values.
     """
     of_checkpoints = [record for record in records if record["checkpoint"] is not None]
     if not of_checkpoints:

@@ -1,7 +1,7 @@
-"""The picture parts of the result page, and how an image gets into an HTML file.
+"""The picture sections of the result page, and images as data URLs.
 
 Arrays of images are uint8, H × W × C pixels with C = 1 (grey), 2 (grey and opacity), 3 (RGB) or
-4 (RGBA), and are shown as they are: any scaling to 0…255 has happened before.
+4 (RGBA), with values from 0 to 255.
 """
 
 import base64
@@ -16,12 +16,12 @@ from PIL import Image
 Images = npt.NDArray[np.uint8]
 
 CONTENT_PX = 1120  # width of the page's column, in CSS pixels
-LARGEST_PX = 128  # small images are enlarged by a whole factor up to about here
+LARGEST_PX = 128  # small images are enlarged by a whole factor up to about this width
 SMALLEST_PX = 64
-# A page holds hundreds of images. Up to this side they are exact, and a page of them stays below
-# 3 MB; above it exact photographs would make 30 MB.
+# A page holds hundreds of images. Images up to this side are stored exactly, in less than 3 MB a
+# page; larger photographs, stored exactly, would take 30 MB.
 EXACT_PX = 64
-STORED_PX = 256  # larger images are shrunk to this: two pixels for each CSS pixel of their place
+STORED_PX = 256  # larger images are reduced to this: two pixels for each shown CSS pixel
 QUALITY = 90  # of lossy WebP, 0 to 100
 AS_STORED = (
     f"Images of up to {EXACT_PX} pixels a side are shown exactly; larger ones are compressed, and "
@@ -31,10 +31,10 @@ AS_STORED = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gallery:
-    """N items that wrap like words, each of K images one above another with a note below."""
+    """N items that wrap like words; each has K images one above another, and a note below."""
 
     images: Images  # N × K × H × W × C
-    names: tuple[str, ...]  # K, what each image of an item is; numbered from 1 for the blind
+    names: tuple[str, ...]  # K, what each image of an item shows, for its text alternative
     notes: tuple[str, ...] = ()  # N, or none at all
 
     def __post_init__(self) -> None:
@@ -47,11 +47,11 @@ class Grid:
     """A table of images, R rows that are read from left to right."""
 
     images: Images  # R × K × H × W × C
-    columns: tuple[str, ...]  # K headings; empty where the neighbours say enough
-    name: str  # what the table shows, for the blind
+    columns: tuple[str, ...]  # K headings; may be empty
+    name: str  # what the table shows, for text alternatives
     heading: str = ""
     remark: str = ""  # beside the heading
-    originals: frozenset[int] = field(default_factory=frozenset)  # columns of untouched images
+    originals: frozenset[int] = field(default_factory=frozenset)  # columns of unchanged images
 
     def __post_init__(self) -> None:
         assert self.images.shape[1] == len(self.columns)
@@ -59,18 +59,18 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """One part of the page with its words. Without pictures its caption says why."""
+    """One section of the page. Without pictures, its caption gives the reason."""
 
     anchor: str
     title: str
-    caption: str  # what one sees and what to look for
-    source: str = ""  # the figures of the papers that show the same
+    caption: str  # what the pictures show and what to look for
+    source: str = ""  # the corresponding figures of the papers
     gallery: Gallery | None = None
     grids: tuple[Grid, ...] = ()
 
 
 def image_url(image_HWC: Images) -> str:
-    """The image as a data URL of WebP: exact if it is small, else of good quality."""
+    """The image as a data URL of WebP: lossless if it is small, else lossy."""
     assert image_HWC.dtype == np.uint8, f"images are uint8, not {image_HWC.dtype}"
     assert image_HWC.shape[-1] in (1, 2, 3, 4), f"no image has the shape {image_HWC.shape}"
     pixels = image_HWC[..., 0] if image_HWC.shape[-1] == 1 else image_HWC
@@ -85,7 +85,7 @@ def image_url(image_HWC: Images) -> str:
 
 
 def shown_px(native_px: int, columns: int, gap_px: int) -> int:
-    """Width in CSS pixels at which `columns` images fit side by side, a multiple of their own."""
+    """Width in CSS pixels at which `columns` images fit side by side; a multiple of `native_px`."""
     room = (CONTENT_PX + gap_px) // columns - gap_px
     zoom = min(room, LARGEST_PX) // native_px
     return native_px * zoom if zoom else max(min(room, LARGEST_PX), SMALLEST_PX)

@@ -1,4 +1,4 @@
-"""The charts of the variance trace: which elements of the code are used, and how many."""
+"""The charts of the variance trace: how many elements of the code images use."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,13 @@ SIZE_PX = (432.0, 223.2)
 WORDS = {
     "linear": (
         "Variance v of each element",
-        "The elements of the code, the most used first. Those above the dashed line at 0.1 count "
-        "as active: images really use them.",
+        "The elements of the code, the most used first. Elements above the dashed line at 0.1 "
+        "count as active: images use them.",
     ),
     "logarithmic": (
         "The same on a logarithmic axis",
-        "Shows the tail of hardly used elements. A cliff means that the model has settled how "
-        "many it needs; a gentle slope, that it is still deciding.",
+        "Shows the tail of elements that images hardly use. A steep drop means that the model "
+        "has settled on a number of elements; a gentle slope means that it has not yet.",
     ),
 }
 

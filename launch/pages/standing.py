@@ -1,4 +1,4 @@
-"""How a run stands, as told by its storage alone: how far it is, how fast, and whether it lives."""
+"""The state of a run, from its storage alone: progress, speed, and whether it still writes."""
 
 import math
 import statistics
@@ -14,25 +14,25 @@ from launch.pages.curves import Rows
 from launch.pages.page import Headline
 
 RECENT_ROWS = 20
-SILENT_INTERVALS = 3  # without a row before a run counts as silent
+SILENT_INTERVALS = 3  # intervals without a row after which a run counts as silent
 State = Literal["waiting", "training", "silent", "done"]
 WORDS: dict[State, str] = {
-    "waiting": "no figures yet: workers start, or the first ones are still to come",
+    "waiting": "no figures yet: workers are starting, or have not logged a first row",
     "training": "figures up to {at}",
-    "silent": "no figures since {at}: it was stopped, or it hangs",
+    "silent": "no figures since {at}: the run was stopped, or hangs",
     "done": "all images were seen at {at}",
 }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """Where a run stands. Times are Unix times in seconds."""
+    """The state of a run. Times are Unix times in seconds."""
 
     state: State
     images_seen: int
     target_images: int | None  # None if the run has written no configuration yet
-    images_per_second: float | None  # of the last rows; None if unknown
-    last_row: float | None  # when the last row of metrics was taken
+    images_per_second: float | None  # in the last rows; None if unknown
+    last_row: float | None  # time of the last row of metrics
     checkpoint: Manifest | None  # the newest
 
     @property
@@ -70,13 +70,13 @@ def _state(recent: Rows, seen: int, target_images: int | None, now: float) -> St
     times = [row["wall_time"] for row in recent]
     between = [later - earlier for earlier, later in pairwise(times)]
     usual = statistics.median(between) if between else FLUSH_EVERY_S
-    # Rows come in bundles, and a break in a run is no usual interval.
+    # A run writes several rows at once, so some intervals are near 0; the median ignores breaks.
     patience = SILENT_INTERVALS * (usual + FLUSH_EVERY_S)
     return "silent" if now - times[-1] > patience else "training"
 
 
 def standing_headlines(at: Standing) -> tuple[Headline, ...]:
-    """The figures at the top of the live page. They hold times, not ages, and so stay true."""
+    """The figures at the top of the live page. They give times, not ages, and so stay valid."""
     moment = clock(at.last_row) if at.last_row is not None else ""
     found = [Headline(label="The run", value=at.state, meaning=WORDS[at.state].format(at=moment))]
     if at.target_images:
@@ -109,7 +109,7 @@ def standing_headlines(at: Standing) -> tuple[Headline, ...]:
 
 
 def past_headlines(past: Summary) -> tuple[Headline, ...]:
-    """What restarts have cost; nothing before the first step."""
+    """The cost of restarts; empty before the first step."""
     if past.goodput is None:
         return ()
     reasons = ", ".join(f"{count} {reason}" for reason, count in past.restarts.items())
@@ -125,14 +125,14 @@ def past_headlines(past: Summary) -> tuple[Headline, ...]:
 
 
 def clock(seconds: float) -> str:
-    """A Unix time for people, in this machine's time zone; the day if it is not today."""
+    """A Unix time as text in this machine's time zone; with the day if that is not today."""
     then, today = time.localtime(seconds), time.localtime()
     same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
     return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M", then)
 
 
 def duration(seconds: float) -> str:
-    """In the two largest units that say something."""
+    """A duration as text, in its two largest units."""
     minutes, hours, days = round(seconds / 60), round(seconds / 3600), int(seconds // 86400)
     if seconds < 90:
         return f"{seconds:.0f} s"

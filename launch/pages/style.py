@@ -1,7 +1,7 @@
 """The colours of the pages, light and dark, as custom properties of their style.
 
-The colours of series are apart from one another for every kind of colour blindness: those of
-M. Okabe and K. Ito, "Color Universal Design" (2008), darker or lighter where the ground asks.
+The colours of series can be told apart with every kind of colour blindness. They are those of
+M. Okabe and K. Ito, "Color Universal Design" (2008), made darker or lighter for the background.
 """
 
 LIGHT = {
@@ -47,11 +47,11 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, Inter, "Noto Sans", "DejaV
 
 
 def declarations(colours: dict[str, str]) -> str:
-    """The inside of a CSS rule."""
+    """The declarations of a CSS rule."""
     return " ".join(f"{name}: {colour};" for name, colour in colours.items())
 
 
 def themed(selector: str) -> str:
-    """The CSS rules that give an element the light colours, or the dark where those are wanted."""
+    """The CSS rules that give an element the light colours, or the dark ones if preferred."""
     dark = f"@media (prefers-color-scheme: dark) {{ {selector} {{ {declarations(DARK)} }} }}"
     return f"{selector} {{ {declarations(LIGHT)} }}\n{dark}"

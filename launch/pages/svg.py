@@ -1,7 +1,7 @@
-"""Axes in the style of the result page, and their SVG for the inside of an HTML page or a file.
+"""Axes in the style of the result page, and their SVG for an HTML page or a file.
 
-Colours become custom properties, so that one drawing serves the light and the dark style. Inside of
-a page they and the fonts are the page's; a file brings its own.
+Colours become custom properties, so that one drawing serves the light and the dark style. In a page
+the drawing takes colours and fonts from the page; a file has its own.
 """
 
 import io
@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from launch.pages.style import FONT, LIGHT, themed
 
-# Matplotlib draws with stand-ins, one for each custom property, that the SVG then names instead.
+# Matplotlib draws with placeholder colours; the SVG replaces each by its custom property.
 COLOURS = {name: f"#5ca1{i:02x}" for i, name in enumerate(LIGHT)}
 STYLE = {
     "svg.fonttype": "none",
@@ -40,8 +40,8 @@ STYLE = {
     "ytick.major.size": 0,
     "ytick.minor.size": 0,
 }
-INCH_PX = 72  # Matplotlib's inches in CSS pixels
-AIR_PX = (46.8, 38.9, 7.2, 7.2)  # left, bottom, right and top of the axes, for their labels
+INCH_PX = 72  # one inch of Matplotlib in CSS pixels
+MARGINS_PX = (46.8, 38.9, 7.2, 7.2)  # left, bottom, right and top of the axes, for their labels
 
 
 def new_axes(
@@ -53,8 +53,8 @@ def new_axes(
 ) -> tuple[Figure, Axes]:
     """Axes from 0 to `end` named `label`; `margin_px` stays free at the right and at the top."""
     width, height = size_px
-    left, bottom = AIR_PX[:2]
-    right, top = AIR_PX[2] + margin_px[0], AIR_PX[3] + margin_px[1]
+    left, bottom = MARGINS_PX[:2]
+    right, top = MARGINS_PX[2] + margin_px[0], MARGINS_PX[3] + margin_px[1]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width / INCH_PX, height / INCH_PX), dpi=INCH_PX)
         inside = (width - left - right) / width, (height - bottom - top) / height
@@ -68,21 +68,21 @@ def new_axes(
 
 
 def frame(axes: Axes, shown: Sequence[float]) -> None:
-    """Vertical limits around `shown`, with air; zero stays at the bottom if it is the lowest."""
+    """Set vertical limits around `shown`, with a margin; a lowest value of 0 is the bottom."""
     low, high = min(shown), max(shown)
-    air = 0.06 * (high - low) or max(abs(high), 1.0) * 0.06
-    axes.set_ylim(low if low == 0 else low - air, high + air)
+    margin = 0.06 * (high - low) or max(abs(high), 1.0) * 0.06
+    axes.set_ylim(low if low == 0 else low - margin, high + margin)
 
 
 def to_svg(name: str, figure: Figure) -> str:
-    """The figure as an <svg> element for the inside of a page; equal figures give equal text."""
+    """The figure as an <svg> element inside a page; equal figures give equal text."""
     size = r' width="[^"]*" height="[^"]*"'
     svg = re.sub(size, ' aria-hidden="true"', _drawn(name, figure), count=1)
     return re.sub(r'( id="|url\(#|href="#)', rf"\1{name}-", svg)
 
 
 def to_svg_file(name: str, figure: Figure, alt: str) -> str:
-    """The figure as the text of an SVG file on a ground of its own; `alt` is its title."""
+    """The figure as the text of an SVG file with its own background; `alt` is its title."""
     figure.set_facecolor(COLOURS["--card"])
     style = f"<title>{escape(alt)}</title>\n<style>{themed('svg')}\nsvg {{ font-family: {FONT} }}"
     opening, rest = _drawn(name, figure).split(">", 1)
@@ -96,7 +96,7 @@ def _drawn(name: str, figure: Figure) -> str:
         figure.savefig(file, format="svg", metadata=metadata)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # applies to the whole page
     svg = re.sub(r"font-family:[^;]*;", "", svg)
     for custom_property, colour in COLOURS.items():
         svg = svg.replace(colour, f"var({custom_property})")

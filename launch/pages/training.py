@@ -1,4 +1,4 @@
-"""Which curves of training the result page shows, in which charts and words."""
+"""The charts of training curves on the result page, and their text."""
 
 from collections.abc import Sequence
 

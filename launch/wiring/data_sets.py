@@ -1,4 +1,4 @@
-"""The data sets that a configuration names, opened."""
+"""Opens the data sets that a configuration names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 from cluster.storage.cache import CachedStore
 from datasets.shards.index import Index
 from datasets.shards.quarantine import listed_samples
-from datasets.streaming.mix import DataSet, check_alike
+from datasets.streaming.mix import DataSet, check_same_size
 from ganinv.seams.stores import Store
 from launch.options.schema import DataConfig
 
 
 def open_data_sets(data: DataConfig, open_at: Callable[[str], Store]) -> list[DataSet]:
-    """That at `data.url` first, then those of `data.mix`; `open_at` opens a URL.
+    """The data set at `data.url`, then those of `data.mix`; `open_at` opens the store of a URL.
 
-    Raises `DataError` where one of them, or its list of damaged samples, cannot be used.
+    Raises `DataError` if an index or a list of corrupt samples cannot be used, or if the data
+    sets do not fit together.
     """
     parts = [(data.url, data.weight), *((part.url, part.weight) for part in data.mix)]
     found = [_open(data, open_at(url), weight) for url, weight in parts]
-    check_alike(found)
+    check_same_size(found)
     return found
 
 

@@ -14,11 +14,11 @@ from rich.progress import Progress, track
 
 from cluster.collectives import all_reduce_sum, gather_objects, rank, world_size
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.storage.opening import open_store
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
-from datasets.shards.quarantine import Record
+from datasets.shards.quarantine import RecordBadSample
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.model import best_device
@@ -87,9 +87,9 @@ def evaluate_over_workers(
                     completed=seen.get("done", 0),
                     total=seen.get("batches"),
                 )
-                for line in group.heard():
+                for line in group.take_messages():
                     screen.print(line, markup=False)
-        for line in group.heard():
+        for line in group.take_messages():
             screen.print(line, markup=False)
         if outcome.error is not None:
             raise outcome.error
@@ -159,7 +159,7 @@ def _evaluate(
     )
 
 
-def _recording(run: Store) -> Record:
+def _recording(run: Store) -> RecordBadSample:
     """Keeps damaged held-out images beside the run, which may be read-only."""
     kept, seen = RunQuarantine(run), list[BadSample]()
 

@@ -1,6 +1,6 @@
-"""Everything that can be known to fail before a worker starts, said in one sentence each."""
+"""Checks before any worker starts: everything that can fail early fails here, in one sentence."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
+from launch.options.loading import default_options
 from launch.options.schema import LEAST_SAMPLES, RunConfig
-from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 
 CHECKOUT = Path(__file__).parents[2]
@@ -32,17 +32,20 @@ IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed",
 
 
 def check_packages() -> None:
-    """Raises `ConfigError` if another package named `datasets` hides ours."""
+    """Raises `ConfigError` if another package named `datasets` was imported instead of ours."""
     found = Path(datasets.__file__ or "").resolve()
     if not found.is_relative_to(CHECKOUT):
         raise ConfigError(
-            f"the package 'datasets' was imported from {found}, not from this checkout; type "
-            f"python -m launch … in {CHECKOUT}"
+            f"the package 'datasets' was imported from {found}, not from this checkout; use "
+            f"{CHECKOUT}/.venv/bin/ganinv, or type python -m launch … in {CHECKOUT}"
         )
 
 
 def check_storage(config: RunConfig) -> Store:
-    """The run's store, after a real write, conditional write, ranged read and delete."""
+    """The run's store, after a real write, conditional write, ranged read and delete.
+
+    Raises `StorageError` if the store does not support a run.
+    """
     store = open_store(config.storage.run, endpoint_url=config.storage.endpoint_url)
     probe(store)
     return store
@@ -50,10 +53,12 @@ def check_storage(config: RunConfig) -> Store:
 
 def prepare_data(
     config: RunConfig, watching: Callable[[str], Progress], announce: Callable[[str], None]
-) -> Index:
-    """The index of the data set at `data.url`, built before if the recipe says how.
+) -> list[DataSet]:
+    """The data set at `data.url`, then those of `data.mix`; each index is loaded once.
 
-    Raises `DataError` where shards are missing, empty or truncated, or hold too few images.
+    Builds the first data set if nothing is there and the recipe names a source. Raises `DataError`
+    for missing, empty or truncated shards and for data sets that do not fit together, and
+    `ConfigError` if the network cannot have the resolution of the images.
     """
     store = open_store(config.data.url, endpoint_url=config.storage.endpoint_url)
     index = _load_or_build(config, store, watching, announce)
@@ -65,7 +70,7 @@ def prepare_data(
 
 
 def check_evaluation(config: RunConfig, index: Index) -> None:
-    """Raises `ConfigError` for a feature network that does not work, or nothing to compare with."""
+    """Raises `ConfigError` for an unusable feature network, or too few held-out images."""
     held_out = index.samples("test")
     if config.evaluate.takes_features and held_out < LEAST_SAMPLES:
         raise ConfigError(
@@ -80,34 +85,31 @@ def check_evaluation(config: RunConfig, index: Index) -> None:
         features.extract(blank)
 
 
-def check_loading(config: RunConfig) -> str | None:
-    """Open all data sets as workers will; the joint fingerprint of a mix, None if there is none.
+def check_loading(config: RunConfig, data_sets: list[DataSet]) -> str | None:
+    """The joint fingerprint of a mix of data sets; None without a mix.
 
-    Raises `DataError` and `ConfigError` where they do not fit each other or the batch.
+    Raises `DataError` and `ConfigError` if the data sets do not fit the batch.
     """
-    endpoint = config.storage.endpoint_url
-    data_sets = open_data_sets(config.data, lambda url: open_store(url, endpoint_url=endpoint))
-    for data_set in data_sets[1:]:
-        check_sizes(data_set.index, data_set.store)
     batch = config.train.global_batch
     ShardBatches(data_sets, "train", seed=config.train.seed, global_batch=batch)
     return joint_fingerprint(data_sets, batch) if config.data.mix else None
 
 
-def _load_or_build(
+def _build_if_missing(
     config: RunConfig,
-    store: Store,
+    open_at: Callable[[str], Store],
     watching: Callable[[str], Progress],
     announce: Callable[[str], None],
-) -> Index:
-    data = config.data
-    there = any(entry.name == INDEX_NAME for entry in store.list(INDEX_NAME))
-    if there or not data.build or data.source is None:
-        return Index.load(store)
+) -> None:
+    data, store = config.data, open_at(config.data.url)
+    exists = any(entry.name == INDEX_NAME for entry in store.list(INDEX_NAME))
+    if exists or not data.build or data.source is None:
+        return None
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
     inputs = Inputs(
-        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url), watching=watching
+        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url),
+        show_progress=watching,
     )
     source = find_source(data.source, options, inputs)
     return build(source, store, options, watching(f"{data.source} images"))
@@ -116,17 +118,19 @@ def _load_or_build(
 def check_same_run(
     store: Store, config: RunConfig, index: Index, mix_fingerprint: str | None = None
 ) -> list[str]:
-    """Compare with the configuration that the run began with; returns what changed otherwise.
+    """Compares with the `config.yaml` of the run; returns one sentence for each permitted change.
 
-    Raises `ConfigError` where the run would go on as another one. An option that is newer than the
-    run cannot have been chosen for it: it is named as changed, and no reason to refuse.
+    Raises `ConfigError` where the run would continue as another one. An option that is newer than
+    the run cannot have been chosen for it, so it is never a reason to refuse.
     """
     try:
         before = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError:
         return []
     then, now = dict(_leaves(before)), dict(_leaves(record(config, index, mix_fingerprint)))
-    changed = {key for key in then.keys() | now.keys() if then.get(key) != now.get(key)}
+    # An option that is newer than the run had the effect of its default.
+    effective = dict(_leaves(default_options(config))) | then
+    changed = {key for key in then.keys() | now.keys() if effective.get(key) != now.get(key)}
     forbidden = sorted(
         key
         for key in changed & (then.keys() | {"mix_fingerprint"})
@@ -141,24 +145,14 @@ def check_same_run(
             "\n".join(lines) + f"\nkeep what the run at {store.url} began with, or choose another "
             "storage.run"
         )
-    return [f"{key}: {then.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
+    return [f"{key}: {effective.get(key)!r} → {now.get(key)!r}" for key in sorted(changed)]
 
 
 def record(config: RunConfig, index: Index, mix_fingerprint: str | None = None) -> dict[str, Any]:
-    """What `config.yaml` beside a run holds. The schema has no place for credentials."""
+    """The content of the run's `config.yaml`. The schema has no place for credentials."""
     return {
         **config.resolved,
         "image_resolution": index.resolution,
         "data_fingerprint": index.fingerprint,
         "mix_fingerprint": mix_fingerprint,
     }
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found += _leaves(value, f"{prefix}{key}.")
-        else:
-            found.append((f"{prefix}{key}", value))
-    return found

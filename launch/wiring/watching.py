@@ -1,4 +1,4 @@
-"""What a worker tells while it trains: log lines, metrics and progress."""
+"""What a worker reports while it trains: log lines, metrics and progress."""
 
 import logging
 import threading
@@ -16,9 +16,9 @@ from cluster.config import ClusterConfig
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
-from cluster.workers.backend import terminated
-from cluster.workers.chronicle import Seat
+from cluster.workers.backend import sigterm_received
 from cluster.workers.endings import Restart
+from cluster.workers.live_groups import WorkerLocation
 from cluster.workers.watchdog import Watchdog
 from ganinv.errors import GanInvError, StorageError
 from ganinv.seams.stores import Store
@@ -26,11 +26,11 @@ from ganinv.training.loop import Row, TimeState
 from ganinv.training.session import Session
 
 REPORT_EVERY_S = 0.5  # to the driver's progress bar
-ROOMS = ("ganinv", "datasets", "cluster", "launch")  # whose log lines a person should read
+PACKAGES = ("ganinv", "datasets", "cluster", "launch")  # whose log lines the user sees
 
 
-class SayHandler(logging.Handler):
-    """Log lines go to the person who watches the driver."""
+class DriverHandler(logging.Handler):
+    """Sends log lines to the driver's output."""
 
     def __init__(self, directory: Any) -> None:
         super().__init__()
@@ -38,30 +38,33 @@ class SayHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        self._directory.say.remote(f"rank {rank()}: {level}{record.getMessage()}")
+        self._directory.post_message.remote(f"rank {rank()}: {level}{record.getMessage()}")
 
 
 def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None]) -> None:
-    """`work` as a worker does it: it is heard, and errors that no restart mends end the run."""
-    for room in ROOMS:
-        logging.getLogger(room).addHandler(SayHandler(directory))
-        logging.getLogger(room).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
+    """Run `work` on a worker: send its log lines to the driver, and report errors that end the run.
+
+    A `StorageError` passes through, so that the group restarts.
+    """
+    for package in PACKAGES:
+        logging.getLogger(package).addHandler(DriverHandler(directory))
+        logging.getLogger(package).setLevel(logging.INFO if rank() == 0 else logging.WARNING)
     if ray.get(directory.error.remote()) is not None:
-        return  # a group that was started again although the run is over
+        return  # the run has ended already; this group must not train
     node = ray.get_runtime_context().get_node_id()
-    directory.sit.remote(Seat(rank(), node, own_log()))
-    # Workers that share cores and each start a thread per core mostly wait for one another.
+    directory.register_location.remote(WorkerLocation(rank(), node, own_log()))
+    # Workers that share cores would wait for one another if each started a thread per core.
     torch.set_num_threads(max(1, int(cluster.cpus_per_worker)))
     try:
         work()
     except StorageError:
-        raise  # an outage may pass: the group is started again, within its budget
+        raise  # the outage may end: the group restarts, within its budget
     except GanInvError as error:
         ray.get(directory.fail.remote(error))
 
 
 def own_log() -> str:
-    """The file that this process' standard error goes to; empty if it is none."""
+    """Path of the file that receives this process' standard error; empty if it is no file."""
     target = Path("/proc/self/fd/2").readlink()
     return str(target) if target.is_file() else ""
 
@@ -88,7 +91,7 @@ class Watcher:
             past: Summary = ray.get(directory.group_resumed.remote(images_seen))
             counts = {str(reason): past.restarts.get(reason, 0) for reason in REASONS}
             exporter.restarted(counts, past.lost_images)
-        threading.Thread(target=self._wait_until_asked, daemon=True).start()
+        threading.Thread(target=self._wait_for_request, daemon=True).start()
         threading.Thread(target=self._pass_on_sigterm, args=(rank(),), daemon=True).start()
 
     @contextmanager
@@ -115,7 +118,7 @@ class Watcher:
 
     def went_back(self, images_seen: int, restored: int) -> None:
         self._images_seen = restored
-        self._steps_before = self._exporter.steps_seconds  # what follows counts anew
+        self._steps_before = self._exporter.steps_seconds  # later steps belong to a new record
         if self._log is None:
             return
         self._log = MetricsLog(self._store, restored)
@@ -130,11 +133,11 @@ class Watcher:
             self._log.flush()
 
     def finish(self, *, done: bool) -> None:
-        """After the loop. Raises `Restart` where the group has saved to go on as another one."""
+        """Call after the loop. Raises `Restart` if the group saved to let a new group start."""
         self.flush()
         if rank() == 0:
             ray.get(self._directory.report.remote(self._progress()))
-        purpose, _ = ray.get(self._directory.asked.remote())
+        purpose, _ = ray.get(self._directory.requested_save.remote())
         if not done and purpose != "stop":
             raise Restart(purpose)
 
@@ -142,13 +145,13 @@ class Watcher:
         spent = self._exporter.steps_seconds - self._steps_before
         return {"images_seen": self._images_seen, "steps_seconds": spent}
 
-    def _wait_until_asked(self) -> None:
+    def _wait_for_request(self) -> None:
         try:
-            ray.get(self._directory.wait_until_asked.remote())
+            ray.get(self._directory.wait_for_request.remote())
         except ray.exceptions.RayError:
-            return  # the driver has gone, and this worker is about to
+            return  # the driver has ended, and this worker will end, too
         self._stop.set()
 
     def _pass_on_sigterm(self, rank: int) -> None:
-        terminated.wait()
-        self._directory.ask.remote("preemption", f"rank {rank} got SIGTERM")
+        sigterm_received.wait()
+        self._directory.request_save.remote("preemption", f"rank {rank} got SIGTERM")

@@ -16,17 +16,17 @@ from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_si
 from cluster.engine import DeepSpeedEngine
 from cluster.machines.nodes import listening_address
 from cluster.monitoring.exporter import Exporter
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.run_folder.evaluation_log import forget_after
-from cluster.run_folder.lease import Held
+from cluster.run_folder.lease import FencingToken
 from cluster.storage.counting import CountingStore
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from cluster.storage.write_behind import WriteBehind
 from cluster.workers.heap import keep_freed_memory
 from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
-from datasets.shards.quarantine import Record
+from datasets.shards.quarantine import RecordBadSample
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.saved.manifest import Manifest, committed_names
@@ -74,7 +74,7 @@ def build_session(config: RunConfig, index: Index, device: torch.device, fresh: 
     return session
 
 
-def _train(config: RunConfig, directory: Any, lease: Held) -> None:
+def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
     objective = new_objective(config)
     exporter = Exporter(
         config.storage.run,
@@ -86,7 +86,7 @@ def _train(config: RunConfig, directory: Any, lease: Held) -> None:
     with ExitStack() as opened:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
-        ray.get(directory.register.remote(rank(), world_size(), exporter.address, node))
+        ray.get(directory.register_exporter.remote(rank(), world_size(), exporter.address, node))
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index
@@ -194,22 +194,22 @@ def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
 def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[DataSet]]:
     """The run's folder and its data sets, their requests counted and patient."""
     endpoint = config.storage.endpoint_url
-    patience = Patience(deadline_s=config.data.deadline_s, on_extra=exporter.repeated)
+    retries = RetryPolicy(deadline_s=config.data.deadline_s, on_repeat=exporter.repeated)
 
     def open_at(url: str) -> Store:
-        opened = open_store(url, endpoint_url=endpoint, patience=patience)
+        opened = open_store(url, endpoint_url=endpoint, retries=retries)
         return CountingStore(opened, exporter.requested)
 
-    run_patience = Patience(
+    run_retries = RetryPolicy(
         deadline_s=config.storage.deadline_s,
         option="storage.deadline_s",
-        on_extra=exporter.repeated,
+        on_repeat=exporter.repeated,
     )
-    run_folder = open_store(config.storage.run, endpoint_url=endpoint, patience=run_patience)
+    run_folder = open_store(config.storage.run, endpoint_url=endpoint, retries=run_retries)
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 
-def _recording(storage: Store, exporter: Exporter) -> Record:
+def _recording(storage: Store, exporter: Exporter) -> RecordBadSample:
     """Counts damaged samples, and keeps them beside the run."""
     kept = RunQuarantine(storage)
 
@@ -220,7 +220,9 @@ def _recording(storage: Store, exporter: Exporter) -> Record:
     return record
 
 
-def _source(config: RunConfig, data_sets: Sequence[DataSet], record: Record) -> ShardBatches:
+def _source(
+    config: RunConfig, data_sets: Sequence[DataSet], record: RecordBadSample
+) -> ShardBatches:
     """This rank's share of the batches."""
     return ShardBatches(
         data_sets,

@@ -1,10 +1,11 @@
-"""Ten faults of ten runs at once, before a real Prometheus with the shipped rules: each raises its
-alert in time, and none before that.
+"""Ten runs with a fault each, watched by a real Prometheus with the shipped rules.
 
-Real are the training, the exporter, the object store, the network to it, the processes that are
-stopped and killed, rates that explode, a discriminator that wins. Two are fed, into the real
-exporter: a code that has collapsed, and restarts. Restarts, fewer workers and a lost node happen
-for real in tests/lab, for they take a cluster.
+Each fault raises its alert in time, and no alert fires before the faults.
+
+The training, the exporter, the object store and the network to it are real. So are the faults: a
+stopped and a killed process, broken requests, an exploding learning rate, a discriminator that
+wins. Two faults are made up and told to the real exporter: a collapsed code, and restarts. Real
+restarts, fewer workers and a lost node need a cluster: see tests/lab.
 """
 
 import json
@@ -28,8 +29,8 @@ from datasets.sources.avatars import AvatarSource
 from datasets.sources.base import BuildOptions
 from tests.support.commands import ROOT, wait_until
 from tests.support.fault_proxy import FaultProxy, Faults, fault_proxy
+from tests.support.faulty_ranks import FaultyRank
 from tests.support.monitors import Ask, monitor
-from tests.support.patients import Patient
 
 pytestmark = [
     pytest.mark.chaos,
@@ -39,25 +40,24 @@ pytestmark = [
         reason="no prometheus on this machine (Debian package: prometheus)",
     ),
 ]
-INTERVAL_S = 5  # from one scrape and one evaluation to the next
-WARM_UP_S = 140  # DataWait and RankSkew leave the first two minutes of a run alone
+INTERVAL_S = 5  # between two scrapes, and between two evaluations of the rules
+WARM_UP_S = 140  # DataWait and RankSkew ignore the first two minutes of a run
 SLOW = Faults(delay_s=4.0)
 BROKEN = Faults(slow_down=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A fault, the alert that has to come of it, and those that may come with it."""
+    """A fault, the alert that it must raise, and the alerts that it may raise besides."""
 
     alert: str
     also: frozenset[str] = frozenset()
     world: int = 1
-    illness: str = ""  # of the process itself
-    stop: signal.Signals | None = None  # what its last rank is sent
-    data: Faults | None = None  # what becomes of the network to the data, for its last rank
-    store: Faults | None = None  # and to the store
-    # From the fault to the alert's condition being true, by its own words, and how long it holds
-    # before it fires.
+    fault: str = ""  # in the process itself, see `FaultyRank`
+    stop: signal.Signals | None = None  # sent to the last rank
+    data: Faults | None = None  # of the network between the last rank and the data
+    store: Faults | None = None  # of the network to the store of checkpoints
+    # Seconds from the fault until the alert's condition is true, and the alert's own `for`.
     shows_s: float
     holds_s: float = 0.0
 
@@ -74,22 +74,22 @@ CASES = {
         shows_s=0,
         holds_s=15,
     ),
-    # The images in stock have to go, and then a tenth of the last minute by in waiting …
+    # First the images in stock are used up. Then a tenth of the last minute must be waiting …
     "slow-data": Case(alert="DataWait", data=SLOW, shows_s=40, holds_s=15),
-    # … and a quarter of it here, at half the pace.
+    # … and here a quarter of the last minute, at half the speed.
     "slow-rank": Case(
         alert="RankSkew", also=frozenset({"DataWait"}), world=2, data=SLOW, shows_s=75
     ),
-    # A save comes every 20 steps, and its requests are repeated before they fail.
+    # A save comes every 20 steps, and its requests are retried before they fail.
     "storage-errors": Case(alert="StorageErrors", also=NO_SAVES, store=BROKEN, shows_s=30),
     "refused-saves": Case(alert="CheckpointOld", also=NO_SAVES, store=BROKEN, shows_s=90),
-    # While steps are dropped no checkpoint is written, and images go on being counted.
+    # Dropped steps still count images, but no checkpoint is written.
     "exploding": Case(
-        alert="NonfiniteSteps", also=frozenset({"CheckpointOld"}), illness="exploding", shows_s=3
+        alert="NonfiniteSteps", also=frozenset({"CheckpointOld"}), fault="exploding", shows_s=3
     ),
-    "saturated": Case(alert="DiscriminatorSaturated", illness="saturated", shows_s=60, holds_s=15),
-    "collapsed": Case(alert="LatentCollapsed", illness="collapsed", shows_s=5, holds_s=15),
-    "restarting": Case(alert="RepeatedRestarts", illness="restarting", shows_s=3),
+    "saturated": Case(alert="DiscriminatorSaturated", fault="saturated", shows_s=60, holds_s=15),
+    "collapsed": Case(alert="LatentCollapsed", fault="collapsed", shows_s=5, holds_s=15),
+    "restarting": Case(alert="RepeatedRestarts", fault="restarting", shows_s=3),
     "healthy": Case(alert="", world=2, shows_s=0),
 }
 
@@ -116,7 +116,7 @@ def test_ten_faults_raise_their_alerts_and_health_raises_none(
         assert not seen(ask, WARM_UP_S, set()), "an alert of healthy runs"
 
         for name, case in CASES.items():
-            strike(case, tmp_path / name, proxies[name], ranks[name])
+            introduce_fault(case, tmp_path / name, proxies[name], ranks[name])
         fired = seen(ask, 150, {(name, case.alert) for name, case in CASES.items() if case.alert})
     assert len(CASES) == 11
     print(
@@ -130,19 +130,18 @@ def test_ten_faults_raise_their_alerts_and_health_raises_none(
             assert after_s.get(case.alert, 1e9) <= in_time_s, f"{name}: {after_s}"
 
 
-def strike(
+def introduce_fault(
     case: Case, folder: Path, proxy: FaultProxy, ranks: list[subprocess.Popen[bytes]]
 ) -> None:
-    """The fault happens."""
     proxy.faults = case.data or case.store or proxy.faults
     if case.stop is not None:
         ranks[-1].send_signal(case.stop)
-    if case.illness:
-        (folder / "ill").touch()
+    if case.fault:
+        (folder / "faulty").touch()
 
 
 def seen(ask: Ask, seconds: float, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """Which alerts fired for which run, and after how long; ends early with all that is wanted."""
+    """(run, alert) → seconds until it fired, of the next `seconds`; ends early with all wanted."""
     began = time.monotonic()
     fired: dict[tuple[str, str], float] = {}
     while time.monotonic() - began < seconds and not (wanted and wanted <= fired.keys()):
@@ -157,25 +156,26 @@ def seen(ask: Ask, seconds: float, wanted: set[tuple[str, str]]) -> dict[tuple[s
 def running(
     name: str, case: Case, folder: Path, root: str, proxy: str
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """The ranks of a run."""
+    """The running ranks of a run, killed on exit."""
     folder.mkdir()
     processes = []
     for rank in range(case.world):
-        patient = Patient(
+        arguments = FaultyRank(
             name=name,
             folder=str(folder),
             rank=rank,
             world=case.world,
-            illness=case.illness,
+            fault=case.fault,
             data_url=f"{root}/data" if case.data else None,
             data_endpoint=proxy if rank == case.world - 1 else None,
             store_url=f"{root}/{name}",
             store_endpoint=proxy if case.store else None,
         )
+        command = [sys.executable, "-m", "tests.support.faulty_ranks"]
         with (folder / f"log-{rank}").open("wb") as log:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.support.patients", json.dumps(asdict(patient))],
+                    [*command, json.dumps(asdict(arguments))],
                     cwd=ROOT,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -192,18 +192,18 @@ def running(
 
 @contextmanager
 def registered(name: str, folder: Path, world: int) -> Iterator[None]:
-    """Told to Prometheus, as a run's directory does it."""
-    places = [folder / f"address-{rank}" for rank in range(world)]
-    wait_until(lambda: all(place.exists() for place in places), 120, f"{name} has begun")
+    """Announce the ranks to Prometheus, like the directory of a run."""
+    addresses = [folder / f"address-{rank}" for rank in range(world)]
+    wait_until(lambda: all(path.exists() for path in addresses), 120, f"{name} has begun")
     targets = TargetsFile(targets_folder())
     try:
         targets.write(
             [
                 {
-                    "targets": [place.read_text()],
+                    "targets": [path.read_text()],
                     "labels": {"job": "ganinv", "run": name, "instance": f"rank {rank}"},
                 }
-                for rank, place in enumerate(places)
+                for rank, path in enumerate(addresses)
             ]
         )
         yield

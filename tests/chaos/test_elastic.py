@@ -1,4 +1,4 @@
-"""Two workers, one, and two again, as a node leaves and comes back: the same samples throughout."""
+"""A node leaves and another joins: 2, 1 and 2 workers train, on the same samples throughout."""
 
 import signal
 from itertools import islice
@@ -12,7 +12,7 @@ from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.seams.batches import Position
 from tests.support.commands import wait_until
-from tests.support.faults import Faulty
+from tests.support.faults import RunningTraining
 from tests.support.ray_nodes import ray_nodes
 from tests.support.real_runs import BATCH, END_S, MakeRun
 from tests.support.traced_train import Place, read_noise, read_trace
@@ -41,24 +41,25 @@ def test_two_workers_become_one_and_two_again(real_run: MakeRun) -> None:
     assert [group.world_size for group in (two, one, again)] == [2, 1, 2]
     assert two.reason == "node_lost"
     assert (one.reason, again.reason) == ("resize", "stopped")
-    assert again.resumed_from == one.images_seen  # to grow costs no image
+    assert again.resumed_from == one.images_seen  # growing loses no image
     taken = read_trace(run.folder)
     assert taken == planned(run.root / "data", len(taken))
     noise = read_noise(run.folder)
     assert again.images_seen is not None
     assert {number for _, number in noise} == set(range(again.images_seen))
-    assert len(taken) * BATCH - again.images_seen in (0, BATCH)  # one in hand as it stopped
+    # At most one batch was loaded and not trained.
+    assert len(taken) * BATCH - again.images_seen in (0, BATCH)
     assert all(len(digests) == 1 for digests in noise.values())
 
 
-def committed_by(running: Faulty, group: int) -> bool:
+def committed_by(running: RunningTraining, group: int) -> bool:
     """Whether this worker group has committed a checkpoint."""
-    running.lives()
+    running.check_alive()
     return any(record.number == group and record.progressed for record in running.groups())
 
 
 def planned(data: Path, steps: int) -> dict[Place, dict[int, set[str]]]:
-    """The samples of so many steps, as a single process without faults takes them."""
+    """The samples of the first `steps` steps in a single process without faults."""
     store = open_store(str(data))
     data_set = DataSet(store=store, index=Index.load(store))
     source = ShardBatches([data_set], "train", seed=0, global_batch=BATCH, rank=0, world=1)

@@ -1,6 +1,6 @@
-"""Training goes on by itself, whatever is done to it: `make chaos`, GANINV_FAULTS=20 for the table.
+"""Training recovers by itself from every kind of fault (`tests.support.faults`).
 
-Apart from `make test`, for it takes minutes a kind.
+GANINV_FAULTS is the number of faults in a run; each kind takes more than a minute.
 """
 
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with
-from tests.support.faults import KINDS, NOTICED, OF_NODES, PATIENT, staged
+from tests.support.fault_runs import BATCH, INTERVAL, STRIDE, run_with_faults
+from tests.support.faults import ANNOUNCED, KINDS, NODE_FAULTS, STORAGE_FAULTS, open_testbed
 
 FAULTS = int(os.environ.get("GANINV_FAULTS", "2"))
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600 + 120 * FAULTS)]
@@ -26,26 +26,26 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of all kinds, so that one run without faults serves them all."""
+    """All kinds share it, and so the run without faults."""
     return tmp_path_factory.mktemp("faults")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_reaches_its_end_through_faults(kind: str, directory: Path) -> None:
-    with staged(kind, directory) as stage:
-        result = run_with(kind, FAULTS, stage)
+    with open_testbed(kind, directory) as testbed:
+        result = run_with_faults(kind, FAULTS, testbed)
     log = (directory / f"{kind}.log").read_text()
     assert result.status == 0, log
     assert result.images_seen == STRIDE * (FAULTS + 1)
     for fault in result.faults:
         assert fault.reason in REASONS[kind], (fault, log)
         assert fault.orphans == 0, fault
-        assert fault.lost_images <= (0 if kind in NOTICED else INTERVAL + BATCH), fault
-    if kind in OF_NODES:
-        # Other sums in another order; a tiny GAN amplifies them.
+        assert fault.lost_images <= (0 if kind in ANNOUNCED else INTERVAL + BATCH), fault
+    if kind in NODE_FAULTS:
+        # Another number of workers adds in another order; a tiny GAN amplifies the difference.
         assert result.largest_difference < 0.5
     else:
         assert result.equal, (kind, result.largest_difference)
     assert result.same_sequence
     assert result.goodput > 0
-    assert kind in PATIENT or all(fault.detected_s is not None for fault in result.faults)
+    assert kind in STORAGE_FAULTS or all(fault.detected_s is not None for fault in result.faults)

@@ -1,7 +1,7 @@
-"""A save is killed at every point there is: writer or store, each step of it, none left out.
+"""The writer or the store is killed at every point of a save; the points are enumerated.
 
-After each: what was committed before can be loaded, or what was about to be; nothing else, nothing
-partial; and the next save works.
+After each kill the run holds the checkpoint of the interrupted save or of the one before it, never
+a partial checkpoint, and the next save works.
 """
 
 import os
@@ -27,12 +27,12 @@ from tests.support.writers import LEASE, Writing, save_once, session_at, start
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 BEFORE, DURING, AFTER = 32, 48, 64  # images of the saves before, with and after the kill
 DEADLINE_S = 60
-MOST_POINTS = 400  # no save has so many
+MOST_POINTS = 400  # more points than any save has
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A run with two checkpoints, of which retention is to delete the older one."""
+    """A run with two checkpoints; retention will delete the older one."""
     store = open_store(str(tmp_path_factory.mktemp("template")))
     holder = replace(leases._myself(), token=LEASE.token)
     store.write(leases._object(LEASE.number), leases._text(holder))
@@ -49,7 +49,7 @@ def prepared(url: str, template: dict[str, bytes]) -> Store:
 
 
 def check(store: Store, where: str) -> int:
-    """Whatever was killed, the run is whole; returns the images of what is loaded."""
+    """Check that the run is intact; returns the images of the checkpoint that is loaded."""
     names = committed_names(store)
     chosen = choose(store)
     assert chosen is not None, where
@@ -64,7 +64,7 @@ def check(store: Store, where: str) -> int:
     assert int(after[-1][:12]) == AFTER, where
     assert len(after) == 2, where
     folders = {entry.name.split("/")[1] for entry in store.list("checkpoints/")}
-    assert folders == set(after), f"{where}: leftovers stay"
+    assert folders == set(after), f"{where}: leftovers remain"
     return manifest.images_seen
 
 
@@ -82,11 +82,11 @@ def test_writer_killed_at_every_step_on_disk(
         process = start(Writing(url=url, images=DURING, die_at=point, after=after))
         process.join(DEADLINE_S)
         if process.exitcode == 0:
-            break  # it has no such step: all were enumerated
+            break  # the save has no such step: all were enumerated
         assert process.exitcode == -signal.SIGKILL
         loaded.append(check(store, f"step {point}"))
     assert len(loaded) >= 25
-    assert sorted(loaded) == loaded  # from some step on it is committed, and stays so
+    assert sorted(loaded) == loaded  # once committed, it stays committed
     assert set(loaded) == {BEFORE, DURING}
 
 
@@ -108,7 +108,7 @@ def test_writer_killed_at_every_request(
         process = start(Writing(url=url, images=DURING, endpoint_url=proxy.url))
         try:
             if not reached(cut, process):
-                break  # it has no such request: all were enumerated
+                break  # the save has no such request: all were enumerated
             process.kill()
             process.join(DEADLINE_S)
         finally:
@@ -122,7 +122,7 @@ def test_writer_killed_at_every_request(
 
 
 def reached(cut: Cut, process: ForkServerProcess) -> bool:
-    """False if the process came to its end before."""
+    """Wait for the cut; false if the process ends before it."""
     while not cut.reached.wait(0.02):
         if process.exitcode is not None:
             assert process.exitcode == 0
@@ -135,7 +135,7 @@ def reached(cut: Cut, process: ForkServerProcess) -> bool:
 
 @pytest.fixture
 def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[seaweed.ObjectStore]:
-    """A store of this test's own."""
+    """A store of this test's own, which it may kill."""
     directory = tmp_path / "weed"
     try:
         store = seaweed.start(directory, ["tests"])
@@ -149,7 +149,7 @@ def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[seaweed.
 def test_store_killed_at_every_request(
     mortal: seaweed.ObjectStore, template: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is started again on the same data, and the save goes on by itself."""
+    """The store is started again on the same data, and the save continues by itself."""
     for point in range(MOST_POINTS):
         moment: Moment = ("before", 0.5, "after")[point % 3]
         url = f"s3://tests/chaos-{point}"
@@ -163,7 +163,7 @@ def test_store_killed_at_every_request(
                 os.kill(mortal.process.pid, signal.SIGKILL)
                 wait_until(lambda killed=mortal: not killed.process.alive(), 10, "its end")
                 mortal = seaweed.start(mortal.directory)
-                proxy.port = mortal.ports["s3"]  # its old one may not be free yet
+                proxy.port = mortal.ports["s3"]  # the old port may still be in use
                 monkeypatch.setenv("AWS_ENDPOINT_URL", mortal.endpoint_url)
                 cut.release.set()
                 process.join(DEADLINE_S)

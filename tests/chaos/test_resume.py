@@ -1,7 +1,7 @@
-"""Killed and continued equals never stopped, bit for bit: each objective at each ZeRO stage.
+"""A run that is killed and resumed equals an uninterrupted run, bit for bit.
 
-In each run a worker dies, and then the command: one of them at a random moment, the other one in
-the middle of a save, whose request to storage is held until then.
+Tested for each objective at each ZeRO stage. In each run a worker is killed, and later the command:
+one at a random moment, the other in the middle of a save, while a proxy holds one of its requests.
 """
 
 import os
@@ -17,13 +17,14 @@ from cluster.seaweed.store import ObjectStore
 from ganinv import objectives
 from tests.support.commands import alive, wait_until
 from tests.support.fault_proxy import Cut, FaultProxy, Moment, fault_proxy
-from tests.support.faults import Faulty
+from tests.support.faults import RunningTraining
 from tests.support.real_runs import INTERVAL, MakeRun
 from tests.support.states import sha256_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 IMAGES = 8 * INTERVAL
-# Of a save: which upload (the parts of two ranks, the manifest), and how far it has come.
+# The moment in a save: the number of the upload (parts of two ranks, then the manifest), and how
+# much of it has reached the store.
 UPLOADS: tuple[tuple[int, Moment], ...] = (
     (0, "before"), (0, 0.5), (1, 0.5), (1, "after"), (2, "before"), (2, "after"),
 )  # fmt: skip
@@ -31,7 +32,7 @@ UPLOADS: tuple[tuple[int, Moment], ...] = (
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
 @pytest.mark.parametrize("objective", objectives.names())
-def test_killed_and_continued_equals_uninterrupted(
+def test_killed_and_resumed_equals_uninterrupted(
     objective: str, stage: int, real_run: MakeRun, object_store: ObjectStore
 ) -> None:
     run = real_run(
@@ -39,8 +40,8 @@ def test_killed_and_continued_equals_uninterrupted(
         recipe=f"tiny-{objective}",
         options=(f"train.images={IMAGES}", f"engine.zero_stage={stage}"),
     )
-    peaceful = replace(run, name=f"{run.name}-peaceful")
-    peaceful.train()
+    uninterrupted = replace(run, name=f"{run.name}-uninterrupted")
+    uninterrupted.train()
     chance = random.Random(run.name)
     with (
         fault_proxy(object_store.endpoint_url) as proxy,
@@ -54,32 +55,35 @@ def test_killed_and_continued_equals_uninterrupted(
                 time.sleep(chance.uniform(0.0, 1.5))
                 kill(running, chance)
     run.train()
-    assert sha256_of(run.store) == sha256_of(peaceful.store)
+    assert sha256_of(run.store) == sha256_of(uninterrupted.store)
     groups = running.groups()
     assert [group.reason for group in groups] == ["failure", None, "done"]
     assert 0 < groups[1].resumed_from < groups[2].resumed_from < IMAGES
 
 
-def committed_by(running: Faulty, group: int) -> bool:
+def committed_by(running: RunningTraining, group: int) -> bool:
     """Whether this worker group has committed a checkpoint."""
-    running.lives()
+    running.check_alive()
     return any(record.number == group and record.progressed for record in running.groups())
 
 
-Kill = Callable[[Faulty, random.Random], None]
+Kill = Callable[[RunningTraining, random.Random], None]
 
 
-def kill_worker(running: Faulty, chance: random.Random) -> None:
+def kill_worker(running: RunningTraining, chance: random.Random) -> None:
     os.kill(chance.choice(running.workers()), signal.SIGKILL)
 
 
-def kill_command(running: Faulty, chance: random.Random) -> None:
+def kill_command(running: RunningTraining, chance: random.Random) -> None:
     workers = running.workers()
     running.process.kill()
     wait_until(lambda: not alive(workers), 30, "workers end with their command")
 
 
-def in_a_save(running: Faulty, kill: Kill, proxy: FaultProxy, chance: random.Random) -> None:
+def in_a_save(
+    running: RunningTraining, kill: Kill, proxy: FaultProxy, chance: random.Random
+) -> None:
+    """Kill while the proxy holds a request of the next save."""
     number, moment = chance.choice(UPLOADS)
     proxy.cut = cut = Cut(number, moment, among="/checkpoints/0")
     try:

@@ -1,4 +1,4 @@
-"""Storage that stays away ends a run in time, and costs it nothing that was committed."""
+"""Storage that stays unreachable ends a run in time; everything committed remains intact."""
 
 import pytest
 
@@ -16,7 +16,7 @@ OPTIONS = (
 )  # fmt: skip
 
 
-def test_a_run_whose_storage_stays_away_ends_with_3_and_one_sentence(
+def test_a_run_whose_storage_stays_unreachable_ends_with_3_and_one_sentence(
     real_run: MakeRun, object_store: ObjectStore
 ) -> None:
     run = real_run("trouble", options=OPTIONS)
@@ -28,13 +28,13 @@ def test_a_run_whose_storage_stays_away_ends_with_3_and_one_sentence(
         proxy.away.set()
         assert running.process.wait(END_S) == 3, run.log
     names = committed_names(run.store)
-    assert len(names) >= 3  # what retention keeps, and what it could not delete
-    chosen = choose(run.store)  # compares every byte with its hash
+    assert len(names) >= 3  # retention keeps some and could not delete the others
+    chosen = choose(run.store)  # verifies the hash of every tensor file
     assert chosen is not None
     assert chosen[0].name == names[-1]
-    assert "training goes on" in " ".join(run.log.split())  # lines are wrapped
+    assert "training continues" in " ".join(run.log.split())  # lines are wrapped
     assert "Traceback" not in run.log
     sentence = run.log.splitlines()[-1]
     assert sentence.startswith(f"error: no checkpoint could be committed to {run.url} since ")
     assert f"longer than checkpoint.trouble_limit_s = {LIMIT_S}: " in sentence
-    assert f"the newest good one is {names[-1]}; " in sentence
+    assert f"the newest whole one is {names[-1]}; " in sentence

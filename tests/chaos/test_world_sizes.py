@@ -1,6 +1,6 @@
-"""One run on 1, 2, 4, 2 and 1 workers: each loads what the others saved, and goes on as they would.
+"""One run on 1, 2, 4, 2 and 1 workers: any number resumes what any other number has saved.
 
-At every change the run is compared with a copy of itself that did not change, over one step.
+At every change the run trains one step and is compared with a copy that kept its workers.
 """
 
 from itertools import pairwise
@@ -17,29 +17,32 @@ BEFORE = 20  # steps
 SIZES = (1, 2, 4, 2, 1)
 
 
-def test_any_number_of_workers_goes_on_from_any_other(real_run: MakeRun) -> None:
-    run = real_run("begins-on-1")
+def test_any_number_of_workers_resumes_the_run_of_any_other(real_run: MakeRun) -> None:
+    run = real_run("first-on-1")
     run.train("cluster.workers=1", f"train.images={BEFORE * BATCH}")
     for steps, (old, new) in enumerate(pairwise(SIZES), BEFORE + 1):
         saved = whole_state(run.store)
-        stays, goes = real_run(f"{steps}-stays-{old}"), real_run(f"{steps}-goes-{old}-{new}")
-        one_step(run, stays, old, steps)
-        one_step(run, goes, new, steps)
-        for taken in (stays, goes):
-            equal(whole_state(open_store(loaded(taken))), saved)
-        samples, noise = read_trace(goes.folder), read_noise(goes.folder)
-        assert samples == read_trace(stays.folder)
-        assert noise == read_noise(stays.folder)
+        same = real_run(f"{steps}-still-on-{old}")
+        changed = real_run(f"{steps}-from-{old}-to-{new}")
+        one_step(run, same, old, steps)
+        one_step(run, changed, new, steps)
+        for resumed in (same, changed):
+            equal(whole_state(open_store(loaded(resumed))), saved)
+        samples, noise = read_trace(changed.folder), read_noise(changed.folder)
+        assert samples == read_trace(same.folder)
+        assert noise == read_noise(same.folder)
         assert [len(slots) for slots in samples.values()] == [BATCH]
         assert {number // BATCH for _, number in noise} == {steps - 1}
         assert all(len(digests) == 1 for digests in noise.values())
-        difference = largest_relative_difference(whole_state(goes.store), whole_state(stays.store))
+        difference = largest_relative_difference(
+            whole_state(changed.store), whole_state(same.store)
+        )
         assert difference <= 1e-6, (old, new, difference)
-        run = goes
+        run = changed
 
 
 def one_step(run: RealRun, copy: RealRun, workers: int, steps: int) -> None:
-    """`copy` becomes what `run` is, and goes on to so many steps."""
+    """Copy `run` to `copy`; train `copy` until it has done `steps` steps."""
     for entry in run.store.list():
         copy.store.write(entry.name, run.store.read(entry.name))
     options = (f"cluster.workers={workers}", f"train.images={steps * BATCH}")
@@ -47,5 +50,5 @@ def one_step(run: RealRun, copy: RealRun, workers: int, steps: int) -> None:
 
 
 def loaded(run: RealRun) -> str:
-    """Where a run saves again what it has loaded."""
+    """Where a resumed run saves the state that it has loaded."""
     return f"{run.url}-loaded"

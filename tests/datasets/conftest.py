@@ -16,7 +16,7 @@ from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 
 class FolderStore:
-    """The store protocol over a directory, in the plainest way."""
+    """The simplest implementation of the store protocol over a directory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +37,7 @@ class FolderStore:
         try:
             data = (self.folder / name).read_bytes()
         except FileNotFoundError as problem:
-            raise StorageMissingError(f"{self.url}/{name} is not there") from problem
+            raise StorageMissingError(f"{self.url}/{name} does not exist") from problem
         return self._counted(data)
 
     def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
@@ -51,7 +51,7 @@ class FolderStore:
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         if (self.folder / name).exists():
-            raise StorageExistsError(f"{self.url}/{name} is there already")
+            raise StorageExistsError(f"{self.url}/{name} exists already")
         self.write(name, data)
 
     def delete(self, names: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ class FolderStore:
 
 @dataclass(frozen=True, kw_only=True)
 class Faces:
-    """280 training and 40 test avatars of 16 pixels, in shards of 64."""
+    """A data set of 280 training and 40 test avatars of 16 × 16 pixels, in shards of 64."""
 
     store: FolderStore
     index: Index
@@ -82,7 +82,7 @@ class Faces:
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[[str], FolderStore]:
-    """Makes an empty store below the test's own directory."""
+    """Makes empty stores in the directory of the test."""
 
     def make(name: str) -> FolderStore:
         folder = tmp_path / name
@@ -94,7 +94,7 @@ def make_store(tmp_path: Path) -> Callable[[str], FolderStore]:
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Faces:
-    """Built once; tests must not change it."""
+    """Built once for all tests, which must not change it."""
     options = BuildOptions(images=320, resolution=16, seed=7)
     source = AvatarSource(options)
     store = FolderStore(tmp_path_factory.mktemp("faces"))
@@ -109,7 +109,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Faces:
 
 @pytest.fixture
 def faces_copy(faces: Faces, make_store: Callable[[str], FolderStore]) -> Faces:
-    """A copy of the data set that a test may damage, with its own counts."""
+    """A copy of the data set that a test may change, with its own counts of requests."""
     store = make_store("faces")
     for entry in faces.store.list():
         store.write(entry.name, (faces.store.folder / entry.name).read_bytes())
@@ -118,6 +118,6 @@ def faces_copy(faces: Faces, make_store: Callable[[str], FolderStore]) -> Faces:
 
 @pytest.fixture
 def no_thread_left() -> Callable[[], bool]:
-    """Whether all threads that a test has started are gone."""
+    """Whether all threads that the test started have ended."""
     before = set(threading.enumerate())
     return lambda: set(threading.enumerate()) <= before

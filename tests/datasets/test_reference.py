@@ -1,4 +1,4 @@
-"""Reference features: read back as they were written, under their key, or not at all."""
+"""Reference features: read back bit for bit under the same key, and never if they are corrupt."""
 
 import logging
 from collections.abc import Sequence
@@ -76,9 +76,9 @@ def test_the_first_to_write_wins(tmp_path: Path) -> None:
     assert torch.equal(found, rows())
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "text", "empty", "other"])
-def test_damaged_features_are_not_used_and_are_written_anew(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("corruption", ["cut", "flipped", "text", "empty", "other"])
+def test_corrupt_features_are_not_used_and_can_be_written_again(
+    tmp_path: Path, corruption: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = references(FolderStore(tmp_path))
     kept.save(FEATURES, rows())
@@ -93,10 +93,10 @@ def test_damaged_features_are_not_used_and_are_written_anew(
             "text": b"no safetensors at all",
             "empty": b"",
             "other": (tmp_path / longer.name(FEATURES)).read_bytes(),
-        }[damage]
+        }[corruption]
     )
     assert kept.load(FEATURES) is None
-    assert "is damaged" in caplog.text
+    assert "is corrupt" in caplog.text
     kept.save(FEATURES, rows(seed=1))
     found = kept.load(FEATURES)
     assert found is not None
@@ -104,7 +104,7 @@ def test_damaged_features_are_not_used_and_are_written_anew(
 
 
 class ReadOnly(FolderStore):
-    """Data that belongs to somebody else."""
+    """A store that refuses to be changed."""
 
     def write_if_absent(self, name: str, data: bytes) -> None:
         del data
@@ -114,7 +114,7 @@ class ReadOnly(FolderStore):
         raise StorageError(f"{self.url}/{names[0]}: access denied")
 
 
-def test_a_store_that_cannot_be_written_is_no_reason_to_fail(
+def test_a_read_only_store_is_only_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = references(ReadOnly(tmp_path))
@@ -124,5 +124,5 @@ def test_a_store_that_cannot_be_written_is_no_reason_to_fail(
     assert "access denied" in caplog.text
     assert kept.load(FEATURES) is None
     (tmp_path / FOLDER).mkdir()
-    (tmp_path / kept.name(FEATURES)).write_bytes(b"damaged")
+    (tmp_path / kept.name(FEATURES)).write_bytes(b"corrupt")
     assert kept.load(FEATURES) is None

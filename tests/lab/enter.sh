@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command in a world of its own, in which a few hosts can be built: network, processes and
-# mounts are private, and the kernel clears all of it when the command ends, however it ends. Where
-# that cannot be, the command is told why in GANINV_LAB_LACKS, and skips what needs it.
+# Runs a command in private namespaces (network, processes, mounts), in which it can build hosts. The
+# kernel removes everything in them when the command ends, even by SIGKILL. Where namespaces are not
+# available, GANINV_LAB_LACKS tells the command why, and the command skips what needs them.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:/usr/sbin:/sbin
@@ -27,9 +27,9 @@ unshare --mount bash -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w &&
     skip "the kernel has no overlay file system"
 
 command -v prometheus >/dev/null ||
-    echo "lab: no prometheus (Debian package of that name): nothing is said of metrics and alerts"
+    echo "lab: no prometheus (Debian package: prometheus): metrics and alerts are not checked"
 
-# Dies with whoever started it, and takes everything inside with it.
+# Dies with the process that started it; everything inside dies, too.
 exec setpriv --pdeathsig KILL \
     unshare --net --mount --pid --fork --kill-child=SIGKILL --mount-proc \
     bash "$here/world.sh" "${command[@]}"

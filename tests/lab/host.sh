@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Process 1 of a host: its own name, processes, home, /tmp, /etc and SSH server. What it keeps on
-# "disk" lies below $state and survives its crash. The Python installation is shared, read-only;
-# the checkout is not there.
+# Process 1 of a host with its own name, processes, home, /tmp, /etc and SSH server. The host's "disk"
+# is $state, which survives a crash. All hosts share the Python installation, read-only. The checkout
+# is not visible.
 set -euo pipefail
 name=$1 state=$2 python=$3 venv=$4 checkout=$5
 PATH=$PATH:/usr/sbin:/sbin
@@ -33,4 +33,4 @@ cp "$state/host_key" "$state/sshd_config" /etc/ssh/
 mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd
 /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config &
-wait $! # a shell that waits buries orphans, too, as process 1 has to
+wait $! # a waiting shell also reaps orphans, as process 1 must

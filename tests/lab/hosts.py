@@ -1,8 +1,8 @@
-"""Hosts of the lab: each a network, process, mount and name space with an SSH server of its own.
+"""Hosts of the lab: each has its own network, processes, mounts, host name and SSH server.
 
-They live in the world that enter.sh makes, and end with it. One kernel, one clock and one page
-cache serve them all; otherwise they are as separate as machines, so that Ray's launcher and
-`ray stop` do what they do on real ones.
+Hosts live in the namespaces that enter.sh makes, and end with them. They share a kernel, a clock
+and a page cache. Otherwise they are as separate as machines: Ray's launcher and `ray stop` behave
+as on real machines.
 """
 
 import os
@@ -32,7 +32,7 @@ PidFile none
 
 @dataclass
 class Host:
-    """A machine that can be started, crashed, and cut off."""
+    """A machine that a test can start, crash and disconnect."""
 
     name: str
     address: str
@@ -44,11 +44,11 @@ class Host:
 
     @property
     def home(self) -> Path:
-        """/root of the host: outlives a crash, as a disk does."""
+        """/root of the host. It survives a crash, like a disk."""
         return self.state / "home"
 
-    def plug_in(self) -> None:
-        """Its network: a cable named like the host, from the bridge to its eth0."""
+    def connect(self) -> None:
+        """Make the host's network: a link, named like the host, from the bridge to its eth0."""
         ip("netns", "add", self.name)
         ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         ip("link", "set", self.name, "master", "lab0", "up")
@@ -57,7 +57,7 @@ class Host:
         ip("-n", self.name, "link", "set", "eth0", "up")
 
     def start(self) -> None:
-        """Boot, and wait for its SSH server."""
+        """Boot the host and wait for its SSH server."""
         venv = Path(sys.prefix)
         self.process = subprocess.Popen(
             [
@@ -72,26 +72,26 @@ class Host:
         wait_until(self._answers, 60, f"{self.name} answers to SSH")
 
     def crash(self) -> None:
-        """Power off: every process of the host is gone at once."""
+        """Power off: all processes of the host end at once."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
-        wait_until(lambda: not self._answers(), 10, f"{self.name} is gone")
+        wait_until(lambda: not self._answers(), 10, f"{self.name} is down")
 
-    def cut(self) -> None:
+    def cut_link(self) -> None:
         ip("link", "set", self.name, "down")
 
-    def mend(self) -> None:
+    def restore_link(self) -> None:
         ip("link", "set", self.name, "up")
 
     def processes(self) -> list[str]:
-        """The command lines of what runs on the host."""
+        """The command lines of all processes on the host."""
         return self.run(
             "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done"
         ).splitlines()
 
     def run(self, command: str) -> str:
-        """What a shell command prints there; it may fail."""
+        """What a shell command prints on the host; the command may fail."""
         words = ["ssh", *ssh_options(), f"root@{self.address}", command]
         done = subprocess.run(
             words, capture_output=True, text=True, errors="replace", check=False, timeout=60
@@ -109,7 +109,7 @@ def ip(*words: str) -> None:
 
 
 def client() -> Path:
-    """The home of the person who uses the lab: SSH key and token."""
+    """The home of the user: SSH key and token."""
     return STATE / "client"
 
 
@@ -121,8 +121,8 @@ def ssh_options() -> list[str]:
 
 
 def build(names: list[str]) -> list[Host]:
-    """Hosts of these names, booted. Python packages are there already, as on a node's image."""
-    assert os.environ.get("GANINV_LAB"), "only inside of tests/lab/enter.sh"
+    """Boot hosts of these names. They have the Python packages, like a node's image."""
+    assert os.environ.get("GANINV_LAB"), "works only inside tests/lab/enter.sh"
     client().mkdir(parents=True)
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(client() / "key")], check=True
@@ -130,13 +130,13 @@ def build(names: list[str]) -> list[Host]:
     hosts = [Host(name, f"{NETWORK}.{11 + i}") for i, name in enumerate(names)]
     table = "127.0.0.1 localhost\n" + "".join(f"{h.address} {h.name}\n" for h in hosts)
     for host in hosts:
-        _furnish(host, table)
-        host.plug_in()
+        _prepare_disk(host, table)
+        host.connect()
         host.start()
     return hosts
 
 
-def _furnish(host: Host, table: str) -> None:
+def _prepare_disk(host: Host, table: str) -> None:
     packages = host.home / ".ganinv"
     packages.mkdir(parents=True)
     for name in ("bin", "lib", "pyvenv.cfg"):

@@ -1,4 +1,4 @@
-"""What can be seen of the lab's cluster: by storage, job server, Prometheus and SSH."""
+"""Observations of the lab's cluster through storage, job server, Prometheus and SSH."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from tests.support.monitors import answer, queries_of_dashboards, read_url, seri
 
 RUN = f"s3://{BUCKET}/runs/first"
 SERVER = "http://127.0.0.1:8265"
-# A second, and clients that are made once, for the hosts share two cores with whoever looks.
+# Polls once a second and makes clients once: the hosts share two cores with the observer.
 wait_until = partial(commands.wait_until, every_s=1)
 ask = partial(answer, 9090)
 
@@ -28,9 +28,9 @@ def run_folder() -> Store:
 
 
 def workers() -> dict[str, int]:
-    """Living nodes that train, and how many workers each has."""
+    """Address of each living worker node → its number of workers."""
     from cluster.jobs.server import (
-        JobServer,  # Ray reads its settings, which the fixture sets, once
+        JobServer,  # imported late: Ray reads the settings that the fixture makes, once
     )
 
     try:
@@ -41,21 +41,22 @@ def workers() -> dict[str, int]:
     return {node["address"]: node["workers"] for node in alive}
 
 
-def both() -> bool:
+def both_train() -> bool:
+    """Whether each of two nodes has a worker."""
     return sorted(workers().values()) == [1, 1]
 
 
 def newest() -> int:
-    """images_seen of the newest checkpoint."""
+    """`images_seen` of the newest checkpoint."""
     return max((int(name[:12]) for name in committed_names(run_folder())), default=0)
 
 
-def moves_on(since: int) -> None:
+def await_checkpoint_after(since: int) -> None:
     wait_until(lambda: newest() > since, 180, f"a checkpoint after {since} images")
 
 
 def lost_at(host: Host) -> float | None:
-    """Unix time at which Ray took the host's node for lost, by its own note: looking takes time."""
+    """Unix time at which Ray declared the host's node dead. Ray's own record: polling is slow."""
     from ray.util.state import list_nodes
 
     nodes = list_nodes(address=SERVER, detail=True, timeout=30)
@@ -68,14 +69,14 @@ def firing() -> set[str]:
 
 
 def prometheus_sees_all_of(*hosts: Host) -> None:
-    """A worker on each host, and Ray's nodes, found by itself; every panel and rule has data."""
-    wait_until(lambda: scraped("ganinv") == {h.address for h in hosts}, 60, "all are scraped")
-    wait_until(lambda: {h.address for h in hosts} < scraped("ray"), 60, "so are nodes and head")
+    """Prometheus has found all workers and Ray nodes; every panel and rule has data."""
+    wait_until(lambda: scraped("ganinv") == {h.address for h in hosts}, 60, "workers are scraped")
+    wait_until(lambda: {h.address for h in hosts} < scraped("ray"), 60, "Ray nodes are scraped")
     for query in (*queries_of_dashboards(), *series_of_rules()):
         wait_until(partial(ask, query), 90, query)
     for rank in range(len(hosts)):
         wait_until(lambda r=rank: unexplained(r) < 0.01, 120, f"all time of rank {rank}")
-    counted = ask('count by (rank) ({__name__=~"ganinv_.*"})')  # those of the run have no rank
+    counted = ask('count by (rank) ({__name__=~"ganinv_.*"})')  # series of the run have no rank
     series = {row["metric"].get("rank", ""): int(row["value"][1]) for row in counted}
     assert series.pop("") <= 300
     assert series.keys() == {str(rank) for rank in range(len(hosts))}
@@ -83,21 +84,21 @@ def prometheus_sees_all_of(*hosts: Host) -> None:
 
 
 def unexplained(rank: int) -> float:
-    """The share of the wall time between two scrapes that a worker's states do not sum to.
+    """The share of the wall time between two scrapes that is in none of a worker's states.
 
-    A value is of some moment while its scrape lasted, which on a busy machine is a second or more;
-    so much may be missing at either end.
+    A value belongs to some moment within its scrape. On a busy machine a scrape lasts a second or
+    more, and that much may be missing at either end.
     """
     states = ask(f'ganinv_time_seconds_total{{rank="{rank}"}}[10m]')
     scrapes = dict(ask(f'scrape_duration_seconds{{instance="rank {rank}"}}[10m]')[0]["values"])
     (began, _), (ended, _) = states[0]["values"][0], states[0]["values"][-1]
     gains = (float(row["values"][-1][1]) - float(row["values"][0][1]) for row in states)
-    wall, loose = ended - began, float(scrapes[began]) + float(scrapes[ended])
-    return max(0.0, abs(sum(gains) - wall) - loose) / wall if wall else 1.0
+    wall, tolerance = ended - began, float(scrapes[began]) + float(scrapes[ended])
+    return max(0.0, abs(sum(gains) - wall) - tolerance) / wall if wall else 1.0
 
 
 def scraped(job: str) -> set[str]:
-    """The addresses of the nodes that Prometheus asks, and that answer."""
+    """The addresses of the nodes that Prometheus scrapes with success."""
     active = json.loads(read_url("http://127.0.0.1:9090/api/v1/targets"))["data"]["activeTargets"]
     ours = [t for t in active if t["labels"]["job"] == job and t["health"] == "up"]
     return {re.split("[/:]+", target["scrapeUrl"])[1] for target in ours}
@@ -110,14 +111,14 @@ def strangers_are_refused(user: User, head: Host) -> None:
         words, cwd=ROOT, env=stranger, capture_output=True, text=True, timeout=60, check=False
     )
     assert refused.returncode == 5
-    assert "does not admit" in refused.stderr
+    assert "refuses requests without" in refused.stderr
     for path in ("api/jobs/", "nodes?view=summary", "api/prometheus/sd"):
         asked = f"curl -s -o /dev/null -w '%{{http_code}}' http://127.0.0.1:8265/{path}"
         assert head.run(asked) == "401", path
 
 
 def only_documented_ports_are_open(*hosts: Host) -> None:
-    """What listens beyond loopback stands in the table of docs/cluster.md."""
+    """The table of docs/cluster.md lists every port that is open beyond loopback."""
     explained = (ROOT / "docs/cluster.md").read_text().partition("## Ports")[2]
     known = {int(port) for port in re.findall(r"\b\d{2,5}\b", explained)}
     unknown = []
@@ -129,9 +130,9 @@ def only_documented_ports_are_open(*hosts: Host) -> None:
     assert not unknown
 
 
-def nothing_secret(user: User, said: str) -> None:
-    """Neither the token nor the store's key stands in logs, output, jobs, metrics or the run."""
-    texts = {"what was said and logged": said}
+def contain_no_secrets(user: User, output: str) -> None:
+    """Neither the token nor the store's key is in `output` or in the run's folder."""
+    texts = {"output and logs": output}
     for entry in run_folder().list():
         texts[entry.name] = run_folder().read(entry.name).decode(errors="replace")
     for secret in (user.token, user.secret):
@@ -139,7 +140,7 @@ def nothing_secret(user: User, said: str) -> None:
 
 
 def public(*, watched: bool) -> str:
-    """What job server and Prometheus tell everybody who may ask them."""
+    """What the job server and Prometheus show to every user."""
     from cluster.jobs.server import JobServer
 
     metrics = ask('{job=~"ganinv|ray"}') if watched else []
@@ -147,13 +148,13 @@ def public(*, watched: bool) -> str:
 
 
 def logs(hosts: list[Host]) -> str:
-    """All that Ray, the job and the monitor wrote on the hosts."""
+    """All logs of Ray, the job and the monitor on the hosts."""
     files = "/tmp/ray/session_latest/logs/* ~/*.log ~/ganinv/.monitor/*.*"  # noqa: S108 (theirs)
     return "".join(host.run(f"cat {files} 2>/dev/null") for host in hosts)
 
 
-def nothing_remains(hosts: list[Host]) -> None:
-    """A while after `ray down`: agents of Ray take a minute to give up their head."""
+def await_no_processes(hosts: list[Host]) -> None:
+    """Wait until nothing of Ray runs. After `ray down`, its agents wait a minute for their head."""
     own = re.compile(r"bash \S+/host\.sh |\S*sshd: |bash -c for f in |\s*$")
     left: list[str] = []
 
@@ -162,6 +163,6 @@ def nothing_remains(hosts: list[Host]) -> None:
         return not left
 
     try:
-        wait_until(none, 150, "nothing remains", every_s=3)
+        wait_until(none, 150, "no processes", every_s=3)
     except AssertionError as late:
         raise AssertionError([line[:200] for line in left]) from late

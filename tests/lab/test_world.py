@@ -1,4 +1,4 @@
-"""The lab's world ends with whoever started it, also by force. A matter of seconds."""
+"""The lab's namespaces end with the process that started them, also when that is killed."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from tests.support.commands import ROOT, alive, descendants, wait_until
 
 ENTER = Path(__file__).parent / "enter.sh"
-# A host on which something runs that nobody waits for.
+# A host on which an orphan runs.
 HOST = """
 import os, time
 from tests.lab.hosts import build
@@ -23,7 +23,7 @@ time.sleep(600)
 
 
 @pytest.mark.integration
-def test_a_world_that_is_killed_leaves_nothing() -> None:
+def test_a_killed_lab_leaves_no_process() -> None:
     process = subprocess.Popen(
         [ENTER, sys.executable, "-c", HOST],
         cwd=ROOT,
@@ -34,14 +34,14 @@ def test_a_world_that_is_killed_leaves_nothing() -> None:
     )
     assert process.stdout is not None
     try:
-        told = (line for line in process.stdout if line.startswith(("up:", "lacks ")))
-        said = next(told, "nothing")
-        if said.startswith("lacks "):
-            pytest.skip(said.removeprefix("lacks ").strip())
-        assert said == "up: alone\n"
+        lines = (line for line in process.stdout if line.startswith(("up:", "lacks ")))
+        line = next(lines, "nothing")
+        if line.startswith("lacks "):
+            pytest.skip(line.removeprefix("lacks ").strip())
+        assert line == "up: alone\n"
         inside = descendants(process.pid)
-        assert len(inside) >= 5  # the world's first process and Python, the host's, sshd, sleep
+        assert len(inside) >= 5  # first processes of lab and host, Python, sshd, sleep
     finally:
         process.kill()
         process.wait(10)
-    wait_until(lambda: not alive(inside), 10, "nothing is left")
+    wait_until(lambda: not alive(inside), 10, "no process is left")

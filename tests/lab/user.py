@@ -1,4 +1,4 @@
-"""The person who uses the lab: typed commands, an SSH tunnel, and a store that nodes can reach."""
+"""The user of the lab: her commands, her SSH tunnel, and a store that the nodes can reach."""
 
 import os
 import re
@@ -21,7 +21,7 @@ BUCKET = "lab"
 
 
 class User:
-    """Types `ray …` and `python -m launch …` in the checkout, with a home of her own."""
+    """Runs `ray …` and `python -m launch …` in the checkout, with a home of her own."""
 
     def __init__(self, hosts: list[Host], store: seaweed.ObjectStore) -> None:
         self.hosts = hosts
@@ -48,7 +48,7 @@ class User:
             _give_credentials(host, store)
 
     def _edit(self, text: str) -> str:
-        """What the file's head says to change, and nothing else."""
+        """Change what the file's first comment says to change, and nothing else."""
         head, *workers = (host.address for host in self.hosts)
         for pattern, value in {
             r"head_ip: \S+": f"head_ip: {head}",
@@ -61,14 +61,14 @@ class User:
         return text
 
     def ray(self, verb: str) -> str:
-        """`ray up|down`, to its end."""
+        """Run `ray up` or `ray down` to its end; returns its output."""
         return self._run(["ray", verb, "-y", str(self.cluster_file)], 180).stdout
 
     def launch(self, *words: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
         return self._run([sys.executable, "-m", "launch", *words], timeout_s, check=False)
 
     def follow(self, *words: str, output: Path) -> subprocess.Popen[bytes]:
-        """`python -m launch WORDS`, left running; what it says goes to a file."""
+        """Start `python -m launch WORDS` with its output in a file."""
         return subprocess.Popen(
             [sys.executable, "-m", "launch", *words],
             cwd=ROOT,
@@ -95,7 +95,7 @@ class User:
 
     @contextmanager
     def tunnel(self) -> Iterator[None]:
-        """The head's job server and Prometheus, which listen on its loopback, here."""
+        """Forward the head's job server and Prometheus, which listen on its loopback, to here."""
         forward = [word for port in (8265, 9090) for word in ("-L", f"{port}:127.0.0.1:{port}")]
         words = ["ssh", "-N", *ssh_options(), *forward, f"root@{self.hosts[0].address}"]
         process = subprocess.Popen(words)
@@ -108,7 +108,7 @@ class User:
 
 
 def _give_credentials(host: Host, store: seaweed.ObjectStore) -> None:
-    """A node's own keys to a store that is not AWS, as docs/cluster.md says."""
+    """Give a node its own keys to a store other than AWS, as docs/cluster.md explains."""
     keys = store.environment()
     folder = host.home / ".aws"
     folder.mkdir(mode=0o700)
@@ -120,7 +120,7 @@ def _give_credentials(host: Host, store: seaweed.ObjectStore) -> None:
 
 @contextmanager
 def s3() -> Iterator[seaweed.ObjectStore]:
-    """A store on this side of the bridge, which all hosts reach at NETWORK.1:STORE_PORT."""
+    """A store that all hosts reach over the bridge, at NETWORK.1:STORE_PORT."""
     store = seaweed.start(STATE / "store", [BUCKET])
     try:
         port = int(store.endpoint_url.rpartition(":")[2])
@@ -131,7 +131,7 @@ def s3() -> Iterator[seaweed.ObjectStore]:
 
 
 def _relay(port: int) -> None:
-    """Our store listens on loopback only; this passes on what comes from the bridge."""
+    """Relay connections from the bridge to the store, which listens on loopback only."""
     with socket.create_server((f"{NETWORK}.1", STORE_PORT), backlog=64) as listener:
         while True:
             link, _ = listener.accept()
@@ -139,7 +139,7 @@ def _relay(port: int) -> None:
 
 
 def _pass_on(link: socket.socket, port: int) -> None:
-    # A host crashed, a link was cut, or the store ended: the others go on.
+    # After a crash, a cut link or the end of the store, other connections continue.
     with suppress(OSError), link, socket.create_connection(("127.0.0.1", port)) as store:
         other = {link: store, store: link}
         with selectors.DefaultSelector() as ready:

@@ -1,4 +1,4 @@
-"""Commands as a person types them, in processes of their own."""
+"""Run commands as a user types them; inspect the processes of this machine."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 def launch(
     *words: str, timeout_s: float = 240, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m launch WORDS`, to its end."""
+    """Run `python -m launch WORDS` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "launch", *words],
         cwd=ROOT,
@@ -34,9 +34,10 @@ def start(
     environment: dict[str, str] | None = None,
     module: str = "launch",
 ) -> subprocess.Popen[str]:
-    """`python -m launch WORDS`, left running; the caller ends it.
+    """Start `python -m launch WORDS`; the caller ends it.
 
-    It starts deaf to SIGINT, as a script's background jobs do, and has to hear it all the same.
+    The command inherits an ignored SIGINT, as a script's background jobs do. It must react to
+    SIGINT nevertheless.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -55,7 +56,10 @@ def start(
 def wait_until(
     condition: Callable[[], Any], deadline_s: float, what: str, every_s: float = 0.1
 ) -> Any:
-    """Poll until `condition` gives something true; it is returned."""
+    """Poll until `condition` returns a true value; returns that value.
+
+    Raises `AssertionError` with `what` after `deadline_s` seconds.
+    """
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:
         if result := condition():
@@ -72,7 +76,7 @@ def descendants(pid: int) -> set[int]:
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
-                continue  # ended meanwhile
+                continue  # the process has ended
             parents[int(entry.name)] = int(fields[1])
     found: set[int] = set()
     newest = {pid}
@@ -83,7 +87,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def alive(pids: Sequence[int] | set[int]) -> set[int]:
-    """Which of the processes still run (a zombie does not)."""
+    """Those of the processes that still run; a zombie does not run."""
     running = set()
     for pid in pids:
         try:
@@ -96,8 +100,8 @@ def alive(pids: Sequence[int] | set[int]) -> set[int]:
 
 
 def checkpoints(run_url: str) -> list[dict[str, Any]]:
-    """What `launch checkpoints --json` says."""
-    found = launch("checkpoints", f"storage.run={run_url}", "--json")
-    assert found.returncode == 0, found.stderr
-    rows: list[dict[str, Any]] = json.loads(found.stdout)["checkpoints"]
+    """The rows that `launch checkpoints --json` prints."""
+    done = launch("checkpoints", f"storage.run={run_url}", "--json")
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["checkpoints"]
     return rows

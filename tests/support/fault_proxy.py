@@ -1,9 +1,9 @@
-"""An HTTP proxy on loopback that makes an S3 server as bad as real networks are.
+"""An HTTP proxy on loopback that adds the faults of real networks to an S3 server.
 
-It passes requests on to one server and, by chance or by command, delays them, answers 503 SlowDown,
-resets the connection, cuts the body short, goes silent, or is away altogether. What happens to
-request number n is a function of (seed, n). The Host header goes through untouched, for the
-signature of the request covers it.
+It forwards requests to one server. At random or by command it delays a request, answers 503
+SlowDown, resets the connection, truncates the body, falls silent, or refuses every connection. The
+fault of request number n is a function of (seed, n). The proxy keeps the Host header, because the
+request's signature covers it.
 
     python -m tests.support.fault_proxy http://127.0.0.1:8333 delay_s=0.05 slow_down=0.02
 """
@@ -28,15 +28,15 @@ SLOW_DOWN = (
 )
 KEPT = ("content-length", "content-type", "content-range", "etag", "last-modified")
 SERVER_TIMEOUT_S = 30
-HELD_S = 60  # the longest that a request is held
+HELD_S = 60  # the longest time that a request is held
 Fate = Literal["pass", "slow_down", "reset", "truncate", "stall"]
-# When a request is cut: before any of it, after that part of its body (0 to 1), after the answer.
+# When a request is cut: before it is forwarded, after this share of its body, after the answer.
 Moment = Literal["before", "after"] | float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """How often (0 to 1, of requests) which fault happens, and how long things take."""
+    """The probability of each fault per request, and durations."""
 
     seed: int = 0
     delay_s: float = 0.0  # before every answer
@@ -57,10 +57,11 @@ class Faults:
 
 
 class Cut:
-    """Holds one request, counted from 0 since this was made, until `release`; then resets it.
+    """Holds one request until `release` is set, then resets its connection.
 
-    What the server gets of it is settled when `reached` is set. If there are fewer requests,
-    nothing happens. Only those count whose path has `among` in it.
+    `number` counts requests from 0, from the creation of this object on, and only those whose path
+    contains `among`. When `reached` is set, the server has received what it will receive of the
+    request. If there are fewer requests, nothing happens.
     """
 
     def __init__(self, number: int, moment: Moment, among: str = "") -> None:
@@ -73,7 +74,7 @@ class Cut:
         self._lock = threading.Lock()
 
     def takes(self, method: str, path: str, size_bytes: int) -> bool:
-        """Whether this is the request; tells of every one."""
+        """Whether this is the request to cut. Records every request."""
         if self.among not in path:
             return False
         with self._lock:
@@ -86,13 +87,13 @@ class Cut:
 
 
 class FaultProxy:
-    """A running proxy. `faults`, `away`, `cut` and `flip` may be changed at any time."""
+    """A running proxy. `faults`, `away`, `cut` and `flip` may change at any time."""
 
     def __init__(self, server_url: str, faults: Faults) -> None:
         self.faults = faults
-        self.away = threading.Event()  # set: every connection is reset
+        self.away = threading.Event()  # while set, every connection is reset
         self.cut: Cut | None = None
-        self.flip = 0  # bits to flip in the bodies of that many uploads to come
+        self.flip = 0  # number of following uploads in which one bit is flipped
         self.fates: Counter[str] = Counter()
         self.body_bytes = 0  # of answers to GET, sent to clients
         self.host, self.port = urlsplit(server_url).hostname, urlsplit(server_url).port
@@ -109,7 +110,7 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def draw(self) -> Fate:
-        """The fate of the next request."""
+        """The fault of the next request, or `pass`."""
         with self._lock:
             fate = self.faults.fate(self._number)
             self._number += 1
@@ -117,7 +118,7 @@ class FaultProxy:
         return fate
 
     def flips(self) -> bool:
-        """Whether a bit of this upload is to be flipped."""
+        """Whether to flip a bit of this upload."""
         with self._lock:
             flips = self.flip > 0
             self.flip -= flips
@@ -139,7 +140,7 @@ class FaultProxy:
 class _Handler(BaseHTTPRequestHandler):
     owner: FaultProxy
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # headers and body leave in two writes
+    disable_nagle_algorithm = True  # headers and body are written separately
 
     def do_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_any
 
     def _forward(self, body: bytes, share: float = 1.0) -> tuple[int, dict[str, str], bytes]:
-        """The server's answer; nothing comes if only a `share` of the body is sent."""
+        """Status, headers and body of the server's answer; empty if `share` is below 1."""
         connection = http.client.HTTPConnection(
             self.owner.host or "", self.owner.port, timeout=SERVER_TIMEOUT_S
         )
@@ -187,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, headers: dict[str, str], data: bytes, fate: Fate) -> None:
         self.send_response(status)
-        if self.command != "HEAD":  # whose length is that of the object
+        if self.command != "HEAD":  # its Content-Length is that of the object
             headers = {k: v for k, v in headers.items() if k.lower() != "content-length"}
             headers["Content-Length"] = str(len(data))
         for key, value in headers.items():
@@ -207,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reset(self) -> None:
         self.close_connection = True
-        # To linger for no time is to send RST in place of FIN.
+        # With a linger time of 0 the kernel sends RST instead of FIN.
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
@@ -216,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             super().handle()
         except (OSError, ValueError):  # ValueError: a file on a socket that was reset
-            self.close_connection = True  # the client has had enough, or was reset
+            self.close_connection = True  # the client has closed it, or it was reset
 
     def finish(self) -> None:
         try:
@@ -225,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests are not news."""
+        """Do not log requests."""
 
 
 def _passes(header: str) -> bool:
@@ -234,7 +235,7 @@ def _passes(header: str) -> bool:
 
 @contextmanager
 def fault_proxy(server_url: str, **faults: Any) -> Iterator[FaultProxy]:
-    """A proxy in front of `server_url` (http://HOST:PORT), stopped at the end."""
+    """Run a proxy in front of `server_url` (http://HOST:PORT); the context's end stops it."""
     proxy = FaultProxy(server_url, Faults(**faults))
     thread = threading.Thread(target=proxy.serve)
     thread.start()

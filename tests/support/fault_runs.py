@@ -1,7 +1,7 @@
-"""Whole trainings with faults in them, and what each fault cost.
+"""Whole trainings with faults, and the measured cost of each fault.
 
-What is measured comes from the run's own record of its worker groups (`groups/` in its storage),
-and from the process table.
+The measurements come from the run's records of its worker groups (`groups/` in its storage) and
+from the process table.
 """
 
 import random
@@ -18,27 +18,34 @@ from cluster.run_folder.group_log import read_groups
 from ganinv.saved.checkpoints import choose
 from ganinv.seams.stores import Store
 from tests.support.commands import alive, start, wait_until
-from tests.support.faults import BUCKET, KINDS, PATIENT, Faulty, Stage, committed
+from tests.support.faults import (
+    BUCKET,
+    KINDS,
+    STORAGE_FAULTS,
+    RunningTraining,
+    Testbed,
+    committed,
+)
 from tests.support.traced_train import read_trace
 
-BATCH = 16  # of the recipe
-INTERVAL = 640  # images from one checkpoint to the next
-STRIDE = 3 * INTERVAL  # images from one fault to the next, and a random moment more
+BATCH = 16  # the recipe's
+INTERVAL = 640  # images between two checkpoints
+STRIDE = 3 * INTERVAL  # images between two faults; a random delay comes on top
 RECOVERY_S = 240.0
 ORPHANS_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What one fault cost. Seconds since the fault; None: the group trained on."""
+    """The cost of one fault. Seconds count from the fault; None: the worker group survived."""
 
     kind: str
-    reason: str | None  # that the run gave to it
-    detected_s: float | None  # to the end of the group
-    recovered_s: float | None  # to the end of the next trained step
+    reason: str | None  # for which the worker group ended, by the run's record
+    detected_s: float | None  # until the group ended
+    recovered_s: float | None  # until the end of the next trained step
     lost_images: int
-    orphans: int  # processes of the group's workers that live 5 s after its end
-    workers: int  # of the next group
+    orphans: int  # worker processes of the group that are alive 5 s after the group's end
+    workers: int  # in the next group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +54,31 @@ class Result:
 
     kind: str
     faults: tuple[Measured, ...]
-    status: int  # of the command
+    status: int  # exit status of the command
     images_seen: int
     goodput: float
     wall_seconds: float
-    equal: bool | None  # to the run without faults, bit for bit; None: the number of workers varied
-    largest_difference: float  # of any weight or average, to the run without faults
-    same_sequence: bool  # every step of both took the same samples, whatever the faults
+    # Compared with the run without faults:
+    equal: bool | None  # bit for bit; None: the number of workers changed during the run
+    largest_difference: float  # of any weight or weight average
+    same_sequence: bool  # every step took the same samples
 
 
-def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
-    """A run with so many faults of a kind, compared with one without any in the same storage."""
+def run_with_faults(kind: str, faults: int, testbed: Testbed, seed: int = 0) -> Result:
+    """Train with `faults` faults of a kind; compare with a run without faults in the same storage.
+
+    Later calls with the same number of faults in the same testbed reuse the run without faults.
+    """
     images = STRIDE * (faults + 1)
-    _train_in_peace(stage, images)
+    _train_without_faults(testbed, images)
     chance = random.Random(f"{kind}/{seed}")
-    log = (stage.directory / f"{kind}.log").open("w+")
+    log = (testbed.directory / f"{kind}.log").open("w+")
     elastic = ("cluster.workers=null", "cluster.min_workers=1", "cluster.max_workers=2")
-    words = _words(kind, images, *(elastic if stage.nodes is not None else ()))
+    words = _words(kind, images, *(elastic if testbed.nodes is not None else ()))
     started = time.monotonic()
-    process = _start(stage, kind, words, log)
+    process = _start(testbed, kind, words, log)
     try:
-        run = Faulty(process, stage.open(kind), stage, Path(log.name))
+        run = RunningTraining(process, testbed.open(kind), testbed, Path(log.name))
         measured = []
         for number in range(faults):
             run.await_images(STRIDE * number + INTERVAL)
@@ -77,8 +88,8 @@ def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
     finally:
         process.kill()
         process.wait(30)
-    peaceful = f"peaceful-{images}"
-    equal, difference = _compare(run.store, stage.open(peaceful))
+    reference = _reference_name(images)
+    equal, difference = _compare(run.store, testbed.open(reference))
     records = run.groups()
     goodput = summarise(records, time.time()).goodput
     return Result(
@@ -90,17 +101,19 @@ def run_with(kind: str, faults: int, stage: Stage, seed: int = 0) -> Result:
         wall_seconds=time.monotonic() - started,
         equal=equal if len({record.world_size for record in records}) == 1 else None,
         largest_difference=difference,
-        same_sequence=_same_sequence(stage.directory / kind, stage.directory / peaceful, images),
+        same_sequence=_same_sequence(
+            testbed.directory / kind, testbed.directory / reference, images
+        ),
     )
 
 
-def _measure(kind: str, run: Faulty) -> Measured:
+def _measure(kind: str, run: RunningTraining) -> Measured:
     before = run.groups()[-1]
     workers = set(run.workers())
     at = time.time()
     KINDS[kind](run)
-    following = _next_group(run, before.number, at, must_end=kind not in PATIENT)
-    if following is None:  # it trained on
+    following = _next_group(run, before.number, at, must_end=kind not in STORAGE_FAULTS)
+    if following is None:  # the group survived
         now = run.groups()[-1]
         return Measured(
             kind=kind, reason=None, detected_s=None, recovered_s=(now.last_step or at) - at,
@@ -121,50 +134,59 @@ def _measure(kind: str, run: Faulty) -> Measured:
     )
 
 
-def _next_group(run: Faulty, number: int, at: float, *, must_end: bool) -> GroupRecord | None:
-    """The group after `number` once it has trained, or None once `number` itself trains on."""
+def _next_group(
+    run: RunningTraining, number: int, at: float, *, must_end: bool
+) -> GroupRecord | None:
+    """Wait until training continues: the group after `number`, or None if `number` survived."""
 
     saved = committed(run.groups()[-1])
 
-    def there() -> GroupRecord | bool:
-        run.lives()
+    def continues() -> GroupRecord | bool:
+        run.check_alive()
         last = run.groups()[-1]
         if last.number == number:
-            trains_on = not must_end and last.reason is None and (last.committed or 0) > saved
-            return trains_on and (last.last_step or 0) > at
+            survived = not must_end and last.reason is None and (last.committed or 0) > saved
+            return survived and (last.last_step or 0) > at
         return last if last.number > number and last.first_step is not None else False
 
-    found = wait_until(there, RECOVERY_S, "training goes on")
+    found = wait_until(continues, RECOVERY_S, "training continues")
     return found if isinstance(found, GroupRecord) else None
 
 
-def _train_in_peace(stage: Stage, images: int) -> None:
-    """The run without faults, unless it is there already."""
-    name = f"peaceful-{images}"
-    if any(r.reason == "done" for r in read_groups(stage.open(name))):
+def _reference_name(images: int) -> str:
+    return f"reference-{images}"
+
+
+def _train_without_faults(testbed: Testbed, images: int) -> None:
+    """Train the reference, unless it is complete already."""
+    name = _reference_name(images)
+    if any(r.reason == "done" for r in read_groups(testbed.open(name))):
         return
-    with (stage.directory / f"{name}.log").open("w+") as log:
-        process = _start(replace(stage, proxy=None, nodes=None), name, _words(name, images), log)
+    with (testbed.directory / f"{name}.log").open("w+") as log:
+        undisturbed = replace(testbed, proxy=None, nodes=None)
+        process = _start(undisturbed, name, _words(name, images), log)
         try:
             assert process.wait(1200) == 0, Path(log.name).read_text()
         finally:
             process.kill()
 
 
-def _start(stage: Stage, run: str, words: tuple[str, ...], log: IO[str]) -> "subprocess.Popen[str]":
-    trace = stage.directory / run
+def _start(
+    testbed: Testbed, run: str, words: tuple[str, ...], log: IO[str]
+) -> "subprocess.Popen[str]":
+    trace = testbed.directory / run
     trace.mkdir()
-    environment = {**stage.environment(), "GANINV_TRACE": str(trace)}
+    environment = {**testbed.environment(), "GANINV_TRACE": str(trace)}
     return start(*words, output=log, environment=environment, module="tests.support.traced_train")
 
 
 def _same_sequence(found: Path, expected: Path, images: int) -> bool:
-    """Whether both runs took every batch, with the same samples each time that one was taken."""
+    """Whether both runs took every batch, always with the same samples."""
     a, b = (read_trace(folder) for folder in (found, expected))
     places = sorted(b)[: images // BATCH]
-    complete = [len(b[place]) == BATCH and a.get(place) == b[place] for place in places]
-    alone = all(len(keys) == 1 for place in places for keys in b[place].values())
-    return alone and all(complete) and len(places) == images // BATCH
+    same = all(len(b[place]) == BATCH and a.get(place) == b[place] for place in places)
+    one_sample_per_slot = all(len(keys) == 1 for place in places for keys in b[place].values())
+    return one_sample_per_slot and same and len(places) == images // BATCH
 
 
 def _words(run: str, images: int, *more: str) -> tuple[str, ...]:
@@ -177,7 +199,7 @@ def _words(run: str, images: int, *more: str) -> tuple[str, ...]:
 
 
 def _compare(found: Store, expected: Store) -> tuple[bool, float]:
-    """Whether two final states are equal bit for bit, and the largest difference of weights."""
+    """Whether two final states are equal bit for bit, and their largest difference of a weight."""
     (_, a), (_, b) = (chosen for s in (found, expected) if (chosen := choose(s)) is not None)
     assert a.keys() == b.keys()
     weights = [name for name in a if "/weights/" in name or "/average/" in name]

@@ -1,7 +1,7 @@
-"""Faults that can be done to a real training, and the stage that they need.
+"""Faults from outside a real training: signals, lost nodes, storage outages.
 
-A tiny PVDGAN trains on two workers (Ray, DeepSpeed on gloo, SeaweedFS) while something is killed,
-stopped or taken away. `fault_runs` measures what that costs.
+A tiny PVDGAN trains on two workers (Ray, DeepSpeed on gloo, SeaweedFS) while a process is killed
+or stopped, or a node or the storage disappears. `fault_runs` measures what each fault costs.
 """
 
 import os
@@ -18,29 +18,29 @@ from cluster.run_folder.group_history import GroupRecord
 from cluster.run_folder.group_log import read_groups
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.seams.stores import Store
 from tests.support.commands import alive, descendants, wait_until
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.ray_nodes import Nodes, ray_nodes
 
 BUCKET = "faults"
-LOG_CHARACTERS = 5000  # of a run that ended early
+LOG_CHARACTERS = 5000  # shown of the log of a run that ended early
 
 
-class Faulty:
-    """A training under way, with what can be done to it."""
+class RunningTraining:
+    """A training that runs: its command, worker groups and processes."""
 
     def __init__(
-        self, process: "subprocess.Popen[str]", store: Store, stage: "Stage", log: Path
+        self, process: "subprocess.Popen[str]", store: Store, testbed: "Testbed", log: Path
     ) -> None:
         self.process = process
         self.store = store
-        self.stage = stage
+        self.testbed = testbed
         self.log = log
 
-    def lives(self) -> None:
-        """Raises, with the end of its log, if the command has ended by itself."""
+    def check_alive(self) -> None:
+        """Raise an error with the end of the log if the command has ended by itself."""
         status = self.process.poll()
         assert status is None, f"ended with {status}:\n{self.log.read_text()[-LOG_CHARACTERS:]}"
 
@@ -48,31 +48,33 @@ class Faulty:
         return read_groups(self.store)
 
     def workers(self) -> list[int]:
-        """Process ids of the living workers, on whatever node."""
+        """Process ids of the living workers on all nodes."""
         return self.processes("RayTrainWorker")
 
     def processes(self, name: str) -> list[int]:
-        """Process ids of the living actors of Ray's that are called so, on whatever node."""
+        """Process ids of the living Ray actors of this name on all nodes."""
         roots = {self.process.pid}
-        if self.stage.nodes is not None:
-            roots |= {node.process.pid for node in self.stage.nodes.nodes}
+        if self.testbed.nodes is not None:
+            roots |= {node.process.pid for node in self.testbed.nodes.nodes}
         found = set().union(*(descendants(root) for root in roots))
         return sorted(pid for pid in alive(found) if name.encode() in _command(pid))
 
     def await_images(self, images_seen: int) -> None:
-        """Until a checkpoint at or beyond was committed, by a group that lives."""
+        """Wait until the live worker group has committed a checkpoint at `images_seen` or later."""
 
-        def there() -> bool:
-            self.lives()
+        def committed_in_time() -> bool:
+            self.check_alive()
             group = self.groups()[-1:]
             return bool(group) and group[0].reason is None and committed(group[0]) >= images_seen
 
-        wait_until(there, 600.0, f"a checkpoint at {images_seen} images")
+        wait_until(committed_in_time, 600.0, f"a checkpoint at {images_seen} images")
 
 
 @dataclass
-class Stage:
-    """What stands around the trainings of one kind of fault."""
+class Testbed:
+    """What the trainings of one kind of fault use: storage, and perhaps a proxy or Ray nodes."""
+
+    __test__ = False  # pytest collects no tests from it
 
     directory: Path
     store: seaweed.ObjectStore
@@ -80,10 +82,10 @@ class Stage:
     nodes: Nodes | None = None
 
     def open(self, run: str) -> Store:
-        """A run's folder, for whoever looks at it; patient, for storage may be away."""
+        """A run's folder, for the test itself; retries for two minutes, through any outage."""
         endpoint = self.proxy.url if self.proxy is not None else self.store.endpoint_url
-        patience = Patience(deadline_s=120)
-        return open_store(f"s3://{BUCKET}/{run}", endpoint_url=endpoint, patience=patience)
+        retries = RetryPolicy(deadline_s=120)
+        return open_store(f"s3://{BUCKET}/{run}", endpoint_url=endpoint, retries=retries)
 
     def environment(self) -> dict[str, str]:
         environment = self.store.environment()
@@ -94,58 +96,58 @@ class Stage:
         return environment
 
 
-def sigkill(run: Faulty) -> None:
+def sigkill(run: RunningTraining) -> None:
     os.kill(random.choice(run.workers()), signal.SIGKILL)
 
 
-def sigstop(run: Faulty) -> None:
+def sigstop(run: RunningTraining) -> None:
     os.kill(random.choice(run.workers()), signal.SIGSTOP)
 
 
-def sigterm(run: Faulty) -> None:
+def sigterm(run: RunningTraining) -> None:
     os.kill(random.choice(run.workers()), signal.SIGTERM)
 
 
-def lost_node(run: Faulty) -> None:
-    """The second node dies; another one comes up a moment later."""
-    assert run.stage.nodes is not None
-    run.stage.nodes.nodes[-1].kill_raylet()
-    run.stage.nodes.nodes[-1].process.wait(60)
-    run.stage.nodes.add(1)
+def lost_node(run: RunningTraining) -> None:
+    """The second node dies; another node joins a moment later."""
+    assert run.testbed.nodes is not None
+    run.testbed.nodes.nodes[-1].kill_raylet()
+    run.testbed.nodes.nodes[-1].process.wait(60)
+    run.testbed.nodes.add(1)
 
 
-def drained(run: Faulty) -> None:
-    """The second node is drained with notice, and taken once nobody needs it; another one comes."""
-    assert run.stage.nodes is not None
+def drained(run: RunningTraining) -> None:
+    """The second node is drained and ends after the worker group has saved; another node joins."""
+    assert run.testbed.nodes is not None
     number = run.groups()[-1].number
-    taken = run.stage.nodes.nodes[-1]
-    run.stage.nodes.drain(taken, deadline_s=60)
+    node = run.testbed.nodes.nodes[-1]
+    run.testbed.nodes.drain(node, deadline_s=60)
     wait_until(
         lambda: next(g for g in run.groups() if g.number == number).reason, 60, "the group saves"
     )
-    taken.kill()
-    run.stage.nodes.add(1)
+    node.kill()
+    run.testbed.nodes.add(1)
 
 
-def outage(run: Faulty) -> None:
-    """Storage is away for `GANINV_OUTAGE_S` seconds."""
-    assert run.stage.proxy is not None
-    run.stage.proxy.away.set()
+def outage(run: RunningTraining) -> None:
+    """Storage is unreachable for `GANINV_OUTAGE_S` seconds."""
+    assert run.testbed.proxy is not None
+    run.testbed.proxy.away.set()
     time.sleep(float(os.environ.get("GANINV_OUTAGE_S", "10")))
-    run.stage.proxy.away.clear()
+    run.testbed.proxy.away.clear()
 
 
-def restarted_store(run: Faulty) -> None:
-    """The storage server dies, and comes up again on the same data."""
-    store = run.stage.store
+def restarted_store(run: RunningTraining) -> None:
+    """The storage server dies and is started again on the same data."""
+    store = run.testbed.store
     os.kill(store.process.pid, signal.SIGKILL)
-    wait_until(lambda: not store.process.alive(), 10, "the server is gone")
-    run.stage.store = seaweed.start(store.directory, [BUCKET])
-    assert run.stage.proxy is not None
-    run.stage.proxy.port = run.stage.store.ports["s3"]  # its old one may not be free yet
+    wait_until(lambda: not store.process.alive(), 10, "the server has ended")
+    run.testbed.store = seaweed.start(store.directory, [BUCKET])
+    assert run.testbed.proxy is not None
+    run.testbed.proxy.port = run.testbed.store.ports["s3"]  # the old port may still be in use
 
 
-KINDS: dict[str, Callable[[Faulty], None]] = {
+KINDS: dict[str, Callable[[RunningTraining], None]] = {
     "sigkill": sigkill,
     "sigstop": sigstop,
     "sigterm": sigterm,
@@ -154,29 +156,29 @@ KINDS: dict[str, Callable[[Faulty], None]] = {
     "outage": outage,
     "restarted_store": restarted_store,
 }
-OF_NODES = ("lost_node", "drained")
-NOTICED = ("sigterm", "drained")  # these cost no image
-PATIENT = ("outage", "restarted_store")  # no group needs to end for these
+NODE_FAULTS = ("lost_node", "drained")
+ANNOUNCED = ("sigterm", "drained")  # the run can save first: these faults lose no image
+STORAGE_FAULTS = ("outage", "restarted_store")  # a worker group survives these faults
 
 
 @contextmanager
-def staged(kind: str, directory: Path) -> Iterator[Stage]:
-    """Storage, and where the fault needs them a proxy or nodes; all ended at the end."""
+def open_testbed(kind: str, directory: Path) -> Iterator[Testbed]:
+    """The testbed that a kind of fault needs; everything in it is ended on exit."""
     with ExitStack() as held:
         store = seaweed.start(directory / "store", [BUCKET])
         held.callback(seaweed.stop, directory / "store")
-        stage = Stage(directory, store)
-        if kind in PATIENT:
-            stage.proxy = held.enter_context(fault_proxy(store.endpoint_url))
+        testbed = Testbed(directory, store)
+        if kind in STORAGE_FAULTS:
+            testbed.proxy = held.enter_context(fault_proxy(store.endpoint_url))
         with _in_environment(store.environment()):
-            if kind in OF_NODES:
-                stage.nodes = held.enter_context(ray_nodes(head_cpus=1))
-                stage.nodes.add(1)
-            yield stage
+            if kind in NODE_FAULTS:
+                testbed.nodes = held.enter_context(ray_nodes(head_cpus=1))
+                testbed.nodes.add(1)
+            yield testbed
 
 
 def committed(group: GroupRecord) -> int:
-    """images_seen of the newest checkpoint that the group knows of."""
+    """`images_seen` of the newest checkpoint in the group's record."""
     return group.committed if group.committed is not None else group.resumed_from or 0
 
 
@@ -184,7 +186,7 @@ def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return b""  # ended meanwhile
+        return b""  # the process has ended
 
 
 @contextmanager

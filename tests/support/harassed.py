@@ -1,4 +1,4 @@
-"""A store in front of another one, for tests that want its writes late or failing."""
+"""A store in front of another store, for tests in which writes are late or fail."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,10 @@ from ganinv.seams.stores import Store
 
 
 class Harassed:
-    """A store whose writes wait for `gate`, and raise what `fault` says of their names."""
+    """A store whose writes wait for `gate` and then raise `fault(name)`, unless that is None.
+
+    `reached` is set once the first write has begun.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.shards.index import Index
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
@@ -27,7 +27,7 @@ def resident_bytes() -> int:
 
 
 def after_epochs(url: str, epochs: int, global_batch: int, workers: int) -> list[int]:
-    store = open_store(url, patience=Patience(deadline_s=60))
+    store = open_store(url, retries=RetryPolicy(deadline_s=60))
     index = Index.load(store)
     source = ShardBatches(
         [DataSet(store=store, index=index)],

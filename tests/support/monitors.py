@@ -1,4 +1,4 @@
-"""`launch monitor` under way, and everything that its dashboards and rules ask Prometheus."""
+"""`launch monitor` as a process, and all queries of its dashboards and rules."""
 
 import json
 import re
@@ -19,13 +19,13 @@ from tests.support.commands import start
 
 Ask = Callable[[str], list[dict[str, Any]]]
 RULES = ROOT / "cluster" / "monitoring" / "rules.yml"
-# What a clean run does not have.
+# Series that a clean run does not have.
 NOT_IN_A_CLEAN_RUN = {"ganinv:storage_errors:increase5m"}
 
 
 @contextmanager
 def monitor(folder: Path, *words: str) -> Iterator[Ask]:
-    """A monitor with its files in `folder`; a function from query to result."""
+    """Run a monitor with its files in `folder`; yields a function from query to result."""
     port = free_port()
     options = (f"monitor.port={port}", f"monitor.directory={folder / 'monitor'}", *words)
     with (folder / "monitor.log").open("w") as output:
@@ -50,10 +50,10 @@ def monitor(folder: Path, *words: str) -> Iterator[Ask]:
 
 
 def answer(port: int, query: str) -> list[dict[str, Any]]:
-    """What the Prometheus at a port of this machine makes of a query now."""
+    """The result of an instant query to the Prometheus at a port of this machine."""
     asked = urllib.parse.urlencode({"query": query})
-    said = read_url(f"http://127.0.0.1:{port}/api/v1/query?{asked}")
-    found: list[dict[str, Any]] = json.loads(said)["data"]["result"]
+    text = read_url(f"http://127.0.0.1:{port}/api/v1/query?{asked}")
+    found: list[dict[str, Any]] = json.loads(text)["data"]["result"]
     return found
 
 
@@ -66,7 +66,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def queries_of_dashboards() -> list[str]:
-    """What the panels ask that every machine can answer, with Grafana's variables filled in."""
+    """The queries of all panels that need no special hardware, without Grafana's variables."""
     queries = [q for b in BOARDS for p in b.panels if not p.needs for q in p.queries.values()]
     values = {"$run": ".+", "$rank": ".+", "$__rate_interval": "1m"}
     for variable, value in values.items():
@@ -75,7 +75,7 @@ def queries_of_dashboards() -> list[str]:
 
 
 def series_of_rules() -> list[str]:
-    """All series that rules read or write: without them an alert could never fire."""
+    """All series that rules read or write. Without one of them, an alert could never fire."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
     text = " ".join(rule["expr"] for rule in rules)

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, each a process group that can be killed alone."""
+"""A Ray cluster of several nodes on this machine; a test can kill each node by itself."""
 
 import os
 import secrets
@@ -21,12 +21,12 @@ _RAY = str(Path(sys.executable).parent / "ray")
 
 @dataclass
 class Node:
-    """`ray start --block`, the leader of a process group of its own."""
+    """A `ray start --block` process; it leads a process group of its own."""
 
     process: subprocess.Popen[bytes]
 
     def kill_raylet(self) -> set[int]:
-        """End the node's raylet by force; returns what else ran on the node."""
+        """Kill the node's raylet; returns the ids of the node's other processes."""
         others = descendants(self.process.pid)
         (raylet,) = self._raylets()
         os.kill(raylet, signal.SIGKILL)
@@ -34,7 +34,7 @@ class Node:
 
     @property
     def node_id(self) -> str:
-        """Ray's name of the node."""
+        """Ray's id of the node."""
         (raylet,) = self._raylets()
         words = _command(raylet).split("\0")
         return next(word.partition("=")[2] for word in words if word.startswith("--node_id="))
@@ -47,7 +47,7 @@ class Node:
         ]
 
     def kill(self) -> None:
-        # Asked politely, a node drains for half a minute.
+        # SIGKILL: on SIGTERM a node would drain for half a minute.
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
@@ -55,7 +55,7 @@ class Node:
 
 @dataclass
 class Nodes:
-    """`environment` leads a driver to the cluster."""
+    """The nodes of a cluster. A driver with `environment` connects to it."""
 
     home: Path
     environment: dict[str, str]
@@ -70,7 +70,7 @@ class Nodes:
             if head
             else [f"--address={_own_address()}:{self.gcs_port}"]
         )  # fmt: skip
-        said = self.home / f"said-{len(self.nodes)}"
+        output = self.home / f"output-{len(self.nodes)}"
         process = subprocess.Popen(
             [
                 _RAY, "start", "--block", *where,
@@ -79,17 +79,17 @@ class Nodes:
                 f"--runtime-env-agent-port={environments}",
             ],
             env={**os.environ, **self.environment, "RAY_ADDRESS": ""},
-            stdout=said.open("w"),
+            stdout=output.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
         node = Node(process)
         self.nodes.append(node)
-        wait_until(lambda: _started(process, said), START_S, "a node")
+        wait_until(lambda: _started(process, output), START_S, "a node")
         return node
 
     def drain(self, node: Node, deadline_s: int) -> None:
-        """Give notice that the node will be taken, as a cloud's agent does; it is not."""
+        """Announce the node's preemption, like a cloud's agent; the node itself stays alive."""
         subprocess.run(
             [
                 _RAY, "drain-node", f"--address={self.environment['RAY_ADDRESS']}",
@@ -105,8 +105,8 @@ class Nodes:
 
 @contextmanager
 def ray_nodes(head_cpus: int) -> Iterator[Nodes]:
-    """A head with `head_cpus`; all nodes are ended at the end."""
-    # Short, for the paths of Ray's sockets are long.
+    """A cluster with a head of `head_cpus`; all nodes are killed on exit."""
+    # A short path, because Ray appends much to it, and a socket's path has a limited length.
     home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     (port,) = free_ports(1)
     environment = {
@@ -142,10 +142,10 @@ def _command(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
-        return ""  # ended meanwhile
+        return ""  # the process has ended
 
 
-def _started(process: subprocess.Popen[bytes], said: Path) -> bool:
-    text = said.read_text()
+def _started(process: subprocess.Popen[bytes], output: Path) -> bool:
+    text = output.read_text()
     assert process.poll() is None, text
     return "Ray runtime started" in text

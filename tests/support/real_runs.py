@@ -1,6 +1,6 @@
-"""Tiny real trainings for tests that look closely: `launch train`, traced, perhaps harmed.
+"""Tiny real trainings: `launch train` with a trace of every step and, on demand, with faults.
 
-Ray, DeepSpeed on gloo, SeaweedFS; data on disk, so that every request to storage is about the run.
+Ray, DeepSpeed on gloo, SeaweedFS. The data is on disk: every request to storage is about the run.
 """
 
 import json
@@ -14,30 +14,30 @@ from cluster.seaweed.store import ObjectStore
 from cluster.storage.opening import open_store
 from ganinv.seams.stores import Store
 from tests.support.commands import start
-from tests.support.faults import Faulty, Stage
-from tests.support.harms import Harm
+from tests.support.faults import RunningTraining, Testbed
+from tests.support.step_faults import StepFault
 
-BATCH = 16  # of the recipe
-INTERVAL = 320  # images from one checkpoint to the next
-END_S = 240
+BATCH = 16  # the recipe's
+INTERVAL = 320  # images between two checkpoints
+END_S = 240  # the longest that a test waits for the end of a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealRun:
-    """A run, each command of it traced into `folder`."""
+    """A run. Each of its commands writes its trace to `folder`."""
 
     name: str
-    root: Path  # with the data and the folders of all runs of a test
+    root: Path  # holds the data and the folders of all runs
     server: ObjectStore
     recipe: str = "tiny-pvdgan"
     options: tuple[str, ...] = ()
-    harms: tuple[Harm, ...] = ()
+    step_faults: tuple[StepFault, ...] = ()
 
     @property
     def url(self) -> str:
         return f"s3://tests/{self.root.name}/{self.name}"
 
-    @cached_property  # opening one takes a second
+    @cached_property  # opening a store takes a second
     def store(self) -> Store:
         return open_store(self.url)
 
@@ -50,11 +50,14 @@ class RealRun:
         return (self.folder / "log").read_text()
 
     @contextmanager
-    def training(self, *more: str, **environment: str) -> Iterator[Faulty]:
-        """Under way; ended by force at the end if need be. `more`: options."""
+    def training(self, *more: str, **environment: str) -> Iterator[RunningTraining]:
+        """The running training, with `more` options; killed on exit if it still runs."""
         self.folder.mkdir(exist_ok=True)
-        harms = json.dumps([asdict(harm) for harm in self.harms])
-        variables = {"GANINV_TRACE": str(self.folder), "GANINV_HARMS": harms, **environment}
+        variables = {
+            "GANINV_TRACE": str(self.folder),
+            "GANINV_STEP_FAULTS": json.dumps([asdict(fault) for fault in self.step_faults]),
+            **environment,
+        }
         with (self.folder / "log").open("a+") as log:
             process = start(
                 *self._words(*more),
@@ -63,13 +66,14 @@ class RealRun:
                 module="tests.support.traced_train",
             )
             try:
-                yield Faulty(process, self.store, Stage(self.root, self.server), Path(log.name))
+                testbed = Testbed(self.root, self.server)
+                yield RunningTraining(process, self.store, testbed, Path(log.name))
             finally:
                 process.kill()
                 process.wait(30)
 
     def train(self, *more: str, status: int = 0, **environment: str) -> None:
-        """To its end, which is to have this status."""
+        """Train to the end; the command must exit with `status`."""
         with self.training(*more, **environment) as running:
             assert running.process.wait(END_S) == status, self.log
 
@@ -82,4 +86,4 @@ class RealRun:
         )  # fmt: skip
 
 
-MakeRun = Callable[..., RealRun]  # fixture `real_run`: by name, and what else a `RealRun` has
+MakeRun = Callable[..., RealRun]  # the fixture `real_run`: takes a name and fields of `RealRun`

@@ -1,4 +1,4 @@
-"""What those who own a test's storage can do to it: buckets, keys, and disks."""
+"""What the owner of a test's storage can do: create and remove buckets, keys and disks."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SHELL_S = 20.0
 
 
 class Bucket:
-    """A bucket on the test's server, with the means of its owner."""
+    """A bucket on the test's server, and its owner's operations on it."""
 
     def __init__(self, server: ObjectStore, name: str) -> None:
         self.server, self.name = server, name
@@ -46,7 +46,7 @@ class Bucket:
 
 
 def administer(server: ObjectStore, command: str) -> None:
-    """A line of the server's own shell."""
+    """Run one line in the server's own shell."""
     master, filer = (f"-{name}=127.0.0.1:{server.ports[name]}" for name in ("master", "filer"))
     subprocess.run(
         [binary(), "shell", master, filer],
@@ -59,7 +59,7 @@ def administer(server: ObjectStore, command: str) -> None:
 
 
 class Keys:
-    """Of users of a bucket, in a file where clients look for them."""
+    """Credentials for a bucket, in a file where clients look for them."""
 
     def __init__(self, server: ObjectStore, bucket: str, file: Path) -> None:
         self.server, self.bucket, self.file = server, bucket, file
@@ -76,14 +76,14 @@ class Keys:
         self.issued.append(key)
 
     def revoke(self) -> None:
-        """The oldest that is valid."""
+        """Revoke the oldest valid key."""
         key = self.issued.pop(0)
         administer(self.server, f"s3.configure -user {key} -access_key {key} -delete -apply")
 
 
 @contextmanager
 def small_disk(at: Path) -> Iterator[Path]:
-    """A filesystem of 8 MiB."""
+    """Mount a filesystem of 8 MiB at `at`."""
     at.mkdir()
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", at], check=False)
     if made.returncode != 0:

@@ -1,10 +1,10 @@
-"""`python -m tests.support.traced_train train …`: as `launch`, with a trace of what was trained.
+"""`python -m tests.support.traced_train train …`: `launch` with a trace of what was trained.
 
-Every worker appends a line for each batch that its loop took, with its place in the data and the
-key in each slot, and one for each draw of noise, to files of its own in the directory that
-GANINV_TRACE names. All nodes are on this machine. On a Ray that is started here,
-GANINV_HARMS may hold harms as JSON (`tests.support.harms`), and GANINV_LOADED the URL at which
-what was loaded at the start is to be saved again, before anything is trained.
+Each worker writes files of its own to the directory GANINV_TRACE: a line for each batch that its
+loop took (the position in the data and the key in each slot) and a line for each draw of noise.
+All nodes are on this machine. If the command starts Ray itself, two more variables have an effect:
+GANINV_STEP_FAULTS holds faults as JSON (`tests.support.step_faults`); GANINV_LOADED is a URL to
+which the worker saves the state that it has loaded, before it trains.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ Draw = tuple[str, int]  # name of the draw, number of the image
 
 
 class Traced:
-    """A source that writes down what it gives."""
+    """A source that records the batches that it yields."""
 
     def __init__(self, source: BatchSource, folder: str) -> None:
         self._source = source
@@ -48,15 +48,15 @@ def traced_worker(payload: dict[str, Any]) -> None:
     def source(*arguments: Any) -> Any:
         return Traced(plain(*arguments), payload["trace"])
 
-    worker._source = source  # type: ignore[assignment]  # has the verb that is called
+    worker._source = source  # type: ignore[assignment]  # implements the one method that is called
     _trace_noise(folder)
     _keep_last_metrics(folder)
     if payload["loaded"] is not None:
         _save_what_is_loaded(payload["loaded"])
-    if payload["harms"]:
-        from tests.support.harms import Harm, afflict
+    if payload["step_faults"]:
+        from tests.support.step_faults import StepFault, inject
 
-        afflict([Harm(**harm) for harm in payload["harms"]], folder)
+        inject([StepFault(**fault) for fault in payload["step_faults"]], folder)
     worker.train_worker(payload)
 
 
@@ -82,7 +82,7 @@ def _trace_noise(folder: Path) -> None:
 
 
 def _keep_last_metrics(folder: Path) -> None:
-    """Each worker's page of metrics as it is when the worker ends: `metrics-RANK`."""
+    """Keep each worker's metrics as they are when the worker ends: `metrics-RANK`."""
     from urllib.request import urlopen
 
     from cluster.collectives import rank
@@ -114,7 +114,7 @@ def _save_what_is_loaded(url: str) -> None:
 
 
 def read_trace(folder: Path) -> dict[Place, dict[int, set[str]]]:
-    """For every place the keys that any worker took for each slot; one each, if all is well."""
+    """For every place and slot the keys that any worker took; exactly one if all is well."""
     found: dict[Place, dict[int, set[str]]] = {}
     for row in _rows(folder, "*.jsonl"):
         slots = found.setdefault(tuple(row["place"]), {})
@@ -124,7 +124,7 @@ def read_trace(folder: Path) -> dict[Place, dict[int, set[str]]]:
 
 
 def read_noise(folder: Path) -> dict[Draw, set[str]]:
-    """For every draw the hashes of what any worker drew; one each, if all is well."""
+    """For every draw the hashes of what any worker drew; exactly one if all is well."""
     found: dict[Draw, set[str]] = {}
     for name, number, digest in _rows(folder, "*.noise"):
         found.setdefault((name, number), set()).add(digest)
@@ -137,7 +137,7 @@ def _rows(folder: Path, pattern: str) -> Iterator[Any]:
             try:
                 yield json.loads(line)
             except ValueError:
-                continue  # its worker was killed in the middle of it
+                continue  # the worker was killed while it wrote this line
 
 
 def main(words: list[str]) -> int:
@@ -146,16 +146,16 @@ def main(words: list[str]) -> int:
     from launch.__main__ import main as launch
 
     plain = WorkerGroup.start
-    told = {
+    more_payload = {
         "trace": os.environ["GANINV_TRACE"],
-        "harms": json.loads(os.environ.get("GANINV_HARMS", "[]")),
+        "step_faults": json.loads(os.environ.get("GANINV_STEP_FAULTS", "[]")),
         "loaded": os.environ.get("GANINV_LOADED"),
     }
 
     def start(self: WorkerGroup, function: Any, payload: Any, **more: Any) -> None:
-        # Tests do not travel to nodes, but what is defined in the main module is sent as a whole.
+        # Ray does not send tests to nodes, but it sends functions of the main module by value.
         del function
-        plain(self, traced_worker, {**payload, **told}, **more)
+        plain(self, traced_worker, {**payload, **more_payload}, **more)
 
     WorkerGroup.start = start  # type: ignore[method-assign]
     ray_environment.prepare = _prepared
@@ -163,7 +163,7 @@ def main(words: list[str]) -> int:
 
 
 def _prepared(*, client: bool = False) -> None:
-    """In place of what was done before Ray was imported here."""
+    """Replaces `ray_environment.prepare`, which `main` has called already."""
     assert not client
 
 

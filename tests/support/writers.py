@@ -1,7 +1,7 @@
-"""A process that makes one save, to be killed in the middle of it.
+"""A process that saves one checkpoint and is killed during the save.
 
-Forked from a server that has imported this module, so that each takes a fraction of a second. It
-trains nothing: the state is that of `session_at`, which all tests know.
+It is forked from a server that has imported this module, so that it starts in a fraction of a
+second. It trains nothing: its state is that of `session_at`, which tests can compute too.
 """
 
 import multiprocessing
@@ -18,26 +18,26 @@ import torch
 import cluster.storage.s3  # noqa: F401 (imported before the fork: it takes most of a second)
 from cluster.checkpoints import saving
 from cluster.config import CheckpointConfig
-from cluster.run_folder.lease import Held
+from cluster.run_folder.lease import FencingToken
 from cluster.storage import local as storage_local
 from cluster.storage import s3_parts as storage_s3_parts
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 from tests.support.runs import TRAIN, local_session, make_objective
 from tests.support.saves import IDENTITY, Counts
 
-PART_BYTES = 5 * 2**20  # the least that S3 takes
+PART_BYTES = 5 * 2**20  # the minimum of S3
 KEEP = CheckpointConfig(keep_last=2, trouble_limit_s=60)
-LEASE = Held(1, "ours")
-# What the local store does to a disk, beside writing to files.
+LEASE = FencingToken(1, "ours")
+# The calls by which the local store changes a disk, except writes to files.
 DISK_STEPS = ("open", "fsync", "replace", "link", "unlink", "rmdir", "mkdir")
 
 
 @cache
 def session_at(images: int, large: bool = False) -> Session:
-    """Weights by the number of images alone. A large one is uploaded in three parts."""
+    """A session whose weights depend on `images` alone. A large one is uploaded in three parts."""
     session = local_session(make_objective("dlsgan"), replace(TRAIN, seed=images))
     session.images_seen = images
     if large:
@@ -47,13 +47,13 @@ def session_at(images: int, large: bool = False) -> Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """What the process is to do."""
+    """The task of the process."""
 
     url: str
     images: int
     endpoint_url: str | None = None
     die_at: int | None = None  # the number of the step on disk at which it kills itself
-    after: bool = False  # that step was done already
+    after: bool = False  # whether it kills itself after that step, not before
 
 
 def save_once(store: Store, session: Session) -> Counts:
@@ -74,7 +74,7 @@ def save_once(store: Store, session: Session) -> Counts:
 
 
 def start(writing: Writing) -> ForkServerProcess:
-    """The process, under way; whoever starts it ends and joins it."""
+    """Start the process. The caller must end and join it."""
     process = _context().Process(target=_write, args=(writing, dict(os.environ)))
     process.start()
     return process
@@ -88,18 +88,18 @@ def _context() -> ForkServerContext:
 
 
 def _write(writing: Writing, environment: dict[str, str]) -> None:
-    os.environ.update(environment)  # the server may have been started under another one
+    os.environ.update(environment)  # the server may have been started with another environment
     storage_s3_parts.PART_BYTES = PART_BYTES
     saving.FIRST_PAUSE_S = 0.05
     if writing.die_at is not None:
         _die_at(writing.die_at, after=writing.after)
-    patience = Patience(deadline_s=20, option="storage.deadline_s")
-    store = open_store(writing.url, endpoint_url=writing.endpoint_url, patience=patience)
+    retries = RetryPolicy(deadline_s=20, option="storage.deadline_s")
+    store = open_store(writing.url, endpoint_url=writing.endpoint_url, retries=retries)
     save_once(store, session_at(writing.images, large=writing.endpoint_url is not None))
 
 
 def _die_at(number: int, *, after: bool) -> None:
-    """Let this process kill itself at a step of the local store's, counted from 0."""
+    """Make this process kill itself at a step of the local store, counted from 0."""
     steps = iter(range(10**9))
 
     def counted(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,7 +109,7 @@ def _die_at(number: int, *, after: bool) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             try:
                 return step(*arguments, **options)
-            finally:  # a step that fails, such as making what is there, is one all the same
+            finally:  # a step that fails, such as creating an existing directory, counts too
                 if turn == number:
                     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -117,21 +117,21 @@ def _die_at(number: int, *, after: bool) -> None:
 
     def opened(descriptor: int, mode: str) -> Any:
         file = open(descriptor, mode)  # noqa: SIM115 (the caller closes it)
-        return _InTwoWrites(file, counted(file.write)) if "w" in mode else file
+        return _TwoWriteFile(file, counted(file.write)) if "w" in mode else file
 
     for name in DISK_STEPS:
         setattr(os, name, counted(getattr(os, name)))
     storage_local.open = opened  # type: ignore[attr-defined]  # in place of the built-in
 
 
-class _InTwoWrites:
-    """A file whose contents are written in two steps."""
+class _TwoWriteFile:
+    """A file that writes its content in two steps."""
 
     def __init__(self, file: Any, write: Callable[..., Any]) -> None:
         self._file = file
         self._write = write
 
-    def __enter__(self) -> "_InTwoWrites":
+    def __enter__(self) -> "_TwoWriteFile":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,1 +1,1 @@
-"""Generates the Grafana dashboards beside it."""
+"""The Grafana dashboards as Python values, and the generator of their JSON files."""

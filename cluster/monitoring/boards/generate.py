@@ -1,7 +1,7 @@
 """`python -m cluster.monitoring.boards.generate`: write the dashboards and the table of metrics.
 
-These are Grafana's JSON files and `docs/metrics.md`. They are checked in, so that nobody needs
-the generator to use them; a test fails when they differ from what it would write.
+The outputs, Grafana's JSON files and `docs/metrics.md`, are checked in, so that users need no
+generator. A test fails if they differ from its output.
 """
 
 import itertools
@@ -24,7 +24,7 @@ BOARDS = (TRAINING, SYSTEM, RELIABILITY)
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "cluster" / "monitoring" / "grafana" / "dashboards"
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
-# Text boxes above each board: where its links lead. Title → name, default and path behind it.
+# Links of each board: title → variable with the base URL, its default, and the path appended.
 LINKS = {
     "Pictures and report": ("page", "http://127.0.0.1:9465", "/"),
     "Logs (Ray)": ("ray", "http://127.0.0.1:8265", "/#/logs"),
@@ -34,13 +34,13 @@ COLUMNS = 24  # of Grafana's grid
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file and its text."""
+    """Path and text of every generated file."""
     boards = {FOLDER / f"{board.name}.json": _json(_dashboard(board)) for board in BOARDS}
     return {**boards, ROOT / "docs" / "metrics.md": as_markdown()}
 
 
 def _json(board: model.Dashboard) -> str:
-    """Without the keys that the SDK writes although Grafana's schema has none of that name."""
+    """JSON without the keys that the SDK writes although Grafana's schema lacks them."""
     plain = json.loads(JSONEncoder().encode(board))
     del plain["style"]
     for variable in plain["templating"]["list"]:
@@ -104,7 +104,7 @@ def _add_variables(builder: dashboard.Dashboard) -> None:
 
 
 def _panel(panel: Panel, width: int) -> Any:
-    """The builder of a panel; its two kinds have no common type."""
+    """The builder of a panel; the SDK's builders have no common type."""
     builder = _figure() if panel.kind == "figure" else _lines(panel)
     builder.title(panel.title).description(panel.help).unit(panel.unit).datasource(SOURCE)
     builder.span(width).height(4 if panel.kind == "figure" else 8)

@@ -1,8 +1,8 @@
-"""What the Grafana dashboards show: boards of rows of panels, and the queries behind them.
+"""The types of the Grafana dashboards: boards, their rows of panels, and the panels' queries.
 
-Plain values, so that tests can put every query to a live Prometheus. `$run` and `$rank` are the
-boards' variables, `$__rate_interval` is Grafana's own. Names come from
-`cluster.monitoring.metrics_table`, the recording rules (`monitoring/rules.yml`) and Ray.
+Plain values, so that tests can run every query on a live Prometheus. `$run` and `$rank` are
+variables of the boards, `$__rate_interval` is Grafana's. Series are named in
+`cluster.monitoring.metrics_table`, in the recording rules (`rules.yml`), or by Ray.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ Kind = Literal["lines", "shares", "logarithmic", "figure"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One panel. `queries`: legend → PromQL; a legend may name labels, as `{{rank}}`."""
+    """One panel. `queries`: legend → PromQL; a legend may contain labels, such as `{{rank}}`."""
 
     title: str
     help: str
     queries: dict[str, str]
-    unit: str = "short"  # Grafana's name of it
+    unit: str = "short"  # Grafana's name of the unit
     kind: Kind = "lines"
-    needs: str = ""  # what a machine must have for the panel to show anything
+    needs: str = ""  # hardware without which the panel is empty
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +37,7 @@ class Board:
 
 
 def newest(metric: str) -> str:
-    """One value per run, whichever worker had rank 0."""
+    """The metric's value per run, whichever worker had rank 0."""
     return f'max by (run) ({metric}{{run=~"$run"}})'
 
 

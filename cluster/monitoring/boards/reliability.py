@@ -1,4 +1,4 @@
-"""The dashboard of what went wrong, and of what it cost."""
+"""The dashboard of failures and their cost."""
 
 from cluster.monitoring.boards.panels import Board, Panel
 
@@ -9,27 +9,27 @@ RELIABILITY = Board(
         "Now": (
             Panel(
                 title="Alerts",
-                help="Alerts that fire, of all runs; Prometheus' own page names them.",
+                help="Firing alerts of all runs; the page Alerts of Prometheus lists them.",
                 queries={"": 'sum(ALERTS{alertstate="firing"}) or vector(0)'},
                 kind="figure",
             ),
             Panel(
                 title="Goodput",
-                help="Share of the last hour that went into training steps.",
+                help="Share of the last hour spent in training steps.",
                 queries={"": 'ganinv:goodput:ratio1h{run=~"$run"}'},
                 unit="percentunit",
                 kind="figure",
             ),
             Panel(
                 title="Age of the newest checkpoint",
-                help="What a failure would cost now.",
+                help="The training time that a failure would cost now.",
                 queries={"": 'ganinv:checkpoint_age_seconds{run=~"$run"}'},
                 unit="s",
                 kind="figure",
             ),
             Panel(
                 title="Images trained twice",
-                help="Lost to restarts since the run was started.",
+                help="Images trained again after restarts, since the run was started.",
                 queries={"": 'sum(ganinv_lost_images_total{run=~"$run"})'},
                 kind="figure",
             ),
@@ -37,12 +37,12 @@ RELIABILITY = Board(
         "Workers": (
             Panel(
                 title="Restarts",
-                help="Of the worker group, by reason.",
+                help="Restarts of the worker group, by reason.",
                 queries={"{{reason}}": 'sum by (reason) (ganinv_restarts_total{run=~"$run"})'},
             ),
             Panel(
                 title="Workers and nodes",
-                help="Workers of the group, those that answer, and nodes of the Ray cluster.",
+                help="Workers in the group, workers that answer, and nodes of the Ray cluster.",
                 queries={
                     "in the group": 'ganinv_world_size{run=~"$run"}',
                     "answering": 'sum(up{job="ganinv",run=~"$run"})',
@@ -50,15 +50,15 @@ RELIABILITY = Board(
                 },
             ),
             Panel(
-                title="Steps left out",
-                help="They were not finite.",
+                title="Skipped steps",
+                help="Steps skipped for non-finite values.",
                 queries={"steps": 'max by (run) (ganinv_nonfinite_steps_total{run=~"$run"})'},
             ),
         ),
         "Checkpoints": (
             Panel(
                 title="Images since the newest checkpoint",
-                help="Saw-teeth as high as train.checkpoint_every.",
+                help="A sawtooth with peaks at train.checkpoint_every.",
                 queries={
                     "since": 'ganinv_images_seen{run=~"$run"} '
                     '- on (run) ganinv_checkpoint_images{run=~"$run"}',
@@ -67,8 +67,8 @@ RELIABILITY = Board(
             ),
             Panel(
                 title="Stall and upload",
-                help="How long training stood still to save, and how long it then took beside "
-                "training until the commit, since the workers started.",
+                help="How long saves stopped training, and how long the upload in the background "
+                "then took until the commit; since the workers started.",
                 queries={
                     "upload, mean": 'ganinv_checkpoint_upload_seconds_sum{run=~"$run"} '
                     '/ ganinv_checkpoint_upload_seconds_count{run=~"$run"}',
@@ -81,7 +81,7 @@ RELIABILITY = Board(
             ),
             Panel(
                 title="Failed saves",
-                help="Attempts that failed, and seconds that saves waited for the one before.",
+                help="Failed attempts, and seconds that saves waited for the previous save.",
                 queries={
                     "failed": 'ganinv_checkpoint_failures_total{run=~"$run"}',
                     "waited, s": 'ganinv_checkpoint_wait_seconds_total{run=~"$run"}',
@@ -89,7 +89,7 @@ RELIABILITY = Board(
             ),
             Panel(
                 title="Goodput over time",
-                help="Share of an hour that went into training steps.",
+                help="Share of the preceding hour spent in training steps.",
                 queries={"goodput": 'ganinv:goodput:ratio1h{run=~"$run"}'},
                 unit="percentunit",
             ),
@@ -97,7 +97,7 @@ RELIABILITY = Board(
         "Object storage": (
             Panel(
                 title="Requests",
-                help="By verb and outcome, of all workers.",
+                help="Requests of all workers by verb and outcome.",
                 queries={
                     "{{op}} {{outcome}}": "sum by (op, outcome) "
                     '(rate(ganinv_storage_requests_total{run=~"$run"}[$__rate_interval]))'
@@ -106,25 +106,25 @@ RELIABILITY = Board(
             ),
             Panel(
                 title="Errors",
-                help="In the last five minutes; what is missing or already there is no error.",
+                help="In the last five minutes. A missing or existing object is not an error.",
                 queries={
                     "errors": 'sum(ganinv:storage_errors:increase5m{run=~"$run"}) or vector(0)'
                 },
             ),
             Panel(
-                title="Retries and second reads",
-                help="Requests made again after a fault, and beside a straggler.",
+                title="Retries and hedges",
+                help="Requests repeated after a failure, and second requests beside slow ones.",
                 queries={
                     "retries": "sum(rate(ganinv_storage_retries_total"
                     '{run=~"$run"}[$__rate_interval])) or vector(0)',
-                    "second reads": "sum(rate(ganinv_storage_hedges_total"
+                    "hedges": "sum(rate(ganinv_storage_hedges_total"
                     '{run=~"$run"}[$__rate_interval])) or vector(0)',
                 },
                 unit="reqps",
             ),
             Panel(
-                title="Damaged samples",
-                help="Replaced since the workers started; a run names them in its quarantine/.",
+                title="Corrupt samples",
+                help="Replaced since the workers started; the run lists them in quarantine/.",
                 queries={"samples": 'sum(ganinv_samples_quarantined_total{run=~"$run"})'},
             ),
         ),

@@ -1,4 +1,4 @@
-"""The dashboard of time and machines: what is the speed, and what limits it?"""
+"""The dashboard of time and machines: the speed, and what limits it."""
 
 from cluster.monitoring.boards.panels import Board, Panel, quantile
 
@@ -9,14 +9,14 @@ SYSTEM = Board(
         "Time": (
             Panel(
                 title="Where the time goes",
-                help="Shares of the workers' time; they sum to one.",
+                help="Shares of the workers' time by state; they sum to one.",
                 queries={"{{state}}": 'ganinv:time:ratio1m{run=~"$run"}'},
                 unit="percentunit",
                 kind="shares",
             ),
             Panel(
                 title="Step time",
-                help="One global batch, the wait for data left out; means by rank.",
+                help="One global batch, without the wait for data; means by rank.",
                 queries={
                     "median": quantile(0.5, "ganinv_step_seconds"),
                     "99 %": quantile(0.99, "ganinv_step_seconds"),
@@ -34,8 +34,7 @@ SYSTEM = Board(
             ),
             Panel(
                 title="Communication",
-                help="Sums over workers that this project does itself; those of gradients are part "
-                "of the step.",
+                help="All-reduces outside of the engines; those of gradients are part of the step.",
                 queries={
                     "median": quantile(0.5, "ganinv_all_reduce_seconds"),
                     "99 %": quantile(0.99, "ganinv_all_reduce_seconds"),
@@ -44,13 +43,13 @@ SYSTEM = Board(
             ),
             Panel(
                 title="Skew of ranks",
-                help="Longest less shortest wait for data, as a share of a step with that.",
+                help="Longest minus shortest wait for data, relative to step plus wait.",
                 queries={"skew": 'ganinv:rank_skew:ratio1m{run=~"$run"}'},
                 unit="percentunit",
             ),
             Panel(
                 title="Object storage",
-                help="Bytes moved by all workers.",
+                help="Bytes per second moved by all workers.",
                 queries={
                     "{{op}}": "sum by (op) "
                     '(rate(ganinv_storage_bytes_total{run=~"$run"}[$__rate_interval]))'
@@ -61,7 +60,7 @@ SYSTEM = Board(
         "Nodes": (
             Panel(
                 title="Processors",
-                help="Use of each node's processors, as Ray sees it.",
+                help="Utilisation of each node's processors, measured by Ray.",
                 queries={"{{instance}}": "ray_node_cpu_utilization / 100"},
                 unit="percentunit",
             ),
@@ -82,7 +81,7 @@ SYSTEM = Board(
             ),
             Panel(
                 title="GPUs",
-                help="Use of each GPU.",
+                help="Utilisation of each GPU.",
                 queries={"{{instance}} {{GpuIndex}}": "ray_node_gpus_utilization / 100"},
                 unit="percentunit",
                 needs="GPU",

@@ -1,4 +1,4 @@
-"""The dashboard of training: is it getting anywhere, and are both networks well?"""
+"""The dashboard of training: progress, losses, latent code and evaluations."""
 
 from cluster.monitoring.boards.panels import Board, Panel, newest
 
@@ -8,21 +8,21 @@ TRAINING = Board(
     rows={
         "Progress": (
             Panel(
-                title="Done",
-                help="Share of train.images that the run has seen.",
+                title="Progress",
+                help="Share of train.images seen so far.",
                 queries={"": f"{newest('ganinv_images_seen')} / {newest('ganinv_target_images')}"},
                 unit="percentunit",
                 kind="figure",
             ),
             Panel(
                 title="Images seen",
-                help="The clock of the run.",
+                help="Images trained so far; the clock of the run.",
                 queries={"": newest("ganinv_images_seen")},
                 kind="figure",
             ),
             Panel(
                 title="Images per second",
-                help="Over all workers, in the last minute.",
+                help="Over all workers, averaged over the last minute.",
                 queries={"": 'ganinv:images:rate1m{run=~"$run"}'},
                 kind="figure",
             ),
@@ -41,13 +41,13 @@ TRAINING = Board(
         "The two networks": (
             Panel(
                 title="Losses",
-                help="Means since the last row of metrics.jsonl; r1 is without its weight.",
+                help="Means since the previous row of metrics.jsonl; r1 without its weight.",
                 queries={"{{term}}": 'ganinv_loss{run=~"$run"}'},
             ),
             Panel(
-                title="Verdict of the discriminator",
-                help="Balance of G and D: the closer the lines, the harder real and generated "
-                "images are to tell apart. Far apart for good: D has won.",
+                title="Discriminator outputs",
+                help="Means on real and on generated images. Close lines: the discriminator can "
+                "hardly distinguish them. Permanently far apart: it has won.",
                 queries={
                     "real": 'ganinv_discriminator_real{run=~"$run"}',
                     "generated": 'ganinv_discriminator_fake{run=~"$run"}',
@@ -55,7 +55,7 @@ TRAINING = Board(
             ),
             Panel(
                 title="Gradient norms",
-                help="Of the mean gradients at the last step.",
+                help="Norms of the averaged gradients in the last step.",
                 queries={
                     "G": 'ganinv_generator_gradient_norm{run=~"$run"}',
                     "D": 'ganinv_discriminator_gradient_norm{run=~"$run"}',
@@ -64,7 +64,7 @@ TRAINING = Board(
             ),
             Panel(
                 title="Learning rate",
-                help="Of both networks, at the last step.",
+                help="Of both networks, in the last step.",
                 queries={"both": 'ganinv_learning_rate{run=~"$run"}'},
             ),
             Panel(
@@ -76,11 +76,11 @@ TRAINING = Board(
         "The latent code": (
             Panel(
                 title="Latent entropy",
-                help="How much the scaled code can say; it falls while elements are dropped that "
-                "images do not need, then levels off. The upper line is the most it could be.",
+                help="Entropy of the scaled code. It falls while unneeded elements vanish, then "
+                "levels off. The upper line is the maximum.",
                 queries={
                     "entropy": 'ganinv_latent_entropy_nats{run=~"$run"}',
-                    "largest": '1.4189385332 * ganinv_latent_elements{run=~"$run"}',
+                    "maximum": '1.4189385332 * ganinv_latent_elements{run=~"$run"}',
                 },
             ),
             Panel(
@@ -102,7 +102,7 @@ TRAINING = Board(
         "Evaluation": (
             Panel(
                 title="Figures of the last evaluation",
-                help="On the averaged weights; units and directions stand on the report page.",
+                help="With the averaged weights. The report page explains units and directions.",
                 queries={
                     "{{figure}}": 'ganinv_evaluation{run=~"$run"}',
                 },

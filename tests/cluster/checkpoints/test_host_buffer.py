@@ -1,4 +1,4 @@
-"""The buffer is the file that safetensors reads, whatever tensors are copied into it."""
+"""The buffer is a valid safetensors file, whatever tensors are copied into it."""
 
 import json
 
@@ -24,7 +24,7 @@ def tensors_of(kinds: list[tuple[torch.dtype, tuple[int, ...]]], seed: int) -> d
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.sampled_from(TYPES), SHAPES), max_size=6))
-def test_what_is_filled_in_is_read_back(
+def test_tensors_read_back_as_they_were_copied_in(
     kinds: list[tuple[torch.dtype, tuple[int, ...]]],
 ) -> None:
     buffer = HostBuffer()
@@ -37,8 +37,8 @@ def test_what_is_filled_in_is_read_back(
             assert torch.equal(found[name], tensor)
 
 
-def test_large_tensors_begin_where_a_line_of_the_cache_does() -> None:
-    """Where they do not, copying them takes a fifth longer, and training stands still for it."""
+def test_large_tensors_are_aligned_to_cache_lines() -> None:
+    """Otherwise copying them takes a fifth longer, and training pauses for the copy."""
     odd = [(f"odd {n}", torch.ones(n, dtype=torch.float64)) for n in (1, 3, 5)]
     large = [(f"large {n}", torch.zeros(64 * n)) for n in (1, 4, 9)]
     file = bytes(HostBuffer().fill([odd[0], large[0], odd[1], large[1], odd[2], large[2]]))
@@ -57,4 +57,4 @@ def test_the_memory_is_kept_while_names_and_shapes_stay() -> None:
     assert torch.equal(safetensors.torch.load(bytes(again))["x"], 2 * wide)
     grown = buffer.fill([("x", wide), ("y", torch.zeros(1))])
     assert safetensors.torch.load(bytes(grown)).keys() == {"x", "y"}
-    assert bytes(first) == bytes(again)  # what was handed out before is not written to
+    assert bytes(first) == bytes(again)  # a buffer that was returned before stays as it is

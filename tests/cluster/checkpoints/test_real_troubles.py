@@ -1,4 +1,4 @@
-"""Every kind of trouble with storage, made for real: training goes on, and nothing good is lost."""
+"""Real failures of storage, of every kind: training continues, and no whole checkpoint is lost."""
 
 import logging
 import shutil
@@ -29,18 +29,18 @@ from tests.support.saves import Counts, save, saver_of
 from tests.support.storage_owner import Bucket, Keys, small_disk
 
 DEADLINE_S = 20.0
-KEEP = CheckpointConfig(keep_last=3, trouble_limit_s=DEADLINE_S)  # all that a test commits
+KEEP = CheckpointConfig(keep_last=3, trouble_limit_s=DEADLINE_S)  # keeps all checkpoints of a test
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """`begin` and `end` it; `says` stands in the line of the log, reason and remedy."""
+    """A failure of storage, from `begin` to `end`; the log names `says`: reason and remedy."""
 
     store: Store
     begin: Callable[[], object]
     end: Callable[[], object]
     says: tuple[str, str]
-    takes_all: bool = False  # what was committed, too
+    takes_all: bool = False  # committed checkpoints are lost, too
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def read_only_bucket(bucket: Bucket) -> Trouble:
 
 @pytest.fixture
 def wrong_clock(s3_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Trouble:
-    """This machine's clock is 40 minutes fast, as far as its signatures tell."""
+    """Signatures as from a machine whose clock is 40 minutes fast."""
     right = botocore.auth.get_current_datetime
 
     def fast(*arguments: Any, **options: Any) -> Any:
@@ -152,7 +152,7 @@ def train_on(session: Session, images: int) -> None:
         "read_only_disk", "full_disk",
     ],
 )  # fmt: skip
-def test_training_goes_on_and_what_was_good_stays(
+def test_training_continues_and_whole_checkpoints_stay(
     kind: str,
     request: pytest.FixtureRequest,
     caplog: pytest.LogCaptureFixture,
@@ -177,7 +177,7 @@ def test_training_goes_on_and_what_was_good_stays(
     assert counts.images[-1] == 64
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 2, said
-    assert all(words in said[0] for words in ("training goes on", *trouble.says)), said[0]
+    assert all(words in said[0] for words in ("training continues", *trouble.says)), said[0]
     assert "again, after" in said[1]
     assert trouble.takes_all or good in committed_names(trouble.store)
     chosen = choose(trouble.store)  # compares every byte with its hash
@@ -186,7 +186,7 @@ def test_training_goes_on_and_what_was_good_stays(
 
 
 @pytest.mark.integration
-def test_keys_that_are_replaced_in_time_are_no_trouble(keys: Keys, s3_store_url: str) -> None:
+def test_keys_that_are_replaced_in_time_cause_no_failure(keys: Keys, s3_store_url: str) -> None:
     store = open_store(s3_store_url)
     store.write("x", b"1")
     keys.issue()

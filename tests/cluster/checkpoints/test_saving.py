@@ -1,4 +1,4 @@
-"""Saves beside training: the state of the moment, committed once, whatever storage does."""
+"""Saves during training commit the state of the moment once, whatever storage does."""
 
 import logging
 import threading
@@ -23,6 +23,7 @@ from ganinv.saved.manifest import committed_names
 from ganinv.seams.stores import Store
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import Session
+from tests.support.clocks import Clock
 from tests.support.commands import wait_until
 from tests.support.harassed import Harassed
 from tests.support.runs import TRAIN, snapshot, train, train_locally
@@ -58,7 +59,7 @@ def saved(store: Store) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("objective", objectives.names())
-def test_what_is_saved_is_the_state_of_the_moment(
+def test_a_save_holds_the_state_of_the_moment(
     objective: str, harassed: Harassed, tmp_path: Path
 ) -> None:
     session = train_locally(objective, 16)
@@ -84,21 +85,42 @@ def test_what_is_saved_is_the_state_of_the_moment(
     }
 
 
-def test_a_save_waits_for_the_one_before_and_says_how_long(harassed: Harassed) -> None:
+class TickingClock(Clock):
+    """Every reading is later than the one before."""
+
+    def monotonic(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+def test_a_save_waits_for_the_previous_one_and_reports_how_long(
+    harassed: Harassed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
+    clock = TickingClock()
+    monkeypatch.setattr(saving, "time", clock)
     harassed.gate.clear()
     with saver_of(harassed, KEEP, counts) as saver:  # type: ignore[arg-type]  # by __getattr__
         saver.save(session)
         assert harassed.reached.wait(10)
         train_on(session, 32)
-        threading.Timer(0.1, harassed.gate.set).start()
-        saver.save(session)
+        settled = saver._settled
+        wait = settled.wait
+
+        def wait_five_seconds(timeout: float) -> bool:
+            assert not settled.is_set()  # the first save is still in progress
+            clock.now += 5.0
+            harassed.gate.set()
+            return wait(timeout)
+
+        monkeypatch.setattr(settled, "wait", wait_five_seconds)
+        assert saver.save(session) is not None
         saver.finish(session)
     assert counts.images == [16, 32]
-    assert counts.waited_s > 0.05
+    assert 5.0 < counts.waited_s < 5.1
 
 
-def test_storage_in_trouble_stops_nothing_and_is_said_once(
+def test_unusable_storage_stops_nothing_and_is_logged_once(
     harassed: Harassed, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -112,7 +134,7 @@ def test_storage_in_trouble_stops_nothing_and_is_said_once(
         assert saver.save(session) is not None
         for images in (32, 48):
             train_on(session, images)
-            assert saver.save(session) is None  # left out: the first is tried again
+            assert saver.save(session) is None  # skipped: the first save is being retried
         wait_until(lambda: counts.failures >= 3, 10, "three attempts")
         assert not counts.images
         failing.clear()
@@ -122,11 +144,11 @@ def test_storage_in_trouble_stops_nothing_and_is_said_once(
     assert not counts.given_up
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(said) == 2, said
-    assert "training goes on: refused" in said[0]
+    assert "training continues: refused" in said[0]
     assert "again, after" in said[1]
 
 
-def test_after_the_limit_the_run_is_over(harassed: Harassed) -> None:
+def test_after_the_limit_the_run_ends(harassed: Harassed) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
     keep = CheckpointConfig(trouble_limit_s=0.05)
     good = save(session, harassed.store, keep)
@@ -144,7 +166,7 @@ def test_after_the_limit_the_run_is_over(harassed: Harassed) -> None:
     assert committed_names(harassed.store) == [good]
 
 
-def test_a_run_in_other_hands_commits_nothing(harassed: Harassed) -> None:
+def test_a_run_that_lost_its_lease_commits_nothing(harassed: Harassed) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
 
     def lost() -> None:
@@ -167,7 +189,7 @@ def test_a_run_in_other_hands_commits_nothing(harassed: Harassed) -> None:
     assert isinstance(counts.given_up[0], LeaseLostError)
 
 
-def test_where_no_room_is_left_leftovers_go_and_nothing_else(harassed: Harassed) -> None:
+def test_full_storage_deletes_leftovers_and_nothing_else(harassed: Harassed) -> None:
     session = train_locally("dlsgan", 16)
     store = harassed.store
     good = save(session, store)
@@ -189,11 +211,11 @@ def test_where_no_room_is_left_leftovers_go_and_nothing_else(harassed: Harassed)
     assert good in committed_names(store)
     rest = {entry.name for entry in store.list() if "checkpoints" not in entry.name}
     assert rest == {"evaluations/x.json"}
-    assert store.list(f"checkpoints/{999:012d}")  # it may be under way
+    assert store.list(f"checkpoints/{999:012d}")  # it may be in progress
 
 
-def test_the_newest_good_one_survives_retention(store: Store) -> None:
-    """Whatever lies after it by name."""
+def test_the_newest_whole_checkpoint_survives_retention(store: Store) -> None:
+    """Even if corrupt checkpoints have later names."""
     session = train_locally("dlsgan", 16)
     for images in (900, 901, 902):
         store.write(f"checkpoints/{images:012d}-ffffffff/manifest.json", b"damaged")
@@ -201,7 +223,7 @@ def test_the_newest_good_one_survives_retention(store: Store) -> None:
     assert name in committed_names(store)
 
 
-def test_a_failed_deletion_is_no_failed_save(
+def test_a_failed_deletion_is_not_a_failed_save(
     harassed: Harassed, caplog: pytest.LogCaptureFixture
 ) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
@@ -220,7 +242,7 @@ def test_a_failed_deletion_is_no_failed_save(
     assert caplog.text.count("cannot delete old checkpoints") == 1
 
 
-def test_a_name_that_another_writer_committed_is_left_to_him(
+def test_another_writers_checkpoint_of_the_same_name_is_left_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
@@ -256,7 +278,7 @@ def test_one_of_two_racing_writers_commits(store: Store) -> None:
     with ThreadPoolExecutor(2) as pool:
         won = list(pool.map(wins, (0, 1)))
     assert sorted(won) == [False, True]
-    committing.commit(store, manifests[won.index(True)])  # its answer was lost: it asks again
+    committing.commit(store, manifests[won.index(True)])  # as if the reply was lost
     assert store.read(folder(manifests[0].name) + "manifest.json") == (
         manifests[won.index(True)].to_json()
     )

@@ -118,7 +118,7 @@ def test_every_port_is_fixed_and_explained(path: Path) -> None:
         assert port in explained, f"{path.name} opens {port}, docs/cluster.md does not say why"
 
 
-def test_a_lost_node_is_noticed_within_ten_seconds() -> None:
+def test_a_lost_node_is_detected_within_ten_seconds() -> None:
     for path in [*LAUNCHER, *MANIFESTS]:
         text = path.read_text()
         value = {
@@ -130,7 +130,7 @@ def test_a_lost_node_is_noticed_within_ten_seconds() -> None:
 
 
 def test_nodes_of_own_machines_end_with_their_head() -> None:
-    """`ray down` speaks to the head alone; tests/lab shows that this is enough."""
+    """`ray down` contacts only the head; tests/lab shows that this is enough."""
     worker = load(LAUNCHER[1])["worker_start_ray_commands"][1]
     assert "--block" in worker
     assert int(re.findall(r"RAY_gcs_rpc_server_reconnect_timeout_s=(\d+)", worker)[0]) <= 30

@@ -1,4 +1,4 @@
-"""What is shipped to nodes: exactly what Ray packs, and not too much of it."""
+"""The shipped files are exactly those that Ray packs, and not too many bytes."""
 
 import zipfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from ganinv.errors import ConfigError
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A small checkout with something to leave out of every kind."""
+    """A small checkout with one file of every kind that is excluded."""
     for name, text in {
         "launch/commands/train.py": "code",
         "launch/big.bin": "x" * 500,
@@ -29,7 +29,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_is_what_ray_packs(checkout: Path) -> None:
+def test_the_files_are_those_that_ray_packs(checkout: Path) -> None:
     from ray._private.ray_constants import get_runtime_env_default_excludes
     from ray._private.runtime_env.packaging import create_package
 
@@ -44,7 +44,7 @@ def test_it_is_what_ray_packs(checkout: Path) -> None:
     assert found[0] == ("launch/big.bin", 500)
 
 
-def test_too_much_is_refused_and_the_largest_named(
+def test_too_many_bytes_are_refused_and_the_largest_files_named(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.jobs.shipping.LIMIT_BYTES", 400)

@@ -1,4 +1,4 @@
-"""What the doctor says of a machine: the trouble, and its remedy."""
+"""What the doctor reports about a machine: the problem and its remedy."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,10 @@ from ganinv.errors import ClusterError, ConfigError
 
 @pytest.fixture(scope="module")
 def found() -> machine.Machine:
-    return machine.look()
+    return machine.inspect_machine()
 
 
-def test_this_machine_has_what_is_pinned(found: machine.Machine) -> None:
+def test_this_machine_has_the_pinned_packages(found: machine.Machine) -> None:
     assert machine.check_versions(found).endswith("packages as pinned")
     assert found.packages.keys() >= {"ray", "torch", "deepspeed"}
     assert f"{found.cpus} CPUs" in found.summary
@@ -28,23 +28,25 @@ def test_another_version_is_named_with_the_remedy(found: machine.Machine) -> Non
     assert "torch" not in str(caught.value)
 
 
-def test_too_little_room_is_named(found: machine.Machine) -> None:
+def test_too_little_disk_space_is_named(found: machine.Machine) -> None:
     roomy = replace(found, free_disk_bytes=10**11, open_files=65536)
     assert machine.check_room(roomy) == roomy.summary
-    with pytest.raises(ConfigError, match=r"1\.0 GB free .* make room"):
+    with pytest.raises(ConfigError, match=r"1\.0 GB free .* free space"):
         machine.check_room(replace(roomy, free_disk_bytes=10**9))
     with pytest.raises(ConfigError, match="ulimit -n 65536"):
         machine.check_room(replace(roomy, open_files=1024))
 
 
 @pytest.mark.parametrize("address", ["127.0.1.1", None])
-def test_a_name_that_others_cannot_use(found: machine.Machine, address: str | None) -> None:
+def test_a_host_name_that_other_nodes_cannot_use(
+    found: machine.Machine, address: str | None
+) -> None:
     assert machine.check_name(replace(found, address="10.0.0.7")).endswith("is 10.0.0.7")
     with pytest.raises(ClusterError, match="/etc/hosts"):
         machine.check_name(replace(found, address=address))
 
 
-def test_storage_is_tried_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_is_tested_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "TRIAL_BYTES", 8000)
     assert "usable; writes" in machine.check_store(open_store(str(tmp_path)))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""Dashboards and rules fit the metrics there are, each other, and what Grafana's own SDK reads."""
+"""Dashboards and rules match the exported metrics, each other, and the schema of Grafana's SDK."""
 
 import json
 import re
@@ -37,13 +37,13 @@ def promtool(*words: str) -> str:
     return done.stdout
 
 
-def test_generated_files_are_checked_in_as_they_would_be_written() -> None:
+def test_generated_files_are_up_to_date() -> None:
     for path, text in generated().items():
         assert path.read_text() == text, f"{path}: run python -m cluster.monitoring.boards.generate"
     assert {path.name for path in FOLDER.iterdir()} == {f"{board.name}.json" for board in BOARDS}
 
 
-def test_every_metric_that_is_asked_for_is_exported() -> None:
+def test_every_queried_metric_is_exported() -> None:
     table = [row for rows in metrics_table().values() for row in rows]
     labels_of = {series: set(row.labels) for row in table for series in row.series}
     for expression in EXPRESSIONS:
@@ -86,7 +86,7 @@ def as_json(value: Any) -> Any:
 
 
 def lost(before: Any, after: Any, path: str = "") -> list[str]:
-    """Paths of values that a round trip has lost or changed."""
+    """Paths of the values that a round trip has lost or changed."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             found
@@ -107,11 +107,11 @@ def test_a_misspelt_key_would_be_lost() -> None:
 
 
 def test_every_alert_is_explained_and_tested() -> None:
-    words = (ROOT / "docs" / "monitoring.md").read_text()
+    page = (ROOT / "docs" / "monitoring.md").read_text()
     tested = (MONITORING / "rules_test.yml").read_text()
     assert len(ALERTS) >= 10
     for rule in ALERTS:
-        assert f"\n### {rule['alert']}\n" in words
+        assert f"\n### {rule['alert']}\n" in page
         assert rule["annotations"]["runbook"] == f"docs/monitoring.md#{rule['alert'].lower()}"
         assert f'alertname="{rule["alert"]}"' in tested
 
@@ -139,4 +139,4 @@ def test_prometheus_accepts_its_configuration(
     assert text.count("type: Bearer") == text.count(str(token))
     assert (str(token) in text) == (with_token and ray is not None)
     assert ("/api/prometheus/sd" in text) == (ray is not None)
-    assert not re.search(r"\b[A-Z]{3,}\b", text), "a place of the template was left unfilled"
+    assert not re.search(r"\b[A-Z]{3,}\b", text), "a placeholder of the template was not replaced"

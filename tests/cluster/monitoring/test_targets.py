@@ -1,4 +1,4 @@
-"""Files of targets come and go with their runs, however those end."""
+"""Targets files exist as long as their runs, however the runs end."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.monitoring.targets import TargetsFile, sweep, targets_folder
+from cluster.monitoring.targets import TargetsFile, remove_stale, targets_folder
 from tests.support.commands import ROOT
 
 GROUPS = [{"targets": ["127.0.0.1:1"], "labels": {"job": "ganinv"}}]
@@ -18,13 +18,13 @@ def listed(folder: Path) -> list[object]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
-def test_living_runs_stay_and_ended_ones_go(tmp_path: Path) -> None:
+def test_files_of_live_runs_stay_and_those_of_ended_runs_go(tmp_path: Path) -> None:
     folder = tmp_path / "targets"
     with closing(TargetsFile(folder)) as one, closing(TargetsFile(folder)) as two:
         one.write(GROUPS)
         two.write([])
         two.write(GROUPS)
-        sweep(folder)
+        remove_stale(folder)
         assert listed(folder) == [GROUPS, GROUPS]
         one.close()
         assert listed(folder) == [GROUPS]
@@ -32,7 +32,7 @@ def test_living_runs_stay_and_ended_ones_go(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o077 == 0
 
 
-def test_a_killed_run_is_swept_by_the_next_one(tmp_path: Path) -> None:
+def test_the_next_run_removes_the_file_of_a_killed_one(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, pathlib\n"
         "from cluster.monitoring.targets import TargetsFile\n"

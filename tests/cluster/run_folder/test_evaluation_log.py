@@ -1,4 +1,4 @@
-"""Records of evaluations: one for each model and its conditions, none twice after a resume."""
+"""Records of evaluations: one per model and conditions, and no duplicate after a resume."""
 
 import json
 import math
@@ -17,7 +17,7 @@ def conditions(images_seen: int, **changes: Any) -> dict[str, Any]:
     return {"checkpoint": None, "images_seen": images_seen, "seed": 0, **changes}
 
 
-def test_records_hold_conditions_and_figures_and_what_is_not_finite_is_null(store: Store) -> None:
+def test_records_hold_conditions_and_figures_with_null_for_non_finite_values(store: Store) -> None:
     figures = {"eval/enc": 0.1 + 0.2, "eval/psnr_db_test": math.inf}
     name = write_record(store, conditions(16), figures)
     (record,) = read_records(store)
@@ -26,14 +26,14 @@ def test_records_hold_conditions_and_figures_and_what_is_not_finite_is_null(stor
     assert record["figures"] == {"eval/enc": 0.1 + 0.2, "eval/psnr_db_test": None}
 
 
-def test_an_evaluation_under_equal_conditions_replaces_the_one_before(store: Store) -> None:
+def test_an_evaluation_under_equal_conditions_replaces_the_previous_one(store: Store) -> None:
     for value, changes in ((1, {}), (2, {}), (3, {"seed": 1}), (4, {"checkpoint": CHECKPOINT})):
         write_record(store, conditions(32, **changes), {"eval/enc": value})
     values = [record["figures"]["eval/enc"] for record in read_records(store)]
     assert sorted(values) == [2, 3, 4]
 
 
-def test_a_resumed_run_forgets_what_it_will_do_again_and_nothing_else(store: Store) -> None:
+def test_a_resumed_run_deletes_only_the_evaluations_that_it_will_repeat(store: Store) -> None:
     for images in (16, 32, 48):
         write_record(store, conditions(images), {})
     write_record(store, conditions(48, checkpoint="000000000048-0badcafe"), {})
@@ -44,7 +44,7 @@ def test_a_resumed_run_forgets_what_it_will_do_again_and_nothing_else(store: Sto
     assert len(read_records(store)) == 4
 
 
-def test_a_damaged_record_is_named(store: Store) -> None:
+def test_a_corrupt_record_is_named(store: Store) -> None:
     store.write(f"{FOLDER}000000000016-training-00000000.json", b'{"images_se')
-    with pytest.raises(StorageError, match=r"training-00000000\.json is damaged"):
+    with pytest.raises(StorageError, match=r"training-00000000\.json is corrupt"):
         read_records(store)

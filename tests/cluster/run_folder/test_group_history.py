@@ -1,4 +1,4 @@
-"""What a run's restarts come to: counts, lost images, goodput, and when they are too many."""
+"""Totals over a run's groups (restarts, lost images, goodput), and the restart budget."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from cluster.run_folder.group_history import FAULTS, PLANNED, Budget, End, Group
 
 
 def group(number: int, at: float, resumed: int, seen: int, reason: End | None) -> GroupRecord:
-    """Launched at `at`, first step 10 s later, then an image a second, with steps all the time."""
+    """Launched at `at`, first step 10 s later, then one image per second without pauses."""
     return GroupRecord(
         number=number,
         launched=at,
@@ -36,12 +36,12 @@ def test_lost_images_gaps_and_goodput_by_hand() -> None:
     assert past.restarts == {"failure": 1, "preemption": 1}
     assert past.lost_images == 20
     assert past.gaps_seconds == (11.0, 11.0)
-    wanted = 242 + (1171 - 1000)  # nobody wanted it to train from 242 to 1000 s
+    wanted = 242 + (1171 - 1000)  # from 242 to 1000 s the run was stopped
     assert past.goodput == pytest.approx((80 + 120 + 50 + 100) / wanted)
     assert past.last == records[-1]
 
 
-def test_a_run_of_which_nothing_is_known() -> None:
+def test_a_run_without_steps_has_no_goodput() -> None:
     assert summarise([], now=0.0).goodput is None
     started = GroupRecord(number=0, launched=0.0, world_size=1)
     assert summarise([started], now=9.0).goodput is None
@@ -54,8 +54,8 @@ def test_a_run_of_which_nothing_is_known() -> None:
         max_size=8,
     )
 )
-def test_goodput_is_a_share_and_losing_lowers_it(ends: list[tuple[int, int, End]]) -> None:
-    """`ends`: images trained by each group, and how many of them its end costs."""
+def test_goodput_is_a_share_and_losses_lower_it(ends: list[tuple[int, int, End]]) -> None:
+    """`ends`: for each group the images it trained, how many of them its end loses, the reason."""
     lossy, lossless = [], []
     at, resumed, sure = 0.0, 0, 0
     for number, (trained, lost, reason) in enumerate(ends):
@@ -77,7 +77,7 @@ SAVED = replace(FAULT, committed=40)
 NOTICE = replace(FAULT, reason="preemption")
 
 
-def test_faults_in_a_row_break_the_budget_and_a_checkpoint_restores_it() -> None:
+def test_faults_in_a_row_exceed_the_budget_and_a_checkpoint_resets_it() -> None:
     budget = Budget(max_failures=2, max_preemptions=None)
     assert [budget.spend(end) for end in (FAULT, FAULT, SAVED, FAULT)] == [None] * 4
     broken = budget.spend(FAULT)
@@ -86,14 +86,14 @@ def test_faults_in_a_row_break_the_budget_and_a_checkpoint_restores_it() -> None
     assert "cluster.max_failures = 2" in broken
 
 
-def test_any_number_of_faults_with_progress_in_between_is_allowed() -> None:
+def test_faults_with_a_checkpoint_in_between_are_unlimited() -> None:
     budget = Budget(max_failures=0, max_preemptions=0)
     assert budget.spend(FAULT) is not None
     budget = Budget(max_failures=1, max_preemptions=0)
     assert all(budget.spend(SAVED) is None for _ in range(1000))
 
 
-def test_preemptions_have_a_budget_of_their_own() -> None:
+def test_preemptions_have_their_own_budget() -> None:
     budget = Budget(max_failures=1, max_preemptions=None)
     assert all(budget.spend(NOTICE) is None for _ in range(1000))
     assert budget.spend(FAULT) is None
@@ -104,6 +104,6 @@ def test_preemptions_have_a_budget_of_their_own() -> None:
     assert "cluster.max_preemptions = 2" in broken[3]
 
 
-def test_a_checkpoint_that_was_there_before_is_no_progress() -> None:
+def test_the_checkpoint_that_a_group_resumed_from_is_no_progress() -> None:
     assert not replace(FAULT, resumed_from=40, committed=40).progressed
     assert replace(FAULT, resumed_from=40, committed=56).progressed

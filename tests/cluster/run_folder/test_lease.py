@@ -1,4 +1,4 @@
-"""A run has one writer at a time, whatever commands do at once and however they end."""
+"""A run has one writer at a time, whatever commands start at once and however they end."""
 
 import json
 import multiprocessing
@@ -7,19 +7,30 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.run_folder import lease as leases
-from cluster.run_folder.lease import Held, Holder, lease
+from cluster.run_folder.lease import FencingToken, Holder, lease
 from cluster.storage.opening import open_store
 from ganinv.errors import LeaseLostError, StorageError, StorageExistsError
 from ganinv.seams.stores import Store
+from tests.support.clocks import Clock
+from tests.support.commands import wait_until
 
-TTL_S = 0.6
+TTL_S = 60.0
 elsewhere = replace(leases._myself(), host="far", place="far")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every command that watches a lease."""
+    clock = Clock()
+    monkeypatch.setattr(leases, "time", clock)
+    return clock
 
 
 def holders(store: Store) -> list[Holder]:
@@ -27,125 +38,161 @@ def holders(store: Store) -> list[Holder]:
 
 
 def silent(text: str) -> None:
-    """Nobody is told."""
+    """Print nothing."""
 
 
-def test_one_holds_it_others_are_refused_and_told_whom(store: Store) -> None:
-    told: list[str] = []
+def test_one_command_holds_it_and_others_are_refused_and_told_the_holder(
+    store: Store, clock: Clock
+) -> None:
+    messages: list[str] = []
     with lease(store, TTL_S, silent) as held:
+        clock.on_sleep = held.renew
         with pytest.raises(StorageError, match=r"is being written by process \d+ on .*, since 2"):
-            lease(store, TTL_S, told.append).__enter__()
+            lease(store, TTL_S, messages.append).__enter__()
+        assert 0 < clock.now < TTL_S
         held.check()
-        held.held.check(store)
-    assert "watching for 0.6 s" in told[0]
-    started = time.monotonic()
-    with lease(store, 60, silent) as again:  # released, so nobody waits
-        assert again.held.number == held.held.number + 1
-        assert len(holders(store)) == 1  # only the newest stays
+        held.fencing_token.check(store)
+    assert "waiting 60 s" in messages[0]
+    clock.now = 0.0
+    with lease(store, TTL_S, silent) as again:
+        assert clock.now == 0  # it was released, so this command did not wait
+        assert again.fencing_token.number == held.fencing_token.number + 1
+        assert len(holders(store)) == 1  # older objects are deleted
         with pytest.raises(LeaseLostError, match="taken over by process"):
-            held.held.check(store)
-    assert time.monotonic() - started < 20
+            held.fencing_token.check(store)
 
 
-def test_what_stands_still_is_taken_over_and_its_holder_learns_of_it(store: Store) -> None:
+def test_a_lease_without_renewals_is_taken_over_and_its_holder_notices(
+    store: Store, clock: Clock
+) -> None:
     store.write(leases._object(7), leases._text(elsewhere))
-    started = time.monotonic()
     with lease(store, TTL_S, silent) as held:
-        assert time.monotonic() - started >= TTL_S
-        assert held.held.number == 8
+        assert TTL_S <= clock.now < 1.1 * TTL_S
+        assert held.fencing_token.number == 8
         with pytest.raises(LeaseLostError, match=r"taken over by process \d+ on"):
-            Held(7, elsewhere.token).check(store)
-        with pytest.raises(LeaseLostError):  # a folder that was made anew has numbers of its own
-            Held(8, elsewhere.token).check(store)
+            FencingToken(7, elsewhere.token).check(store)
+        with pytest.raises(LeaseLostError):  # as in a folder that was deleted and made again
+            FencingToken(8, elsewhere.token).check(store)
 
 
-def test_a_holder_that_lost_notices_by_itself_and_leaves_the_other_alone(tmp_path: Path) -> None:
+def test_a_holder_that_lost_it_notices_by_itself_and_leaves_the_other_object_alone(
+    tmp_path: Path,
+) -> None:
     store = open_store(str(tmp_path))
     with lease(store, 0.06, silent) as held:
         store.write(leases._object(2), leases._text(elsewhere))
+        wait_until(lambda: is_lost(held), 60, "the holder notices", every_s=0.01)
         with pytest.raises(LeaseLostError, match="on far"):
-            poll(held)
+            held.check()
     assert Holder(**json.loads(store.read(leases._object(2)))) == elsewhere
 
 
-def poll(held: leases.Lease) -> None:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
+def is_lost(held: leases.Lease) -> bool:
+    try:
         held.check()
+    except LeaseLostError:
+        return True
+    return False
 
 
-def test_a_process_of_this_machine_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_dead_process_of_this_machine_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
     store = open_store(str(tmp_path))
     child = multiprocessing.get_context("fork").Process(target=hold_and_die, args=(store,))
     child.start()
-    child.join(20)
+    child.join(60)
     assert child.exitcode == 9
-    started = time.monotonic()
-    with lease(store, 60, silent) as held:
-        assert held.held.number == 2
-    assert time.monotonic() - started < 10
+    with lease(store, TTL_S, silent) as held:
+        assert held.fencing_token.number == 2
+    assert clock.now == 0
 
 
 def hold_and_die(store: Store) -> None:
-    with lease(store, 60, silent):
+    with lease(store, TTL_S, silent):
         os._exit(9)
 
 
-def test_a_store_that_is_away_for_a_while_costs_nothing(tmp_path: Path) -> None:
-    """Renewing goes on after it."""
-    store = Away(open_store(str(tmp_path)))
+def test_the_holder_renews_its_lease_again_after_an_outage(tmp_path: Path) -> None:
+    store = Outage(open_store(str(tmp_path)))
     with lease(store, 0.03, silent) as held:  # type: ignore[arg-type]  # by __getattr__
         store.away.set()
-        assert store.asked.wait(10)
+        assert store.refused.wait(60)
         store.away.clear()
         before = holders(store.store)[0].count
-        end = time.monotonic() + 10
-        while holders(store.store)[0].count <= before + 2:
-            assert time.monotonic() < end
+        wait_until(lambda: holders(store.store)[0].count > before + 2, 60, "renewals")
         held.check()
     assert holders(store.store)[0].released
 
 
-class Away:
+class Outage:
     """A store that fails while `away` is set."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.away = threading.Event()
-        self.asked = threading.Event()
+        self.refused = threading.Event()
 
     def __getattr__(self, verb: str) -> object:
         if self.away.is_set():
-            self.asked.set()
+            self.refused.set()
             raise StorageError("away")
         return getattr(self.store, verb)
 
 
+# --- a race of processes ---------------------------------------------------------------------
+
+
 @pytest.mark.integration
-def test_of_processes_that_race_one_holds_it(s3_store_url: str) -> None:
-    """On a lease that nobody renews any more, so that all want it at once."""
+def test_one_of_several_racing_processes_takes_it(s3_store_url: str) -> None:
+    """Of a lease that has no renewals, so that all processes want it at once."""
     store = open_store(s3_store_url)
     store.write(leases._object(1), leases._text(elsewhere))
-    with multiprocessing.get_context("fork").Pool(4) as pool:
-        numbers = pool.map(try_to_hold, [s3_store_url] * 4)
-    assert sorted(numbers) == [0, 0, 0, 2]
+    fork = multiprocessing.get_context("fork")
+    renewals, refusals, numbers = fork.Value("i"), fork.Value("i"), fork.Queue()
+    processes = [
+        fork.Process(target=race, args=(s3_store_url, renewals, refusals, numbers))
+        for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    found = [numbers.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert sorted(found) == [0, 0, 0, 2]
 
 
-def try_to_hold(url: str) -> int:
-    """The number it was held under, 0 if it was refused."""
+def race(url: str, renewals: Any, refusals: Any, numbers: Any) -> None:
+    """Report the number of the lease that this process took, 0 if it was refused.
+
+    Watching takes no real time while the first object is the newest. From then on a watcher sees
+    one renewal at least between two looks, so no process can be taken for dead.
+    """
     store = open_store(url)
+    clock = Clock()
+    leases.time = clock  # type: ignore[assignment]  # in this process alone
+
+    def wait_for_renewal() -> None:
+        before = renewals.value
+        if leases._newest(store) != 1:
+            wait_until(lambda: renewals.value > before, 60, "a renewal", every_s=0.01)
+
+    clock.on_sleep = wait_for_renewal
     try:
-        with lease(store, 1.5, silent) as held:
-            time.sleep(4)  # longer than the others watch
-            return held.held.number
+        with lease(store, TTL_S, silent) as held:
+            while refusals.value < 3:
+                held.renew()
+                renewals.value += 1
+                time.sleep(0.01)
+            numbers.put(held.fencing_token.number)
     except StorageError:
-        return 0
+        with refusals.get_lock():
+            refusals.value += 1
+        numbers.put(0)
 
 
-# --- any interleaving of single steps --------------------------------------------------------
+# --- every interleaving of single steps ------------------------------------------------------
 
 
-STEPS = st.tuples(st.integers(0, 2), st.sampled_from(["look", "take", "beat", "check"]))
+STEPS = st.tuples(st.integers(0, 2), st.sampled_from(["list", "take", "renew", "check"]))
 
 
 @settings(max_examples=60)
@@ -153,17 +200,17 @@ STEPS = st.tuples(st.integers(0, 2), st.sampled_from(["look", "take", "beat", "c
 def test_only_the_last_to_take_it_may_commit(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str]]
 ) -> None:
-    """Three commands, each of whose steps may be as late as can be."""
+    """Three commands, each of whose steps may come arbitrarily late."""
     store = open_store(str(tmp_path_factory.mktemp("lease")))
     seen: dict[int, int] = {}
-    held: dict[int, Held] = {}
+    held: dict[int, FencingToken] = {}
     newest, holder = 0, -1
     for turn, (who, step) in enumerate(steps):
-        if step == "look":
+        if step == "list":
             seen[who] = leases._newest(store) or 0
             assert seen[who] == newest
         elif step == "take" and who in seen:
-            mine = Held(seen[who] + 1, str(turn))
+            mine = FencingToken(seen[who] + 1, str(turn))
             try:
                 leases._take(store, mine.number, replace(elsewhere, token=mine.token))
             except StorageExistsError:
@@ -171,9 +218,9 @@ def test_only_the_last_to_take_it_may_commit(
             else:
                 assert newest == seen[who]
                 held[who], newest, holder = mine, mine.number, who
-        elif step == "beat" and who in held:  # written late, by one that was asleep
-            beating = replace(elsewhere, token=held[who].token, count=turn)
-            store.write(leases._object(held[who].number), leases._text(beating))
+        elif step == "renew" and who in held:  # written late, by a command that was suspended
+            renewed = replace(elsewhere, token=held[who].token, count=turn)
+            store.write(leases._object(held[who].number), leases._text(renewed))
         elif step == "check" and who in held:
             if who == holder:
                 held[who].check(store)

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: numbers that read back exactly, and no line twice after a resume."""
+"""`metrics.jsonl`: numbers read back exactly, and no line appears twice after a resume."""
 
 import json
 import math
@@ -19,7 +19,7 @@ def test_rows_read_back_exactly(store: Store) -> None:
     assert read_rows(store) == rows
 
 
-def test_a_resumed_run_drops_what_it_will_write_again(store: Store) -> None:
+def test_a_resumed_run_drops_the_rows_that_it_will_write_again(store: Store) -> None:
     log = MetricsLog(store, 0)
     for images in (16, 32, 48):
         log.append({"images_seen": images, "loss/d": images / 7})
@@ -31,7 +31,7 @@ def test_a_resumed_run_drops_what_it_will_write_again(store: Store) -> None:
     assert [row["images_seen"] for row in read_rows(store)] == [16, 32, 48, 64]
 
 
-def test_what_is_not_finite_is_valid_json_and_reads_back_as_nan(store: Store) -> None:
+def test_non_finite_values_are_valid_json_and_read_back_as_nan(store: Store) -> None:
     log = MetricsLog(store, 0)
     log.append({"images_seen": 16.0, "grad_norm/g": float("inf")})
     log.flush()
@@ -39,9 +39,9 @@ def test_what_is_not_finite_is_valid_json_and_reads_back_as_nan(store: Store) ->
     assert math.isnan(read_rows(store)[0]["grad_norm/g"])
 
 
-def test_a_damaged_file_is_named(store: Store) -> None:
+def test_a_corrupt_file_is_named(store: Store) -> None:
     store.write(NAME, b'{"images_seen": 16}\n{"images_se')
-    with pytest.raises(StorageError, match=r"metrics\.jsonl is damaged"):
+    with pytest.raises(StorageError, match=r"metrics\.jsonl is corrupt"):
         MetricsLog(store, 16)
 
 

@@ -1,4 +1,4 @@
-"""The cache on disk: same bytes, fewer of them fetched, a limit, and damage that does not show."""
+"""The cache on disk: equal bytes, fewer fetches, a limit, and corrupt files that are noticed."""
 
 import random
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def test_the_same_bytes_whatever_is_cached(origin: CountedStore) -> None:
     check()
 
 
-def test_what_is_there_is_not_fetched_again_by_whatever_range(origin: CountedStore) -> None:
+def test_a_cached_block_is_not_fetched_again_whatever_the_range(origin: CountedStore) -> None:
     cached(origin).read_ranges([Range("a.tar", 10, 300), Range("a.tar", 300, 640)])
     assert CountedStore.fetched == 640
     again = cached(origin).read_ranges([Range("a.tar", 63, 65), Range("a.tar", 200, 500)])
@@ -77,18 +77,18 @@ def test_what_is_there_is_not_fetched_again_by_whatever_range(origin: CountedSto
     assert CountedStore.fetched == 640 + BLOCK
 
 
-@pytest.mark.parametrize("damage", [b"", b"short", b"\0" * (BLOCK + 32)])
-def test_damaged_files_are_fetched_again(origin: CountedStore, damage: bytes) -> None:
+@pytest.mark.parametrize("corrupt", [b"", b"short", b"\0" * (BLOCK + 32)])
+def test_corrupt_files_are_fetched_again(origin: CountedStore, corrupt: bytes) -> None:
     expected = cached(origin).read_ranges([Range("b.tar", 0, BLOCK)])
     (file,) = files(origin)
     good = file.read_bytes()
-    file.write_bytes(damage)
+    file.write_bytes(corrupt)
     assert cached(origin).read_ranges([Range("b.tar", 0, BLOCK)]) == expected
     assert CountedStore.fetched == 2 * BLOCK
     assert file.read_bytes() == good
 
 
-def test_the_limit_holds_and_the_least_recently_used_goes(origin: CountedStore) -> None:
+def test_the_limit_holds_and_the_least_recently_used_is_evicted(origin: CountedStore) -> None:
     most = 5 * (BLOCK + 32)
     store = cached(origin, most)
     for number in range(10):
@@ -100,7 +100,7 @@ def test_the_limit_holds_and_the_least_recently_used_goes(origin: CountedStore) 
     assert CountedStore.fetched == before
     store.read_ranges([Range("a.tar", BLOCK, BLOCK + 1)])
     assert CountedStore.fetched == before + BLOCK
-    # What a process counted and did not live to write is forgotten at the next deletion.
+    # A recorded size that is too large is corrected at the next eviction.
     (Path(origin.url).parent / "cache" / "size").write_text(str(10**12))
     store.read_ranges([Range("c.tar", 0, 3)])
     assert int((Path(origin.url).parent / "cache" / "size").read_text()) <= most
@@ -115,9 +115,9 @@ def test_a_cache_that_cannot_be_written_costs_a_warning_only(
         assert store.read_ranges([Range("c.tar", 0, 3)]) == origin.read_ranges(
             [Range("c.tar", 0, 3)]
         )
-    assert sum("data.cache_dir is not used" in m for m in caplog.messages) <= 2
+    assert sum("stops using data.cache_dir" in m for m in caplog.messages) <= 2
 
 
-def test_ranges_beyond_the_end_are_refused_as_ever(origin: CountedStore) -> None:
+def test_ranges_beyond_the_end_are_refused_as_without_a_cache(origin: CountedStore) -> None:
     with pytest.raises(StorageError, match="ends at byte 3"):
         cached(origin).read_ranges([Range("c.tar", 0, 4)])

@@ -1,4 +1,4 @@
-"""Stores by way of fsspec: what is missing or not kept is said; data sets live in them."""
+"""Stores on fsspec: missing drivers and weak filesystems are reported; data sets work there."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from fsspec.registry import known_implementations
 
 from cluster.storage.opening import open_store, probe
 from ganinv.errors import ConfigError, StorageError
-from ganinv.places.reading import open_place
+from ganinv.places.reading import open_reader
 from ganinv.seams.stores import Entry
 from launch.commands import data
 
@@ -23,7 +23,7 @@ def url() -> str:
 def test_a_missing_driver_is_named_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = {"class": "no_such_driver.FileSystem", "err": "Please install no-such-driver"}
     monkeypatch.setitem(known_implementations, "nosuch", driver)
-    for opening in (open_store, lambda url: open_place(url, None)):
+    for opening in (open_store, lambda url: open_reader(url, None)):
         with pytest.raises(ConfigError, match=r"nosuch://.*pip install no_such_driver, here"):
             opening("nosuch://bucket/prefix")
 
@@ -39,7 +39,7 @@ def test_a_filesystem_that_cannot_create_exclusively_fails_the_probe(
     store = open_store(url)
     probe(store)
     monkeypatch.setattr(MemoryFileSystem, "open", careless)
-    with pytest.raises(StorageError, match=r"memory://.*cannot hold a run .*overwrite it; use"):
+    with pytest.raises(StorageError, match=r"memory://.*cannot hold a run .*overwrite an .*; use"):
         probe(store)
     assert store.list() == []
 
@@ -82,6 +82,6 @@ def test_data_sets_are_built_verified_and_listed_there(
 
 def test_notebooks_read_there_too(url: str) -> None:
     open_store(url).write("folder/object", b"12")
-    place = open_place(url, None)
-    assert place.list("folder/") == [Entry("folder/object", 2)]
-    assert place.read("folder/object") == b"12"
+    reader = open_reader(url, None)
+    assert reader.list("folder/") == [Entry("folder/object", 2)]
+    assert reader.read("folder/object") == b"12"

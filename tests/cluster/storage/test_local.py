@@ -1,4 +1,4 @@
-"""What only a directory can do wrong: full disks, closed directories, crashes, pruning."""
+"""Faults that only directories have: full disks, closed directories, crashes, pruning."""
 
 import errno
 import multiprocessing
@@ -11,13 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from cluster.storage.opening import open_store, sweep
+from cluster.storage.opening import open_store, remove_unfinished
 from ganinv.errors import StorageError, StorageExistsError, StorageFullError
 from ganinv.places.names import TEMPORARY_PREFIX
 from ganinv.seams.stores import Entry
 
 
-def test_every_way_to_name_a_directory_leads_there(
+def test_all_spellings_of_a_directory_open_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -68,7 +68,9 @@ def test_a_root_that_is_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["write", "write_if_absent"])
-def test_a_crash_before_the_name_is_given_leaves_nothing_visible(tmp_path: Path, verb: str) -> None:
+def test_a_crash_before_an_object_gets_its_name_leaves_nothing_visible(
+    tmp_path: Path, verb: str
+) -> None:
     store = open_store(str(tmp_path))
     store.write("ck/part", b"old")
 
@@ -84,14 +86,14 @@ def test_a_crash_before_the_name_is_given_leaves_nothing_visible(tmp_path: Path,
     child.start()
     child.join(timeout=30)
     assert child.exitcode == -signal.SIGKILL
-    assert len(list((tmp_path / "ck").iterdir())) == 2  # the unfinished file is there,
-    assert store.list() == [Entry("ck/part", 3)]  # but nobody sees it,
-    store.write_if_absent("ck/manifest.json", b"again")  # nor is it in anybody's way
+    assert len(list((tmp_path / "ck").iterdir())) == 2  # the unfinished file exists,
+    assert store.list() == [Entry("ck/part", 3)]  # but no listing shows it,
+    store.write_if_absent("ck/manifest.json", b"again")  # and it blocks no other writer
     with pytest.raises(StorageExistsError):
         store.write_if_absent("ck/manifest.json", b"third")
 
 
-def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
+def test_files_of_killed_writers_are_removed_and_those_of_live_writers_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_store(str(tmp_path / "run"))
@@ -99,11 +101,11 @@ def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
     abandoned = tmp_path / "run" / "gone" / f"{TEMPORARY_PREFIX}1"
     abandoned.parent.mkdir()
     abandoned.write_bytes(b"half")
-    fsync, swept = os.fsync, []
+    fsync, removed = os.fsync, []
 
     def meanwhile(descriptor: int) -> None:
-        if not swept:
-            swept.append(sweep(store.url))
+        if not removed:
+            removed.append(remove_unfinished(store.url))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)
@@ -113,7 +115,7 @@ def test_what_killed_writers_left_is_swept_and_what_is_being_written_is_not(
     assert store.read("ck/part") == b"old"
 
 
-def test_a_full_disk_is_told_apart_and_swept(
+def test_a_full_disk_has_its_own_error_and_is_cleared_of_unfinished_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abandoned = tmp_path / "gone" / f"{TEMPORARY_PREFIX}1"
@@ -129,7 +131,7 @@ def test_a_full_disk_is_told_apart_and_swept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_emptied_folders_vanish_even_while_others_write_there(tmp_path: Path) -> None:
+def test_emptied_folders_vanish_even_during_concurrent_writes(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     errors: list[StorageError] = []
 

@@ -1,4 +1,4 @@
-"""What every store promises; each test runs on a directory and on S3."""
+"""The contract of every store; each test runs on every kind of store."""
 
 import multiprocessing
 import pickle
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_listed_replaced_and_deleted(store: Store, tmp_p
     store.delete([])
 
 
-def test_prefixes_are_of_names_not_of_folders(store: Store) -> None:
+def test_a_prefix_need_not_end_at_a_folder(store: Store) -> None:
     names = ["run/ck-1/m", "run/ck-10/m", "run/ck-2/m", "runs/x"]
     for name in names:
         store.write(name, b"x")
@@ -117,7 +117,9 @@ def test_ranges_come_in_the_order_asked_for(store: Store) -> None:
             [(0, 1000), (999, 1), (0, 1), (5, 0), (1000, 0), (10, 500), (500, 500), (3, 30)]
         )
     ]
-    assert store.read_ranges(ranges) == [blobs[part.name][part.start : part.end] for part in ranges]
+    assert store.read_ranges(ranges) == [
+        blobs[wanted.name][wanted.start : wanted.end] for wanted in ranges
+    ]
     assert store.read_ranges([]) == []
 
 
@@ -141,7 +143,7 @@ def test_one_of_twelve_racing_writers_wins(store: Store) -> None:
             return False
         return True
 
-    # All rounds at once, because losers may have to wait for a second until the server says so.
+    # All rounds at once, because the server may take a second to refuse a loser.
     with ThreadPoolExecutor(writers * rounds) as pool:
         races = [[pool.submit(wins, turn, w) for w in range(writers)] for turn in range(rounds)]
     for turn, race in enumerate(races):
@@ -181,7 +183,7 @@ def test_a_forked_child_does_not_share_the_parents_connection(store: Store) -> N
 @pytest.mark.integration
 def test_a_store_works_in_a_fresh_process(store: Store) -> None:
     if store.url.startswith("memory:"):
-        pytest.skip("lies in the memory of one process")
+        pytest.skip("exists only in the memory of one process")
     store.write("x", b"12")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(store.list).result(timeout=60) == [Entry("x", 2)]

@@ -1,4 +1,4 @@
-"""Logs are written beside training: late if need be, never lost, and never old over new."""
+"""Logs are written in the background: late if necessary, never lost, never old over new."""
 
 import logging
 import threading
@@ -49,7 +49,7 @@ def test_rows_are_kept_while_storage_is_away(
             log.append({"images_seen": images})
             log.flush()
             with pytest.raises(StorageError):
-                logs.flush()  # who must know is told
+                logs.flush()  # raises, for callers who must know
         assert read_rows(failing.store) == []
         assert read_rows(logs) == [{"images_seen": 16}, {"images_seen": 32}]
         failing.away.clear()
@@ -68,7 +68,7 @@ def test_the_newest_content_wins_and_closing_writes_it(failing: Failing) -> None
     assert len(failing.store.list("evaluations/")) == 200
 
 
-def test_what_waits_is_bounded(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_objects_are_bounded(failing: Failing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_behind, "MAX_PENDING", 3)
     failing.away.set()
     with closing(WriteBehind(failing)) as logs:  # type: ignore[arg-type]  # by __getattr__
@@ -82,7 +82,7 @@ def test_what_waits_is_bounded(failing: Failing, monkeypatch: pytest.MonkeyPatch
 def test_an_attempt_that_fails_while_it_closes_is_not_the_last(
     failing: Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It began before storage came back, and failed when `close` had been called already."""
+    """The attempt begins before storage comes back and fails after `close` was called."""
     began, closing_began = threading.Event(), threading.Event()
     write = failing.write
 

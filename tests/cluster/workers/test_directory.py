@@ -1,4 +1,4 @@
-"""The directory names the workers that Prometheus can reach, in its file and over HTTP alike."""
+"""The directory announces workers that Prometheus can reach, in a file and over HTTP."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ def directory_of(*ray_targets: str) -> Iterator[Directory]:
         asyncio.run(directory.close())
 
 
-def heard(directory: Directory) -> list[str]:
-    return asyncio.run(directory.heard())
+def messages(directory: Directory) -> list[str]:
+    return asyncio.run(directory.take_messages())
 
 
 def targets(directory: Directory, folder: Path) -> list[dict[str, object]]:
@@ -39,7 +39,9 @@ def targets(directory: Directory, folder: Path) -> list[dict[str, object]]:
     return groups
 
 
-def test_workers_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workers_of_each_group_are_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     labels = {"job": "ganinv", "run": "s3://b/run"}
     with directory_of("192.0.2.7:44") as directory:
@@ -48,16 +50,16 @@ def test_workers_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             (1, "127.0.0.1:2", "192.0.2.9"),
             (2, "192.0.2.9:3", "192.0.2.9"),
         ):
-            asyncio.run(directory.register(rank, 3, address, node))
+            asyncio.run(directory.register_exporter(rank, 3, address, node))
         first, third, of_ray = targets(directory, tmp_path)
         assert first == {"targets": ["127.0.0.1:1"], "labels": {**labels, "instance": "rank 0"}}
         assert third == {"targets": ["192.0.2.9:3"], "labels": {**labels, "instance": "rank 2"}}
         assert of_ray == {"targets": ["192.0.2.7:44"], "labels": {"job": "ray"}}
-        (said,) = heard(directory)
-        assert "rank 1 on 192.0.2.9" in said
-        assert "metrics.host=node" in said
+        (message,) = messages(directory)
+        assert "rank 1 on 192.0.2.9" in message
+        assert "metrics.host=node" in message
 
-        asyncio.run(directory.register(0, 1, "127.0.0.1:9", HERE))  # a smaller group, elsewhere
+        asyncio.run(directory.register_exporter(0, 1, "127.0.0.1:9", HERE))  # a smaller group
         assert [group["targets"] for group in targets(directory, tmp_path)] == [
             ["127.0.0.1:9"],
             ["192.0.2.7:44"],
@@ -65,14 +67,14 @@ def test_workers_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not list((tmp_path / "ganinv" / "targets").iterdir())
 
 
-def test_a_home_that_cannot_be_written_does_not_end_a_run(
+def test_a_read_only_home_folder_does_not_end_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     with directory_of() as directory:
-        asyncio.run(directory.register(0, 1, "127.0.0.1:1", HERE))
-        assert "will not find this run" in heard(directory)[0]
+        asyncio.run(directory.register_exporter(0, 1, "127.0.0.1:1", HERE))
+        assert "will not find this run" in messages(directory)[0]
 
 
 @pytest.mark.parametrize(

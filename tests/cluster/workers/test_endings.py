@@ -1,4 +1,4 @@
-"""Why a group ended, of what Ray Train raises; and whether another one follows."""
+"""The reason of a group's end, derived from Ray Train's errors, and whether a group follows."""
 
 import asyncio
 import socket
@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 import ray
+from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import (
     WorkerGroupStartupFailedError,
     WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
 )
-from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
 from cluster.config import ClusterConfig
 from cluster.workers import endings, supervision
-from cluster.workers.chronicle import Seat
 from cluster.workers.directory import Directory
 from cluster.workers.endings import Ending, Restart, ending_of
+from cluster.workers.live_groups import WorkerLocation
 from ganinv.errors import ClusterError, DivergenceError, GanInvError, StorageError
 
-SEATS = [Seat(0, "here", ""), Seat(1, "there", "")]
+LOCATIONS = [WorkerLocation(0, "here", ""), WorkerLocation(1, "there", "")]
 DIED = WorkerHealthCheckFailedError("failed", RuntimeError("process died"))
 HUNG = """Timeout (0:00:07)!
 Thread 0x00007f (most recent call first):
@@ -36,7 +36,7 @@ Thread 0x00007e (most recent call first):
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, socket.socket]]:
-    """What listens where a raylet would, by the ids of the nodes that live for all Ray knows."""
+    """A listening socket in place of each raylet, by the ids of the nodes that Ray calls alive."""
     alive = {name: socket.create_server(("127.0.0.1", 0)) for name in ("here", "there")}
     rows = [
         {
@@ -47,7 +47,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, socket.socket]]
         for name, raylet in alive.items()
     ]
     monkeypatch.setattr(ray, "nodes", lambda: [{**r, "Alive": r["NodeID"] in alive} for r in rows])
-    monkeypatch.setattr(endings, "_logs", lambda seats: [endings._tail(s.log) for s in seats])
+    monkeypatch.setattr(endings, "_logs", lambda workers: [endings._tail(w.log) for w in workers])
     yield alive
     for raylet in alive.values():
         raylet.close()
@@ -55,42 +55,42 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, socket.socket]]
 
 def ended(**failures: Exception) -> Ending:
     by_rank = {int(rank.removeprefix("rank")): error for rank, error in failures.items()}
-    return ending_of(WorkerGroupError("workers failed", by_rank), SEATS)
+    return ending_of(WorkerGroupError("workers failed", by_rank), LOCATIONS)
 
 
 Nodes = dict[str, socket.socket]
 
 
-def test_who_died_counts_and_not_what_followed(nodes: Nodes) -> None:
+def test_a_death_comes_before_its_consequences(nodes: Nodes) -> None:
     end = ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED)
     assert (end.reason, end.detail) == ("failure", "the process of rank 1 died")
     silent = WorkerHealthCheckTimeoutError("hanging for 8 s")
     end = ended(rank0=RuntimeError("connection closed by peer"), rank1=silent)
-    assert (end.reason, end.detail) == ("hang", "rank 1 does not answer; it was ended")
+    assert (end.reason, end.detail) == ("hang", "rank 1 did not answer and was killed")
     nodes.pop("there").close()
     assert ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED).reason == "node_lost"
 
 
-def test_a_node_is_lost_before_ray_says_so(nodes: Nodes) -> None:
+def test_a_lost_node_is_detected_before_ray_reports_it(nodes: Nodes) -> None:
     nodes["there"].close()
     end = ended(rank0=RuntimeError("connection closed by peer"), rank1=DIED)
-    assert (end.reason, end.detail) == ("node_lost", "the node of rank 1 is gone")
-    # Who raised was there to do so.
+    assert (end.reason, end.detail) == ("node_lost", "the node of rank 1 is lost")
+    # A worker that raised an error was alive, and so was its node.
     assert ended(rank0=RuntimeError("by itself"), rank1=RuntimeError("too")).reason == "failure"
 
 
-def test_a_watchdogs_stacks_make_a_death_a_hang(nodes: Nodes, tmp_path: Path) -> None:
+def test_a_death_with_a_watchdogs_stacks_is_a_hang(nodes: Nodes, tmp_path: Path) -> None:
     log = tmp_path / "worker.err"
     log.write_text("something before\n" + HUNG)
-    seats = [Seat(0, "here", str(log)), SEATS[1]]
-    end = ending_of(WorkerGroupError("", {0: DIED, 1: RuntimeError("closed")}), seats)
+    locations = [WorkerLocation(0, "here", str(log)), LOCATIONS[1]]
+    end = ending_of(WorkerGroupError("", {0: DIED, 1: RuntimeError("closed")}), locations)
     assert end.reason == "hang"
-    assert "rank 0 made no step in time" in end.detail
+    assert "rank 0 exceeded the time limit of a step" in end.detail
     assert "in all_reduce (distributed_c10d.py:3000)" in end.detail
     assert str(log) in end.detail
 
 
-def test_what_workers_raise(nodes: Nodes) -> None:
+def test_errors_that_workers_raise(nodes: Nodes) -> None:
     end = ended(rank0=Restart("resize"), rank1=RuntimeError("connection closed"))
     assert (end.reason, end.saved) == ("resize", True)
     refused = StorageError("s3://b refuses")
@@ -100,21 +100,21 @@ def test_what_workers_raise(nodes: Nodes) -> None:
     assert (end.reason, end.detail) == ("failure", "rank 1: ValueError: the last line")
 
 
-def test_groups_that_never_trained() -> None:
+def test_groups_that_did_not_start() -> None:
     timed_out = ControllerError(WorkerGroupStartupTimeoutError(2))
     assert ending_of(timed_out, []).reason == "not_started"
     failed = ControllerError(WorkerGroupStartupFailedError("a worker failed to initialize"))
     assert ending_of(failed, []).reason == "failure"
 
 
-def test_a_controller_that_was_lost_is_a_failure() -> None:
-    end = ending_of(ray.exceptions.ActorDiedError(), SEATS)
+def test_a_lost_controller_is_a_failure() -> None:
+    end = ending_of(ray.exceptions.ActorDiedError(), LOCATIONS)
     assert end.reason == "failure"
     assert end.detail.startswith("Ray Train's controller was lost: ")
 
 
 class Handle:
-    """A directory in this process, called as an actor is."""
+    """A directory in this process, called like an actor."""
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
@@ -142,7 +142,10 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Handl
 def supervised(
     monkeypatch: pytest.MonkeyPatch, handle: Handle, *ends: Ending | GanInvError, **options: Any
 ) -> tuple[GanInvError | None, int]:
-    """The run's error, and how many groups there were. An error: what a worker says of itself."""
+    """Supervise groups that end with `ends`; returns the run's error and the number of groups.
+
+    An error in `ends` is one that a worker reports itself.
+    """
     groups = 0
 
     def run_group(*_: Any) -> Ending:
@@ -164,14 +167,14 @@ FAULT = Ending(reason="failure", detail="the process of rank 1 died")
 DONE = Ending(reason="done")
 
 
-def test_groups_follow_until_one_is_done(
+def test_new_groups_start_until_one_is_done(
     monkeypatch: pytest.MonkeyPatch, directory: Handle
 ) -> None:
     notice = Ending(reason="preemption", saved=True)
     late = Ending(reason="not_started", detail="no room")
     assert supervised(monkeypatch, directory, FAULT, notice, late, FAULT, DONE) == (None, 5)
     reasons = [record.reason for record in directory.groups.remote()]
-    assert reasons == ["failure", "preemption", "failure", None]  # the driver notes the last
+    assert reasons == ["failure", "preemption", "failure", None]  # the driver records the last
 
 
 def test_the_budget_ends_a_run_with_the_last_reason(
@@ -184,7 +187,7 @@ def test_the_budget_ends_a_run_with_the_last_reason(
     assert "the process of rank 1 died" in str(error)
 
 
-def test_storage_that_does_not_come_back_is_the_error(
+def test_a_lasting_storage_error_is_the_runs_error(
     monkeypatch: pytest.MonkeyPatch, directory: Handle
 ) -> None:
     refused = StorageError("s3://b refuses")
@@ -192,20 +195,22 @@ def test_storage_that_does_not_come_back_is_the_error(
     assert supervised(monkeypatch, directory, *[end] * 9, max_failures=1) == (refused, 2)
 
 
-def test_what_no_restart_mends_ends_the_run(
+def test_an_error_that_no_restart_repairs_ends_the_run(
     monkeypatch: pytest.MonkeyPatch, directory: Handle
 ) -> None:
     diverged = DivergenceError("diverged")
     assert supervised(monkeypatch, directory, diverged) == (diverged, 1)
 
 
-def test_a_stop_overrules_a_preemption(monkeypatch: pytest.MonkeyPatch, directory: Handle) -> None:
-    directory.ask.remote("stop")
+def test_a_stop_overrides_a_preemption(monkeypatch: pytest.MonkeyPatch, directory: Handle) -> None:
+    directory.request_save.remote("stop")
     notice = Ending(reason="preemption", saved=True)
     assert supervised(monkeypatch, directory, notice) == (None, 1)
 
 
-def test_a_run_without_room_gives_up(monkeypatch: pytest.MonkeyPatch, directory: Handle) -> None:
+def test_a_run_without_room_ends_after_max_wait_s(
+    monkeypatch: pytest.MonkeyPatch, directory: Handle
+) -> None:
     now = [0.0]
     monkeypatch.setattr("cluster.workers.supervision.time.monotonic", lambda: now[0])
 

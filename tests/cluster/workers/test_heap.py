@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: work that is repeated gets no fresh pages."""
+"""Freed memory stays with the process, so repeated work needs no fresh pages."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def step():
     for block in blocks:
         block[::4096] = b"x" * len(block[::4096])
 
-faults(step)  # the first one makes the heap as large as it gets
+faults(step)  # the first step grows the heap to its final size
 print(faults(step))
 """
 
@@ -37,13 +37,13 @@ def _run(how: str, environment: dict[str, str]) -> list[str]:
     return done.stdout.split()
 
 
-def test_a_step_that_is_repeated_gets_no_fresh_pages() -> None:
-    (_, by_itself), (kept, after) = _run("by itself", {}), _run("keep", {})
+def test_a_repeated_step_gets_no_fresh_pages() -> None:
+    (_, default), (kept, after) = _run("default", {}), _run("keep", {})
     if kept == "False":
         pytest.skip("the C library of this machine has no such setting")
-    assert int(by_itself) > 1000  # or this test could not fail
+    assert int(default) > 1000  # otherwise this test could not fail
     assert int(after) < 100
 
 
-def test_what_the_user_has_set_stays() -> None:
+def test_the_users_own_settings_stay() -> None:
     assert _run("keep", {"MALLOC_TRIM_THRESHOLD_": "131072"})[0] == "False"

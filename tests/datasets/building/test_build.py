@@ -1,4 +1,4 @@
-"""Shards and index: plain WebDataset, byte for byte repeatable, left alone when they fit."""
+"""Building: plain WebDataset, repeatable to the byte, resumable; finished data sets are kept."""
 
 import io
 import json
@@ -82,7 +82,10 @@ def test_progress_begins_with_nothing_and_ends_with_everything(make_store: MakeS
 
 
 class _Made(Source):
-    """Noise images of given numbers, an eighth for tests; None is unreadable, "stop" a Ctrl-C."""
+    """Noise images of given seeds, the last eighth for tests.
+
+    The seed None makes an unreadable image, and "stop" raises KeyboardInterrupt.
+    """
 
     def __init__(self, *seeds: int | str | None, resolution: int = 8) -> None:
         self._seeds = seeds
@@ -98,13 +101,13 @@ class _Made(Source):
         if seed == "stop":
             raise KeyboardInterrupt
         if not isinstance(seed, int):
-            return [Skipped(f"file {place}", "is damaged")]
+            return [Skipped(f"file {place}", "is corrupt")]
         shape = (self._resolution, self._resolution, 3)
         split = "test" if place >= self.count - self.count // 8 else "train"
         image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
         return [Sample(key=f"{place:03d}", image_HWC=image, attributes={"seed": seed}, split=split)]
 
-    def describe(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         return {"source": "made", "count": self.count}
 
 
@@ -130,10 +133,11 @@ def test_duplicates_are_reported_and_dropped_if_asked(make_store: MakeStore) -> 
         build(source, dropped, BuildOptions(resolution=8))
 
 
-# Shards of 64: the build is stopped in the first one, right after one, in tests, and at its end.
+# Shards hold 64 samples. The build stops within the first shard, right after a shard, in the test
+# split, and at the last sample.
 @pytest.mark.parametrize("stop", [10, 64, 100, 128, 190, 217, 239])
 @pytest.mark.parametrize("drop", [False, True])
-def test_an_interrupted_build_goes_on(stop: int, drop: bool, make_store: MakeStore) -> None:
+def test_an_interrupted_build_resumes(stop: int, drop: bool, make_store: MakeStore) -> None:
     options = BuildOptions(resolution=8, drop_duplicates=drop, max_unreadable=0.5)
     seeds: list[int | str | None] = [i // 3 if i % 5 == 0 else i for i in range(240)]
     seeds[3] = seeds[63] = seeds[209] = seeds[238] = None
@@ -150,7 +154,7 @@ def test_an_interrupted_build_goes_on(stop: int, drop: bool, make_store: MakeSto
         with pytest.raises(DataError, match="was interrupted"):
             index_existing(store)
     store.written.clear()
-    # What is finished is not even drawn again.
+    # Images of finished shards are not drawn again: drawing one would stop the build.
     start = len(finished) * 64
     rest: list[int | str | None] = ["stop" if i < start - 64 else s for i, s in enumerate(seeds)]
     build(_Made(*rest), store, options)
@@ -158,17 +162,17 @@ def test_an_interrupted_build_goes_on(stop: int, drop: bool, make_store: MakeSto
     assert _contents(store) == _contents(whole)
 
 
-@pytest.mark.parametrize("damage", ["tar", "record", "table"])
-def test_a_shard_without_its_record_is_written_again(damage: str, make_store: MakeStore) -> None:
+@pytest.mark.parametrize("missing", ["tar", "entry", "table"])
+def test_an_unfinished_shard_is_written_again(missing: str, make_store: MakeStore) -> None:
     options = BuildOptions(resolution=8)
     whole, store = make_store("whole"), make_store("stopped")
     build(_Made(*range(240)), whole, options)
     with pytest.raises(KeyboardInterrupt):
         build(_Made(*range(200), "stop", *range(201, 240)), store, options)
-    if damage == "tar":
+    if missing == "tar":
         store.write("train/00001.tar", b"cut")
     else:
-        name = "building/00001.json" if damage == "record" else "train/00001.index.safetensors"
+        name = "building/00001.json" if missing == "entry" else "train/00001.index.safetensors"
         store.delete([name])
     store.written.clear()
     build(_Made(*range(240)), store, options)
@@ -177,9 +181,9 @@ def test_a_shard_without_its_record_is_written_again(damage: str, make_store: Ma
     assert _contents(store) == _contents(whole)
 
 
-def test_an_equal_build_is_left_alone_and_another_refused(faces_copy: Any) -> None:
+def test_the_same_data_set_stays_as_it_is_and_another_is_refused(faces_copy: Any) -> None:
     before = _contents(faces_copy.store)
-    faces_copy.store.write = None  # writing anything at all would fail
+    faces_copy.store.write = None  # any write would fail
     assert build(faces_copy.source, faces_copy.store, faces_copy.options) == faces_copy.index
     other = BuildOptions(images=320, resolution=16, seed=8)
     with pytest.raises(DataError, match=r"holds another data set .*choose another data\.url"):
@@ -207,7 +211,7 @@ def test_an_interrupted_build_of_another_set_leaves_nothing(make_store: MakeStor
     assert _contents(store) == _contents(fresh)
 
 
-def test_a_build_stopped_after_its_index_is_tidied_up(faces_copy: Any) -> None:
+def test_the_journal_of_a_build_stopped_after_its_index_is_deleted(faces_copy: Any) -> None:
     before = _contents(faces_copy.store)
     faces_copy.store.write("index.building.json", b"{}")
     faces_copy.store.write("building/00000.json", b"{}")

@@ -1,4 +1,4 @@
-"""Decoding of whatever bytes: an image of the right size, or our error; soon and in little room."""
+"""Decoding any bytes gives an image of the right size or `DataError`, quickly, in little memory."""
 
 import io
 import tracemalloc
@@ -28,7 +28,7 @@ EDIT = st.tuples(st.integers(0, 2**16), st.integers(0, 255))
 
 
 def _decode(data: bytes) -> None:
-    """Fails if anything but an image or our error comes out."""
+    """Fails unless the result is an image or `DataError`."""
     with suppress(DataError):
         assert image_size(data, "it")
     with suppress(DataError):
@@ -41,7 +41,7 @@ def _decode(data: bytes) -> None:
     edits=st.lists(EDIT, min_size=1, max_size=6),
     cut=st.none() | st.integers(0, 2**16),
 )
-def test_damaged_images_are_images_or_our_error(
+def test_corrupt_images_decode_or_raise_our_error(
     kind: str, edits: list[tuple[int, int]], cut: int | None
 ) -> None:
     data = bytearray(GOOD[kind])
@@ -55,25 +55,25 @@ def test_damaged_images_are_images_or_our_error(
     head=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\1\0\0WEBP"]),
     rest=st.binary(),
 )
-def test_random_bytes_are_our_error(head: bytes, rest: bytes) -> None:
+def test_random_bytes_raise_our_error(head: bytes, rest: bytes) -> None:
     with pytest.raises(DataError):
         decode_image(head + rest, SIDE, "it")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_images_of_another_size_are_refused_before_they_are_unpacked(kind: str) -> None:
+def test_images_of_another_size_are_refused_before_their_pixels_are_decoded(kind: str) -> None:
     large = _encoded(kind, 1024)
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"has 1024 × 1024 pixels, the index says 16 × 16"):
             decode_image(large, SIDE, "it")
-        # The file and a copy of it; an array of the pixels would be 3 MiB more.
+        # The file and a copy of it; the decoded pixels would need another 3 MiB.
         assert tracemalloc.get_traced_memory()[1] < 2 * len(large) + 2**20
     finally:
         tracemalloc.stop()
 
 
-def test_a_bomb_is_refused() -> None:
+def test_a_decompression_bomb_is_refused() -> None:
     """A header that claims 30,000 × 30,000 pixels."""
     data = bytearray(GOOD["PNG"])
     data[16:24] = (30_000).to_bytes(4, "big") * 2

@@ -1,4 +1,4 @@
-"""The index: round trip, damage, tars that lie there already, and the cheap preflight."""
+"""The index: round trip, corruption, existing tars, and the cheap check of sizes."""
 
 import gzip
 import io
@@ -52,7 +52,7 @@ def test_round_trip(faces: Any) -> None:
     assert loaded.description["source"] == "avatars"
 
 
-def test_tables_say_where_images_and_attributes_lie(faces: Any) -> None:
+def test_tables_hold_the_byte_ranges_of_images_and_attributes(faces: Any) -> None:
     samples = {sample.key: sample for sample in faces.samples}
     for shard in faces.index.shards:
         tar = faces.store.read(shard.name)
@@ -65,21 +65,23 @@ def test_tables_say_where_images_and_attributes_lie(faces: Any) -> None:
             assert attributes == samples[key].attributes
 
 
-def test_a_missing_damaged_or_foreign_index(faces_copy: Any, make_store: MakeStore) -> None:
+def test_a_missing_corrupt_or_foreign_index_is_refused(
+    faces_copy: Any, make_store: MakeStore
+) -> None:
     with pytest.raises(DataError, match=r"index\.json is missing.*data build"):
         Index.load(make_store("empty"))
     store, whole = faces_copy.store, faces_copy.store.read("index.json")
     content = json.loads(whole)
-    damaged = [
-        (whole[:-40], "is damaged"),
-        (b"\xff\xfe", "is damaged"),
+    corrupt = [
+        (whole[:-40], "is corrupt"),
+        (b"\xff\xfe", "is corrupt"),
         (b"[]", "version None"),
         (json.dumps({**content, "version": 1}).encode(), "version 1"),
-        (json.dumps({**content, "width": 17}).encode(), "fingerprint does not fit"),
-        (json.dumps({**content, "splits": {}}).encode(), "is damaged"),
-        (json.dumps({**content, "splits": {"train": [["x", 1]], "test": []}}).encode(), "damaged"),
+        (json.dumps({**content, "width": 17}).encode(), "fingerprint does not match"),
+        (json.dumps({**content, "splits": {}}).encode(), "is corrupt"),
+        (json.dumps({**content, "splits": {"train": [["x", 1]], "test": []}}).encode(), "corrupt"),
     ]
-    for data, reason in damaged:
+    for data, reason in corrupt:
         store.write("index.json", data)
         with pytest.raises(DataError, match=reason):
             Index.load(store)
@@ -108,7 +110,7 @@ def test_the_preflight_names_missing_truncated_and_empty_shards(faces_copy: Any)
     )
     with pytest.raises(DataError, match=expected):
         check_sizes(index, store)
-    assert store.requests == requests + 1  # that of this test: listing is all it does
+    assert store.requests == requests + 1  # the read above: the check only lists objects
     with pytest.raises(DataError, match="no training samples"):
         check_sizes(EMPTY, store)
 
@@ -165,7 +167,7 @@ def test_checksums_only_if_asked_and_never_lost(faces_copy: Any) -> None:
     assert index_existing(store) == summed
 
 
-def test_headers_alone_are_read_of_large_members(make_store: MakeStore) -> None:
+def test_only_headers_of_large_members_are_read(make_store: MakeStore) -> None:
     store = make_store("large")
     noise = Image.frombytes("RGB", (1024, 1024), random.Random(1).randbytes(3 * 2**20))
     file = io.BytesIO()
@@ -178,13 +180,13 @@ def test_headers_alone_are_read_of_large_members(make_store: MakeStore) -> None:
     assert seen[-1] == (1, 1, store.read_bytes)
 
 
-def test_images_that_are_no_squares_are_refused_by_training_alone(make_store: MakeStore) -> None:
+def test_only_training_refuses_images_that_are_not_square(make_store: MakeStore) -> None:
     store = make_store("oblong")
     store.write("a.tar", _tar({"1.png": _image(size=(8, 9)), "2.png": _image(size=(8, 9))}))
     index = index_existing(store)
     assert (index.width, index.height) == (8, 9)
     assert verify(index, store) == []
-    with pytest.raises(DataError, match=r"8 × 9 pixels, and the networks take squares; build it"):
+    with pytest.raises(DataError, match=r"8 × 9 pixels, and the networks take square images"):
         _ = index.resolution
 
 
@@ -208,12 +210,12 @@ REFUSED = {
     "two images": (_tar({"1.png": _image(), "1.jpg": _image("jpg")}), "2 images"),
     "twice": (_tar({"1.png": _image(), "2.png": _image(), "1.json": b"{}"}), "appears twice"),
     "sparse": (_tar({"1.png": b""}, type=tarfile.GNUTYPE_SPARSE), "sparse"),
-    "packed inside": (gzip.compress(_tar({"1.png": _image()})), "packed by gzip"),
+    "packed inside": (gzip.compress(_tar({"1.png": _image()})), "compressed by gzip"),
     "two sizes": (_tar({"1.png": _image(), "2.png": _image(size=(9, 9))}), "9 × 9 pixels"),
-    "no picture": (_tar({"1.png": b"nothing"}), "cannot be decoded"),
-    "no tar": (b"nothing" * 500, "no uncompressed, whole tar"),
-    "empty": (b"", "no uncompressed, whole tar"),
-    "cut": (_tar({"1.png": _image(), "2.png": _image()})[:2048], "truncated or damaged"),
+    "undecodable": (_tar({"1.png": b"nothing"}), "cannot be decoded"),
+    "no tar": (b"nothing" * 500, "not a complete, uncompressed tar"),
+    "empty": (b"", "not a complete, uncompressed tar"),
+    "cut": (_tar({"1.png": _image(), "2.png": _image()})[:2048], "truncated or corrupt"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Damaged samples: one replaced sequence on every world size, from everywhere, up to a limit."""
+"""Corrupt samples: every world size replaces them by the same samples, up to a limit."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ START = Position(epoch=0, images=0)
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", 7)
+    monkeypatch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", 7)
 
 
 def _take(
@@ -57,7 +57,7 @@ def _take(
         batches.close()
 
 
-def _damage(faces: Any, *numbers: int) -> list[str]:
+def _corrupt(faces: Any, *numbers: int) -> list[str]:
     """Flip one bit in the middle of the images of these training samples; returns their keys."""
     keys = []
     for number in numbers:
@@ -75,13 +75,14 @@ def _keys(batches: Sequence[Batch]) -> list[tuple[str, ...]]:
     return [batch.keys for batch in batches]
 
 
-def test_a_flipped_bit_is_replaced_alike_on_every_world_size(
+def test_every_world_size_replaces_a_corrupt_sample_by_the_same_sample(
     faces: Any, faces_copy: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     clean = _take(faces, STEPS)
-    # The last sample of a window goes around its end; neighbours in a shard may follow each other.
+    # After the last step of a window, the search for a replacement continues at the first. 130 and
+    # 131 may be neighbours in a window.
     last_of_window = int(clean[6].keys[3])
-    bad = _damage(faces_copy, 3, 130, 131, last_of_window)
+    bad = _corrupt(faces_copy, 3, 130, 131, last_of_window)
     whole = _take(faces_copy, STEPS)
     assert {key for key in bad if f"'{key}'" in caplog.text} == set(bad)
     assert caplog.text.count("quarantined") == len(bad)
@@ -106,8 +107,8 @@ def test_a_flipped_bit_is_replaced_alike_on_every_world_size(
         assert _keys(_take(faces_copy, 5, whole[done].after)) == _keys(whole[done + 1 : done + 6])
 
 
-def test_a_list_beside_the_data_is_honoured_without_reading(faces_copy: Any) -> None:
-    bad = _damage(faces_copy, 3, 130)
+def test_samples_listed_beside_the_data_are_replaced_without_being_read(faces_copy: Any) -> None:
+    bad = _corrupt(faces_copy, 3, 130)
     found: list[BadSample] = []
 
     def record(sample: BadSample) -> Sequence[BadSample]:
@@ -126,13 +127,13 @@ def test_a_list_beside_the_data_is_honoured_without_reading(faces_copy: Any) -> 
     assert not again
 
 
-def test_a_list_that_does_not_fit_is_refused(faces_copy: Any) -> None:
+def test_a_corrupt_or_foreign_list_is_refused(faces_copy: Any) -> None:
     assert listed_samples(faces_copy.store, faces_copy.index) == []
     for text, reason in (
         (b'{"fingerprint": "other", "samples": []}', "another fingerprint"),
-        (b'{"fingerprint": ', "damaged"),
-        (b"[]", "damaged"),
-        (b'{"fingerprint": "x", "samples": [["shard"]]}', "damaged"),
+        (b'{"fingerprint": ', "corrupt"),
+        (b"[]", "corrupt"),
+        (b'{"fingerprint": "x", "samples": [["shard"]]}', "corrupt"),
     ):
         faces_copy.store.write("quarantine.json", text)
         with pytest.raises(DataError, match=rf"quarantine\.json .*{reason}"):
@@ -145,16 +146,16 @@ def test_a_list_that_does_not_fit_is_refused(faces_copy: Any) -> None:
 def test_too_many_stop_the_run_with_the_list(
     faces_copy: Any, config: dict[str, Any], no_thread_left: Callable[[], bool]
 ) -> None:
-    bad = _damage(faces_copy, 3, 130)
+    bad = _corrupt(faces_copy, 3, 130)
     _take(faces_copy, STEPS + 2, **config)
-    bad += _damage(faces_copy, 200, 210)
-    with pytest.raises(DataError, match=r"3 samples are damaged.*allow 2") as caught:
+    bad += _corrupt(faces_copy, 200, 210)
+    with pytest.raises(DataError, match=r"3 samples are corrupt.*allow 2") as caught:
         _take(faces_copy, 2 * STEPS, **config)
     assert sum(f"'{key}' in " in str(caught.value) for key in bad) == 3
     assert no_thread_left()
 
 
-def test_bytes_damaged_on_their_way_are_no_property_of_a_sample(
+def test_bytes_corrupted_in_transit_do_not_make_a_sample_bad(
     faces: Any, faces_copy: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     read = faces_copy.store.read_ranges
@@ -178,7 +179,7 @@ def test_bytes_damaged_on_their_way_are_no_property_of_a_sample(
     assert calls > STEPS // 7
 
 
-def test_images_of_another_size_are_told_as_such(
+def test_the_error_for_images_of_another_size_names_both_sizes(
     faces: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     index = type(faces.index)(description={}, width=32, height=32, splits=faces.index.splits)
@@ -196,5 +197,5 @@ def test_a_window_without_any_good_sample(faces_copy: Any) -> None:
         for shard in faces_copy.index.splits["train"]
         for number in range(280)
     ]
-    with pytest.raises(DataError, match=r"so are all 7 samples that could take its place"):
+    with pytest.raises(DataError, match=r"so are all 7 samples that could replace it"):
         _take(faces_copy, 1, listed=listed)

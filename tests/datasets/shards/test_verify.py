@@ -1,4 +1,4 @@
-"""Verifying: each damage is found and named, and damaged samples can be listed for training."""
+"""Verifying: every corruption is found and named, and corrupt samples can be excluded by a list."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from datasets.shards.verify import verify, write_quarantine
 # `faces_copy` is `conftest.Faces`.
 
 
-def _damage_image(faces: Any, shard_number: int, number: int) -> str:
+def _corrupt_image(faces: Any, shard_number: int, number: int) -> str:
     """Overwrite pixels of a sample; returns its key."""
     shard = faces.index.splits["train"][shard_number]
     victim = load_table(faces.store, shard).member(number)
@@ -21,29 +21,29 @@ def _damage_image(faces: Any, shard_number: int, number: int) -> str:
     return victim.key
 
 
-def test_each_damage_is_found(faces_copy: Any) -> None:
+def test_every_corruption_is_found(faces_copy: Any) -> None:
     store, index = faces_copy.store, faces_copy.index
     seen: list[tuple[int, int, int]] = []
     assert verify(index, store, lambda *figures: seen.append(figures)) == []
     assert seen[-1] == (320, 320, sum(shard.size_bytes for shard in index.shards))
-    key = _damage_image(faces_copy, 0, 5)
+    key = _corrupt_image(faces_copy, 0, 5)
     names = [shard.name for shard in index.splits["train"]]
     store.delete([names[1]])
     store.write(names[2], store.read(names[2])[:-9000])
-    # Attributes are no image: only the checksum tells, and only where there is one.
+    # Attributes are not decoded, so only the checksum of the tar reveals the change.
     attributes = store.read(names[3]).replace(b'"hair"', b'"hare"', 1)
     store.write(names[3], attributes)
     store.write(index.splits["train"][4].table_name, b"[]")
     found = {(p.shard, p.key) for p in verify(index, store)}
     assert found == {(names[0], key)} | {(name, None) for name in names[1:]}
     assert {p.reason for p in verify(index, store) if p.shard == names[1]} == {
-        "is missing; upload it again, or build anew"
+        "is missing; upload it again, or build it again"
     }
 
 
-def test_the_quarantine_lists_damaged_samples(faces_copy: Any) -> None:
+def test_the_quarantine_lists_corrupt_samples(faces_copy: Any) -> None:
     store, index = faces_copy.store, faces_copy.index
-    keys = [_damage_image(faces_copy, 0, 5), _damage_image(faces_copy, 2, 0)]
+    keys = [_corrupt_image(faces_copy, 0, 5), _corrupt_image(faces_copy, 2, 0)]
     problems = verify(index, store, workers=3)
     assert [(p.shard, p.key) for p in problems] == [
         ("train/00000.tar", keys[0]),
@@ -58,8 +58,8 @@ def test_the_quarantine_lists_damaged_samples(faces_copy: Any) -> None:
     assert "cannot be decoded" in written["samples"][0][2]
 
 
-def test_another_image_in_the_place_of_one_is_noticed(faces_copy: Any) -> None:
-    """It can be decoded, and its attributes are those of the one before: only a sum tells."""
+def test_an_image_overwritten_by_another_image_is_noticed(faces_copy: Any) -> None:
+    """The other image can be decoded, so only the checksum reveals the change."""
     store, index = faces_copy.store, faces_copy.index
     shard = index.splits["train"][0]
     table = list(load_table(store, shard))
@@ -72,8 +72,7 @@ def test_another_image_in_the_place_of_one_is_noticed(faces_copy: Any) -> None:
     assert [p.key for p in verify(index, store)] == [table[a].key]
 
 
-def test_memory_does_not_grow_with_the_shard(faces_copy: Any) -> None:
-    """Every byte is read once, in pieces."""
+def test_every_byte_is_read_once(faces_copy: Any) -> None:
     index = index_existing(faces_copy.store)
     before = faces_copy.store.read_bytes
     assert verify(index, faces_copy.store) == []

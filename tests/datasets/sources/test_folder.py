@@ -1,4 +1,4 @@
-"""Image folders: crop, orientation, split, keys, attributes, and what cannot be read."""
+"""Image folders: crop, orientation, split, keys, attributes, and unreadable files."""
 
 import json
 import struct
@@ -214,6 +214,6 @@ def test_fewer_images_than_asked_for(tmp_path: Path) -> None:
         _source(tmp_path)
     for i in range(6):
         _save(tmp_path / f"{i}.png")
-    with pytest.raises(ConfigError, match=r"holds 6 images.*7 were asked"):
+    with pytest.raises(ConfigError, match=r"holds 6 images.*7 were requested"):
         _source(tmp_path, images=7)
     assert [s.key for s in _samples(tmp_path, images=3)] == ["0", "2", "4"]

@@ -1,4 +1,4 @@
-"""What is particular to sources that read an input."""
+"""Sources that read an input: what each does differently from the others."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.support.photo_inputs import IMAGES, TRAINING, photo
 
 def _source(name: str, folder: Path, **changes: Any) -> Source:
     options = BuildOptions(**{"resolution": 16, "input": str(folder), **changes})
-    inputs = Inputs(open_store=open_store, watching=lambda _: no_progress)
+    inputs = Inputs(open_store=open_store, show_progress=lambda _: no_progress)
     return find_source(name, options, inputs)
 
 
@@ -34,29 +34,29 @@ def test_celeba_attributes_and_splits(tmp_path: Path) -> None:
     assert samples[1].attributes["Smiling"] == -1
 
 
-def test_celeba_without_its_lists_goes_by_number(tmp_path: Path) -> None:
+def test_celeba_without_its_lists_is_split_by_number(tmp_path: Path) -> None:
     for number in (1, 162_770, 162_771, 182_637, 182_638, 202_599):
         (tmp_path / f"{number:06d}.jpg").write_bytes(photo(number, kind="JPEG"))
     found = [(int(s.key), s.split) for s in _samples("celeba", tmp_path)]
     assert found == [(1, "train"), (162_770, "train"), (182_638, "test"), (202_599, "test")]
     (tmp_path / "me.jpg").write_bytes(photo(1))
-    with pytest.raises(ConfigError, match=r"'me\.jpg' is no CelebA image"):
+    with pytest.raises(ConfigError, match=r"'me\.jpg' is not a CelebA image"):
         _source("celeba", tmp_path)
 
 
-def test_a_damaged_celeba_list_is_refused(tmp_path: Path) -> None:
+def test_a_corrupt_celeba_list_is_refused(tmp_path: Path) -> None:
     photo_inputs.celeba(tmp_path)
     (tmp_path / "list_attr_celeba.txt").write_text("1\nSmiling Young\n000001.jpg 1\n")
-    with pytest.raises(DataError, match="line 3 has not 2 values"):
+    with pytest.raises(DataError, match="line 3 does not hold 2 values"):
         _source("celeba", tmp_path)
 
 
-def test_ffhq_takes_numbers_alone(tmp_path: Path) -> None:
+def test_ffhq_takes_only_numbered_files(tmp_path: Path) -> None:
     keys = [s.key for s in _samples("ffhq", photo_inputs.ffhq(tmp_path))]
     assert keys[TRAINING - 1 : TRAINING + 1] == ["59999", "60000"]
     (tmp_path / "00001.jpg").write_bytes(photo(1))
     (tmp_path / "00001.png").write_bytes(photo(1))
-    with pytest.raises(ConfigError, match=r"'00001\.png' is there twice"):
+    with pytest.raises(ConfigError, match=r"'00001\.png' occurs twice"):
         _source("ffhq", tmp_path)
 
 
@@ -92,13 +92,13 @@ def test_columns_that_cannot_be_chosen_are_listed(tmp_path: Path) -> None:
         _source("parquet", tmp_path)
 
 
-def test_damaged_tars_and_databases_are_refused(tmp_path: Path) -> None:
+def test_corrupt_tars_and_databases_are_refused(tmp_path: Path) -> None:
     folder = photo_inputs.webdataset(tmp_path / "tars")
     tar = folder / "faces" / "train-0000.tar"
     tar.write_bytes(tar.read_bytes()[:4000])
-    with pytest.raises(DataError, match=r"train-0000\.tar is truncated or damaged"):
+    with pytest.raises(DataError, match=r"train-0000\.tar is truncated or corrupt"):
         _source("webdataset", folder)
     (tmp_path / "lmdb").mkdir()
     (tmp_path / "lmdb" / "data.mdb").write_bytes(b"nothing" * 5000)
-    with pytest.raises(DataError, match="no readable LMDB"):
+    with pytest.raises(DataError, match="not a readable LMDB database"):
         _source("lsun", tmp_path / "lmdb")

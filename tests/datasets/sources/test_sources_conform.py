@@ -1,4 +1,4 @@
-"""What every built-in source keeps to; a new file in `datasets/` is collected by itself."""
+"""The contract of every source; a new file in `datasets/sources/` is tested automatically."""
 
 import pickle
 import re
@@ -17,8 +17,8 @@ from datasets.sources.find import find_source, source_names
 from ganinv.errors import ConfigError
 from tests.support.photo_inputs import IMAGES, MAKERS, TRAINING
 
-INPUTS = Inputs(open_store=open_store, watching=lambda _: no_progress)
-# What draws its images has as many as are asked for, the last eighth of them for tests.
+INPUTS = Inputs(open_store=open_store, show_progress=lambda _: no_progress)
+# Sources that draw make as many images as requested, the last eighth for tests.
 DRAWN_TRAINING = IMAGES - IMAGES // 8
 
 MakeSource = Callable[..., Source]
@@ -73,11 +73,11 @@ def test_count_resolution_keys_and_split(name: str, make_source: MakeSource) -> 
     assert keys[training:] == sorted(keys[training:])
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", key) for key in keys)
     assert [s.split for s in samples] == ["train"] * training + ["test"] * (IMAGES - training)
-    assert source.describe()["source"] == name
+    assert source.description()["source"] == name
 
 
 @pytest.mark.parametrize("name", source_names())
-def test_it_begins_anywhere_and_its_work_travels(name: str, make_source: MakeSource) -> None:
+def test_work_starts_at_any_sample_and_pickles(name: str, make_source: MakeSource) -> None:
     source = make_source(name)
     whole = _samples(source)
     for first in (0, 1, 6, TRAINING, IMAGES - 1, IMAGES):
@@ -89,8 +89,8 @@ def test_it_begins_anywhere_and_its_work_travels(name: str, make_source: MakeSou
 def test_descriptions_tell_data_sets_apart(name: str, make_source: MakeSource) -> None:
     changes: list[dict[str, Any]] = [{}, {"images": IMAGES - 1}, {"resolution": 64}]
     changes.append({"resize": "stretch"} if name in MAKERS else {"seed": 1})
-    descriptions = [make_source(name, **change).describe() for change in changes]
-    assert descriptions[0] == make_source(name).describe()
+    descriptions = [make_source(name, **change).description() for change in changes]
+    assert descriptions[0] == make_source(name).description()
     assert all(a != b for i, a in enumerate(descriptions) for b in descriptions[:i])
 
 
@@ -101,12 +101,12 @@ def test_the_seed_decides_what_is_drawn(name: str, make_source: MakeSource) -> N
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_inputs_are_needed_and_may_be_too_small(
+def test_missing_and_too_small_inputs_are_refused(
     name: str, make_source: MakeSource, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"data\.input is missing"):
         make_source(name, input=None)
-    with pytest.raises(ConfigError, match=r"holds 19 images and 20 were asked for"):
+    with pytest.raises(ConfigError, match=r"holds 19 images, but 20 were requested"):
         make_source(name, images=20)
     some = _samples(make_source(name, images=8))
     assert {s.split for s in some} == {"train", "test"}
@@ -120,7 +120,7 @@ def test_an_unknown_source_names_the_nearest() -> None:
         find_source("avatar", BuildOptions(), INPUTS)
 
 
-def test_all_wrong_options_are_named_at_once() -> None:
+def test_all_wrong_options_are_named_in_one_error() -> None:
     expected = (
         r"data\.resolution=7 .*data\.resize=bend .*data\.images=0.*data\.workers=0.*"
         r"data\.shard_bytes=5"
@@ -135,6 +135,6 @@ def test_the_last_eighth_is_for_tests(count: int, tests: int) -> None:
     assert splits == ["train"] * (count - tests) + ["test"] * tests
 
 
-def test_some_are_spread_over_all() -> None:
+def test_a_selection_is_spread_over_all_images() -> None:
     assert spread(range(10), None, "x") == list(range(10))
     assert spread(range(10), 4, "x") == [0, 2, 5, 7]

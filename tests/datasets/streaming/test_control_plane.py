@@ -1,4 +1,4 @@
-"""Large data sets: what comes before the first batch grows with the shards, not the samples."""
+"""Large data sets: the cost before the first batch grows with the shards, not the samples."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ BYTES_A_SHARD = 220  # two checksums in hexadecimal are 128 of them
 
 
 class _Memory:
-    """As much of a store as an index needs."""
+    """A store in memory, with as many methods as an index needs."""
 
     url = "memory"
 
@@ -82,7 +82,7 @@ def test_the_time_and_size_of_an_index_grow_with_its_shards_alone() -> None:
 
 @pytest.mark.integration
 def test_a_billion_samples_are_planned_sought_and_resumed_in_bounded_memory() -> None:
-    """In a fresh process, whose whole memory counts; docs/results/ has the times."""
+    """Measured in a fresh process, whose whole memory counts; docs/results/ has the times."""
     (found,) = control_plane.measure_in_fresh_processes(control_plane.SHARDS, 1)
     assert found["shards"] == 10**5
     assert found["samples"] == 10**9

@@ -1,4 +1,4 @@
-"""Pieces of tars by few ranged reads: each as if it had been read alone, at little more cost."""
+"""Fetching pieces of tars by few ranged reads: the right bytes, with few bytes read in vain."""
 
 from typing import Any
 
@@ -34,12 +34,12 @@ def _fetched(store: Any, pieces: list[tuple[int, int, int]], gap: int) -> list[b
 
 @settings(max_examples=200)
 @given(st.lists(PIECES, max_size=20), st.sampled_from([0, 1, 10, 2 * SIZE]))
-def test_pieces_are_those_of_their_tars(pieces: list[tuple[int, int, int]], gap: int) -> None:
+def test_pieces_have_the_bytes_of_their_tars(pieces: list[tuple[int, int, int]], gap: int) -> None:
     store = _Memory()
     names = list(TARS)
     expected = [TARS[names[tar]][start : start + size] for tar, start, size in pieces]
     assert _fetched(store, pieces, gap) == expected
-    # Nothing is asked for twice; what is asked for in vain are gaps between pieces.
+    # No byte is requested twice; the only bytes requested in vain are gaps between pieces.
     wanted = {(names[t], at) for t, start, size in pieces for at in range(start, start + size)}
     asked = [(name, at) for name, start, end in store.asked for at in range(start, end)]
     assert len(asked) == len(set(asked))
@@ -49,7 +49,7 @@ def test_pieces_are_those_of_their_tars(pieces: list[tuple[int, int, int]], gap:
 
 
 @pytest.mark.parametrize(("gap", "ranges"), [(9, 2), (10, 1)])
-def test_a_gap_is_read_through_if_it_is_small_enough(gap: int, ranges: int) -> None:
+def test_a_small_gap_is_read_instead_of_making_two_requests(gap: int, ranges: int) -> None:
     store = _Memory()
     _fetched(store, [(0, 0, 10), (0, 20, 10)], gap)
     assert len(store.asked) == ranges

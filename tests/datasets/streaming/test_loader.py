@@ -1,4 +1,4 @@
-"""Batches from real shards: one sequence for every world size, from every position, cheaply."""
+"""Batches from real shards: one sequence for every world size and position, with few requests."""
 
 import gc
 from collections import Counter
@@ -14,7 +14,7 @@ from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from datasets.streaming.samples import read_samples
-from datasets.streaming.strand import window_samples
+from datasets.streaming.slot_reader import window_samples
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.seams.batches import Batch, Position
 
@@ -27,7 +27,7 @@ START = Position(epoch=0, images=0)
 
 @pytest.fixture(params=[256, 5], ids=["one window a slot", "many windows a slot"])
 def windows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", request.param)
+    monkeypatch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", request.param)
 
 
 def _source(
@@ -51,7 +51,7 @@ def _take(source: ShardBatches, count: int, start: Position = START) -> list[Bat
     return batches
 
 
-def test_attributes_come_along_if_asked_for(faces: Any) -> None:
+def test_attributes_are_read_only_if_requested(faces: Any) -> None:
     _, keys, attributes = read_samples(faces.store, faces.index, "train", 0, 280)
     made = dict(zip(keys, attributes, strict=True))
     assert len(made["00000000"]) > 1
@@ -98,7 +98,7 @@ def test_batches_hold_the_images_of_their_keys(faces: Any) -> None:
     assert len(uses) == STEPS * BATCH
 
 
-def test_positions_count_up_and_roll_over(faces: Any) -> None:
+def test_positions_count_images_and_then_epochs(faces: Any) -> None:
     after = [batch.after for batch in _take(_source(faces), STEPS + 1)]
     inside = [Position(epoch=0, images=BATCH * step) for step in range(1, STEPS)]
     assert after == [*inside, Position(epoch=1, images=0), Position(epoch=1, images=BATCH)]
@@ -119,27 +119,28 @@ def test_foreign_positions_are_refused(faces: Any, images: int) -> None:
 
 
 @pytest.mark.parametrize("world", [1, 4])
-def test_hardly_more_is_read_than_used(faces_copy: Any, world: int) -> None:
+def test_hardly_more_bytes_are_read_than_used(faces_copy: Any, world: int) -> None:
     for rank in range(world):
-        # With the last batch taken, the next epoch would be read ahead.
+        # Taking the last batch too would start to read the next epoch.
         _take(_source(faces_copy, rank, world, prefetch_bytes=1), STEPS - 1)
     tar_bytes = sum(shard.size_bytes for shard in faces_copy.index.splits["train"])
     used_bytes = tar_bytes * STEPS * BATCH / 280
-    # The first two steps, then a window for each slot with a gap where these were, a piece more
-    # where it crosses shards, and the tables.
+    # Requests: the first two steps of each slot; then the rest of each window, in two pieces, and
+    # one more where the window crosses shards; and the tables.
     assert faces_copy.store.requests <= (2 + 3) * BATCH + 5 + world * 5
     assert faces_copy.store.read_bytes <= 1.1 * used_bytes
 
 
-def test_going_on_within_a_window_takes_few_requests(faces_copy: Any) -> None:
-    """What was trained lies here and there between what is left; no request for each gap."""
+def test_resuming_within_a_window_takes_few_requests(faces_copy: Any) -> None:
+    """Trained samples lie scattered between the remaining ones, but few gaps cost a request."""
     start = Position(epoch=0, images=STEPS // 2 * BATCH)
     _take(_source(faces_copy, prefetch_bytes=1), 3, start)
-    # The first two steps, then a range for each slot and one more where it crosses shards.
+    # Requests: the first two steps of each slot, then one range per slot, and one more where the
+    # window crosses shards.
     assert faces_copy.store.requests <= (2 + 2) * BATCH + 5
 
 
-def test_windows_follow_from_the_index_alone(faces: Any) -> None:
+def test_the_size_of_windows_follows_from_index_and_batch(faces: Any) -> None:
     size = window_samples(faces.index, "train", BATCH)
     shards = faces.index.splits["train"]
     mean = sum(s.size_bytes for s in shards) / 280
@@ -149,7 +150,7 @@ def test_windows_follow_from_the_index_alone(faces: Any) -> None:
     assert 4096 * many * mean <= 2**28
 
 
-def test_the_thread_ends_with_the_iterator(faces: Any, no_thread_left: Callable[[], bool]) -> None:
+def test_threads_end_with_the_iterator(faces: Any, no_thread_left: Callable[[], bool]) -> None:
     def consume(batches: Iterator[Batch]) -> None:
         for _ in batches:
             raise RuntimeError("the consumer failed")
@@ -168,11 +169,11 @@ def test_the_thread_ends_with_the_iterator(faces: Any, no_thread_left: Callable[
     assert no_thread_left()
 
 
-def test_work_ahead_is_bounded(faces_copy: Any) -> None:
+def test_prefetching_is_bounded(faces_copy: Any) -> None:
     iterator = _source(faces_copy, prefetch_bytes=1, global_batch=100).batches(START)
     before = next(iterator).after
     iterator.close()
-    # Two steps an epoch: the batch taken and two more reach into the second epoch at most.
+    # An epoch has two steps: the batch taken and two more reach into the second epoch at most.
     assert before == Position(epoch=0, images=100)
     tar_bytes = sum(shard.size_bytes for shard in faces_copy.index.splits["train"])
     assert faces_copy.store.read_bytes < 2.3 * tar_bytes

@@ -1,4 +1,4 @@
-"""Mixtures of data sets: exact shares, one sequence for every split, each at its own pace."""
+"""Mixes of data sets: exact shares, one sequence for every world size, epochs per data set."""
 
 from collections import Counter
 from itertools import islice
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.streaming.loader import ShardBatches
-from datasets.streaming.mix import DataSet, check_alike, joint_fingerprint, share_slots
+from datasets.streaming.mix import DataSet, check_same_size, joint_fingerprint, share_slots
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.batches import Batch, Position
 
@@ -31,14 +31,14 @@ def test_slots_are_shared_out_by_weight(weights: list[float], global_batch: int)
     for own, quota in zip(slots, quotas, strict=True):
         assert abs(len(own) - quota) < 1
         assert list(own) == sorted(own)
-        for start in range(global_batch):  # evenly spread: every stretch holds its share
+        for start in range(global_batch):  # evenly spread: every half of the batch has its share
             inside = sum(start <= slot < start + global_batch // 2 for slot in own)
             if start + global_batch // 2 <= global_batch:
                 assert abs(inside - len(own) / 2) <= len(weights) + 1
 
 
 def _mix(faces: Any, rank: int = 0, world: int = 1) -> ShardBatches:
-    """The held-out split stands in for a second, smaller data set."""
+    """The test split serves as a second, smaller data set."""
     small = type(faces.index)(
         description={},
         width=16,
@@ -66,7 +66,7 @@ def _take(source: ShardBatches, count: int, start: Position = START) -> list[Bat
         batches.close()
 
 
-def test_a_mix_is_one_sequence_and_each_data_set_keeps_its_pace(faces: Any) -> None:
+def test_a_mix_is_one_sequence_and_each_data_set_has_its_own_epochs(faces: Any) -> None:
     steps = 280 // 8  # of the larger; the smaller has 10 of 4
     whole = _take(_mix(faces), steps + 3)
     small = {f"{number:08}" for number in range(280, 320)}
@@ -87,7 +87,7 @@ def test_a_mix_is_one_sequence_and_each_data_set_keeps_its_pace(faces: Any) -> N
         assert [b.keys for b in again] == [b.keys for b in whole[done + 1 : done + 4]]
 
 
-def test_what_a_mix_is_shows_in_its_fingerprint(faces: Any) -> None:
+def test_the_fingerprint_of_a_mix_depends_on_its_data_sets_and_slots(faces: Any) -> None:
     one = DataSet(store=faces.store, index=faces.index)
     light = DataSet(store=faces.store, index=faces.index, weight=0.5)
     assert joint_fingerprint([one], BATCH) == faces.index.fingerprint
@@ -103,4 +103,4 @@ def test_images_of_different_sizes_do_not_mix(faces: Any) -> None:
         DataSet(store=faces.store, index=large),
     ]
     with pytest.raises(DataError, match=r"32 pixels.* of 16"):
-        check_alike(parts)
+        check_same_size(parts)

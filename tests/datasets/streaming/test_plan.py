@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.streaming.plan import Place, Plan
+from datasets.streaming.plan import Plan, SampleAddress
 from ganinv.errors import ConfigError
 
 
@@ -24,16 +24,16 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-def _epoch(plan: Plan, epoch: int) -> list[list[Place]]:
-    """Step by step, the samples of the global batch."""
+def _epoch(plan: Plan, epoch: int) -> list[list[SampleAddress]]:
+    """The samples of each global batch."""
     slots = range(plan.global_batch)
     return [[plan.sample(epoch, step, slot) for slot in slots] for step in range(plan.steps)]
 
 
-def _order(plan: Plan, epoch: int, slot: int, window: int) -> list[Place]:
-    """The samples of a window in the order of their steps, as a reader gets them."""
+def _order(plan: Plan, epoch: int, slot: int, window: int) -> list[SampleAddress]:
+    """The samples of a window in the order of their steps, computed as a reader does."""
     spans = plan.window(epoch, slot, window)
-    places = [Place(s.shard, s.first + i) for s in spans for i in range(s.samples)]
+    places = [SampleAddress(s.shard, s.first + i) for s in spans for i in range(s.samples)]
     return [places[i] for i in plan.order(epoch, slot, window).tolist()]
 
 
@@ -48,14 +48,14 @@ def test_nothing_is_repeated_and_less_than_a_batch_left_out(plan: Plan, epoch: i
 
 @settings(max_examples=60)
 @given(plan=plans(), epoch=st.integers(0, 2**40))
-def test_windows_hold_just_the_samples_of_their_steps(plan: Plan, epoch: int) -> None:
+def test_windows_hold_exactly_the_samples_of_their_steps(plan: Plan, epoch: int) -> None:
     for slot in range(plan.global_batch):
         for window, first in enumerate(range(0, plan.steps, plan.window_samples)):
             steps = range(first, min(first + plan.window_samples, plan.steps))
             order = _order(plan, epoch, slot, window)
             assert order == [plan.sample(epoch, step, slot) for step in steps]
             spans = plan.window(epoch, slot, window)
-            spanned = [Place(s.shard, s.first + i) for s in spans for i in range(s.samples)]
+            spanned = [SampleAddress(s.shard, s.first + i) for s in spans for i in range(s.samples)]
             assert sorted(spanned) == sorted(order)
 
 
@@ -75,7 +75,7 @@ def test_the_order_does_not_depend_on_what_was_asked_before(plan: Plan, epochs: 
 @settings(max_examples=20)
 @given(step=st.integers(0, 10**9 // 48 - 1), slot=st.integers(0, 47), epoch=st.integers(0, 10**6))
 def test_seeking_costs_the_same_anywhere(step: int, slot: int, epoch: int) -> None:
-    """Of a thousand million samples; memory is that of the shards and of one window."""
+    """With a billion samples, memory is that of the shards and of one window."""
     plan = Plan(shard_samples=[10**6] * 1000, seed=1, global_batch=48, window_samples=256)
     tracemalloc.start()
     place = plan.sample(epoch, step, slot)
@@ -98,10 +98,10 @@ def test_batches_mix_shards_as_a_global_shuffle_does(global_batch: int) -> None:
     ]
     theirs = [_entropy(shuffled[s * global_batch : (s + 1) * global_batch]) for s in steps]
     assert np.mean(ours) >= 0.95 * np.mean(theirs)
-    assert min(ours) >= 0.9 * np.mean(theirs)  # not now and then either
+    assert min(ours) >= 0.9 * np.mean(theirs)  # nor does any single batch fall far below
 
 
-def test_neighbours_in_a_shard_are_as_far_apart_as_shuffling_the_window_puts_them() -> None:
+def test_neighbours_in_a_shard_end_up_as_far_apart_as_by_a_shuffle_of_the_window() -> None:
     plan = Plan(shard_samples=[256 * 32], seed=4, global_batch=8, window_samples=256)
     random = np.random.default_rng(0)
     windows = [(slot, window) for slot in range(8) for window in range(4)]
@@ -113,7 +113,7 @@ def test_neighbours_in_a_shard_are_as_far_apart_as_shuffling_the_window_puts_the
 
 
 def _entropy(values: Any) -> float:
-    """Of the empirical distribution, in bits."""
+    """Entropy of the empirical distribution, in bits."""
     _, counts = np.unique(values, return_counts=True)
     ratios = counts / counts.sum()
     return float(-(ratios * np.log2(ratios)).sum())
@@ -136,16 +136,16 @@ def test_epochs_seeds_and_slots_differ() -> None:
     assert len(shapes) > 1
 
 
-def test_the_remainder_moves_between_epochs() -> None:
+def test_each_epoch_leaves_out_other_samples() -> None:
     plan = _plan(global_batch=64)  # 12 of 140 are left out
-    everything = {Place(s, i) for s, n in enumerate(plan.shard_samples) for i in range(n)}
+    everything = {SampleAddress(s, i) for s, n in enumerate(plan.shard_samples) for i in range(n)}
     left_out = [everything - {p for b in _epoch(plan, e) for p in b} for e in range(8)]
     assert all(len(places) == 12 for places in left_out)
     assert not set.intersection(*left_out)
 
 
-def test_the_order_is_what_it_always_was() -> None:
-    # A saved position means nothing if a later version orders differently.
+def test_the_order_never_changes() -> None:
+    # A saved position would point to other samples if a later version ordered differently.
     expected = [(3, 8), (3, 10), (3, 14), (3, 12), (3, 13), (3, 15), (3, 11), (3, 9)]
     assert _order(_plan(), 3, 2, 1) == expected
 

@@ -1,6 +1,6 @@
-"""Keys, mirrored images and noise of real shards: one sequence, whoever reads it and wherever from.
+"""Keys, flipped images and noise of real shards form one sequence, for all ranks and positions.
 
-What is compared is the micro-batch that `cut_into_micro_batches` makes of a batch.
+The tests compare what the training step gets: what `cut_into_micro_batches` makes of it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from ganinv.training.session import cut_into_micro_batches
 from tests.support.runs import local_session, make_objective
 
 BATCH = 24
-N = 7  # steps that were done before the ones compared: in the middle of an epoch and of a window
+N = 7  # steps done before the compared ones: the middle of an epoch and of a window
 COUNT = 51  # steps n … n + 50; an epoch of `faces` has eleven
 PAIRS = [(world, workers) for world in (1, 2, 3, 4) for workers in (0, 1, 2)]
 Pair = tuple[int, int]
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 
 
 class Step(NamedTuple):
-    """One global batch, put together from all ranks' shares of it."""
+    """One global batch, assembled from the shares of all ranks."""
 
     keys: tuple[str, ...]
     """By slot."""
@@ -41,9 +41,9 @@ class Step(NamedTuple):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_windows() -> Iterator[None]:
-    """Several of them in an epoch of each slot, and steps in the middle of one."""
+    """Several windows per slot and epoch, so that some steps lie in the middle of a window."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", 5)
+        patch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", 5)
         yield
 
 
@@ -54,23 +54,23 @@ def expected(faces: Any) -> list[Step]:
 
 
 def _steps(faces: Any, pair: Pair, done: int, start: Position, count: int) -> list[Step]:
-    """`count` steps from `start` on, where `done` were done; `pair`: ranks, and threads of each."""
+    """`count` steps from `start`, after `done` steps; `pair`: ranks, loader threads per rank."""
     world, _ = pair
     shares = [_share(faces, pair, rank, done, start, count) for rank in range(world)]
     steps = []
-    for parts in zip(*shares, strict=True):
-        assert len({after for *_, after in parts}) == 1
-        found = {slot: sample for samples, _ in parts for slot, sample in samples.items()}
+    for of_ranks in zip(*shares, strict=True):
+        assert len({after for *_, after in of_ranks}) == 1
+        found = {slot: sample for samples, _ in of_ranks for slot, sample in samples.items()}
         assert sorted(found) == list(range(BATCH)), "a slot is missing, or was read twice"
         keys, images, noises = zip(*(found[slot] for slot in range(BATCH)), strict=True)
-        steps.append(Step(keys, torch.stack(images), torch.stack(noises), parts[0][1]))
+        steps.append(Step(keys, torch.stack(images), torch.stack(noises), of_ranks[0][1]))
     return steps
 
 
 def _share(
     faces: Any, pair: Pair, rank: int, done: int, start: Position, count: int
 ) -> list[tuple[dict[int, tuple[str, torch.Tensor, torch.Tensor]], Position]]:
-    """What a rank trains with, by slot: key, mirrored image and noise; and where it then stands."""
+    """A rank's steps: slot → key, flipped image and noise; and the position after the step."""
     world, workers = pair
     source = ShardBatches(
         [DataSet(store=faces.store, index=faces.index)],
@@ -104,19 +104,21 @@ def _assert_same(found: list[Step], expected: list[Step]) -> None:
         assert torch.equal(ours.noise_NL, theirs.noise_NL)
 
 
-def test_the_reference_draws_anew_at_every_step(expected: list[Step]) -> None:
-    """Otherwise equal sequences would say little."""
+def test_every_step_of_the_reference_differs(expected: list[Step]) -> None:
+    """Otherwise comparing sequences would prove little."""
     assert len({step.keys for step in expected}) == N + COUNT
     assert len({step.noise_NL.numpy().tobytes() for step in expected}) == N + COUNT
     images: dict[str, set[bytes]] = {}
     for step in expected:
         for key, image_CHW in zip(step.keys, step.real_NCHW, strict=True):
             images.setdefault(key, set()).add(image_CHW.numpy().tobytes())
-    assert max(map(len, images.values())) == 2  # as it is, and mirrored
+    assert max(map(len, images.values())) == 2  # the image itself, and flipped
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]} ranks, {pair[1]} workers")
-def test_ranks_and_loader_workers_do_not_show(faces: Any, expected: list[Step], pair: Pair) -> None:
+def test_the_sequence_does_not_depend_on_ranks_and_loader_workers(
+    faces: Any, expected: list[Step], pair: Pair
+) -> None:
     _assert_same(_steps(faces, pair, N, expected[N - 1].after, COUNT), expected[N:])
 
 
@@ -127,10 +129,10 @@ def test_ranks_and_loader_workers_do_not_show(faces: Any, expected: list[Step], 
     begin=st.integers(1, N + COUNT - 6),
     trained=st.integers(1, 3),
 )
-def test_a_run_goes_on_with_other_ranks_and_workers(
+def test_a_run_resumes_with_other_numbers_of_ranks_and_workers(
     faces: Any, expected: list[Step], first: Pair, then: Pair, begin: int, trained: int
 ) -> None:
-    """Interrupted after `trained` steps from anywhere, and continued by another pair."""
+    """Interrupted after `trained` steps from any step, and resumed by another pair."""
     before = _steps(faces, first, begin, expected[begin - 1].after, trained)
     done = begin + trained
     _assert_same(

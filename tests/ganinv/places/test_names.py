@@ -1,4 +1,4 @@
-"""URLs and endpoints that cannot be right are refused at once, without showing secrets."""
+"""Invalid URLs and endpoints are refused at once, without showing secrets."""
 
 import pickle
 import re
@@ -36,7 +36,7 @@ PLANTED = "wJalrXUtnFEMI-planted"
         ("s3://bucket/a//b", "prefix has the part ''"),
     ],
 )
-def test_impossible_urls(url: str, says: str) -> None:
+def test_invalid_urls(url: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         open_store(url)
 
@@ -63,7 +63,7 @@ def test_credentials_in_the_endpoint_are_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:8333", "localhost", "ftp://host", "http://"])
-def test_impossible_endpoints(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_endpoints(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"storage\.endpoint_url.*http://HOST:PORT"):
         open_store("s3://bucket/x", endpoint_url=endpoint)
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
@@ -71,7 +71,7 @@ def test_impossible_endpoints(endpoint: str, monkeypatch: pytest.MonkeyPatch) ->
         open_store("s3://bucket/x")
 
 
-def test_the_nearest_endpoint_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_most_specific_endpoint_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert check_endpoint(None) is None

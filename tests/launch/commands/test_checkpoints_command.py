@@ -1,4 +1,4 @@
-"""`launch checkpoints`: lists, verifies and prunes, and deletes nothing that is needed."""
+"""`ganinv checkpoints`: lists, verifies and prunes, and deletes nothing that is needed."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from cluster.run_folder.lease import lease
+from cluster.run_folder import lease as leases
 from ganinv.errors import StorageError
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import committed_names
 from ganinv.training.config import lay_out_batch
 from launch.commands.checkpoints import main
+from tests.support.clocks import Clock
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.runs import train
 
@@ -38,7 +39,7 @@ def flip(made: MadeRun, name: str) -> None:
     made.store.write(part, bytes(content))
 
 
-def test_verifying_tells_whole_from_damaged(
+def test_verifying_tells_whole_from_corrupt(
     made: MadeRun, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, answer = asked(made, capsys)
@@ -52,7 +53,7 @@ def test_verifying_tells_whole_from_damaged(
     assert main([f"storage.run={made.config.storage.run}", "--verify"]) == 3
     said = capsys.readouterr().out
     assert "whole" in said
-    assert "damaged: " in said
+    assert "corrupt: " in said
 
 
 def test_pruning_keeps_the_newest_whole_one_and_clears_leftovers(
@@ -64,7 +65,7 @@ def test_pruning_keeps_the_newest_whole_one_and_clears_leftovers(
         made.store.write(f"checkpoints/{images:012d}-0123abcd/part", b"half")
     broken = [f"{images:012d}-ffffffff" for images in (900, 901)]
     for name in broken:
-        made.store.write(folder(name) + "manifest.json", b"damaged")
+        made.store.write(folder(name) + "manifest.json", b"corrupt")
     status, answer = asked(made, capsys, "--prune", "checkpoint.keep_last=2")
     assert status == 3
     assert answer["deleted"] == [newer]
@@ -73,14 +74,17 @@ def test_pruning_keeps_the_newest_whole_one_and_clears_leftovers(
     assert len(made.store.list(folder(newer))) == 0
 
 
-def test_nothing_is_pruned_where_nothing_is_whole_or_the_run_is_written(made: MadeRun) -> None:
-    words = [f"storage.run={made.config.storage.run}", "--prune", "storage.lease_s=0.3"]
+def test_nothing_is_pruned_if_nothing_is_whole_or_the_run_is_being_written(
+    made: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(leases, "time", clock)
+    words = [f"storage.run={made.config.storage.run}", "--prune"]
     before = made.store.list("checkpoints/")
-    with (
-        lease(made.store, 0.3, str),
-        pytest.raises(StorageError, match="is being written by process"),
-    ):
-        main(words)
+    with leases.lease(made.store, 60, str) as held:
+        clock.on_sleep = held.renew
+        with pytest.raises(StorageError, match="is being written by process"):
+            main(words)
     for name in committed_names(made.store):
         flip(made, name)
     with pytest.raises(StorageError, match="none of the 2 checkpoints"):

@@ -1,4 +1,4 @@
-"""The verbs of `data`, as a person types them."""
+"""The commands `data build`, `index`, `verify` and `ls`."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ from tests.support.commands import alive, descendants, start, wait_until
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """All objects; a kill leaves unfinished files behind, which are none."""
+    """All objects. The unfinished files that a kill leaves behind are not objects."""
     store = open_store(str(folder))
     return {entry.name: store.read(entry.name) for entry in store.list()}
 
@@ -40,13 +40,13 @@ def test_tars_of_any_size_become_a_data_set(
     _run(capsys, "index", f"data.url={tars}")
     listed = json.loads(_run(capsys, "ls", f"data.url={tars}", "--json"))
     assert (listed["width"], listed["height"]) == (24, 20)
-    told = _run(capsys, "verify", f"data.url={tars}")
-    assert "3 shards were indexed without checksums" in " ".join(told.split())
+    printed = _run(capsys, "verify", f"data.url={tars}")
+    assert "3 shards were indexed without checksums" in " ".join(printed.split())
     with pytest.raises(DataError, match="holds another data set"):
         data.main([*words[:-1], "data.resolution=8"])
 
 
-def test_duplicates_and_unreadable_images_are_told(
+def test_duplicates_and_unreadable_images_are_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = tmp_path / "images"
@@ -55,14 +55,14 @@ def test_duplicates_and_unreadable_images_are_told(
         (images / f"{name}.png").write_bytes(photo_inputs.photo(number))
     (images / "d.png").write_bytes(b"nothing")
     words = ["build", str(images), f"data.url={tmp_path / 'made'}", "data.max_unreadable=0.3"]
-    for _ in range(2):  # a build that is there already tells the same
-        told = _run(capsys, *words)
-        assert "1 unreadable images were skipped:\n  d.png: UnidentifiedImageError" in told
-        assert "1 images have the pixels of an earlier one" in told
-        assert "  c = a" in told
+    for _ in range(2):  # a finished build lists the same again
+        printed = _run(capsys, *words)
+        assert "1 unreadable images were skipped:\n  d.png: UnidentifiedImageError" in printed
+        assert "1 images have the pixels of an earlier image" in printed
+        assert "  c = a" in printed
 
 
-def test_damage_is_listed_and_quarantined(
+def test_corrupt_samples_are_listed_and_quarantined(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"data.url={tmp_path}"
@@ -76,8 +76,8 @@ def test_damage_is_listed_and_quarantined(
     with pytest.raises(DataError, match=r"1 problems; .*data\.quarantine=true"):
         data.main(["verify", url])
     assert member.key in capsys.readouterr().out
-    told = _run(capsys, "verify", url, "data.quarantine=true", "--json")
-    assert [p["key"] for p in json.loads(told)["problems"]] == [member.key]
+    printed = _run(capsys, "verify", url, "data.quarantine=true", "--json")
+    assert [p["key"] for p in json.loads(printed)["problems"]] == [member.key]
     listed: dict[str, Any] = json.loads((tmp_path / "quarantine.json").read_bytes())
     assert [sample[:2] for sample in listed["samples"]] == [[shard.name, member.key]]
 
@@ -88,8 +88,8 @@ def test_options_of_another_verb_are_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_killed_build_goes_on_and_leaves_no_process(tmp_path: Path) -> None:
-    """By any number of processes, and as if it never had been killed."""
+def test_a_killed_build_resumes_and_leaves_no_process(tmp_path: Path) -> None:
+    """The resumed build may use another number of processes; its bytes are the same."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     words = ["build", "avatars", f"data.url={killed}", "data.images=800", "data.resolution=16"]
     with (tmp_path / "output").open("w") as output:

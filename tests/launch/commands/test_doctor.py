@@ -1,4 +1,4 @@
-"""The doctor goes on after a trouble, says all of them, and ends with the status of the first."""
+"""The doctor reports every problem, and its exit status is that of the first problem."""
 
 import io
 import json
@@ -11,7 +11,7 @@ from ganinv.errors import ClusterError, StorageError
 from launch.commands import doctor
 
 
-def test_every_question_is_asked_and_the_first_trouble_counts() -> None:
+def test_every_check_runs_and_the_first_problem_sets_the_status() -> None:
     def trouble(error: Exception) -> str:
         raise error
 
@@ -27,12 +27,12 @@ def test_every_question_is_asked_and_the_first_trouble_counts() -> None:
     assert said == ["✓ one: fine [x]", "✗ two: gone; put it back", "✗ three: lost"]
 
 
-def test_a_defect_of_ours_keeps_its_traceback() -> None:
+def test_an_unexpected_error_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         list(doctor.examine([("one", lambda: str(1 / 0))], Console(file=io.StringIO())))
 
 
-def test_this_machine_its_storage_and_missing_data(
+def test_this_machine_with_storage_and_without_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.machines.machine.OPEN_FILES", 1)

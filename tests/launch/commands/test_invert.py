@@ -245,10 +245,10 @@ def test_an_export_needs_nothing_of_its_run(
 def test_exports_are_not_overwritten_unasked(run: str, tmp_path: Path) -> None:
     options = [f"storage.run={run}", f"export.to={tmp_path}/a.safetensors"]
     (tmp_path / "a.safetensors").write_bytes(b"precious")
-    with pytest.raises(ConfigError, match=r"a\.safetensors is there already"):
+    with pytest.raises(ConfigError, match=r"a\.safetensors exists already"):
         export.main(options)
     assert (tmp_path / "a.safetensors").read_bytes() == b"precious"
     assert export.main([*options, "export.overwrite=true"]) == 0
     ganinv.load(tmp_path / "a.safetensors")
-    with pytest.raises(ConfigError, match="one file cannot hold"):
+    with pytest.raises(ConfigError, match="one file cannot also hold TorchScript"):
         export.main([*options, "export.torchscript=true"])

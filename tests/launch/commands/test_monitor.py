@@ -1,6 +1,6 @@
-"""What `launch monitor` refuses, the token it finds, and how it starts Grafana.
+"""What `launch monitor` refuses, which token it finds, and how it starts Grafana.
 
-That Prometheus finds everything through it is shown on a live run, in test_train.py.
+test_train.py shows on a live run that its Prometheus finds everything.
 """
 
 import shutil
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.monitoring.servers import Server, grafana_command, grafana_places, start_grafana
+from cluster.monitoring.servers import grafana_command, grafana_variables, start_grafana
+from cluster.processes import Server
 from ganinv.errors import ClusterError, ConfigError
 from launch.commands import monitor
 from launch.commands.monitor import MonitorConfig
@@ -52,7 +53,7 @@ def test_it_names_a_port_that_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "word", ["monitor.port=0", "monitor.ray=head:8265", "monitor.interval_s=0"]
 )
-def test_it_refuses_what_cannot_work(word: str) -> None:
+def test_it_refuses_impossible_options(word: str) -> None:
     with pytest.raises(ConfigError, match=word.partition("=")[0]):
         monitor.main([word])
 
@@ -76,7 +77,7 @@ def test_the_token_is_found_where_ray_finds_it(bare: Path, monkeypatch: pytest.M
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(bare / "named"))
     assert monitor._token_file(bare) == bare / "named"
     monkeypatch.setenv("RAY_AUTH_TOKEN", "in the environment")
-    assert monitor._token_file(bare) == bare / "named"  # it is that of a Ray to be started here
+    assert monitor._token_file(bare) == bare / "named"  # that token is for a Ray started later
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     private = monitor._token_file(bare)
     assert private is not None
@@ -86,7 +87,7 @@ def test_the_token_is_found_where_ray_finds_it(bare: Path, monkeypatch: pytest.M
     assert monitor._token_file(bare) is None
 
 
-def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with (
         closing(Server("It", "http://x", ["/bin/sh", "-c", "echo why; exit 3"], log, {})) as server,
@@ -95,7 +96,7 @@ def test_a_server_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> N
         server.await_ready(lambda _: False, 20)
 
 
-def test_grafana_is_started_for_looking_only(bare: Path) -> None:
+def test_grafana_is_started_for_viewing_only(bare: Path) -> None:
     assert grafana_command() is None
     fake = bare / "bin" / "grafana"
     script = [
@@ -108,17 +109,17 @@ def test_grafana_is_started_for_looking_only(bare: Path) -> None:
     fake.chmod(0o755)
     command = grafana_command()
     assert command is not None
-    places = grafana_places("http://127.0.0.1:9090", 15)
-    with closing(start_grafana(command, bare, "127.0.0.1", 3000, places)):
+    variables = grafana_variables("http://127.0.0.1:9090", 15)
+    with closing(start_grafana(command, bare, "127.0.0.1", 3000, variables)):
         wait_until((bare / "seen").exists, 20, "it has started")
     lines = (bare / "seen").read_text().splitlines()
     seen = dict(line.split("=", 1) for line in lines)
     assert (bare / "words").read_text().startswith("server --homepath=")
-    assert places.items() <= seen.items()
+    assert variables.items() <= seen.items()
     assert seen["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
     assert seen["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     provisioning = Path(seen["GF_PATHS_PROVISIONING"])
-    for name in ("datasources/prometheus.yaml", "dashboards/ganinv.yaml"):
-        used = {word for word in places if f"${word}" in (provisioning / name).read_text()}
+    for file in ("datasources/prometheus.yaml", "dashboards/ganinv.yaml"):
+        used = {name for name in variables if f"${name}" in (provisioning / file).read_text()}
         assert used
-    assert (Path(places["GANINV_DASHBOARDS"]) / "training.json").exists()
+    assert (Path(variables["GANINV_DASHBOARDS"]) / "training.json").exists()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cluster.run_folder.damaged_samples import quarantined
+from cluster.run_folder.corrupt_samples import quarantined
 from cluster.storage.opening import open_store
-from datasets.shards.tables import Table
+from datasets.shards.tables import SampleTable
 from tests.support.commands import launch
 
 pytestmark = pytest.mark.integration
@@ -94,13 +94,13 @@ def test_damaged_images_are_named_and_too_many_end_the_run(tmp_path: Path, data_
     for table in copy.rglob("train/*.index.safetensors"):
         tar = Path(str(table).replace(".index.safetensors", ".tar"))
         data = bytearray(tar.read_bytes())
-        for member in list(Table(table.read_bytes()))[::8]:
+        for member in list(SampleTable(table.read_bytes()))[::8]:
             data[member.image_start + member.image_bytes // 2] ^= 1
         tar.write_bytes(data)
     done = launch(*train(str(run), str(copy), "data.max_quarantined=2"))
     assert done.returncode == 3, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    assert "quarantined, and not used: image '" in done.stdout
+    assert "quarantined and not used: image '" in done.stdout
     assert "data.max_quarantined_ratio allow" in done.stderr
     kept = quarantined(open_store(str(run)))
     assert len(kept) >= 2

@@ -1,11 +1,11 @@
-"""What `status` says of a run, from its storage alone."""
+"""What `status` shows of a run, read from its storage only."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from cluster.run_folder.damaged_samples import RunQuarantine
+from cluster.run_folder.corrupt_samples import RunQuarantine
 from cluster.run_folder.group_history import GroupRecord
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.metrics_log import MetricsLog
@@ -20,7 +20,7 @@ def said(run: str, capsys: pytest.CaptureFixture[str], *more: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_run_its_checkpoint_and_its_damaged_samples(
+def test_a_run_its_checkpoint_and_its_corrupt_samples(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, 160).save()
@@ -42,7 +42,7 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
     assert "1 worker since " in text
     assert "32 images seen  loss/d 1.5" in text
     assert "newest of 1 checkpoints" in text
-    assert "damaged and replaced: 0007 in train/00000.tar (CRC-32)" in text
+    assert "corrupt and replaced: 0007 in train/00000.tar (CRC-32)" in text
     found = json.loads(said(run, capsys, "--json"))
     assert found["metrics"]["loss/g"] is None  # JSON has no NaN
     assert (found["restarts"], found["lost_images"]) == ({"hang": 1}, 16)
@@ -51,7 +51,5 @@ def test_a_run_its_checkpoint_and_its_damaged_samples(
     assert found["quarantined"] == [sample._asdict()]
 
 
-def test_a_place_where_nothing_was_trained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "nothing was trained" in said(str(tmp_path / "run"), capsys)
+def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing has been trained" in said(str(tmp_path / "run"), capsys)

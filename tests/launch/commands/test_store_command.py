@@ -1,4 +1,4 @@
-"""`python -m launch store`: what it prints, and what it never prints."""
+"""`python -m launch store`: what it prints, and what it must not print."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from launch.commands.store import main
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """With a space, so that quoting is tried."""
+    """With a space, to test quoting."""
     yield tmp_path / "a store"
     seaweed.stop(tmp_path / "a store")
 
@@ -24,11 +24,11 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 def test_the_life_of_a_store(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--directory", str(directory)]
 
-    def said(*argv: str) -> str:
+    def output(*argv: str) -> str:
         assert main([*argv, *where]) == 0
         return capsys.readouterr().out
 
-    started = said("start", "--bucket", "one", "--bucket", "two")
+    started = output("start", "--bucket", "one", "--bucket", "two")
     store = seaweed.status(directory)
     assert store is not None
     secret = store.environment()["AWS_SECRET_ACCESS_KEY"]
@@ -38,23 +38,23 @@ def test_the_life_of_a_store(directory: Path, capsys: pytest.CaptureFixture[str]
         "endpoint": store.endpoint_url,
         "pid": store.process.pid,
     }
-    for text in (started, said("status")):
+    for text in (started, output("status")):
         assert all(str(value) in text for key, value in expected.items() if key != "running")
         assert secret not in text
-    assert json.loads(said("status", "--json")) == expected
-    assert json.loads(said("start", "--json")) == expected
+    assert json.loads(output("status", "--json")) == expected
+    assert json.loads(output("start", "--json")) == expected
 
-    script = said("env") + "env"
+    script = output("env") + "env"
     shell = subprocess.run(
         ["sh", "-c", script], env={}, check=True, capture_output=True, text=True, timeout=30
     )
     variables = dict(line.split("=", 1) for line in shell.stdout.splitlines())
     assert store.environment().items() <= variables.items()
-    assert json.loads(said("env", "--json")) == store.environment()
+    assert json.loads(output("env", "--json")) == store.environment()
 
-    assert "stopped" in said("stop")
-    assert json.loads(said("stop", "--json")) == {"stopped": False}
-    assert json.loads(said("status", "--json")) == {"running": False, "directory": str(directory)}
+    assert "stopped" in output("stop")
+    assert json.loads(output("stop", "--json")) == {"stopped": False}
+    assert json.loads(output("status", "--json")) == {"running": False, "directory": str(directory)}
 
 
 def test_exports_survive_any_character(
@@ -86,4 +86,4 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
-    assert 'eval "$(python -m launch store env)"' in capsys.readouterr().out
+    assert 'eval "$(ganinv store env)"' in capsys.readouterr().out

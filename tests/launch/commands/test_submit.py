@@ -18,10 +18,11 @@ from uuid import uuid4
 import pytest
 import requests
 
-from cluster.jobs.client import Log, asking
+from cluster.jobs.client import Log, translated_errors
 from cluster.jobs.server import JobServer, exit_status
 from ganinv.errors import ClusterError, ConfigError
-from launch.commands.submit import SubmitConfig, _refuse_second, check, environment, in_checkout
+from launch.commands.submit import SubmitConfig, _refuse_second, check, in_checkout
+from launch.wiring.jobs import environment
 from tests.support.commands import ROOT, launch, start, wait_until
 
 PLANTED = "planted-secret-" + uuid4().hex
@@ -32,7 +33,7 @@ PLANTED = "planted-secret-" + uuid4().hex
     ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "db_password", "HF_TOKEN"],
 )
 def test_secrets_are_not_passed_on(name: str) -> None:
-    with pytest.raises(ConfigError, match="give it to the nodes instead"):
+    with pytest.raises(ConfigError, match="give the secret to the nodes instead"):
         SubmitConfig(env=["AWS_REGION", name])
 
 
@@ -47,7 +48,7 @@ def test_only_named_variables_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> 
     assert PLANTED not in str(caught.value)
 
 
-def test_places_that_mean_nothing_on_nodes_are_refused() -> None:
+def test_relative_paths_are_refused() -> None:
     good = ("storage.run=s3://bucket/run", "data.url=/mnt/shared/data")
     assert check("tiny-pvdgan", good).storage.run == "s3://bucket/run"
     with pytest.raises(ConfigError, match=r"storage.run = 'runs/a': a relative path"):
@@ -56,7 +57,7 @@ def test_places_that_mean_nothing_on_nodes_are_refused() -> None:
         check("tiny-pvdgan", (*good, "train.imagse=3"))
 
 
-def test_a_recipe_travels_with_the_checkout(tmp_path: Path) -> None:
+def test_a_recipe_must_be_part_of_the_checkout(tmp_path: Path) -> None:
     assert in_checkout("tiny-pvdgan") == "tiny-pvdgan"
     shipped = "launch/recipes/tiny-dlsgan.yaml"
     assert in_checkout(str(ROOT / shipped)) == shipped
@@ -68,7 +69,7 @@ def test_a_recipe_travels_with_the_checkout(tmp_path: Path) -> None:
 
 @dataclass
 class Ended:
-    """What is read of Ray's JobDetails."""
+    """The fields of Ray's JobDetails that the code reads."""
 
     status: Any
     driver_exit_code: int | None = None
@@ -94,20 +95,20 @@ async def lines(*texts: str) -> Any:
         yield text
 
 
-def test_a_log_that_is_told_again_is_shown_once() -> None:
+def test_a_log_that_is_sent_again_is_shown_once() -> None:
     import asyncio
 
     said: list[str] = []
     log = Log(said.append)
-    asyncio.run(log.take(lines("a", "bc")))
-    asyncio.run(log.take(lines("abcd", "e")))
-    asyncio.run(log.take(lines("ab")))
-    asyncio.run(log.take(lines("abcdef")))
+    asyncio.run(log.read(lines("a", "bc")))
+    asyncio.run(log.read(lines("abcd", "e")))
+    asyncio.run(log.read(lines("ab")))
+    asyncio.run(log.read(lines("abcdef")))
     assert "".join(said) == "abcdef"
 
 
 class Server:
-    """What is read of a job server: one job that trains s3://b/run, one that did train another."""
+    """A job server with a job that trains s3://b/run, and an ended job of another run."""
 
     def jobs(self) -> list[Ended]:
         from ray.job_submission import JobStatus
@@ -125,14 +126,14 @@ def test_two_jobs_do_not_train_the_same_run() -> None:
         _refuse_second(Server(), "s3://b/run")
 
 
-def test_a_refused_token_is_told_with_its_remedy() -> None:
+def test_a_refused_token_comes_with_its_remedy() -> None:
     from ray.exceptions import AuthenticationError
 
-    with pytest.raises(ClusterError, match=r"~/\.ray/auth_token"), asking("http://head"):
+    with pytest.raises(ClusterError, match=r"~/\.ray/auth_token"), translated_errors("http://head"):
         raise AuthenticationError("no")
 
 
-def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_comes_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -143,7 +144,7 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Head:
-    """A cluster of one node; `environment` leads clients to it."""
+    """A cluster of one node. Clients with `environment` connect to it."""
 
     url: str
     session: Path
@@ -152,7 +153,7 @@ class Head:
 
 @pytest.fixture(scope="module")
 def head(object_store: Any) -> Iterator[Head]:
-    """A Ray with job server and token; its nodes hold the storage's secret, its clients do not."""
+    """A Ray with job server and token. Its nodes have the storage's secret, its clients do not."""
     # Short, for the paths of Ray's sockets are long.
     home = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     token = home / "auth_token"
@@ -196,7 +197,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def started(process: subprocess.Popen[bytes], said: Path) -> bool:
-    """Whether `ray start` has done its work."""
+    """Whether `ray start` has succeeded."""
     text = said.read_text()
     assert process.poll() is None, text
     return "Ray runtime started" in text
@@ -215,7 +216,7 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
     with (tmp_path / "output").open("w+") as output:  # a client that is lost
         client = start(*tiny, "submit.id=first", output=output, environment=head.environment)
         try:
-            wait_until(lambda: told(output.name, client), 120, "the log")
+            wait_until(lambda: has_shown_log(output.name, client), 120, "the log")
         finally:
             client.kill()
             client.wait(10)
@@ -242,15 +243,15 @@ def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: P
     assert not found_in(secrets, head, followed.stdout + failed.stderr)
 
 
-def told(name: str, client: subprocess.Popen[str]) -> bool:
-    """Whether the client has shown the log's beginning."""
+def has_shown_log(name: str, client: subprocess.Popen[str]) -> bool:
+    """Whether the client has shown the start of the log."""
     text = Path(name).read_text()
     assert client.poll() is None, text
     return "Running entrypoint" in text
 
 
 def found_in(secrets: set[str], head: Head, said: str) -> list[str]:
-    """Where a secret stands that should stand nowhere: logs, job information, what was said."""
+    """The places that contain a secret but must not: logs, job information, output."""
     token = Path(head.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
     answer = requests.get(
         f"{head.url}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=10

@@ -94,7 +94,7 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
     assert max(committed(run_url)) < IMAGES
     continued = train(s3, "killed")
     assert continued.returncode == 0, continued.stdout + continued.stderr
-    assert "going on from" in continued.stdout
+    assert "resuming from" in continued.stdout
 
     expected, found = tensors_of(uninterrupted), tensors_of(run_url)
     assert sorted(found) == sorted(expected)

@@ -73,7 +73,7 @@ def made(tmp_path: Path) -> MadeRun:
 
 @pytest.fixture
 def page(made: MadeRun, monkeypatch: pytest.MonkeyPatch) -> LivePage:
-    monkeypatch.setattr(live_page, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(live_page, "READ_EVERY_S", 0.0)
     return LivePage(StorageConfig(run=made.config.storage.run))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.run_folder.damaged_samples import RunQuarantine, quarantined
+from cluster.run_folder.corrupt_samples import RunQuarantine, quarantined
 from cluster.run_folder.evaluation_log import read_records
 from datasets.shards.shard import load_table
 from launch.evaluation.in_training import Evaluation

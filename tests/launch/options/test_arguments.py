@@ -1,9 +1,12 @@
-"""The form that all verbs share."""
+"""The form that all verbs share, and the command that a remedy names."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
 from ganinv.errors import ConfigError
-from launch.options.arguments import parse
+from launch.options.arguments import parse, this_command
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,24 @@ def test_names_that_are_missing_or_too_many_are_refused() -> None:
     for typed in ("a=1", "one two"):
         with pytest.raises(ConfigError, match="takes NAME and options"):
             parse(typed.split(), "verb", "", "", "NAME")
+
+
+def test_a_remedy_names_a_command_that_this_shell_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    assert this_command() == "python -m launch"  # a node, where the script is not installed
+    script = programs / "ganinv"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert this_command() == ".venv/bin/ganinv"
+    monkeypatch.chdir("/")
+    assert this_command() == str(script).removeprefix("/")
+    monkeypatch.chdir(programs.parent.parent.parent)
+    with pytest.raises(ConfigError, match=r"see \S*/\.venv/bin/ganinv verb --help"):
+        parse(["too", "many"], "verb", "", "", "NAME")
+    monkeypatch.setenv("PATH", str(programs))
+    assert this_command() == "ganinv"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -97,7 +97,7 @@ def test_knobs_of_another_method_are_unknown() -> None:
         ("train.global_batch=15", "does not divide over 2 workers"),
         ("train.micro_batch=3", "choose a divisor of 8"),
         ("train.precision=bf16", "needs cluster.use_gpu=true"),
-        ("cluster.min_workers=2", "belong together"),
+        ("cluster.min_workers=2", "give both or neither"),
         ("objective.trace.decay=2", "objective.trace.decay = 2.0: must lie between 0 and 1"),
         ("checkpoint.keep_last=1", "must be at least 2"),
     ],
@@ -107,11 +107,13 @@ def test_impossible_values_say_why(word: str, said: str) -> None:
 
 
 def float_keys(cls: type, prefix: str) -> Iterator[str]:
-    """Every option of a section that takes a fraction."""
+    """Every option of a section that takes a fraction, or a schedule of fractions."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     for name, annotation in get_type_hints(cls).items():
+        scheduled = annotation is Any and isinstance(defaults[name], float)
         if dataclasses.is_dataclass(annotation):
             yield from float_keys(annotation, f"{prefix}.{name}")
-        elif float in (annotation, *get_args(annotation)):
+        elif scheduled or float in (annotation, *get_args(annotation)):
             yield f"{prefix}.{name}"
 
 

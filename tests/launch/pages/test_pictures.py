@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv.draws import standard_normal
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
-from launch.pages.pictures import HeldOut, Pictures
+from launch.pages.pictures import Pictures
 from launch.pages.sections import Images, Section
 from tests.support.codecs import codec_of, codec_without_encoder
 
@@ -49,7 +49,7 @@ def pictures() -> Pictures:
     return Pictures(
         model=model,
         variance_L=scale_L.square(),
-        held_out=HeldOut(images_BCHW=images),
+        held_out=HeldOutPictures(images_BCHW=images),
         samples=3,
         pairs=4,
         rows=2,
@@ -120,7 +120,9 @@ def test_noise_has_variance_0_3_and_is_the_same_in_a_column(pictures: Pictures) 
 
 
 def test_without_held_out_images_their_sections_say_why(pictures: Pictures) -> None:
-    none = HeldOut(images_BCHW=torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), missing="None!")
+    none = HeldOutPictures(
+        images_BCHW=torch.zeros(0, 3, SIDE, SIDE, dtype=torch.uint8), missing="None!"
+    )
     sections = [make() for make in dataclasses.replace(pictures, held_out=none).makers()]
     empty = [s for s in sections if s.gallery is None and not s.grids]
     assert [s.anchor for s in empty] == ["reconstructions", "interpolation", "noise"]
@@ -139,7 +141,7 @@ def test_without_an_encoder_there_are_samples_and_traversals(pictures: Pictures)
 
 
 def test_a_single_held_out_image_has_no_interpolation_but_noise(pictures: Pictures) -> None:
-    one = HeldOut(images_BCHW=pictures.held_out.images_BCHW[:1])
+    one = HeldOutPictures(images_BCHW=pictures.held_out.images_BCHW[:1])
     few = dataclasses.replace(pictures, held_out=one)
     assert few.interpolations().grids == ()
     assert "takes two" in few.interpolations().caption

@@ -26,7 +26,7 @@ def test_the_newest_evaluation_says_what_it_was_taken_on() -> None:
     assert found["Held-out images"] == "the first 40 of the split test"
     assert found["Features lite0"] == "Lite0, SHA-256 ab; resize: bilinear"
     without = conditions_by_name([record("b", 16, 2.0, real=38, damaged=2)])
-    assert without["Held-out images"] == "the first 40 of the split test, without 2 damaged ones"
+    assert without["Held-out images"] == "the first 40 of the split test, without 2 corrupt images"
     assert conditions_by_name([]) == {}
 
 

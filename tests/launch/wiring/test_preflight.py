@@ -1,7 +1,10 @@
 """What is checked before a run starts."""
 
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +13,24 @@ from torch import Tensor, nn
 
 import datasets
 from cluster.storage.opening import open_store
+from datasets.parallel import no_progress
 from datasets.shards.index import Index
 from datasets.shards.shard import Shard
 from ganinv.errors import ConfigError
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config, load_recipe
-from launch.options.schema import RunConfig
-from launch.wiring.preflight import check_evaluation, check_packages, check_same_run, record
+from launch.options.schema import FigureOptions, RunConfig
+from launch.wiring import preflight
+from launch.wiring.preflight import (
+    check_evaluation,
+    check_loading,
+    check_packages,
+    check_same_run,
+    prepare_data,
+    record,
+)
 
+ROOT = Path(__file__).parents[3]
 PLACES = ("storage.run=/run", "data.url=/data")
 
 INDEX = Index(description={}, width=16, height=16, splits={"train": (), "test": ()})
@@ -50,11 +63,33 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
 def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
     store = store_of_a_run(tmp_path, without="r1_every")
     config = load_config(load_recipe("tiny-dlsgan"), PLACES)
-    assert check_same_run(store, config, INDEX) == ["objective.r1_every: None → 1"]
+    assert check_same_run(store, config, INDEX) == []  # its default is what the run had
+    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
+    assert check_same_run(store, lazy, INDEX) == ["objective.r1_every: 1 → 4"]
 
 
 def test_our_datasets_package_is_the_one_imported() -> None:
+    """Also where another package of that name is installed, which the checkout comes before."""
     check_packages()
+    assert Path(datasets.__file__ or "").resolve() == ROOT / "datasets" / "__init__.py"
+
+
+@pytest.mark.parametrize("module", ["launch.wiring.preflight", "datasets"])
+def test_an_installed_package_named_datasets_does_not_hide_ours(
+    tmp_path: Path, module: str
+) -> None:
+    other = tmp_path / "datasets"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise ImportError('the other package')")
+    code = f"import sys; sys.path.append({str(tmp_path)!r}); import {module}, datasets"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(datasets.__file__)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()) == ROOT / "datasets" / "__init__.py"
 
 
 def test_another_package_named_datasets_is_refused(
@@ -107,6 +142,74 @@ def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
         check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
 
 
-def test_an_evaluation_without_features_needs_no_held_out_image() -> None:
+def test_an_evaluation_needs_held_out_images_for_features_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extracted: list[tuple[str, tuple[int, ...]]] = []
+
+    @dataclass
+    class Features:
+        name: str
+
+        def extract(self, image: Tensor) -> None:
+            extracted.append((self.name, tuple(image.shape)))
+
+    @dataclass
+    class Networks:
+        config: FigureOptions
+        device: torch.device
+
+        @property
+        def fixed(self) -> list[Features]:
+            return [Features(name) for name in self.config.features if name != "own"]
+
+    monkeypatch.setattr(preflight, "FeatureNetworks", Networks)
     check_evaluation(options("evaluate.features=[]"), index(0))
+    assert extracted == []
+    with pytest.raises(ConfigError, match="at least 4, and /data has 0"):
+        check_evaluation(options("evaluate.features=[own]"), index(0))
+    with pytest.raises(ConfigError, match="at least 4, and /data has 3"):
+        check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    assert extracted == []
+    # The features of a network are tried on an image of the data set's size.
     check_evaluation(options("evaluate.features=[own,pixels]"), index(4))
+    assert extracted == [("pixels", (1, 3, 16, 16))]
+
+
+def test_stores_are_opened_and_indexes_are_loaded_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[str] = []
+    loaded: list[str] = []
+    load = Index.load
+
+    def open_counted(url: str, **options: Any) -> Store:
+        opened.append(url)
+        return open_store(url, **options)
+
+    def load_counted(store: Store) -> Index:
+        loaded.append(store.url)
+        return load(store)
+
+    monkeypatch.setattr(preflight, "open_store", open_counted)
+    monkeypatch.setattr(Index, "load", load_counted)
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    told: list[str] = []
+
+    def prepared(url: str, *words: str) -> str | None:
+        config = load_config(
+            load_recipe("tiny-pvdgan"), [f"storage.run={tmp_path}/run", f"data.url={url}", *words]
+        )
+        data_sets = prepare_data(config, lambda _: no_progress, told.append)
+        check_evaluation(config, data_sets[0].index)
+        return check_loading(config, data_sets)
+
+    assert prepared(second, "data.images=64") is None
+    assert told == [f"building the data set 'avatars' at {second}"]
+    assert (opened, loaded) == ([second], [second])
+    opened.clear()
+    loaded.clear()
+    mixed = prepared(first, "data.images=64", f"data.mix=[{{url: {second}}}]")
+    assert mixed is not None
+    assert (opened, loaded) == ([first, second], [first, second])
+    assert len(told) == 2

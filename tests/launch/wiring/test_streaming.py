@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from cluster.seaweed.store import ObjectStore
-from cluster.storage import patience as storage_patience
+from cluster.storage import retries as storage_retries
 from cluster.storage.opening import open_store
-from cluster.storage.patience import Patience
+from cluster.storage.retries import RetryPolicy
 from datasets.building.build import build
 from datasets.shards.index import Index
 from datasets.sources.avatars import AvatarSource
@@ -34,8 +34,8 @@ START = Position(epoch=0, images=0)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many small requests, and an end of an outage that is noticed soon."""
-    monkeypatch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", 3)
-    monkeypatch.setattr(storage_patience, "MAX_PAUSE_S", 0.3)
+    monkeypatch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", 3)
+    monkeypatch.setattr(storage_retries, "MAX_PAUSE_S", 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def proxy(object_store: ObjectStore) -> Iterator[FaultProxy]:
         yield running
 
 
-def through(proxy: FaultProxy, url: str, patience: Patience | None) -> Store:
-    return open_store(url, endpoint_url=proxy.url, patience=patience)
+def through(proxy: FaultProxy, url: str, retries: RetryPolicy | None) -> Store:
+    return open_store(url, endpoint_url=proxy.url, retries=retries)
 
 
 def an_epoch(store: Store, on_batch: Callable[[int], None] | None = None) -> list[list[Batch]]:
@@ -110,8 +110,8 @@ def test_an_epoch_through_faults_is_the_epoch_without_any(
     def tell(kind: str, op: str) -> None:
         told.append(kind)
 
-    patience = Patience(deadline_s=60, on_extra=tell)
-    assert_same(an_epoch(through(proxy, data_url, patience)), expected)
+    retries = RetryPolicy(deadline_s=60, on_repeat=tell)
+    assert_same(an_epoch(through(proxy, data_url, retries)), expected)
     assert rates.keys() <= proxy.fates.keys()
     assert told.count("retry") >= 3
     assert 1 <= told.count("hedge") <= 2 + 0.05 * sum(proxy.fates.values())
@@ -131,22 +131,22 @@ def test_an_outage_is_ridden_out(
             ends.append(threading.Timer(2.0, proxy.away.clear))
             ends[0].start()
 
-    found = an_epoch(through(proxy, data_url, Patience(deadline_s=60)), go_away)
+    found = an_epoch(through(proxy, data_url, RetryPolicy(deadline_s=60)), go_away)
     ends[0].join()
     assert_same(found, expected)
     first, last = caplog.messages
-    assert "trying again for up to 60 s" in first
+    assert "retrying for up to 60 s" in first
     assert "storage answers again" in last
 
 
 def test_without_patience_or_beyond_it_the_fault_is_said(data_url: str, proxy: FaultProxy) -> None:
     proxy.away.set()
-    for patience in (None, Patience(deadline_s=1.5)):
+    for retries in (None, RetryPolicy(deadline_s=1.5)):
         with pytest.raises(StorageError, match=r"s3://.* does not answer") as caught:
-            through(proxy, data_url, patience).read("index.json")
-        assert ("gave up after" in str(caught.value)) == (patience is not None)
+            through(proxy, data_url, retries).read("index.json")
+        assert ("gave up after" in str(caught.value)) == (retries is not None)
     proxy.away.clear()
-    patient = through(proxy, "s3://no-such-bucket/x", Patience(deadline_s=60))
+    patient = through(proxy, "s3://no-such-bucket/x", RetryPolicy(deadline_s=60))
     with pytest.raises(StorageError, match="NoSuchBucket"):
         patient.read("x")
     assert proxy.fates["pass"] <= 3  # not asked for a minute

@@ -62,7 +62,7 @@ def test_the_server_sends_hardly_more_than_is_used(
     photos_url: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whole answers to GET over all ranks, index and tables included, as the proxy counts them."""
-    monkeypatch.setattr("datasets.streaming.strand._MAX_WINDOW_SAMPLES", 4)
+    monkeypatch.setattr("datasets.streaming.slot_reader._MAX_WINDOW_SAMPLES", 4)
     tar_bytes = sum(shard.size_bytes for shard in Index.load(open_store(photos_url)).shards)
     used_bytes = tar_bytes * STEPS * BATCH / IMAGES
     for world in (1, 2, 3, 4):

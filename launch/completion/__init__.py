@@ -1,0 +1,1 @@
+"""Shell completion: scripts for bash and zsh, and the words that they offer."""

@@ -1,0 +1,120 @@
+"""A run that starts from another run's networks, some of them frozen, as a person trains it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from cluster.storage.opening import open_store
+from ganinv.errors import ConfigError, StorageError
+from ganinv.saved import format as names
+from ganinv.saved.checkpoints import choose
+from ganinv.saved.manifest import Manifest, committed_names
+from ganinv.saved.starting import load_start, read_start
+from tests.support.commands import launch
+from tests.support.made_runs import MadeRun, make_run
+from tests.support.states import equal, whole_state
+
+STEPS = ("train.images=64", "train.checkpoint_every=32", "train.log_every=32", "cluster.workers=2")
+
+
+def of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    found = names.below(state, prefix)
+    assert found
+    return found
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> MadeRun:
+    """Another run, whose averages differ from its weights."""
+    run = make_run(tmp_path / "origin", 256)
+    for average in run.session.averages.values():
+        with torch.no_grad():
+            for parameter in average.network.parameters():
+                parameter += 0.25
+    run.save()
+    return run
+
+
+def manifest_of(url: str) -> Manifest:
+    chosen = choose(open_store(url))
+    assert chosen is not None
+    return chosen[0]
+
+
+@pytest.mark.integration
+@pytest.mark.timeout(400)
+def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin: MadeRun) -> None:
+    """In one go and with a break, after which the other run is not needed any more."""
+    source = f"start.run={origin.config.storage.run}"
+    before = whole_state(origin.store)
+    states = {}
+    for name, stops in {"whole": [64], "parts": [32, 64]}.items():
+        url = str(tmp_path / name)
+        for images in stops:
+            words = (f"storage.run={url}", f"data.url={origin.config.data.url}", *STEPS)
+            start = (source, "start.networks=[g,d]", "start.frozen=[g]")
+            done = launch("train", "tiny-pvdgan", *words, *start, f"train.images={images}")
+            assert done.returncode == 0, done.stdout + done.stderr
+        states[name] = whole_state(open_store(url))
+    equal(states["parts"], states["whole"])
+    state = states["whole"]
+    assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
+    equal(of(state, names.weights("g")), of(before, names.average("g")))
+    trained = of(state, names.weights("d"))
+    assert not any(torch.equal(trained[k], v) for k, v in of(before, names.average("d")).items())
+    recorded = manifest_of(str(tmp_path / "parts"))
+    assert recorded.started_from is not None
+    assert recorded.started_from["run"] == origin.config.storage.run
+    assert recorded.started_from["checkpoint"] == manifest_of(origin.config.storage.run).name
+    config = yaml.safe_load(open_store(str(tmp_path / "parts")).read("config.yaml"))
+    assert config["start"]["checkpoint"] == recorded.started_from["checkpoint"]
+
+
+@pytest.mark.integration
+def test_a_run_never_changes_what_it_started_from(tmp_path: Path, origin: MadeRun) -> None:
+    words = (f"storage.run={tmp_path}/run", f"data.url={origin.config.data.url}", *STEPS)
+    source = f"start.run={origin.config.storage.run}"
+    done = launch("train", "tiny-pvdgan", *words, source, "train.images=32")
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")
+    assert other.returncode == 2
+    assert "start.run = " in other.stderr
+    assert "the run began with" in other.stderr
+
+
+@pytest.mark.parametrize("weights", ["average", "current"])
+def test_averages_or_current_weights_are_read(origin: MadeRun, weights: str) -> None:
+    (checkpoint,) = committed_names(origin.store)
+    found, tensors = read_start(origin.store, checkpoint, ["d"], weights)  # type: ignore[arg-type]
+    prefix = names.average("d") if weights == "average" else names.weights("d")
+    equal(tensors["d"], of(whole_state(origin.store), prefix))
+    assert found.networks == ("d",)
+    assert set(found.sha256) == {o.name for o in manifest_of(origin.config.storage.run).objects}
+
+
+def test_what_cannot_be_a_start_is_refused(origin: MadeRun) -> None:
+    (checkpoint,) = committed_names(origin.store)
+    with pytest.raises(
+        ConfigError, match=r"start.networks = 'q': .* no such network; choose among"
+    ):
+        read_start(origin.store, checkpoint, ["q"], "average")
+    with pytest.raises(StorageError, match="holds no checkpoint '000000000001-00000000'"):
+        read_start(origin.store, "000000000001-00000000", None, "average")
+    _, tensors = read_start(origin.store, checkpoint, None, "average")
+    with pytest.raises(ConfigError, match=r"its network 'd' does not fit this run's"):
+        load_start({"g": origin.session.networks["g"], "d": torch.nn.Linear(1, 1)}, tensors, "url")
+    with pytest.raises(ConfigError, match="this run has no network 'd'"):
+        load_start({"g": origin.session.networks["g"]}, tensors, "url")
+
+
+def test_a_damaged_start_is_refused(origin: MadeRun) -> None:
+    (checkpoint,) = committed_names(origin.store)
+    part = next(e.name for e in origin.store.list(names.folder(checkpoint)) if "part-" in e.name)
+    payload = bytearray(origin.store.read(part))
+    payload[-1] ^= 1
+    origin.store.write(part, bytes(payload))
+    with pytest.raises(StorageError, match="SHA-256 differs"):
+        read_start(origin.store, checkpoint, None, "average")
