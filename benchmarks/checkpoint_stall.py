@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from cluster.checkpoints.contents import RunIdentity, part
+from cluster.checkpoints.contents import RunIdentity, tensors_of_this_rank
 from cluster.checkpoints.saving import Saver
 from cluster.config import CheckpointConfig
 from cluster.seaweed import store as seaweed
@@ -31,7 +31,8 @@ from ganinv.networks import conv
 from ganinv.objectives import dlsgan
 from ganinv.seams.engine import LocalEngine, no_reduction
 from ganinv.seams.stores import Store
-from ganinv.training.session import Session, TrainConfig, new_session, split_batch, train_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import Session, new_session, train_batch
 from tests.support.runs import RandomImages
 from tests.support.saves import Counts, nothing
 
@@ -46,13 +47,11 @@ IDENTITY = RunIdentity(
 
 def make_session() -> Session:
     """A session after one step, so that optimizer moments exist."""
-    pair = conv.build(NETWORK, resolution=RESOLUTION, image_channels=3, seed=0)
     session = new_session(
-        dlsgan.Objective(dlsgan.Config()),
-        pair,
-        lambda network: LocalEngine(network, TRAIN.optimizer(network)),
+        dlsgan.Objective(dlsgan.Config(), NETWORK.latent_size),
+        conv.build(NETWORK, resolution=RESOLUTION, image_channels=3, seed=0),
+        LocalEngine,
         config=TRAIN,
-        latent_size=NETWORK.latent_size,
         device=torch.device("cpu"),
     )
     train_on(session, steps=1)
@@ -60,10 +59,10 @@ def make_session() -> Session:
 
 
 def train_on(session: Session, steps: int) -> None:
-    split = split_batch(TRAIN, 1)
+    layout = lay_out_batch(TRAIN, 1)
     batches = RandomImages(TRAIN.global_batch).batches(session.position)
     for batch in islice(batches, steps):
-        train_batch(session, batch, TRAIN, split, no_reduction)
+        train_batch(session, batch, TRAIN, layout, no_reduction)
 
 
 def saver_to(store: Store, counts: Counts) -> Saver:
@@ -87,7 +86,7 @@ def took_s(action: Callable[[], object]) -> float:
 
 def stalls(session: Session, store: Store, rounds: int) -> dict[str, Any]:
     """Seconds that each alternative stalls training; the first round warms up."""
-    tensors = dict(part(session))
+    tensors = dict(tensors_of_this_rank(session))
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     source = torch.ones(size_bytes, dtype=torch.uint8)
     target = torch.zeros_like(source)

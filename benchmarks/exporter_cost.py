@@ -33,8 +33,10 @@ from cluster.jobs import ray_environment
 from cluster.monitoring.exporter import Exporter
 from cluster.storage.local import LocalStore
 from cluster.workers.watchdog import Watchdog
+from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import Observer, Row, TimeState, run
-from ganinv.training.session import Session, split_batch
+from ganinv.training.session import Session
+from ganinv.training.statistics import all_statistics
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective
 
 SCRAPE_EVERY_S = 5.0
@@ -76,6 +78,11 @@ class Exporting(Silent):
         self.exporter.logged(row, session)
 
 
+def new_exporter() -> Exporter:
+    """The exporter of a run's only worker."""
+    return Exporter("benchmark", 0, 1, "127.0.0.1", all_statistics().values())
+
+
 @contextmanager
 def watching(folder: Path) -> Iterator[tuple[Observer, Exporter]]:
     """The watcher of a run with one worker, and its exporter."""
@@ -85,7 +92,7 @@ def watching(folder: Path) -> Iterator[tuple[Observer, Exporter]]:
 
     with (
         closing(WorkerGroup("benchmark", ClusterConfig(), MetricsConfig())) as group,
-        closing(Exporter("benchmark", 0, 1, "127.0.0.1")) as exporter,
+        closing(new_exporter()) as exporter,
         closing(Watchdog(floor_s=60, first_s=60, patient_s=600)) as watchdog,
     ):
         group.directory.group_launched.remote(1)
@@ -132,7 +139,7 @@ def train(session: Session, steps: int, observer: Observer, exporter: Exporter |
     run(
         session,
         config,
-        split_batch(config, 1),
+        lay_out_batch(config, 1),
         source=RandomImages(config.global_batch),
         reduce=reduce,
         observer=observer,
@@ -217,7 +224,7 @@ def main() -> int:
             parts = alone(exporter, sums_per_step)
         print_windows(step, parts)
     else:
-        with closing(Exporter("benchmark", 0, 1, "127.0.0.1")) as exporter:
+        with closing(new_exporter()) as exporter:
             parts = alone(exporter, sums_per_step)
     share = parts["a step's hooks"] / FAST_STEP_MS
     print(f"the hooks of a step take {share:.2%} of {FAST_STEP_MS:g} ms; limit {MOST_SHARE:.0%}")

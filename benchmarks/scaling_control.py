@@ -16,8 +16,10 @@ from prometheus_client import generate_latest
 from benchmarks.control_plane import SAMPLES, SHARDS
 from cluster.monitoring.exporter import Exporter
 from datasets.streaming.plan import Plan
+from ganinv.objectives.adversarial import ROLES
 from ganinv.saved.manifest import Manifest, StoredObject
 from ganinv.seams.batches import Position
+from ganinv.training.statistics import all_statistics
 
 RANKS = 1024
 WINDOW_SAMPLES = 64
@@ -65,7 +67,7 @@ def _manifest() -> dict[str, float]:
             StoredObject(name=f"part-{r:05d}.safetensors", size_bytes=r, sha256="0" * 64)
             for r in range(RANKS)
         ),
-        optimizer_steps={"g": 1, "d": 1},
+        optimizer_steps=dict.fromkeys(ROLES, 1),
         nonfinite_in_a_row=0,
         world_size=RANKS,
         created=0.0,
@@ -94,7 +96,8 @@ def _discovery() -> dict[str, float]:
 
 def _metrics() -> dict[str, float]:
     """Metrics of a worker that has trained and read; rank 0 also exports those of the run."""
-    with closing(Exporter("s3://bucket/runs/a", RANKS - 1, RANKS, "127.0.0.1")) as exporter:
+    run, statistics = "s3://bucket/runs/a", all_statistics().values()
+    with closing(Exporter(run, RANKS - 1, RANKS, "127.0.0.1", statistics)) as exporter:
         for state in ("data", "compute", "communicate"):
             with exporter.timed(state):
                 exporter.stepped(1, applied=True)

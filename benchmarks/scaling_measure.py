@@ -19,7 +19,8 @@ from cluster.collectives import all_reduce_sum
 from ganinv import networks, objectives
 from ganinv.seams.batches import Position
 from ganinv.seams.engine import LocalEngine, no_reduction
-from ganinv.training.session import Session, TrainConfig, new_session, split_batch, train_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import MakeEngine, Session, new_session, train_batch
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
 from tests.support.gloo import run_ranks
@@ -101,8 +102,7 @@ def _measure_rank() -> tuple[
         for share in SHARES:
             session, seconds = _train(recipe, share)
             steps[recipe, share] = seconds
-        pair = (session.engines.g.network, session.engines.d.network)
-        gradient_bytes[recipe] = sum(4 * p.numel() for n in pair for p in n.parameters())
+        gradient_bytes[recipe] = _gradient_bytes(session)
     reductions = {size: _reduce(size) for size in MESSAGES} if dist.get_world_size() > 1 else {}
     return steps, reductions, gradient_bytes
 
@@ -115,10 +115,12 @@ def _train(recipe: str, share: int) -> tuple[Session, list[float]]:
     config = config_of(recipe)
     world = dist.get_world_size()
     train = replace(config.train, global_batch=share * world)
-    split = split_batch(train, world)
+    layout = lay_out_batch(train, world)
     session = _session(
         config, train, RECIPES[recipe],
-        lambda n: DeepSpeedEngine(n, train.optimizer(n), config.engine, split, "fp32"),
+        lambda network, optimizer: DeepSpeedEngine(
+            network, optimizer, config.engine, layout, "fp32"
+        ),
     )  # fmt: skip
     source = RandomImages(train.global_batch, dist.get_rank(), world, RECIPES[recipe])
     batches = source.batches(Position(epoch=0, images=0))
@@ -127,23 +129,28 @@ def _train(recipe: str, share: int) -> tuple[Session, list[float]]:
         batch = next(batches)
         all_reduce_sum(torch.zeros(1, dtype=torch.float64))  # all ranks start together
         began = time.perf_counter()
-        train_batch(session, batch, train, split, all_reduce_sum)
+        train_batch(session, batch, train, layout, all_reduce_sum)
         seconds.append(time.perf_counter() - began)
     return session, seconds[1:]
 
 
-def _session(config: RunConfig, train: TrainConfig, resolution: int, engine: object) -> Session:
-    pair = networks.find(config.network.name).build(
-        config.network, resolution=resolution, image_channels=3, seed=0
-    )
+def _session(config: RunConfig, train: TrainConfig, resolution: int, engine: MakeEngine) -> Session:
+    method = objectives.find(config.objective.name)
     return new_session(
-        objectives.find(config.objective.name).Objective(config.objective),
-        pair,
-        engine,  # type: ignore[arg-type]  # a function from network to engine
+        method.Objective(config.objective, config.network.latent_size),
+        networks.find(config.network.name).build(
+            config.network, resolution=resolution, image_channels=3, seed=0
+        ),
+        engine,
         config=train,
-        latent_size=config.network.latent_size,
         device=torch.device("cpu"),
     )
+
+
+def _gradient_bytes(session: Session) -> int:
+    """Bytes of the gradients of all trained networks, in float32."""
+    engines = session.engines.values()
+    return sum(4 * p.numel() for engine in engines for p in engine.network.parameters())
 
 
 def _reduce(size_bytes: int) -> list[float]:
@@ -161,9 +168,8 @@ def full_size(recipe: str, resolution: int) -> tuple[float, int]:
     """FLOPs per image of a training step of a recipe, and bytes of its gradients."""
     config = config_of(recipe)
     train = replace(config.train, global_batch=2)
-    session = _session(config, train, resolution, lambda n: LocalEngine(n, train.optimizer(n)))
+    session = _session(config, train, resolution, LocalEngine)
     batch = next(RandomImages(2, resolution=resolution).batches(Position(epoch=0, images=0)))
     with CountFlops() as counter:
-        train_batch(session, batch, train, split_batch(train, 1), no_reduction)
-    pair = (session.engines.g.network, session.engines.d.network)
-    return counter.total / 2, sum(4 * p.numel() for n in pair for p in n.parameters())
+        train_batch(session, batch, train, lay_out_batch(train, 1), no_reduction)
+    return counter.total / 2, _gradient_bytes(session)

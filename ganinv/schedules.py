@@ -65,8 +65,22 @@ class Schedule:
             raise ConfigError(f"until = {self.until}: must be above begin = {self.begin} images")
         if self.every is not None and self.every < 1:
             raise ConfigError(f"every = {self.every}: must be at least 1 image")
-        if self.factor is not None and self.factor <= 0:
-            raise ConfigError(f"factor = {self.factor}: must be above 0")
+        if self.factor is not None:
+            self._check_steps(self.factor)
+
+    def _check_steps(self, factor: float) -> None:
+        if factor <= 0:
+            raise ConfigError(f"factor = {factor}: must be above 0")
+        if self.start <= 0:
+            raise ConfigError(
+                f"start = {self.start}: steps multiply it, so it must be above 0; choose another "
+                "kind of schedule"
+            )
+        if self.end is not None and (self.end - self.start) * (factor - 1) < 0:
+            raise ConfigError(
+                f"end = {self.end}: steps of factor {factor} lead from start = {self.start} away "
+                "from it; give an end on their way, or leave it out"
+            )
 
     @property
     def extremes(self) -> tuple[float, float]:
@@ -97,7 +111,10 @@ class Schedule:
     def _stepped(self, images_seen: int) -> float:
         assert self.factor is not None
         assert self.every is not None
-        value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
+        try:
+            value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
+        except OverflowError:  # Python's floats raise where IEEE 754 has infinity
+            value = math.copysign(math.inf, self.start)
         if self.end is None:
             return value
         return max(value, self.end) if self.factor < 1 else min(value, self.end)

@@ -56,7 +56,7 @@ def check(store: Store, where: str) -> int:
     manifest, tensors = chosen
     assert manifest.images_seen in (BEFORE, DURING), where
     assert manifest.name == names[-1], f"{where}: fell back, so something partial was committed"
-    expected = session_at(manifest.images_seen).engines.g.network.state_dict()
+    expected = session_at(manifest.images_seen).engines["g"].network.state_dict()
     for name, tensor in expected.items():
         assert tensor.equal(tensors[f"g/weights/{name}"]), where
     save_once(store, session_at(AFTER))

@@ -1,4 +1,4 @@
-"""DeepSpeed's engines against plain PyTorch in one process, at every ZeRO stage and split."""
+"""DeepSpeed's engines against plain PyTorch in one process, at every ZeRO stage and layout."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,15 +9,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ganinv.seams.batches import Position
-from ganinv.training.session import TrainConfig, split_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import Session
 from tests.support.engines import distributed_session
 from tests.support.gloo import run_ranks
-from tests.support.runs import (
-    TRAIN,
-    snapshot,
-    train,
-    train_locally,
-)
+from tests.support.runs import TRAIN, snapshot, train, train_locally
 
 pytestmark = pytest.mark.integration
 IMAGES = 64
@@ -28,6 +24,11 @@ OBJECTIVES: list[tuple[str, dict[str, Any]]] = [
     ("pvdgan", {}),
     ("pvdgan", {"schedule": "sequential", "share_trace": True, "vae_half": "first"}),
 ]
+CLOSE = {"rtol": 2e-5, "atol": 2e-6}
+
+
+def norms_of(session: Session) -> Tensor:
+    return torch.tensor([engine.gradient_norm() for engine in session.engines.values()])
 
 
 def train_distributed(config: TrainConfig) -> dict[str, dict[str, Tensor]]:
@@ -37,19 +38,18 @@ def train_distributed(config: TrainConfig) -> dict[str, dict[str, Tensor]]:
     for objective in OBJECTIVES:
         for stage in STAGES:
             session = distributed_session(objective, stage, config)
-            split = split_batch(config, dist.get_world_size())
+            layout = lay_out_batch(config, dist.get_world_size())
             traces = []
             for images in range(config.global_batch, IMAGES + 1, config.global_batch):
-                train(session, config, split, images, rank=dist.get_rank(), reduce=all_reduce_sum)
+                train(session, config, layout, images, rank=dist.get_rank(), reduce=all_reduce_sum)
                 traces += [trace.clone() for trace in session.state.values()]
-            norms = [session.engines.g.gradient_norm(), session.engines.d.gradient_norm()]
-            found = {"norms": torch.tensor(norms), "traces of every step": torch.stack(traces)}
+            found = {"norms": norms_of(session), "traces of every step": torch.stack(traces)}
             results[f"{objective}/{stage}"] = snapshot(session) | found
     return results
 
 
 @pytest.mark.parametrize(("world", "micro_batch"), [(1, 16), (2, 8), (2, 4), (4, 4)])
-def test_any_split_and_stage_equals_one_process(world: int, micro_batch: int) -> None:
+def test_any_layout_and_stage_equals_one_process(world: int, micro_batch: int) -> None:
     config = replace(
         TRAIN, micro_batch=micro_batch, learning_rate_decay=0.5, learning_rate_decay_every=32
     )
@@ -58,12 +58,11 @@ def test_any_split_and_stage_equals_one_process(world: int, micro_batch: int) ->
         name, options = objective
         reference = train_locally(name, IMAGES, replace(config, micro_batch=None), **options)
         expected = snapshot(reference)
-        norms = [reference.engines.g.gradient_norm(), reference.engines.d.gradient_norm()]
         for stage in STAGES:
             results = [rank[f"{objective}/{stage}"] for rank in ranks]
             for key, value in expected.items():
-                torch.testing.assert_close(results[0][key], value, rtol=2e-5, atol=2e-6)
-            torch.testing.assert_close(results[0]["norms"], torch.tensor(norms), rtol=1e-4, atol=0)
+                torch.testing.assert_close(results[0][key], value, **CLOSE)
+            torch.testing.assert_close(results[0]["norms"], norms_of(reference), rtol=1e-4, atol=0)
             for other in results[1:]:  # equal on all ranks, bit for bit
                 for key, value in results[0].items():
                     assert torch.equal(other[key], value), key
@@ -76,19 +75,19 @@ def spoil_one_step(stage: int) -> tuple[list[bool], bool, dict[str, Tensor], dic
     from tests.support.runs import RandomImages
 
     session = distributed_session(("pvdgan", {}), stage)
-    split = split_batch(TRAIN, dist.get_world_size())
-    source = RandomImages(TRAIN.global_batch, dist.get_rank(), split.world)
+    layout = lay_out_batch(TRAIN, dist.get_world_size())
+    source = RandomImages(TRAIN.global_batch, dist.get_rank(), layout.world)
     batches = source.batches(Position(epoch=0, images=0))
-    applied = [train_batch(session, next(batches), TRAIN, split, all_reduce_sum)]
+    applied = [train_batch(session, next(batches), TRAIN, layout, all_reduce_sum)]
     before = snapshot(session)
     if dist.get_rank() == 1:
-        parameter = session.engines.d.network.adversarial.bias
+        parameter = session.engines["d"].network.adversarial.bias
         handle = parameter.register_hook(lambda gradient: gradient * float("nan"))
-    applied.append(train_batch(session, next(batches), TRAIN, split, all_reduce_sum))
+    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum))
     after = snapshot(session)
     if dist.get_rank() == 1:
         handle.remove()
-    applied.append(train_batch(session, next(batches), TRAIN, split, all_reduce_sum))
+    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum))
     moved = not torch.equal(
         after["g/weights/to_image.weight"], snapshot(session)["g/weights/to_image.weight"]
     )

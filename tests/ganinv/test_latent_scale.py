@@ -1,6 +1,7 @@
 """Latent scale, entropy and variance traces: what the papers say of them, for any variances."""
 
 import math
+import re
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ from ganinv.latent_scale import (
     trace_variance,
     update_trace,
 )
+from ganinv.schedules import Schedule
 
 VARIANCE = st.floats(1e-12, 1e12)
 VARIANCES = st.lists(VARIANCE, min_size=1, max_size=40).map(
@@ -114,8 +116,8 @@ def test_a_window_is_the_plain_mean_of_the_last_batches(
 ) -> None:
     config = TraceConfig(kind="window", window_samples=length * BATCH, initial=0.5)
     trace = new_trace(config, LATENT, BATCH)
-    for row in batch_means:
-        trace = update_trace(config, trace, double(row))
+    for step, row in enumerate(batch_means):
+        trace = update_trace(config, trace, double(row), step * BATCH, BATCH)
     rows = [[config.initial] * LATENT] * length + batch_means  # it starts full
     expected_L = double(rows[-length:]).mean(0)
     torch.testing.assert_close(trace_variance(trace), expected_L, rtol=1e-12, atol=1e-12)
@@ -129,8 +131,8 @@ def test_an_exponential_average_has_its_closed_form(
 ) -> None:
     config = TraceConfig(kind="ema", decay=decay, initial=2.0)
     trace = new_trace(config, LATENT, BATCH)
-    for row in batch_means:
-        trace = update_trace(config, trace, double(row))
+    for step, row in enumerate(batch_means):
+        trace = update_trace(config, trace, double(row), step * BATCH, BATCH)
     count = len(batch_means)
     powers_K = decay ** torch.arange(count - 1, -1, -1, dtype=torch.float64)
     expected_L = 2.0 * decay**count + (1 - decay) * (powers_K @ double(batch_means))
@@ -138,11 +140,38 @@ def test_an_exponential_average_has_its_closed_form(
     assert trace.dtype == torch.float64
 
 
+@settings(max_examples=50)
+@given(BATCH_MEANS, st.integers(1, 5))
+def test_a_half_life_in_images_does_not_depend_on_the_global_batch(
+    batch_means: list[list[float]], splits: int
+) -> None:
+    """A batch of n · m images weighs as much as n batches of m images with the same mean."""
+    config = TraceConfig(half_life=10.0)
+    whole = many = new_trace(config, LATENT, splits * BATCH)
+    for row in batch_means:
+        whole = update_trace(config, whole, double(row), 0, splits * BATCH)
+        for _ in range(splits):
+            many = update_trace(config, many, double(row), 0, BATCH)
+    torch.testing.assert_close(many, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_decay_and_half_life_follow_their_schedules() -> None:
+    decay = Schedule(kind="linear", start=0.5, end=0.9, until=100)
+    half_life = Schedule(kind="linear", start=4.0, end=8.0, until=100)
+    one, nothing = double([1.0, 1.0, 1.0]), double([0.0, 0.0, 0.0])
+    for config, expected in (
+        (TraceConfig(decay=decay), [0.5, 0.7, 0.9]),
+        (TraceConfig(half_life=half_life, decay=0.1), [0.5, 0.5 ** (4 / 6), 0.5**0.5]),
+    ):
+        kept = [float(update_trace(config, one, nothing, at, BATCH)[0]) for at in (0, 50, 100)]
+        assert kept == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("kind", ["ema", "window"])
 def test_an_update_leaves_the_old_trace_as_it_was(kind: Any) -> None:
     config = TraceConfig(kind=kind, window_samples=2 * BATCH)
     trace = new_trace(config, LATENT, BATCH)
-    update_trace(config, trace, double([5.0, 6.0, 7.0]))
+    update_trace(config, trace, double([5.0, 6.0, 7.0]), 0, BATCH)
     assert torch.equal(trace, new_trace(config, LATENT, BATCH))
 
 
@@ -152,14 +181,17 @@ def test_an_update_leaves_the_old_trace_as_it_was(kind: Any) -> None:
         ("decay", 0.0),
         ("decay", 1.0),
         ("decay", float("nan")),
+        ("decay", Schedule(kind="linear", start=0.9, end=1.0, until=9)),
+        ("half_life", 0.0),
+        ("half_life", -3.0),
         ("initial", 0.0),
         ("initial", -1.0),
         ("window_samples", 0),
     ],
 )
-def test_impossible_options_are_refused_by_key_and_value(key: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"{key} = {value}"):
-        TraceConfig(**{key: value})  # type: ignore[arg-type]  # which is what is tested
+def test_impossible_options_are_refused_by_key_and_value(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"{key} = {value}")):
+        TraceConfig(**{key: value})
 
 
 def test_a_window_that_no_number_of_batches_fills_is_refused() -> None:

@@ -12,6 +12,7 @@ import ganinv
 from ganinv.errors import ConfigError, DataError
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
+from tests.support.codecs import codec_of, codec_without_encoder
 from tests.support.families import LATENT_SIZE, build, normal
 
 SIZE = 16
@@ -19,11 +20,8 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def model() -> InvertibleGan:
-    pair = build("conv")
     scale_L = torch.linspace(0.5, 1.4, LATENT_SIZE)
-    return InvertibleGan(
-        generator=pair.generator, discriminator=pair.discriminator, scale_L=scale_L, batch_size=2
-    )
+    return InvertibleGan(codec=codec_of(build("conv"), scale_L), batch_size=2)
 
 
 def random_pictures(*sizes: tuple[int, int]) -> list[Image.Image]:
@@ -38,9 +36,10 @@ def test_definitions(model: InvertibleGan) -> None:
     """E(x) and G(z ∘ s), whatever the batches."""
     assert model.image_shape == (3, SIZE, SIZE)
     image_BCHW = normal(5, 3, SIZE, SIZE).clamp(-1, 1)
-    code_BL = model.discriminator(image_BCHW).latent_BL
+    networks = model.codec.networks
+    code_BL = networks["d"](image_BCHW).latent_BL
     torch.testing.assert_close(model.encode(image_BCHW), code_BL)
-    decoded = model.generator(code_BL * model.scale_L).clamp(-1, 1)
+    decoded = networks["g"](code_BL * model.codec.tensors["scale_L"]).clamp(-1, 1)
     torch.testing.assert_close(model.decode(code_BL), decoded)
     torch.testing.assert_close(model.reconstruct(image_BCHW), decoded)
 
@@ -133,12 +132,19 @@ def test_pictures_need_pillow_and_tensors_do_not(
         model.encode(picture)
 
 
+def test_a_model_without_an_encoder_generates_and_says_why_it_does_not_encode() -> None:
+    generator = build("conv")["g"]
+    model = InvertibleGan(codec=codec_without_encoder(generator, LATENT_SIZE))
+    assert not model.encodes
+    code_BL = model.prior(range(3), seed=1)
+    torch.testing.assert_close(model.sample(3, seed=1), generator(code_BL).clamp(-1, 1))
+    assert torch.equal(model.spread, torch.ones(LATENT_SIZE))
+    for call in (model.encode, model.reconstruct):
+        with pytest.raises(ConfigError, match="this model's method has no encoder; train one"):
+            call(normal(1, 3, SIZE, SIZE).clamp(-1, 1))
+
+
 def test_models_of_grey_images_take_no_pictures() -> None:
-    pair = build("conv", channels=1)
-    grey = InvertibleGan(
-        generator=pair.generator,
-        discriminator=pair.discriminator,
-        scale_L=torch.ones(LATENT_SIZE),
-    )
+    grey = InvertibleGan(codec=codec_of(build("conv", channels=1), torch.ones(LATENT_SIZE)))
     with pytest.raises(ConfigError, match="1 channels"):
         grey.encode(random_pictures((SIZE, SIZE)))

@@ -12,16 +12,15 @@ from ganinv.evaluation.held_out import HeldOut, References
 from ganinv.metrics.features import Features
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_signed
+from tests.support.codecs import codec_of
 from tests.support.runs import NETWORK, RandomImages, build_networks
 
 SEED = 5
 
 
 def model(**changes: Any) -> InvertibleGan:
-    generator, discriminator = build_networks()
-    scale_L = torch.linspace(0.5, 1.5, NETWORK.latent_size)
-    whole = {"generator": generator, "discriminator": discriminator, "scale_L": scale_L}
-    return InvertibleGan(**(whole | changes))
+    codec = codec_of(build_networks(), torch.linspace(0.5, 1.5, NETWORK.latent_size))
+    return InvertibleGan(codec=codec, **changes)
 
 
 def images(numbers: Sequence[int], resolution: int = 16) -> Tensor:

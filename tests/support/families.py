@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv import networks
-from ganinv.networks.base import GanPair, Judgement
+from ganinv.networks.base import Judgement, Networks
 
 LATENT_SIZE = 6
 families = pytest.mark.parametrize("name", networks.names())
@@ -16,12 +16,14 @@ families = pytest.mark.parametrize("name", networks.names())
 
 def build(
     name: str, *, resolution: int = 16, channels: int = 3, seed: int = 0, **options: Any
-) -> GanPair:
-    """A tiny pair of the family."""
+) -> Networks:
+    """Tiny networks of the family."""
     module = networks.find(name)
     config = module.Config(**{"latent_size": LATENT_SIZE, "width": 2, "max_width": 4, **options})
-    pair: GanPair = module.build(config, resolution=resolution, image_channels=channels, seed=seed)
-    return pair
+    built: Networks = module.build(
+        config, resolution=resolution, image_channels=channels, seed=seed
+    )
+    return built
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -33,8 +33,10 @@ from datasets.streaming.mix import DataSet
 from ganinv.errors import StorageError
 from ganinv.seams.batches import BatchSource
 from ganinv.seams.engine import LocalEngine
+from ganinv.training.config import TrainConfig, lay_out_batch
 from ganinv.training.loop import Row, TimeState, run
-from ganinv.training.session import Session, TrainConfig, split_batch
+from ganinv.training.session import Session
+from ganinv.training.statistics import all_statistics
 from tests.support.runs import RandomImages, local_session, make_objective
 
 BATCH = 4
@@ -114,7 +116,10 @@ class FrozenEngine(LocalEngine):
 def main(process: FaultyRank) -> None:
     torch.set_num_threads(1)
     _join(process)
-    with closing(Exporter(process.name, process.rank, process.world, "127.0.0.1")) as exporter:
+    statistics = all_statistics().values()
+    with closing(
+        Exporter(process.name, process.rank, process.world, "127.0.0.1", statistics)
+    ) as exporter:
         exporter.planned(NORMAL.images, NORMAL.checkpoint_every)
         exporter.restarted({"failure": 0}, 0)
         _announce(process, exporter)
@@ -130,8 +135,7 @@ def with_fault(fault: str, session: Session, exporter: Exporter) -> TrainConfig:
         return replace(NORMAL, learning_rate=1e30)
     if fault == "saturated":  # a generator that never learns, a discriminator without R1
         session.objective = make_objective("dlsgan", lambda_r1=0.0)
-        frozen = FrozenEngine(**vars(session.engines.g))
-        session.engines = replace(session.engines, g=frozen)
+        session.engines["g"] = FrozenEngine(**vars(session.engines["g"]))
         return replace(NORMAL, learning_rate=0.03)
     if fault == "restarting":
         exporter.restarted({"failure": 3}, 0)  # made up
@@ -147,7 +151,7 @@ def _train(process: FaultyRank, session: Session, config: TrainConfig, exporter:
     run(
         session,
         config,
-        split_batch(config, process.world),
+        lay_out_batch(config, process.world),
         source=_source(process),
         reduce=lambda total: _reduce(process, exporter, total),
         observer=Watcher(process, exporter),

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ganinv.seams.batches import Batch, BatchSource, Position
 from ganinv.seams.engine import Engine, no_reduction
+from ganinv.training.config import TrainConfig, lay_out_batch
 from ganinv.training.loop import Row, TimeState, run
-from ganinv.training.session import Session, TrainConfig, split_batch
+from ganinv.training.session import Session
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
 BATCH = 4
@@ -111,7 +112,7 @@ def watched(recorder: Recorder, config: TrainConfig, *, source: BatchSource) -> 
     return run(
         recorder.session,
         config,
-        split_batch(config, 1),
+        lay_out_batch(config, 1),
         source=source,
         reduce=no_reduction,
         observer=recorder,
@@ -134,11 +135,11 @@ def whole_moments(engine: Engine) -> tuple[dict[str, dict[str, Tensor]], int]:
 
 def optimizer_tensors(session: Session) -> dict[str, Tensor]:
     tensors = {}
-    for letter, engine in (("g", session.engines.g), ("d", session.engines.d)):
+    for network, engine in session.engines.items():
         moments, steps = whole_moments(engine)
-        tensors[f"{letter}/steps"] = torch.tensor(steps)
+        tensors[f"{network}/steps"] = torch.tensor(steps)
         for moment, values in moments.items():
-            tensors |= {f"{letter}/{moment}/{name}": value for name, value in values.items()}
+            tensors |= {f"{network}/{moment}/{name}": value for name, value in values.items()}
     return tensors
 
 
@@ -149,11 +150,11 @@ def handed_over(old: Session, **variant: Any) -> Session:
     def hand(source: nn.Module, target: nn.Module) -> None:
         target.load_state_dict(source.state_dict())
 
-    hand(old.averages.g.network, new.averages.g.network)
-    hand(old.averages.d.network, new.averages.d.network)
-    for source, target in ((old.engines.g, new.engines.g), (old.engines.d, new.engines.d)):
-        hand(source.network, target.network)
-        target.load_optimizer(*whole_moments(source))
+    for network, average in old.averages.items():
+        hand(average.network, new.averages[network].network)
+    for network, engine in old.engines.items():
+        hand(engine.network, new.engines[network].network)
+        new.engines[network].load_optimizer(*whole_moments(engine))
     new.state = {name: value.clone() for name, value in old.state.items()}
     new.means.load(old.means.fold(no_reduction))
     new.images_seen, new.position = old.images_seen, old.position

@@ -54,13 +54,12 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     index = build(AvatarSource(options), data, options)
     store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
     session = new_session(
-        objectives.find("pvdgan").Objective(config.objective),
+        objectives.find("pvdgan").Objective(config.objective, config.network.latent_size),
         networks.find("conv").build(
             config.network, resolution=16, image_channels=3, seed=config.train.seed
         ),
-        lambda network: LocalEngine(network, config.train.optimizer(network)),
+        LocalEngine,
         config=config.train,
-        latent_size=config.network.latent_size,
         device=torch.device("cpu"),
     )
     return MadeRun(config=config, data=data, index=index, store=store, session=session)

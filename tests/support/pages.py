@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 from PIL import Image
 
+from ganinv.objectives import pvdgan
 from launch.pages.page import Headline, Page
 from launch.pages.sections import Gallery, Grid, Images, Section
 
@@ -59,8 +60,11 @@ def synthetic_page(samples: int = 64, rows: int = 400) -> Page:
         evaluated_on={"Weights": "averaged", "Held-out images": "2,000"},
         pictures=synthetic_pictures(samples),
         curves=rows_of_training(rows),
-        variance_fake=variance,
-        variance_real=variance * rng.uniform(0.7, 1.1, 128),
+        plots=pvdgan.Objective.plots,
+        spectra={
+            "generated images": variance,
+            "real images": variance * rng.uniform(0.7, 1.1, 128),
+        },
         config_yaml="objective:\n  name: pvdgan\n  lambda_enc: 1.0\n  lambda_r1: 5.0\ntrain:\n"
         "  images: 120000\n  global_batch: 32\n  seed: 1\n",
     )

@@ -1,4 +1,4 @@
-"""Tiny runs for tests: a data set of random images, small networks, any engine, any split."""
+"""Tiny runs for tests: a data set of random images, small networks, any engine, any layout."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,14 +12,8 @@ from ganinv.networks import conv
 from ganinv.objectives.base import Objective
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
-from ganinv.training.session import (
-    Session,
-    Split,
-    TrainConfig,
-    new_session,
-    split_batch,
-    train_batch,
-)
+from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
+from ganinv.training.session import Session, new_session, train_batch
 
 NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
@@ -55,27 +49,31 @@ class RandomImages:
         return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def make_objective(name: str, **options: Any) -> Objective:
+def make_objective(
+    name: str, *, latent_size: int = NETWORK.latent_size, **options: Any
+) -> Objective:
     module = objectives.find(name)
-    objective: Objective = module.Objective(module.Config(**options))
+    objective: Objective = module.Objective(module.Config(**options), latent_size)
     return objective
 
 
-def build_networks(seed: int = 0) -> list[nn.Module]:
-    pair = conv.build(NETWORK, resolution=16, image_channels=3, seed=seed)
-    return [pair.generator, pair.discriminator]
+def build_networks(seed: int = 0) -> dict[str, nn.Module]:
+    return conv.build(NETWORK, resolution=16, image_channels=3, seed=seed)
 
 
 def local_session(
-    objective: Objective, config: TrainConfig = TRAIN, parts: int = 1, *, double: bool = False
+    objective: Objective,
+    config: TrainConfig = TRAIN,
+    micro_batches: int = 1,
+    *,
+    double: bool = False,
 ) -> Session:
-    networks = [n.double() if double else n for n in build_networks(config.seed)]
+    networks = build_networks(config.seed)
     return new_session(
         objective,
-        networks,
-        lambda network: LocalEngine(network, config.optimizer(network), parts),
+        {name: n.double() for name, n in networks.items()} if double else networks,
+        lambda network, optimizer: LocalEngine(network, optimizer, micro_batches),
         config=config,
-        latent_size=NETWORK.latent_size,
         device=torch.device("cpu"),
     )
 
@@ -83,37 +81,36 @@ def local_session(
 def train(
     session: Session,
     config: TrainConfig,
-    split: Split,
+    layout: BatchLayout,
     images: int,
     *,
     rank: int = 0,
     reduce: SumReduce = no_reduction,
 ) -> None:
     """Train until `images` were seen."""
-    source = RandomImages(config.global_batch, rank, split.world)
+    source = RandomImages(config.global_batch, rank, layout.world)
     for batch in source.batches(session.position):
-        train_batch(session, batch, config, split, reduce)
+        train_batch(session, batch, config, layout, reduce)
         if session.images_seen >= images:
             return
 
 
 def train_locally(name: str, images: int, config: TrainConfig = TRAIN, **options: Any) -> Session:
-    split = split_batch(config, 1)
-    session = local_session(make_objective(name, **options), config, split.micro_batches)
-    train(session, config, split, images)
+    layout = lay_out_batch(config, 1)
+    session = local_session(make_objective(name, **options), config, layout.per_rank)
+    train(session, config, layout, images)
     return session
 
 
 def snapshot(session: Session) -> dict[str, Tensor]:
-    """All tensors of a session that do not depend on who holds them."""
+    """All tensors of a session that do not depend on which rank holds what."""
     tensors: dict[str, Tensor] = {}
-    for letter in "gd":
-        engine = getattr(session.engines, letter)
-        average = getattr(session.averages, letter)
-        for name, value in engine.network.state_dict().items():
-            tensors[f"{letter}/weights/{name}"] = value.detach().clone()
+    for network, module in session.networks.items():
+        for name, value in module.state_dict().items():
+            tensors[f"{network}/weights/{name}"] = value.detach().clone()
+    for network, average in session.averages.items():
         for name, value in average.network.state_dict().items():
-            tensors[f"{letter}/average/{name}"] = value.clone()
+            tensors[f"{network}/average/{name}"] = value.clone()
     for name, value in session.state.items():
         tensors[f"state/{name}"] = value.clone()
     return tensors

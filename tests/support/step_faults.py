@@ -84,7 +84,7 @@ def _inject_into_backward(session: Session, fault: StepFault, strikes: Path) -> 
         hang(fault, strikes.with_name("log-of-the-hung"))
         return None
 
-    next(iter(session.engines.d.network.parameters())).register_hook(strike)
+    next(iter(session.engines["d"].network.parameters())).register_hook(strike)
 
 
 def hang(fault: StepFault, note: Path) -> None:

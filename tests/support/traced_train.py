@@ -11,17 +11,16 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from cluster.jobs import ray_environment
+from ganinv.objectives.base import MicroBatch
 from ganinv.seams.batches import Batch, BatchSource, Position
 
 Place = tuple[int, int]  # epoch, images after the batch
-Draw = tuple[str, int]  # purpose, number of the image
+Draw = tuple[str, int]  # name of the draw, number of the image
 
 
 class Traced:
@@ -62,20 +61,24 @@ def traced_worker(payload: dict[str, Any]) -> None:
 
 
 def _trace_noise(folder: Path) -> None:
-    from ganinv.draws import standard_normal as plain
+    """Record the noise of every micro-batch that is trained on, whatever kind of code it is."""
     from ganinv.training import session as training
 
+    plain = training.cut_into_micro_batches
     path = folder / f"{os.getpid()}.noise"
 
-    def draw(seed: int, purpose: str, image_numbers: Sequence[int], length: int) -> Tensor:
-        noise_BL = plain(seed, purpose, image_numbers, length)
-        digests = [hashlib.sha256(row.numpy()).hexdigest() for row in noise_BL]
+    def cut(session: Any, *arguments: Any) -> list[MicroBatch]:
+        batches = plain(session, *arguments)
         with path.open("a") as file:
-            for number, digest in zip(image_numbers, digests, strict=True):
-                file.write(json.dumps([purpose, number, digest]) + "\n")
-        return noise_BL
+            for batch in batches:
+                numbers = [batch.images_seen + slot for slot in batch.slots_N.tolist()]
+                for name, noise_NL in batch.noise.items():
+                    for number, row in zip(numbers, noise_NL, strict=True):
+                        digest = hashlib.sha256(row.cpu().numpy()).hexdigest()
+                        file.write(json.dumps([name, number, digest]) + "\n")
+        return batches
 
-    training.standard_normal = draw  # type: ignore[attr-defined]  # imported there, not defined
+    training.cut_into_micro_batches = cut  # type: ignore[assignment]  # passes on what it is given
 
 
 def _keep_last_metrics(folder: Path) -> None:
@@ -123,8 +126,8 @@ def read_trace(folder: Path) -> dict[Place, dict[int, set[str]]]:
 def read_noise(folder: Path) -> dict[Draw, set[str]]:
     """For every draw the hashes of what any worker drew; exactly one if all is well."""
     found: dict[Draw, set[str]] = {}
-    for purpose, number, digest in _rows(folder, "*.noise"):
-        found.setdefault((purpose, number), set()).add(digest)
+    for name, number, digest in _rows(folder, "*.noise"):
+        found.setdefault((name, number), set()).add(digest)
     return found
 
 

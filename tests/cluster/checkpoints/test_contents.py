@@ -12,7 +12,8 @@ from cluster.checkpoints import contents as checkpoint
 from cluster.config import CheckpointConfig
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.saved.checkpoints import choose
-from ganinv.saved.manifest import Manifest, committed_names, folder, manifests_newest_first
+from ganinv.saved.format import folder
+from ganinv.saved.manifest import Manifest, committed_names, manifests_newest_first
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
@@ -94,9 +95,9 @@ def test_nothing_is_loaded_where_nothing_is_good(store: Store) -> None:
 
 
 def train_more(session: Session, images: int) -> None:
-    from ganinv.training.session import split_batch
+    from ganinv.training.config import lay_out_batch
 
-    train(session, TRAIN, split_batch(TRAIN, 1), images)
+    train(session, TRAIN, lay_out_batch(TRAIN, 1), images)
 
 
 def harm(store: Store, name: str, damage: str) -> None:

@@ -34,10 +34,10 @@ def session_at(stage: int, objective: str = "pvdgan") -> Session:
 
 def go_on(session: Session, images: int) -> None:
     from cluster.collectives import all_reduce_sum
-    from ganinv.training.session import split_batch
+    from ganinv.training.config import lay_out_batch
 
-    split = split_batch(TRAIN, dist.get_world_size())
-    train(session, TRAIN, split, images, rank=dist.get_rank(), reduce=all_reduce_sum)
+    layout = lay_out_batch(TRAIN, dist.get_world_size())
+    train(session, TRAIN, layout, images, rank=dist.get_rank(), reduce=all_reduce_sum)
 
 
 def train_and_save(root: str) -> list[str]:

@@ -20,7 +20,8 @@ from cluster.storage.opening import open_store
 from ganinv.saved.checkpoints import choose
 from ganinv.saved.manifest import committed_names
 from ganinv.seams.stores import Store
-from ganinv.training.session import Session, split_batch
+from ganinv.training.config import lay_out_batch
+from ganinv.training.session import Session
 from tests.conftest import BUCKET
 from tests.support.commands import wait_until
 from tests.support.runs import TRAIN, train, train_locally
@@ -140,7 +141,7 @@ def full_disk(tmp_path: Path) -> Iterator[Trouble]:
 
 
 def train_on(session: Session, images: int) -> None:
-    train(session, TRAIN, split_batch(TRAIN, 1), images)
+    train(session, TRAIN, lay_out_batch(TRAIN, 1), images)
 
 
 @pytest.mark.integration

@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 
 from cluster.checkpoints import committing, saving
-from cluster.checkpoints.contents import describe
+from cluster.checkpoints.contents import new_manifest
 from cluster.config import CheckpointConfig
 from cluster.storage.opening import open_store
 from ganinv import objectives
 from ganinv.errors import LeaseLostError, StorageError, StorageFullError
+from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose
-from ganinv.saved.manifest import committed_names, folder
+from ganinv.saved.format import folder
+from ganinv.saved.manifest import committed_names
 from ganinv.seams.stores import Store
-from ganinv.training.session import Session, split_batch
+from ganinv.training.config import lay_out_batch
+from ganinv.training.session import Session
 from tests.support.clocks import Clock
 from tests.support.commands import wait_until
 from tests.support.harassed import Harassed
@@ -42,7 +45,7 @@ def harassed(tmp_path: Path) -> Harassed:
 
 
 def train_on(session: Session, images: int) -> None:
-    train(session, TRAIN, split_batch(TRAIN, 1), images)
+    train(session, TRAIN, lay_out_batch(TRAIN, 1), images)
 
 
 def images_of(store: Store) -> list[int]:
@@ -244,7 +247,7 @@ def test_another_writers_checkpoint_of_the_same_name_is_left_alone(
 ) -> None:
     session, counts = train_locally("dlsgan", 16), Counts()
     tokens = iter(["0000aaaa", "0000bbbb"])
-    monkeypatch.setattr(saving.secrets, "token_hex", lambda _: next(tokens))
+    monkeypatch.setattr(names.secrets, "token_hex", lambda _: next(tokens))
     theirs = folder(f"{16:012d}-0000aaaa") + "manifest.json"
     store.write(theirs, b"theirs")
     with saver_of(store, KEEP, counts) as saver:
@@ -260,7 +263,7 @@ def test_one_of_two_racing_writers_commits(store: Store) -> None:
     session = train_locally("dlsgan", 16)
     manifests = []
     for created in (1.0, 2.0):
-        manifest = describe(session, IDENTITY, f"{16:012d}-0123abcd")
+        manifest = new_manifest(session, IDENTITY, f"{16:012d}-0123abcd")
         manifests.append(replace(manifest, created=created))
     barrier = threading.Barrier(2)
 

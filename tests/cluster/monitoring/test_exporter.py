@@ -11,11 +11,18 @@ from cluster.monitoring.exporter import Exporter
 from cluster.monitoring.meters import TIME_STATES
 from cluster.monitoring.metrics_table import metrics_table
 from cluster.run_folder.group_history import REASONS, GroupRecord, summarise
-from ganinv.evaluation.figures import ENCODER_LOSS, PARTS, distance_name, pair_name, set_name
+from ganinv.evaluation.figures import (
+    ENCODER_LOSS,
+    IMAGE_SETS,
+    distance_name,
+    pair_name,
+    set_name,
+)
 from ganinv.metrics.base import INCEPTION, pair_metrics, set_metrics
-from ganinv.training.statistics import DERIVED, TRAINING
+from ganinv.training.statistics import all_statistics, derived_statistics
 from tests.support.runs import train_locally
 
+STATISTICS = tuple(all_statistics().values())
 # Outcomes of a verb on a store, and the additional ones of verbs that write.
 OUTCOMES = {"ok", "StorageError", "StorageMissingError", "StorageUnavailableError"}
 WRITE_OUTCOMES = {"StorageExistsError", "StorageFullError"}
@@ -58,7 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_states_sum_to_the_wall_time_although_they_nest(clock: Clock) -> None:
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
         clock.now_s += 3.0
         exporter.enter("compute")
         for _ in range(20):
@@ -79,7 +86,10 @@ def test_states_sum_to_the_wall_time_although_they_nest(clock: Clock) -> None:
 
 
 def test_a_state_is_seen_while_it_lasts(clock: Clock) -> None:
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter, exporter.timed("data"):
+    with (
+        closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter,
+        exporter.timed("data"),
+    ):
         assert states(exporter)["data"] == 0.0
         clock.now_s += 0.5
         assert states(exporter)["data"] == 0.5
@@ -87,7 +97,7 @@ def test_a_state_is_seen_while_it_lasts(clock: Clock) -> None:
 
 def test_the_hooks_of_a_step_reach_their_counters_and_histograms(clock: Clock) -> None:
     steps, sums = 10, 3
-    with closing(Exporter("run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
         for _ in range(steps):
             with exporter.timed("data"):
                 clock.now_s += 0.25
@@ -116,8 +126,8 @@ def test_rank_0_alone_exports_the_metrics_of_the_run() -> None:
     row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
     row |= {"eval/psnr_db_test": 17.5, "eval/fd_lite0": 250.0}
     with (
-        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
-        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+        closing(Exporter("run", 0, 2, "127.0.0.1", STATISTICS)) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1", STATISTICS)) as second,
     ):
         for exporter in (first, second):
             exporter.stepped(8, applied=True)
@@ -140,10 +150,7 @@ def test_rank_0_alone_exports_the_metrics_of_the_run() -> None:
     assert one["ganinv_restarts_total", frozenset([run, ("reason", "failure")])] == 2
     assert one["ganinv_target_images", frozenset([run])] == 100
     assert one["ganinv_checkpoint_every_images", frozenset([run])] == 50
-    assert (
-        one["ganinv_latent_elements", frozenset([run])]
-        == session.objective.scale(session.state).numel()
-    )
+    assert one["ganinv_latent_elements", frozenset([run])] == session.objective.latent.size
     now = time.time()
     last_step = one["ganinv_last_step_timestamp_seconds", frozenset([run, rank])]
     assert now - 60 < last_step <= now
@@ -157,14 +164,41 @@ def test_rank_0_alone_exports_the_metrics_of_the_run() -> None:
     }
 
 
+def test_a_run_exports_the_gauges_and_spectra_that_its_method_declares() -> None:
+    """And no gauge of another method; scheduled options by the label `option`."""
+    session = train_locally("pvdgan", 16)
+    declared = (*session.objective.statistics, *derived_statistics(session.objective))
+    few = tuple(row for row in declared if row.name in ("d/real", "grad_norm/g", "loss/d"))
+    row = {"images_seen": 16.0, "schedule/train.beta2": 0.75, "schedule/objective.lambda_r1": 2.0}
+    row |= {row.name: 0.5 for row in declared}
+    run = ("run", "run")
+    with closing(Exporter("run", 0, 1, "127.0.0.1", few)) as exporter:
+        exporter.logged(row, session)
+        found = scraped(exporter)
+    names = {name for name, _ in found}
+    assert {"ganinv_discriminator_real", "ganinv_generator_gradient_norm", "ganinv_loss"} <= names
+    assert not names & {"ganinv_discriminator_fake", "ganinv_latent_active_elements"}
+    options = {key: value for key, value in found.items() if key[0] == "ganinv_schedule"}
+    assert {dict(labels)["option"]: value for (_, labels), value in options.items()} == {
+        "train.beta2": 0.75,
+        "objective.lambda_r1": 2.0,
+    }
+    for trace, spectrum in session.objective.spectra(session.state).items():
+        for quantile, value in (("0.0", "min"), ("1.0", "max")):
+            labels = frozenset([run, ("trace", trace), ("quantile", quantile)])
+            expected = float(getattr(spectrum.variance_L, value)())
+            assert found["ganinv_latent_variance", labels] == pytest.approx(expected)
+
+
 def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
     """Both ranks have seen every event: every error of storage, every figure."""
     session = train_locally("pvdgan", 16)
-    row = {"images_seen": 16.0} | {row.name: 1.0 for row in (*TRAINING, *DERIVED)}
+    row = {"images_seen": 16.0} | dict.fromkeys(all_statistics(), 1.0)
+    row["schedule/train.learning_rate"] = 0.5
     row |= {name: 1.0 for name in every_figure("pixels", "own", "lite0", INCEPTION)}
     with (
-        closing(Exporter("run", 0, 2, "127.0.0.1")) as first,
-        closing(Exporter("run", 1, 2, "127.0.0.1")) as second,
+        closing(Exporter("run", 0, 2, "127.0.0.1", STATISTICS)) as first,
+        closing(Exporter("run", 1, 2, "127.0.0.1", STATISTICS)) as second,
     ):
         for exporter in (first, second):
             exporter.planned(100, 50)
@@ -196,8 +230,8 @@ def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
 def every_figure(*features: str) -> set[str]:
     """Names of all figures of an evaluation on these features."""
     metrics = pair_metrics()
-    pairs = {pair_name(metric.figure, part) for metric in metrics for part in PARTS}
-    distances = {distance_name(name, part) for name in features for part in PARTS}
+    pairs = {pair_name(metric.figure, images) for metric in metrics for images in IMAGE_SETS}
+    distances = {distance_name(name, images) for name in features for images in IMAGE_SETS}
     sets = {
         set_name(figure, name)
         for name in features
@@ -209,7 +243,7 @@ def every_figure(*features: str) -> set[str]:
 
 def test_goodput_from_storage_equals_that_of_the_dashboards(clock: Clock) -> None:
     """For a run without faults, both equal the share of `ganinv:goodput:ratio1h`."""
-    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1")) as exporter:
+    with closing(Exporter("s3://b/run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
         clock.now_s += 8.0  # networks, engines, a checkpoint: `restart`
         exporter.enter("compute")
         for step in range(400):

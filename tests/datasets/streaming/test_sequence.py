@@ -1,6 +1,6 @@
 """Keys, flipped images and noise of real shards form one sequence, for all ranks and positions.
 
-The tests compare what the training step gets: what `cut_into_parts` makes of a batch.
+The tests compare what the training step gets: what `cut_into_micro_batches` makes of it.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
 from ganinv.seams.batches import Position
-from ganinv.training.session import TrainConfig, cut_into_parts, split_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import cut_into_micro_batches
 from tests.support.runs import local_session, make_objective
 
 BATCH = 24
@@ -57,12 +58,12 @@ def _steps(faces: Any, pair: Pair, done: int, start: Position, count: int) -> li
     world, _ = pair
     shares = [_share(faces, pair, rank, done, start, count) for rank in range(world)]
     steps = []
-    for parts in zip(*shares, strict=True):
-        assert len({after for *_, after in parts}) == 1
-        found = {slot: sample for samples, _ in parts for slot, sample in samples.items()}
+    for of_ranks in zip(*shares, strict=True):
+        assert len({after for *_, after in of_ranks}) == 1
+        found = {slot: sample for samples, _ in of_ranks for slot, sample in samples.items()}
         assert sorted(found) == list(range(BATCH)), "a slot is missing, or was read twice"
         keys, images, noises = zip(*(found[slot] for slot in range(BATCH)), strict=True)
-        steps.append(Step(keys, torch.stack(images), torch.stack(noises), parts[0][1]))
+        steps.append(Step(keys, torch.stack(images), torch.stack(noises), of_ranks[0][1]))
     return steps
 
 
@@ -86,9 +87,10 @@ def _share(
     found = []
     for number, batch in enumerate(islice(batches, count), start=done):
         session.images_seen = number * BATCH
-        (part,) = cut_into_parts(session, batch, config, split_batch(config, world))
-        (noise_NL,) = part.noise.values()
-        samples = zip(batch.keys, part.real_NCHW, noise_NL, strict=True)
+        layout = lay_out_batch(config, world)
+        (micro_batch,) = cut_into_micro_batches(session, batch, config, layout)
+        (noise_NL,) = micro_batch.noise.values()
+        samples = zip(batch.keys, micro_batch.real_NCHW, noise_NL, strict=True)
         found.append((dict(zip(batch.slots, samples, strict=True)), batch.after))
     batches.close()
     return found

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from ganinv.evaluation import evaluator as evaluation
-from ganinv.evaluation.evaluator import Share, Sums, psnr_db
+from ganinv.evaluation.evaluator import Share, Sums
 from ganinv.metrics import frechet, ssim
-from ganinv.metrics.features import pixel_features
+from ganinv.metrics.features import own_features, pixel_features
+from ganinv.metrics.psnr import psnr_db
+from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import no_reduction
-from ganinv.training.statistics import describe
+from ganinv.training.statistics import statistic_named
+from tests.support.codecs import codec_without_encoder
 from tests.support.evaluations import SEED, CountedFeatures, KeptFeatures, evaluator, images, model
 
 
@@ -43,18 +46,19 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
     """On all images at once; the batches of the evaluation are of three, and the last one less."""
     gan, features = model(), CountedFeatures().features()
     found = evaluator(8, 7).figures(gan, [features])
+    g, d, scale_L = gan.codec.networks["g"], gan.codec.networks["d"], gan.codec.tensors["scale_L"]
     with torch.no_grad():
         real = to_signed(images(range(8)))
-        real_again = gan.generator(gan.discriminator(real).latent_BL * gan.scale_L).clamp(-1, 1)
+        real_again = g(d(real).latent_BL * scale_L).clamp(-1, 1)
         z_BL = gan.prior(range(7), SEED)
-        fake = gan.generator(z_BL * gan.scale_L).clamp(-1, 1)
-        z_again_BL = gan.discriminator(fake).latent_BL
-        fake_again = gan.generator(z_again_BL * gan.scale_L).clamp(-1, 1)
+        fake = g(z_BL * scale_L).clamp(-1, 1)
+        z_again_BL = d(fake).latent_BL
+        fake_again = g(z_again_BL * scale_L).clamp(-1, 1)
     real_NF, real_again_NF, fake_MF, fake_again_MF = (
         features.extract(to_bytes(x)) for x in (real, real_again, fake, fake_again)
     )
     expected = {
-        "eval/enc": ((z_BL - z_again_BL) * gan.scale_L).square().mean(),
+        "eval/enc": ((z_BL - z_again_BL) * scale_L).square().mean(),
         "eval/psnr_db_test": psnr_db(real, real_again).mean(),
         "eval/psnr_db_generated": psnr_db(fake, fake_again).mean(),
         "eval/ssim_test": ssim.ssim(real.double(), real_again.double()).mean(),
@@ -70,20 +74,20 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
 def test_every_figure_is_described() -> None:
     found = evaluator(5, 5).figures(model(), [CountedFeatures().features(), pixel_features()])
     assert len(found) == 5 + 2 * (2 + 5)
-    texts = {describe(name).help for name in found}
+    texts = {statistic_named(name).help for name in found}
     assert len(texts) == len(found)
-    assert all(describe(name).name == name for name in found)
-    assert all(isinstance(describe(name).higher_is_better, bool) for name in found)
+    assert all(statistic_named(name).name == name for name in found)
+    assert all(isinstance(statistic_named(name).higher_is_better, bool) for name in found)
 
 
 def test_published_names_are_described_and_others_are_not() -> None:
-    assert describe("eval/fid").help == "Fréchet distance, on the features inception"
-    assert describe("eval/precision_lite0").higher_is_better
-    assert describe("eval/psnr_db_generated").unit == "dB"
-    assert describe("loss/d").higher_is_better is None
+    assert statistic_named("eval/fid").help == "Fréchet distance, on the features inception"
+    assert statistic_named("eval/precision_lite0").higher_is_better
+    assert statistic_named("eval/psnr_db_generated").unit == "dB"
+    assert statistic_named("loss/d").higher_is_better is None
     for name in ("eval/fid_lite0", "eval/fd", "eval/psnr_db", "loss", "eval/fd_inception"):
         with pytest.raises(KeyError):
-            describe(name)
+            statistic_named(name)
 
 
 def test_features_of_held_out_images_are_taken_once_and_kept() -> None:
@@ -161,6 +165,19 @@ def test_bytes_to_signed_and_back_is_exact() -> None:
     assert torch.equal(to_bytes(to_signed(every_byte)), every_byte)
     assert to_signed(every_byte)[[0, 255]].tolist() == [-1.0, 1.0]
     assert to_bytes(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
+    plain = model()
+    generator_alone = InvertibleGan(
+        codec=codec_without_encoder(plain.codec.networks["g"], plain.latent_size)
+    )
+    found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
+    everything = evaluator(8, 7).figures(plain, [pixel_features()])
+    lacking = ("eval/enc", "eval/psnr_db_", "eval/ssim_", "eval/feature_distance_")
+    assert found.keys() == {name for name in everything if not name.startswith(lacking)}
+    assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
+    assert own_features(generator_alone, "here") is None
 
 
 def test_damaged_images_are_as_if_they_had_never_been_there() -> None:

@@ -38,7 +38,8 @@ def figures_in_groups() -> dict[tuple[int, tuple[int, int]], list[Figures]]:
 
         for counts in COUNTS:
             gan, references = model(), KeptFeatures()
-            own = own_features(gan, feature_block=-2, origin="here")
+            own = own_features(gan, "here")
+            assert own is not None
             networks = [CountedFeatures().features(), own, pixel_features()]
             share = Share(rank=dist.get_rank(), world=world)
             found[world, counts] = [

@@ -20,6 +20,7 @@ from ganinv.metrics.features import (
 from ganinv.model import InvertibleGan
 from ganinv.networks import conv
 from ganinv.pictures import to_signed
+from tests.support.codecs import codec_of
 from tests.support.runs import RandomImages
 
 CPU = torch.device("cpu")
@@ -106,17 +107,16 @@ def test_files_that_are_no_inception_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", [-1, -2])
 def test_own_features_are_means_over_the_pixels_of_the_feature_block(block: int) -> None:
     config = conv.Config(latent_size=6, width=4, max_width=8, feature_block=block)
-    pair = conv.build(config, resolution=16, image_channels=3, seed=0)
-    model = InvertibleGan(
-        generator=pair.generator, discriminator=pair.discriminator, scale_L=torch.ones(6)
-    )
-    features = own_features(model, feature_block=block, origin="here")
+    built = conv.build(config, resolution=16, image_channels=3, seed=0)
+    features = own_features(InvertibleGan(codec=codec_of(built, torch.ones(6))), "here")
+    assert features is not None
     found = features.extract(images(3))
     with torch.no_grad():
-        feature_BF = pair.discriminator(to_signed(images(3))).feature_BF
+        feature_BF = built["d"](to_signed(images(3))).feature_BF
     side = 4 if block == -1 else 8
     torch.testing.assert_close(found, feature_BF.view(3, -1, side, side).mean((2, 3)))
     assert "here" in features.network
+    assert f"block {block}" in features.network
 
 
 def test_pixel_features_are_means_over_boxes() -> None:

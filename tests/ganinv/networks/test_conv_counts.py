@@ -15,7 +15,7 @@ def count(network: nn.Module) -> int:
 
 def test_parameters_at_256_pixels() -> None:
     with torch.device("meta"):
-        pair = conv.build(conv.Config(), resolution=256, image_channels=3, seed=0)
+        built = conv.build(conv.Config(), resolution=256, image_channels=3, seed=0)
     assert THIRD_HEAD == 8_389_632
-    assert count(pair.generator) == 25_829_955
-    assert count(pair.discriminator) == 31_647_873 - THIRD_HEAD
+    assert count(built["g"]) == 25_829_955
+    assert count(built["d"]) == 31_647_873 - THIRD_HEAD

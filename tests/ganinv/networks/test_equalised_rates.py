@@ -46,7 +46,7 @@ def mean_square(x: Tensor) -> float:
 @families
 def test_weights_are_stored_alike_and_scaled_by_their_fan_in(name: str) -> None:
     """So that steps of one size, as Adam's are, move every layer's weights in proportion."""
-    for network in build(name, resolution=32, **SIZES):
+    for network in build(name, resolution=32, **SIZES).values():
         for at, layer in equalised(network):
             speed = getattr(layer, "speed", 1.0)
             if layer.weight.numel() > MANY:
@@ -57,7 +57,7 @@ def test_weights_are_stored_alike_and_scaled_by_their_fan_in(name: str) -> None:
 @families
 def test_every_weight_belongs_to_such_a_layer(name: str) -> None:
     """All but biases and the learned constant that a style-based generator starts from."""
-    for network in build(name):
+    for network in build(name).values():
         owned = {f"{at}.weight" for at, _ in equalised(network)}
         shaped = {at for at, p in network.named_parameters() if p.ndim > 1}
         assert shaped - owned <= {"start_CHW"}
@@ -67,13 +67,12 @@ def test_every_weight_belongs_to_such_a_layer(name: str) -> None:
 @families
 def test_adam_moves_every_layer_in_proportion_to_its_weights(name: str) -> None:
     """The first step is ± the rate wherever there is a gradient: what counts is rate / size."""
-    for network, argument in zip(
-        build(name, resolution=16, **SIZES), (normal(4, 64), normal(4, 3, 16, 16)), strict=True
-    ):
+    arguments = {"g": normal(4, 64), "d": normal(4, 3, 16, 16)}
+    for called, network in build(name, resolution=16, **SIZES).items():
         layers = dict(equalised(network))
         before = {at: (layer.weight * layer.rate).detach() for at, layer in layers.items()}
         adam = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.0, 0.99), eps=1e-30)
-        output = network(argument)
+        output = network(arguments[called])
         images = output if isinstance(output, Tensor) else torch.cat([o.flatten() for o in output])
         images.square().sum().backward()
         adam.step()
@@ -99,13 +98,12 @@ def test_activations_keep_their_mean_square_at_the_start(name: str) -> None:
 
         layer.register_forward_hook(hook)
 
-    for network, argument in zip(
-        build(name, resolution=32, **SIZES), (normal(8, 64), normal(8, 3, 32, 32)), strict=True
-    ):
+    arguments = {"g": normal(8, 64), "d": normal(8, 3, 32, 32)}
+    for called, network in build(name, resolution=32, **SIZES).items():
         for at, layer in equalised(network):
             if layer.weight.shape[0] >= SIZES["width"] and not isinstance(layer, RESAMPLING):
                 note(at, layer)
-        network(argument)
+        network(arguments[called])
     assert len(ratios) > 8
     # Zero padding takes up to a third of what a 3 × 3 kernel sees of a 4 × 4 image; the rest is
     # chance: inputs share a direction, and some tens of outputs are few.

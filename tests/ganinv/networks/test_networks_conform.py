@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from ganinv import networks
 from ganinv.model import InvertibleGan
-from ganinv.networks.base import GanPair, Judgement
+from ganinv.networks.base import Judgement, Networks
 from ganinv.objectives.adversarial import gradient_penalty
 from ganinv.saved.torchscript import graph_files
+from tests.support.codecs import codec_of, codec_without_encoder
 from tests.support.families import LATENT_SIZE, build, families, normal, outputs
 
 
-def doubles(pair: GanPair) -> GanPair:
-    return GanPair(pair.generator.double(), pair.discriminator.double())
+def generator_and_discriminator(built: Networks) -> tuple[nn.Module, nn.Module]:
+    """The two networks of every family so far; a family may build further ones."""
+    return built["g"], built["d"]
 
 
 def root_mean_square(x: Tensor) -> float:
@@ -30,8 +32,8 @@ def root_mean_square(x: Tensor) -> float:
 @pytest.mark.parametrize("resolution", [8, 16, 32, 64])
 @families
 def test_shapes(name: str, resolution: int, channels: int) -> None:
-    generator, discriminator = build(
-        name, resolution=resolution, channels=channels, feature_block=-1
+    generator, discriminator = generator_and_discriminator(
+        build(name, resolution=resolution, channels=channels, feature_block=-1)
     )
     image = generator(normal(2, LATENT_SIZE))
     assert image.shape == (2, channels, resolution, resolution)
@@ -52,10 +54,10 @@ def test_full_size_networks_fit_together(name: str, resolution: int, channels: i
     module = networks.find(name)
     config = module.Config()
     with torch.device("meta"):
-        pair = module.build(config, resolution=resolution, image_channels=channels, seed=0)
-        image = pair.generator(torch.empty(2, config.latent_size))
+        built = module.build(config, resolution=resolution, image_channels=channels, seed=0)
+        image = built["g"](torch.empty(2, config.latent_size))
         assert image.shape == (2, channels, resolution, resolution)
-        judgement = pair.discriminator(image)
+        judgement = built["d"](image)
     assert judgement.latent_BL.shape == (2, config.latent_size)
     assert judgement.adversarial_B.shape == (2,)
 
@@ -64,14 +66,16 @@ def test_full_size_networks_fit_together(name: str, resolution: int, channels: i
 def test_feature_blocks_are_counted_from_the_last(name: str) -> None:
     """The last leaves 4 × 4 pixels, the one before 8 × 8, and so on."""
     for block, pixels in ((-1, 4), (-2, 8), (-3, 16)):
-        pair = build(name, resolution=32, feature_block=block, width=4, max_width=4)
-        assert pair.discriminator(normal(1, 3, 32, 32)).feature_BF.shape == (1, 4 * pixels**2)
+        built = build(name, resolution=32, feature_block=block, width=4, max_width=4)
+        assert built["d"](normal(1, 3, 32, 32)).feature_BF.shape == (1, 4 * pixels**2)
 
 
 @families
 def test_samples_do_not_see_each_other(name: str) -> None:
     """One code, one image; one image, one code: neither batch nor chance has a part in it."""
-    generator, discriminator = doubles(build(name))
+    generator, discriminator = (
+        network.double() for network in generator_and_discriminator(build(name))
+    )
     code_BL = normal(4, LATENT_SIZE).double()
     image_BCHW = normal(4, 3, 16, 16).double()
     together = [generator(code_BL), *discriminator(image_BCHW)]
@@ -84,7 +88,7 @@ def test_samples_do_not_see_each_other(name: str) -> None:
 @families
 def test_every_parameter_takes_part(name: str) -> None:
     """A parameter that no loss reaches stalls distributed gradients."""
-    generator, discriminator = build(name)
+    generator, discriminator = generator_and_discriminator(build(name))
     judgement = discriminator(generator(normal(2, LATENT_SIZE)))
     loss = judgement.adversarial_B.sum() + judgement.latent_BL.square().sum()
     loss.backward()
@@ -118,7 +122,7 @@ def assert_gradient_is_slope(network: nn.Module, loss: Callable[[], Tensor]) -> 
 
 @families
 def test_the_gradient_penalty_can_be_trained_on(name: str) -> None:
-    discriminator = build(name).discriminator.double()
+    discriminator = build(name)["d"].double()
     real_BCHW = normal(3, 3, 16, 16).double().requires_grad_()
 
     def penalty() -> Tensor:
@@ -129,7 +133,7 @@ def test_the_gradient_penalty_can_be_trained_on(name: str) -> None:
 
 @families
 def test_the_generator_learns_through_its_images(name: str) -> None:
-    generator = build(name).generator.double()
+    generator = build(name)["g"].double()
     code_BL, weight_BCHW = normal(3, LATENT_SIZE).double(), normal(3, 3, 16, 16).double()
     assert_gradient_is_slope(generator, lambda: (generator(code_BL) * weight_BCHW).mean())
 
@@ -156,7 +160,9 @@ def test_activations_at_the_start(name: str, resolution: int) -> None:
     sizes = {"latent_size": 64, "width": 16, "max_width": 64}
     image_range, code_range = START.get(name, SANE)
     for seed in range(2):
-        generator, discriminator = build(name, resolution=resolution, seed=seed, **sizes)
+        generator, discriminator = generator_and_discriminator(
+            build(name, resolution=resolution, seed=seed, **sizes)
+        )
         with torch.no_grad():
             image_rms = root_mean_square(generator(normal(8, 64)))
             judgement = discriminator(normal(8, 3, resolution, resolution))
@@ -169,12 +175,9 @@ def test_activations_at_the_start(name: str, resolution: int) -> None:
 @families
 def test_exported_graphs_give_the_same(name: str) -> None:
     """TorchScript of E, and of G with s and the clamp inside; traced with two samples."""
-    pair = build(name, resolution=8, channels=2, feature_block=-1)
-    model = InvertibleGan(
-        generator=pair.generator,
-        discriminator=pair.discriminator,
-        scale_L=torch.linspace(0.2, 3.0, LATENT_SIZE),
-    )
+    built = build(name, resolution=8, channels=2, feature_block=-1)
+    scale_L = torch.linspace(0.2, 3.0, LATENT_SIZE)
+    model = InvertibleGan(codec=codec_of(built, scale_L))
     files = graph_files(model)
     graphs = {at: torch.jit.load(io.BytesIO(payload)) for at, payload in files.items()}
     for samples in (1, 5):
@@ -188,15 +191,23 @@ def test_exported_graphs_give_the_same(name: str) -> None:
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_model_without_an_encoder_exports_its_generator_alone() -> None:
+    model = InvertibleGan(codec=codec_without_encoder(build("conv")["g"], LATENT_SIZE))
+    files = graph_files(model)
+    assert list(files) == ["generator.pt"]
+    graph = torch.jit.load(io.BytesIO(files["generator.pt"]))
+    code_BL = normal(5, LATENT_SIZE)
+    torch.testing.assert_close(graph(code_BL), model.decode(code_BL), rtol=1e-5, atol=1e-5)
+
+
 @families
 def test_exported_programs_give_the_same(name: str) -> None:
     """`torch.export`, with a batch of any size."""
     batch = torch.export.Dim("batch", min=1)
-    for network, argument in zip(
-        build(name, resolution=8, feature_block=-1),
-        (normal(3, LATENT_SIZE), normal(3, 3, 8, 8)),
-        strict=True,
-    ):
+    arguments = {"g": normal(3, LATENT_SIZE), "d": normal(3, 3, 8, 8)}
+    for at, network in build(name, resolution=8, feature_block=-1).items():
+        argument = arguments[at]
         program = torch.export.export(network, (argument,), dynamic_shapes=({0: batch},))
         twice = torch.cat([argument, argument.flip(0)])
         for ours, theirs in zip(

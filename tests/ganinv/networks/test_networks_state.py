@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganinv import networks
 from ganinv.errors import ConfigError
-from ganinv.networks.base import GanPair
+from ganinv.networks.base import Networks
 from tests.support.families import LATENT_SIZE, build, families, normal, outputs
 
 
@@ -27,9 +27,10 @@ def test_an_unknown_family_is_named_with_those_there_are() -> None:
         networks.find("base")
 
 
-def weights(pair: GanPair) -> dict[str, Tensor]:
-    named = zip("gd", pair, strict=True)
-    return {f"{at}.{k}": v for at, network in named for k, v in network.state_dict().items()}
+def weights(built: Networks) -> dict[str, Tensor]:
+    return {
+        f"{at}.{k}": v for at, network in built.items() for k, v in network.state_dict().items()
+    }
 
 
 @families
@@ -50,10 +51,10 @@ def test_initial_weights_are_a_function_of_the_seed(name: str) -> None:
 @families
 def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
     """No shared tensors (which it refuses), and no constants among them."""
-    code_BL, image_BCHW = normal(2, LATENT_SIZE), normal(2, 3, 16, 16)
-    for network, other, argument in zip(
-        build(name), build(name, seed=1), (code_BL, image_BCHW), strict=True
-    ):
+    arguments = {"g": normal(2, LATENT_SIZE), "d": normal(2, 3, 16, 16)}
+    others = build(name, seed=1)
+    for at, network in build(name).items():
+        other, argument = others[at], arguments[at]
         assert network.state_dict().keys() == {key for key, _ in network.named_parameters()}
         save_file(network.state_dict(), tmp_path / "weights.safetensors")
         other.load_state_dict(load_file(tmp_path / "weights.safetensors"))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.networks.base import Judgement
-from ganinv.objectives.base import Nets, Part, RoundOutput
+from ganinv.objectives.base import MicroBatch, RoundOutput
 from tests.support.runs import make_objective
 
 LATENT, BATCH, LAMBDA = 3, 4, 2.5
@@ -36,23 +36,30 @@ class Watched:
 
 
 def first_round(d: Watched, images_seen: int, **variant: Any) -> RoundOutput:
-    objective = make_objective(**variant)
+    objective = make_objective(**variant, latent_size=LATENT)
     generator = torch.Generator().manual_seed(images_seen)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    part = Part(
+    batch = MicroBatch(
         images_seen=images_seen,
         real_NCHW=draw(BATCH, *IMAGE),
         slots_N=torch.arange(BATCH),
         global_batch=BATCH,
-        parts=1,
-        noise={noise: draw(BATCH, LATENT) for noise in objective.noise_names},
+        micro_batches=1,
+        noise={noise: draw(BATCH, LATENT) for noise in objective.noise},
     )
     grow = torch.ones(LATENT, 4, dtype=torch.float64)
-    nets = Nets(g=lambda code: (code @ grow).unflatten(1, IMAGE), d=d)
-    return objective.rounds[0](nets, part, objective.new_state(LATENT, BATCH))
+    nets = {"g": lambda code: (code @ grow).unflatten(1, IMAGE), "d": d}
+    return objective.rounds[0](nets, batch, objective.new_state(BATCH))
+
+
+def loss_of_d(output: RoundOutput) -> Tensor:
+    """D's loss depends on D's parameters directly, with no cut between."""
+    loss = output.losses["d"]
+    assert loss.through == ()
+    return loss.value
 
 
 @METHODS
@@ -65,8 +72,8 @@ def test_r1_has_no_half_and_is_on_every_step(name: str, schedule: str) -> None:
             variant = {"name": name, "schedule": schedule, "lambda_r1": weight}
             output = first_round(d, step * BATCH, **variant)
             assert float(output.statistics["loss/r1"].detach()) == pytest.approx(R1, rel=1e-12)
-            (gradient_P,) = torch.autograd.grad(output.discriminator, d.weight_P)
-            losses.append((output.discriminator.detach(), gradient_P))
+            (gradient_P,) = torch.autograd.grad(loss_of_d(output), d.weight_P)
+            losses.append((loss_of_d(output).detach(), gradient_P))
         (loss, gradient_P), (with_r1, gradient_with_r1_P) = losses
         assert float(with_r1 - loss) == pytest.approx(LAMBDA * R1, rel=1e-12)
         # d ‖w‖² / dw = 2 w; with the ½ it would be w.
@@ -87,7 +94,7 @@ def test_lazy_r1_weighs_as_much_as_the_steps_it_stands_for(
         output = first_round(d, step * BATCH, **variant)
         plain = first_round(Watched(), step * BATCH, **{**variant, "lambda_r1": 0.0})
         share = float(output.statistics["loss/r1"].detach()) / R1
-        added = output.discriminator.detach() - plain.discriminator.detach()
+        added = (loss_of_d(output) - loss_of_d(plain)).detach()
         assert float(added) == pytest.approx(LAMBDA * share * R1, rel=1e-12, abs=1e-12)
         # Nothing is spent on the steps in between: no graph through the real images.
         fakes_need_gradients = schedule == "simultaneous"

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from ganinv.latent_scale import TraceConfig, trace_variance
 from ganinv.networks.base import Judgement
-from ganinv.objectives.base import Objective, Part
-from ganinv.seams.engine import LocalEngine, no_reduction
-from ganinv.training.session import TrainConfig
+from ganinv.objectives.base import MicroBatch
+from ganinv.objectives.traced import TracedObjective
+from ganinv.seams.engine import no_reduction
+from ganinv.training.config import TrainConfig
 from ganinv.training.step import Engines, train_step
 from tests.support import numpy_reference as reference
+from tests.support.micro_batches import local_engines
 from tests.support.numpy_networks import Adam, Array, Params
 from tests.support.runs import make_objective
 
@@ -125,38 +127,39 @@ def inputs(step: int) -> tuple[Array, dict[str, Array]]:
 class Product(NamedTuple):
     """What is tested, at the reference's weights."""
 
-    objective: Objective
+    objective: TracedObjective
     engines: Engines
     state: dict[str, Tensor]
 
     def step(self, number: int) -> dict[str, Tensor]:
         x_BP, noise = inputs(number)
-        part = Part(
+        batch = MicroBatch(
             images_seen=number * BATCH,
             real_NCHW=torch.tensor(x_BP).unflatten(1, IMAGE),
             slots_N=torch.arange(BATCH),
             global_batch=BATCH,
-            parts=1,
-            noise={name: torch.tensor(noise[name]) for name in self.objective.noise_names},
+            micro_batches=1,
+            noise={name: torch.tensor(noise[name]) for name in self.objective.noise},
         )
-        result = train_step(self.objective, self.engines, [part], self.state, no_reduction)
+        result = train_step(self.objective, self.engines, [batch], self.state, no_reduction)
         assert result.applied
         self.state.update(result.state)
         return result.statistics
 
     def weights(self) -> dict[str, Tensor]:
-        networks = (self.engines.g.network, self.engines.d.network)
+        networks = [engine.network for engine in self.engines.values()]
         return {name: p.detach() for n in networks for name, p in n.named_parameters()}
 
 
 def product(variant: dict[str, Any]) -> Product:
     options = {**LAMBDAS, **variant}
     feature = options.pop("feature", "first")
-    objective = make_objective(**options)
+    objective = make_objective(**options, latent_size=LATENT)
+    assert isinstance(objective, TracedObjective)
     weights_g, weights_d = initial_weights()
-    networks = (DenseGenerator(weights_g), DenseDiscriminator(weights_d, feature))
-    g, d = (LocalEngine(network, TRAIN.optimizer(network)) for network in networks)
-    return Product(objective, Engines(g=g, d=d), objective.new_state(LATENT, BATCH))
+    networks = {"g": DenseGenerator(weights_g), "d": DenseDiscriminator(weights_d, feature)}
+    engines = local_engines(objective, networks, TRAIN)
+    return Product(objective, engines, objective.new_state(BATCH))
 
 
 def reference_run(options: dict[str, Any]) -> reference.Run:

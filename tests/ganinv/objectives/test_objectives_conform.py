@@ -1,113 +1,116 @@
-"""What every method promises the training step. Collects the methods by itself."""
+"""What every method promises the training step. Collects the methods by itself.
+
+A method owes what it declares, and nothing else: only a method with moments must change its state.
+"""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from collections import Counter
+from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from ganinv import objectives
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Objective
-from ganinv.seams.engine import LocalEngine, no_reduction
-from ganinv.training import statistics
-from ganinv.training.step import Engines, StepResult, train_step
-from tests.support.parts import label, objective_variants, random_part
-from tests.support.runs import NETWORK, TRAIN, build_networks, make_objective
+from ganinv.objectives.base import Loss, cut
+from tests.support.micro_batches import label, objective_variants
+from tests.support.steps import one_step, rounds_without_backward
 
-BATCH = 8
 VARIANTS = objective_variants()
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=label)
 every_method = pytest.mark.parametrize("name", objectives.names())
 
 
-class Asked(Mapping[str, Tensor]):
-    """Noise that remembers what was asked of it."""
-
-    def __init__(self, noise: Mapping[str, Tensor]) -> None:
-        self.noise = noise
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> Tensor:
-        self.names.add(name)
-        return self.noise[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.noise)
-
-    def __len__(self) -> int:
-        return len(self.noise)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step from initial weights; `moved`: which networks' weights it changed."""
-
-    objective: Objective
-    before: dict[str, Tensor]
-    result: StepResult
-    noise: Asked
-    moved: list[bool]
-
-
-def one_step(variant: dict[str, Any], global_batch: int = BATCH) -> Step:
-    objective = make_objective(**variant)
-    networks = build_networks()
-    weights = [next(network.parameters()).detach().clone() for network in networks]
-    g, d = (LocalEngine(network, TRAIN.optimizer(network)) for network in networks)
-    part = random_part(objective, global_batch=global_batch, dtype=torch.float32)
-    noise = Asked(part.noise)
-    state = objective.new_state(NETWORK.latent_size, global_batch)
-    before = {name: value.clone() for name, value in state.items()}
-    result = train_step(
-        objective, Engines(g=g, d=d), [replace(part, noise=noise)], state, no_reduction
-    )
-    assert all(torch.equal(state[name], value) for name, value in before.items())
-    moved = [
-        not torch.equal(next(network.parameters()), old)
-        for network, old in zip(networks, weights, strict=True)
-    ]
-    return Step(objective, before, result, noise, moved)
-
-
 @every_variant
-def test_a_step_trains_both_networks_and_gives_finite_numbers(variant: dict[str, Any]) -> None:
+def test_a_step_changes_exactly_the_trained_networks(variant: dict[str, Any]) -> None:
     step = one_step(variant)
     assert step.result.applied
-    assert step.moved == [True, True]
+    assert step.moved == {name for name, role in step.objective.roles.items() if role.trained}
     assert all(math.isfinite(float(value)) for value in step.result.statistics.values())
 
 
 @every_variant
-def test_the_statistics_reported_are_those_declared(variant: dict[str, Any]) -> None:
+def test_exactly_the_trained_networks_have_losses(variant: dict[str, Any]) -> None:
     step = one_step(variant)
-    declared = step.objective.statistic_names
-    assert sorted(step.result.statistics) == sorted(declared)
-    assert set(declared) <= {row.name for row in statistics.TRAINING}
-    assert {"loss/d", "loss/g", "loss/enc"} <= set(declared)  # the contract of metrics.jsonl
+    stepping = {name for output in step.outputs for name in output.losses}
+    assert stepping == {name for name, role in step.objective.roles.items() if role.trained}
+
+
+@every_variant
+def test_losses_are_scalars_computed_from_the_leaves_of_their_cuts(variant: dict[str, Any]) -> None:
+    step = one_step(variant)
+    for output in step.outputs:
+        for name, loss in output.losses.items():
+            assert loss.value.shape == ()
+            makers = {through.maker for through in loss.through}
+            assert makers <= step.objective.roles.keys()
+            assert not makers or name in makers
+            for through in loss.through:
+                assert torch.equal(through.leaf, through.output)
+                assert through.leaf.is_leaf
+                assert through.leaf.requires_grad
+
+
+@every_variant
+def test_cuts_are_listed_in_forward_order(variant: dict[str, Any]) -> None:
+    """The output of an earlier cut must not have been computed from the leaf of a later one."""
+    for output in rounds_without_backward(variant):
+        for loss in output.losses.values():
+            assert backward_references(loss) == []
+
+
+def backward_references(loss: Loss) -> list[tuple[int, int]]:
+    """Pairs (earlier cut, later cut) where the earlier output depends on the later leaf."""
+    found = []
+    for later, behind in enumerate(loss.through):
+        for earlier, before in enumerate(loss.through[:later]):
+            if not before.output.requires_grad:
+                continue  # the first output of a network that is never trained
+            (slope,) = torch.autograd.grad(
+                before.output.sum(), behind.leaf, retain_graph=True, allow_unused=True
+            )
+            if slope is not None:
+                found.append((earlier, later))
+    return found
+
+
+def test_cuts_in_backward_order_would_be_noticed() -> None:
+    first = cut("first", torch.ones(2, requires_grad=True) * 2)
+    second = cut("second", first.leaf * 3)
+    value = second.leaf.sum()
+    assert backward_references(Loss(value, (first, second))) == []
+    assert backward_references(Loss(value, (second, first))) == [(0, 1)]
+
+
+@every_variant
+def test_each_declared_statistic_is_reported_in_exactly_one_round(variant: dict[str, Any]) -> None:
+    step = one_step(variant)
+    declared = [row.name for row in step.objective.statistics]
+    reported = Counter(name for output in step.outputs for name in output.statistics)
+    assert reported == dict.fromkeys(declared, 1)
+    assert len(set(declared)) == len(declared)
+    assert step.result.statistics.keys() == set(declared)
     assert all(value.ndim == 0 for value in step.result.statistics.values())
 
 
 @every_variant
-def test_the_noise_used_is_that_declared(variant: dict[str, Any]) -> None:
+def test_the_noise_used_is_the_noise_declared(variant: dict[str, Any]) -> None:
     step = one_step(variant)
-    declared = step.objective.noise_names
-    assert step.noise.names == set(declared)
-    assert len(set(declared)) == len(declared)
+    assert step.noise.names == step.objective.noise.keys()
 
 
 @every_variant
 def test_the_state_keeps_names_shapes_and_float64(variant: dict[str, Any]) -> None:
     step = one_step(variant)
+    moments = [name for output in step.outputs for name in output.moments]
     assert step.result.state.keys() == step.before.keys()
     for name, value in step.result.state.items():
         assert value.dtype == torch.float64
         assert value.shape == step.before[name].shape
-        assert not torch.equal(value, step.before[name])
+        if moments:  # a state that no moment reaches has nothing to change it
+            assert not torch.equal(value, step.before[name])
 
 
 @every_variant
@@ -120,19 +123,27 @@ def test_the_state_survives_a_file(variant: dict[str, Any]) -> None:
 
 
 @every_variant
-def test_scale_and_variances_of_a_state(variant: dict[str, Any]) -> None:
+def test_figures_are_those_declared_and_finite(variant: dict[str, Any]) -> None:
     step = one_step(variant)
+    declared = [row.name for row in step.objective.figures_declared]
     for state in (step.before, step.result.state):
-        scale_L = step.objective.scale(state)
-        assert scale_L.shape == (NETWORK.latent_size,)
-        assert scale_L.dtype == torch.float64
-        assert bool((scale_L > 0).all())
-        variances = step.objective.variances(state)
-        assert "fake" in variances
-        for variance_L in variances.values():
-            assert variance_L.shape == (NETWORK.latent_size,)
-            assert variance_L.dtype == torch.float64
-            assert bool((variance_L >= 0).all())
+        figures = step.objective.figures(state)
+        assert sorted(figures) == sorted(declared)
+        assert all(math.isfinite(value) for value in figures.values())
+
+
+@every_variant
+def test_spectra_give_a_variance_of_each_latent_element(variant: dict[str, Any]) -> None:
+    step = one_step(variant)
+    size = step.objective.latent.size
+    for state in (step.before, step.result.state):
+        spectra = step.objective.spectra(state)
+        assert len({spectrum.label for spectrum in spectra.values()}) == len(spectra)
+        for spectrum in spectra.values():
+            assert spectrum.label
+            assert spectrum.variance_L.shape == (size,)
+            assert spectrum.variance_L.dtype == torch.float64
+            assert bool((spectrum.variance_L >= 0).all())
 
 
 @every_variant
@@ -174,6 +185,6 @@ def test_a_negative_loss_weight_is_refused_by_key_and_value(name: str) -> None:
             config_class(**{key: -0.5})
 
 
-def test_a_method_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"objective.name = 'dlsgam'.*dlsgan"):
         objectives.find("dlsgam")

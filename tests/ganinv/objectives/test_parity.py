@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ganinv.latent_scale import TraceConfig
 from ganinv.networks import conv
 from ganinv.objectives import pvdgan
-from ganinv.objectives.base import Part
+from ganinv.objectives.base import MicroBatch
 from ganinv.seams.engine import LocalEngine, no_reduction
 from ganinv.training.averages import WeightAverage
-from ganinv.training.step import Engines, train_step
+from ganinv.training.step import train_step
 
 FIXTURE = Path(__file__).parents[4] / "shared" / "parity" / "parity_pvdgan.npz"
 pytestmark = pytest.mark.skipif(not FIXTURE.exists(), reason=f"no parity fixture at {FIXTURE}")
@@ -76,10 +76,10 @@ def stage(numbers: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
 @pytest.fixture
 def networks(numbers: dict[str, np.ndarray]) -> tuple[nn.Module, nn.Module]:
     config = conv.Config(latent_size=16, width=8, max_width=16, stem_width=512, feature_block=-1)
-    pair = conv.build(config, resolution=16, image_channels=3, seed=0)
-    pair.generator.load_state_dict(generator_weights(stage(numbers, "G_init")))
-    pair.discriminator.load_state_dict(discriminator_weights(stage(numbers, "D_init")))
-    return pair.generator, pair.discriminator
+    built = conv.build(config, resolution=16, image_channels=3, seed=0)
+    built["g"].load_state_dict(generator_weights(stage(numbers, "G_init")))
+    built["d"].load_state_dict(discriminator_weights(stage(numbers, "D_init")))
+    return built["g"], built["d"]
 
 
 def test_networks_give_the_same_outputs(numbers, networks) -> None:
@@ -105,7 +105,8 @@ def test_one_step_gives_the_same_numbers(numbers, networks) -> None:
             vae_half="first",
             lambda_r1=3.0,
             trace=TraceConfig(decay=0.999),
-        )
+        ),
+        latent_size=16,
     )
     state = {"fake": torch.from_numpy(numbers["v0"]).double()}
     scale = torch.from_numpy(numbers["s"][0]).double()
@@ -113,22 +114,22 @@ def test_one_step_gives_the_same_numbers(numbers, networks) -> None:
     # The VAE half stands first; its noise is draw1 and draw2 holds the prior codes (the weights
     # after the step agree in this order alone).
     second_draw = np.concatenate([numbers["draw1"], numbers["draw2"]])
-    part = Part(
+    batch = MicroBatch(
         images_seen=0,
         real_NCHW=nchw(numbers["real_imgs_nhwc"]),
         slots_N=torch.arange(4),
         global_batch=4,
-        parts=1,
+        micro_batches=1,
         noise={
             "z": torch.from_numpy(numbers["draw0"]),
             "z_generator": torch.from_numpy(second_draw),
         },
     )
-    averages = [WeightAverage(network, decay=0.999) for network in networks]
-    engines = Engines(g=keras_adam(generator), d=keras_adam(discriminator))
-    result = train_step(objective, engines, [part], state, no_reduction)
+    averages = [WeightAverage(network) for network in networks]
+    engines = {"g": keras_adam(generator), "d": keras_adam(discriminator)}
+    result = train_step(objective, engines, [batch], state, no_reduction)
     for average, network in zip(averages, networks, strict=True):
-        average.update(network)
+        average.update(network, decay=0.999)
 
     reported = {
         "d/real": "real_adv_val",

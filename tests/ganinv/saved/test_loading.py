@@ -17,8 +17,9 @@ from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, GanInvError, StorageError
 from ganinv.model import InvertibleGan
 from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files
+from ganinv.saved.format import folder
 from ganinv.saved.loading import load_run
-from ganinv.saved.manifest import digest, folder
+from ganinv.saved.manifest import digest
 from tests.support import saves
 from tests.support.runs import NETWORK, train_locally
 
@@ -73,7 +74,7 @@ def test_exports_give_the_same_model(run: tuple[Path, InvertibleGan], tmp_path: 
     assert told["checkpoint"] == trained.manifest.name
     assert told["images_seen"] == IMAGES
     assert (told["image_resolution"], told["image_channels"]) == (16, 3)
-    assert told["scale"] == expected.scale_L.tolist()
+    assert told["scale"] == expected.codec.tensors["scale_L"].tolist()
     assert told["network"] == asdict(NETWORK)
 
 

@@ -33,12 +33,11 @@ class Keeper(Recorder):
     def save(self) -> None:
         super().save()
         session = self.session
-        engines = (session.engines.g, session.engines.d)
-        averages = (session.averages.g, session.averages.d)
+        engines, averages = session.engines.items(), session.averages.items()
         self.kept = {
-            "weights": [copied(e.network.state_dict()) for e in engines],
-            "averages": [copied(a.network.state_dict()) for a in averages],
-            "moments": [whole_moments(e) for e in engines],
+            "weights": {name: copied(e.network.state_dict()) for name, e in engines},
+            "averages": {name: copied(a.network.state_dict()) for name, a in averages},
+            "moments": {name: whole_moments(e) for name, e in engines},
             "state": {name: value.clone() for name, value in session.state.items()},
             "means": session.means.fold(no_reduction).clone(),
             "place": (session.images_seen, session.position),
@@ -47,13 +46,11 @@ class Keeper(Recorder):
     def restore(self) -> str | None:
         assert self.inside == "restart"
         session, kept = self.session, self.kept
-        engines = (session.engines.g, session.engines.d)
-        averages = (session.averages.g, session.averages.d)
-        for engine, weights, moments in zip(engines, kept["weights"], kept["moments"], strict=True):
-            engine.network.load_state_dict(weights)
-            engine.load_optimizer(*moments)
-        for average, weights in zip(averages, kept["averages"], strict=True):
-            average.network.load_state_dict(weights)
+        for name, engine in session.engines.items():
+            engine.network.load_state_dict(kept["weights"][name])
+            engine.load_optimizer(*kept["moments"][name])
+        for name, average in session.averages.items():
+            average.network.load_state_dict(kept["averages"][name])
         session.state = {name: value.clone() for name, value in kept["state"].items()}
         session.means.load(kept["means"])
         session.images_seen, session.position = kept["place"]

@@ -1,4 +1,4 @@
-"""The training loop in one process: what it reports and saves when, and how it ends and goes on."""
+"""The training loop in one process: when it reports and saves, and how it ends and resumes."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.support.loops import (
     new_session,
     watched,
 )
-from tests.support.parts import label, objective_variants
+from tests.support.micro_batches import label, objective_variants
 from tests.support.runs import RandomImages, make_objective, snapshot
 
 ROWS_AT = [12, 20, 32, 40]  # the first batch at or past each multiple of log_every = 10
@@ -80,7 +80,7 @@ def test_a_rows_losses_are_the_plain_means_of_its_steps() -> None:
     for row in recorder.rows:
         last = int(row["images_seen"]) // BATCH
         steps = every_step.rows[first:last]
-        for name in make_objective("dlsgan").statistic_names:
+        for name in (row.name for row in make_objective("dlsgan").statistics):
             mean = sum(step[name] for step in steps) / len(steps)
             assert row[name] == pytest.approx(mean, rel=1e-12)
         for name in ("grad_norm/g", "grad_norm/d", "latent/entropy_nats", "latent/effective"):

@@ -1,4 +1,4 @@
-"""Means of statistics: plain means over steps, parts and ranks, whenever they are folded."""
+"""Means of statistics: plain means over steps, micro-batches and ranks, whenever folded."""
 
 import math
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganinv.seams.engine import SumReduce, no_reduction
-from ganinv.training.statistics import DERIVED, TRAINING, Means
+from ganinv.training.statistics import Means, all_statistics, statistic_named
 
 NAMES = ("loss/g", "loss/d")
-VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12)  # one per part
+VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12)  # one per micro-batch
 
 
 def double(value: float) -> Tensor:
@@ -20,13 +20,13 @@ def double(value: float) -> Tensor:
 
 
 def filled(values: list[float]) -> Means:
-    """Half of the parts as one step each, the others all in one."""
+    """Half of the micro-batches as one step each, the other half all in one step."""
     means = Means(NAMES)
     half = len(values) // 2
     steps = [[value] for value in values[:half]] + [values[half:]]
     for step in steps:
         total = double(sum(step))
-        means.add({"loss/d": total, "loss/g": -2 * total}, parts=len(step), all_parts=1)
+        means.add({"loss/d": total, "loss/g": -2 * total}, own=len(step), total=1)
     return means
 
 
@@ -65,7 +65,7 @@ def test_folding_does_not_change_the_means(first: list[float], second: list[floa
     means.fold(no_reduction)
     means.fold(no_reduction)
     for value in second:
-        means.add({"loss/d": double(value), "loss/g": double(-2 * value)}, parts=1, all_parts=1)
+        means.add({"loss/d": double(value), "loss/g": double(-2 * value)}, own=1, total=1)
     assert means.flush(no_reduction) == expected(first + second)
 
 
@@ -82,7 +82,7 @@ def test_folded_sums_can_be_handed_over(first: list[float], second: list[float])
 
 @settings(max_examples=50)
 @given(st.lists(VALUES, min_size=1, max_size=4))
-def test_ranks_count_by_their_parts(shares: list[list[float]]) -> None:
+def test_ranks_count_by_their_micro_batches(shares: list[list[float]]) -> None:
     """Not a mean of the ranks' means."""
     ranks = [filled(share) for share in shares]
     everything = [value for share in shares for value in share]
@@ -99,20 +99,38 @@ def test_what_was_folded_is_not_added_up_over_ranks_again() -> None:
     assert torch.equal(means.fold(two_equal_ranks), folded)
 
 
-def test_the_table_names_each_statistic_once() -> None:
-    names = [row.name for row in TRAINING + DERIVED]
-    assert len(names) == len(set(names))
-    assert all(row.help for row in TRAINING + DERIVED)
+def test_every_statistic_has_one_description_under_its_name() -> None:
+    """As the number in `metrics.jsonl`; the description is what its method or metric declares."""
+    assert {"loss/d", "loss/rec", "latent/active", "learning_rate", "grad_norm/g"} <= set(
+        all_statistics()
+    )
+    for name, row in all_statistics().items():
+        assert row.name == name
+        assert row.help
+        assert statistic_named(name) == row
 
 
-def test_an_undeclared_statistic_is_a_defect() -> None:
-    with pytest.raises(AssertionError, match="loss/new"):
-        Means(["loss/d", "loss/new"])
+def test_scheduled_options_are_described_by_their_key() -> None:
+    row = statistic_named("schedule/train.beta2")
+    assert row.name == "schedule/train.beta2"
+    assert "train.beta2" in row.help
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 8])
-def test_what_is_kept_does_not_depend_on_how_the_batch_was_cut(parts: int) -> None:
+@pytest.mark.parametrize("reported", [["loss/d"], ["loss/d", "loss/g", "loss/new"]])
+def test_statistics_other_than_the_declared_ones_are_a_defect(reported: list[str]) -> None:
+    with pytest.raises(AssertionError, match="expected"):
+        Means(NAMES).add({name: double(1.0) for name in reported}, own=1, total=1)
+
+
+def test_a_method_without_statistics_has_an_empty_row() -> None:
+    means = Means(())
+    means.add({}, own=1, total=1)
+    assert means.flush(no_reduction) == {}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_sums_do_not_depend_on_the_number_of_micro_batches(count: int) -> None:
     means = Means(NAMES)
-    total = double(5.0 * parts)  # every part contributes the batch's mean
-    means.add({"loss/d": total, "loss/g": total}, parts=parts, all_parts=parts)
+    total = double(5.0 * count)  # every micro-batch contributes the batch's mean
+    means.add({"loss/d": total, "loss/g": total}, own=count, total=count)
     assert means.fold(no_reduction).tolist() == pytest.approx([5.0, 5.0, 1.0], rel=1e-15)

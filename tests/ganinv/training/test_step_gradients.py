@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganinv.objectives.base import Part
+from ganinv.objectives.base import MicroBatch
 from ganinv.seams.engine import LocalEngine, no_reduction
-from ganinv.training.step import Engines, train_step
-from tests.support.parts import label, random_part
+from ganinv.training.step import train_step
+from tests.support.micro_batches import label, random_batch
 from tests.support.runs import NETWORK, build_networks, make_objective
 
 BATCH = 8
@@ -50,8 +50,8 @@ class Case(NamedTuple):
     """One step's inputs: networks at old weights, real images and noise, and the traces."""
 
     variant: dict[str, Any]
-    networks: list[nn.Module]
-    part: Part
+    networks: dict[str, nn.Module]
+    batch: MicroBatch
     state: dict[str, Tensor]
 
 
@@ -62,23 +62,24 @@ def gradients_of(network: nn.Module) -> Gradients:
 
 def case(**variant: Any) -> Case:
     objective = make_objective(**{**LAMBDAS, **variant})
-    networks = [network.double() for network in build_networks()]
-    state = objective.new_state(NETWORK.latent_size, BATCH)
+    networks = {name: network.double() for name, network in build_networks().items()}
+    state = objective.new_state(BATCH)
     spread_L = torch.linspace(0.1, 1.2, NETWORK.latent_size, dtype=torch.float64)
     state = {name: spread_L.roll(shift) for shift, name in enumerate(state)}
-    return Case({**LAMBDAS, **variant}, networks, random_part(objective, global_batch=BATCH), state)
+    batch = random_batch(objective, global_batch=BATCH)
+    return Case({**LAMBDAS, **variant}, networks, batch, state)
 
 
 def step_gradients(case: Case) -> tuple[Gradients, Gradients]:
     """Of G and of D, from `ganinv.training.step`."""
-    g, d = (
-        KeepingEngine(network, torch.optim.SGD(network.parameters(), lr=0.1))
-        for network in copy.deepcopy(case.networks)
-    )
+    engines = {
+        name: KeepingEngine(network, torch.optim.SGD(network.parameters(), lr=0.1))
+        for name, network in copy.deepcopy(case.networks).items()
+    }
     objective = make_objective(**case.variant)
-    result = train_step(objective, Engines(g=g, d=d), [case.part], case.state, no_reduction)
+    result = train_step(objective, engines, [case.batch], case.state, no_reduction)
     assert result.applied
-    return g.kept, d.kept
+    return engines["g"].kept, engines["d"].kept
 
 
 class Reference:
@@ -86,9 +87,10 @@ class Reference:
 
     def __init__(self, case: Case) -> None:
         self.variant = case.variant
-        self.g, self.d = copy.deepcopy(case.networks)
-        self.x_NCHW = case.part.real_NCHW
-        self.z_NL = case.part.noise["z"].clone()
+        networks = copy.deepcopy(case.networks)
+        self.g, self.d = networks["g"], networks["d"]
+        self.x_NCHW = case.batch.real_NCHW
+        self.z_NL = case.batch.noise["z"].clone()
         deviation_L = case.state["fake"].sqrt()
         self.s_L = len(deviation_L) ** 0.5 * deviation_L / deviation_L.square().sum().sqrt()
         if self.variant.get("scale") == "mse":

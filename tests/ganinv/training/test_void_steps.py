@@ -1,4 +1,4 @@
-"""A step that meets a number that is not finite leaves nothing behind, on any rank."""
+"""A step that meets a non-finite number changes nothing, on any rank."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ganinv.objectives import pvdgan
-from ganinv.objectives.base import Nets, Objective, Part, Round, RoundOutput, State
-from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
-from ganinv.training.step import Engines, StepResult, train_step
-from tests.support.parts import random_part
-from tests.support.runs import NETWORK, TRAIN, build_networks, make_objective
+from ganinv.objectives.base import MicroBatch, Nets, Objective, Round, RoundOutput, State
+from ganinv.seams.engine import SumReduce, no_reduction
+from ganinv.training.step import StepResult, train_step
+from tests.support.micro_batches import local_engines, random_batch
+from tests.support.runs import NETWORK, build_networks, make_objective
 
 BATCH = 8
 Spoil = Callable[[RoundOutput], None]
@@ -22,13 +22,13 @@ class Spoilt(pvdgan.Objective):
     """PVDGAN whose round was tampered with."""
 
     def __init__(self, spoil: Spoil) -> None:
-        super().__init__(pvdgan.Config())
+        super().__init__(pvdgan.Config(), NETWORK.latent_size)
         self.spoil = spoil
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        def spoilt(nets: Nets, part: Part, state: State) -> RoundOutput:
-            output = self.both(nets, part, state)
+        def spoilt(nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
+            output = self.both(nets, batch, state)
             self.spoil(output)
             return output
 
@@ -44,29 +44,28 @@ class Outcome(NamedTuple):
 
 def step(objective: Objective, reduce: SumReduce = no_reduction) -> Outcome:
     networks = build_networks()
-    g, d = (LocalEngine(network, TRAIN.optimizer(network)) for network in networks)
-    part = random_part(objective, global_batch=BATCH, dtype=torch.float32)
-    state = objective.new_state(NETWORK.latent_size, BATCH)
+    engines = local_engines(objective, networks)
+    batch = random_batch(objective, global_batch=BATCH, dtype=torch.float32)
+    state = objective.new_state(BATCH)
 
     def tensors() -> list[Tensor]:
-        weights = [p.detach().clone() for n in networks for p in n.parameters()]
+        weights = [p.detach().clone() for n in networks.values() for p in n.parameters()]
         return weights + [value.clone() for value in state.values()]
 
     before = tensors()
-    result = train_step(objective, Engines(g=g, d=d), [part], state, reduce)
+    result = train_step(objective, engines, [batch], state, reduce)
     state = result.state
-    steps = max(engine.optimizer_fragments()[1] for engine in (g, d))
+    steps = max(engine.optimizer_fragments()[1] for engine in engines.values())
     return Outcome(result, before, tensors(), steps)
 
 
 def spoil_gradient_of_g(output: RoundOutput) -> None:
-    assert output.generator is not None
-    output.generator.image.register_hook(lambda gradient: gradient * float("nan"))
+    (image,) = output.losses["g"].through
+    image.output.register_hook(lambda gradient: gradient * float("nan"))
 
 
 def spoil_gradient_of_d(output: RoundOutput) -> None:
-    assert output.discriminator is not None
-    output.discriminator.register_hook(lambda gradient: gradient * float("inf"))
+    output.losses["d"].value.register_hook(lambda gradient: gradient * float("inf"))
 
 
 def spoil_loss(output: RoundOutput) -> None:
@@ -95,7 +94,7 @@ def test_an_untouched_step_is_applied() -> None:
 @pytest.mark.parametrize(
     "spoil", [spoil_gradient_of_g, spoil_gradient_of_d, spoil_loss, spoil_moment]
 )
-def test_a_step_with_a_number_that_is_not_finite_is_void(spoil: Spoil) -> None:
+def test_a_step_with_a_non_finite_number_is_void(spoil: Spoil) -> None:
     assert_void(step(Spoilt(spoil)))
 
 
@@ -107,7 +106,7 @@ def test_a_void_second_round_leaves_the_discriminator_stepped() -> None:
     assert not outcome.result.applied
     assert outcome.result.statistics == {}
     unchanged = [torch.equal(a, b) for a, b in zip(outcome.before, outcome.after, strict=True)]
-    of_g, of_d = (len(list(network.parameters())) for network in build_networks())
+    of_g, of_d = (len(list(build_networks()[name].parameters())) for name in "gd")
     assert unchanged == [True] * of_g + [False] * of_d + [True] * 2  # and both traces
 
 

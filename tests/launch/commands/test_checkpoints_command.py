@@ -8,8 +8,9 @@ import pytest
 
 from cluster.run_folder import lease as leases
 from ganinv.errors import StorageError
-from ganinv.saved.manifest import committed_names, folder
-from ganinv.training.session import split_batch
+from ganinv.saved.format import folder
+from ganinv.saved.manifest import committed_names
+from ganinv.training.config import lay_out_batch
 from launch.commands.checkpoints import main
 from tests.support.clocks import Clock
 from tests.support.made_runs import MadeRun, make_run
@@ -21,7 +22,7 @@ def made(tmp_path: Path) -> MadeRun:
     """A run with checkpoints at 16, 32 and 48 images."""
     run = make_run(tmp_path, 48)
     for images in (16, 32, 48):
-        train(run.session, run.config.train, split_batch(run.config.train, 1), images)
+        train(run.session, run.config.train, lay_out_batch(run.config.train, 1), images)
         run.save()
     return run
 

@@ -65,7 +65,9 @@ def test_figures_are_those_of_all_images_at_once(
     trained = load_trained(open_store(run))
     model, real = trained.model, held_out(trained)
     fake = model.sample(HELD_OUT, 5)
-    own = own_features(model, feature_block=-2, origin="").extract
+    own_network = own_features(model, "here")
+    assert own_network is not None
+    own = own_network.extract
     real_BCHW = to_signed(real)
     expected = {
         "eval/psnr_db_test": psnr.psnr_db(real_BCHW, model.reconstruct(real_BCHW)).mean(),

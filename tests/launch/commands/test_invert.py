@@ -84,7 +84,7 @@ def test_a_folder_becomes_codes_reconstructions_and_figures(
         order = [NAMES.index(name) for name in codes["names"].tolist()]
         assert sorted(order) == list(range(len(NAMES)))
         torch.testing.assert_close(torch.from_numpy(codes["codes"]), code_BL[order])
-        assert np.array_equal(codes["scale"], model.scale_L.numpy())
+        assert np.array_equal(codes["scale"], model.codec.tensors["scale_L"].numpy())
     for row in rows(target):
         i = NAMES.index(row["image"])
         saved = pixels(target / row["reconstruction"])

@@ -16,8 +16,9 @@ from ganinv.errors import DataError, StorageError
 from ganinv.pictures import to_bytes
 from ganinv.seams.engine import no_reduction
 from ganinv.seams.stores import Store
-from ganinv.training.loop import describe
-from ganinv.training.session import split_batch, train_batch
+from ganinv.training.config import lay_out_batch
+from ganinv.training.loop import new_row
+from ganinv.training.session import train_batch
 from launch.commands import checkpoints, report
 from launch.evaluation.trained import load_trained
 from launch.pages.facts import headlines
@@ -35,8 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     data = DataSet(store=made.data, index=made.index)
     source = ShardBatches([data], "train", seed=0, global_batch=16)
     for batch in source.batches(session.position):
-        train_batch(session, batch, config, split_batch(config, 1), no_reduction)
-        log.append(describe(session, no_reduction) | {"throughput/images_per_second": 100.0})
+        train_batch(session, batch, config, lay_out_batch(config, 1), no_reduction)
+        log.append(new_row(session, no_reduction) | {"throughput/images_per_second": 100.0})
         if session.images_seen >= config.images:
             break
     log.flush()

@@ -32,7 +32,9 @@ def test_every_figure_is_in_the_row_and_recorded_with_what_it_depends_on(made: M
     assert record["checkpoint"] is None
     assert (record["images_seen"], record["real"], record["generated"]) == (32, 20, 64)
     assert record["data_fingerprint"] == made.index.fingerprint
-    assert record["features"]["own"]["network"].startswith("discriminator of this run at 32 images")
+    assert record["features"]["own"]["network"] == (
+        "discriminator, block -2, mean over pixels, of this run at 32 images"
+    )
     assert evaluation(made)() == row
     assert len(read_records(made.store)) == 1
 

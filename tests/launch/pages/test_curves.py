@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganinv.objectives import dlsgan, pvdgan
 from launch.pages.curves import MOST_POINTS, best_of, drawn_keys, envelope, number, smoothed
-from launch.pages.training import GROUPS, training_groups
+from launch.pages.training import SPEED_GROUP, training_groups
 
 curves_of_floats = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=3 * MOST_POINTS)
 
@@ -35,16 +36,51 @@ def test_smoothing_stays_within_the_curve_and_keeps_constants(values: list[float
     np.testing.assert_allclose(smoothed(np.full_like(y, y[0])), y[0], rtol=1e-9)
 
 
-def test_every_group_is_drawn_once_and_unknown_losses_follow() -> None:
-    known = {key: 1.0 for group in GROUPS for key in group.series}
+PLOTS = pvdgan.Objective.plots
+
+
+def test_charts_of_the_papers_methods() -> None:
+    """What PVDGAN draws besides DLSGAN, and the order in which both stand on the page."""
+    assert [plot.title for plot in PLOTS] == [
+        "Losses of the two networks",
+        "Verdict of the discriminator",
+        "Error of the code, L_enc",
+        "Error of features, L_rec",
+        "Gradient penalty, R1",
+        "Active latent elements",
+    ]
+    assert [plot for plot in PLOTS if plot in dlsgan.Objective.plots] == [*dlsgan.Objective.plots]
+    assert len(PLOTS) == len(dlsgan.Objective.plots) + 1
+
+
+def test_declared_charts_are_drawn_once_and_unknown_losses_and_schedules_follow() -> None:
+    groups = [*PLOTS, SPEED_GROUP]
+    known = {key: 1.0 for group in groups for key in group.series}
     rows = [{"images_seen": 1.0, "wall_time": 2.0, "epoch": 0.0, "loss/z": 1.0, "eval/swd": 1.0}]
-    titles = [group.title for group in training_groups([*rows, {"images_seen": 2.0, **known}])]
-    assert titles == [*(group.title for group in GROUPS), "loss/z"]
+    rows += [{"images_seen": 2.0, "schedule/train.beta2": 0.9, **known}]
+    drawn = training_groups(rows, PLOTS)
+    assert [group.title for group in drawn] == [
+        *(group.title for group in groups),
+        "loss/z",
+        "train.beta2",
+    ]
+    assert drawn[-1].series == {"schedule/train.beta2": ""}
+    for plot, group in zip(PLOTS, drawn, strict=False):
+        assert (group.series, group.caption, group.from_zero) == (
+            plot.series,
+            plot.caption,
+            plot.from_zero,
+        )
+
+
+def test_without_declared_charts_every_loss_has_its_own() -> None:
+    rows = [{"images_seen": 1.0, "loss/d": 1.0, "loss/g": 2.0, "throughput/images_per_second": 3.0}]
+    assert [group.title for group in training_groups(rows, ())] == ["Speed", "loss/d", "loss/g"]
 
 
 def test_a_group_needs_one_finite_value_at_a_known_place() -> None:
     rows = [{"loss/d": 1.0}, {"images_seen": 1.0, "loss/d": float("nan")}]
-    assert training_groups([]) == training_groups(rows) == []
+    assert training_groups([], PLOTS) == training_groups(rows, PLOTS) == []
     assert drawn_keys(rows) == {"images_seen"}
 
 

@@ -29,7 +29,7 @@ def html(page: Page) -> str:
 def bare_page(page: Page, **changes: Any) -> Page:
     """`page` without anything that may be missing: quick to render."""
     values: dict[str, Any] = {"pictures": (), "curves": [], "headlines": (), "facts": {}}
-    values |= {"variance_fake": np.zeros(0), "variance_real": None, "evaluated_on": {}}
+    values |= {"spectra": {}, "evaluated_on": {}}
     return dataclasses.replace(page, **{**values, **changes})
 
 
@@ -153,7 +153,7 @@ def test_curves_show_what_there_is(page: Page, rows: list[dict[str, float]]) -> 
 
 @pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [math.nan, 0.5, 1e-9], [0.01] * 5])
 def test_spectrum_of_odd_values(page: Page, values: list[float]) -> None:
-    document = Document(render(bare_page(page, variance_fake=np.array(values))))
+    document = Document(render(bare_page(page, spectra={"generated images": np.array(values)})))
     finite = [v for v in values if math.isfinite(v)]
     active = sum(v > 0.1 for v in finite)
     assert f"generated images {active} of {len(finite)} active" in document.text

@@ -12,6 +12,7 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from launch.pages.pictures import Pictures
 from launch.pages.sections import Images, Section
+from tests.support.codecs import codec_of, codec_without_encoder
 
 LATENT, SIDE = 6, 4
 
@@ -42,15 +43,12 @@ class Discriminator(nn.Module):
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
     torch.manual_seed(0)
-    model = InvertibleGan(
-        generator=Generator(),
-        discriminator=Discriminator(),
-        scale_L=torch.tensor([0.5, 1.4, 0.1, 1.2, 1.3, 0.2]),
-    )
+    scale_L = torch.tensor([0.5, 1.4, 0.1, 1.2, 1.3, 0.2])
+    model = InvertibleGan(codec=codec_of({"g": Generator(), "d": Discriminator()}, scale_L))
     images = torch.randint(0, 256, (5, 3, SIDE, SIDE), dtype=torch.uint8)
     return Pictures(
         model=model,
-        variance_L=model.scale_L.square(),
+        variance_L=scale_L.square(),
         held_out=HeldOutPictures(images_BCHW=images),
         samples=3,
         pairs=4,
@@ -129,6 +127,17 @@ def test_without_held_out_images_their_sections_say_why(pictures: Pictures) -> N
     empty = [s for s in sections if s.gallery is None and not s.grids]
     assert [s.anchor for s in empty] == ["reconstructions", "interpolation", "noise"]
     assert {s.caption for s in empty} == {"None!"}
+
+
+def test_without_an_encoder_there_are_samples_and_traversals(pictures: Pictures) -> None:
+    generator = pictures.model.codec.networks["g"]
+    model = InvertibleGan(codec=codec_without_encoder(generator, LATENT))
+    plain = dataclasses.replace(pictures, model=model, variance_L=None)
+    sections = [make() for make in plain.makers()]
+    assert [section.anchor for section in sections] == ["samples", "traversal"]
+    for grid in sections[1].grids:
+        assert "scale s 1" in grid.remark
+        assert "variance" not in grid.remark
 
 
 def test_a_single_held_out_image_has_no_interpolation_but_noise(pictures: Pictures) -> None:

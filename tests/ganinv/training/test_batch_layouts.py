@@ -1,7 +1,7 @@
-"""How a global batch is cut over workers and micro-batches changes nothing but summation order.
+"""Cutting a global batch over workers and micro-batches changes the order of summation alone.
 
-The ranks of a run are simulated in one process: all their parts pass through one engine, which
-averages gradients over the parts as the ranks' engines do together. In float64.
+The ranks of a run are simulated in one process: all their micro-batches pass through one engine,
+which averages gradients over them as the ranks' engines do together. In float64.
 """
 
 from collections.abc import Iterator
@@ -16,22 +16,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Part
+from ganinv.objectives.base import MicroBatch
 from ganinv.seams.engine import no_reduction
-from ganinv.training.session import Session, TrainConfig, cut_into_parts, split_batch
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import Session, cut_into_micro_batches
 from ganinv.training.step import train_step
-from tests.support.parts import in_double, label, objective_variants
+from tests.support.micro_batches import in_double, label, objective_variants
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
 STEPS = 2
 AUTHORS = {"schedule": "sequential", "share_trace": True, "vae_half": "first"}
 VARIANTS = [*objective_variants(), {"name": "pvdgan", **AUTHORS}]
-CUTS = [  # images in the global batch, workers, images in a micro-batch
+LAYOUTS = [  # images in the global batch, workers, images in a micro-batch
     (16, 2, None),
     (16, 4, None),
     (16, 1, 4),
     (16, 2, 2),
-    # Parts that hold unequal numbers of the samples of the batch's second half:
+    # Micro-batches that hold unequal numbers of the samples of the batch's second half:
     (12, 4, None),
     (6, 3, 1),
 ]
@@ -44,29 +45,31 @@ class Trained(NamedTuple):
     figures: list[dict[str, Tensor]]
 
 
-def all_parts(session: Session, config: TrainConfig, world: int) -> Iterator[Part]:
-    """The parts of all ranks, rank by rank."""
-    split = split_batch(config, world)
+def of_all_ranks(session: Session, config: TrainConfig, world: int) -> Iterator[MicroBatch]:
+    """The micro-batches of all ranks, rank by rank."""
+    layout = lay_out_batch(config, world)
     for rank in range(world):
         source = RandomImages(config.global_batch, rank, world)
         batch = next(source.batches(session.position))
-        for part in cut_into_parts(session, batch, config, split):
-            yield in_double(part)
+        for micro_batch in cut_into_micro_batches(session, batch, config, layout):
+            yield in_double(micro_batch)
 
 
 def trained(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
 ) -> Trained:
     config = replace(TRAIN, global_batch=global_batch, micro_batch=micro_batch)
-    parts = split_batch(config, world).parts
-    session = local_session(make_objective(**variant), config, parts, double=True)
+    count = lay_out_batch(config, world).micro_batches
+    session = local_session(make_objective(**variant), config, count, double=True)
     figures = []
     for _ in range(STEPS):
-        cut = list(all_parts(session, config, world))
-        result = train_step(session.objective, session.engines, cut, session.state, no_reduction)
+        batches = list(of_all_ranks(session, config, world))
+        result = train_step(
+            session.objective, session.engines, batches, session.state, no_reduction
+        )
         assert result.applied
-        assert result.parts == parts
-        figures.append({name: total / parts for name, total in result.statistics.items()})
+        assert result.micro_batches == count
+        figures.append({name: total / count for name, total in result.statistics.items()})
         session.state = result.state
         session.images_seen += global_batch
         session.position = replace(session.position, images=session.images_seen)
@@ -78,9 +81,9 @@ def trained_whole(variant: tuple[tuple[str, Any], ...], global_batch: int) -> Tr
     return trained(dict(variant), global_batch, world=1, micro_batch=None)
 
 
-@pytest.mark.parametrize(("global_batch", "world", "micro_batch"), CUTS)
+@pytest.mark.parametrize(("global_batch", "world", "micro_batch"), LAYOUTS)
 @pytest.mark.parametrize("variant", VARIANTS, ids=label)
-def test_training_is_the_same_however_the_batch_is_cut(
+def test_training_is_the_same_with_any_layout(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
 ) -> None:
     expected = trained_whole(tuple(variant.items()), global_batch)
@@ -92,7 +95,7 @@ def test_training_is_the_same_however_the_batch_is_cut(
         assert float((found.tensors[name] - value).abs().max()) <= 1e-12, name
 
 
-@pytest.mark.parametrize(("global_batch", "world", "micro_batch"), CUTS)
+@pytest.mark.parametrize(("global_batch", "world", "micro_batch"), LAYOUTS)
 @pytest.mark.parametrize("variant", VARIANTS, ids=label)
 def test_every_slot_has_its_own_image_and_noise(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
@@ -101,28 +104,29 @@ def test_every_slot_has_its_own_image_and_noise(
     session = local_session(make_objective(**variant), whole_config)
     session.images_seen = 7 * global_batch
     session.position = replace(session.position, images=3 * global_batch)
-    (whole,) = all_parts(session, whole_config, world=1)
+    (whole,) = of_all_ranks(session, whole_config, world=1)
     config = replace(whole_config, micro_batch=micro_batch)
-    parts = list(all_parts(session, config, world))
-    assert {part.images_seen for part in [whole, *parts]} == {7 * global_batch}
-    assert {part.step for part in parts} == {7}
-    slots = torch.cat([part.slots_N for part in parts])
+    cut = list(of_all_ranks(session, config, world))
+    assert {batch.images_seen for batch in [whole, *cut]} == {7 * global_batch}
+    assert {batch.step for batch in cut} == {7}
+    assert {batch.micro_batches for batch in cut} == {len(cut)}
+    slots = torch.cat([batch.slots_N for batch in cut])
     assert sorted(slots.tolist()) == list(range(global_batch))
-    assert all(torch.equal(part.slots_N, part.slots_N.sort().values) for part in parts)
-    images = torch.cat([part.real_NCHW for part in parts])
+    assert all(torch.equal(batch.slots_N, batch.slots_N.sort().values) for batch in cut)
+    images = torch.cat([batch.real_NCHW for batch in cut])
     assert torch.equal(images, whole.real_NCHW[slots])
     for name, draw in whole.noise.items():
-        assert torch.equal(torch.cat([part.noise[name] for part in parts]), draw[slots])
+        assert torch.equal(torch.cat([batch.noise[name] for batch in cut]), draw[slots])
 
 
-def test_some_cuts_hold_the_second_half_unevenly() -> None:
-    """Otherwise the tests above would say nothing about such parts."""
+def test_some_layouts_cut_the_second_half_unevenly() -> None:
+    """Otherwise the tests above would say nothing about such micro-batches."""
     uneven = set()
-    for global_batch, world, micro_batch in CUTS:
+    for global_batch, world, micro_batch in LAYOUTS:
         config = replace(TRAIN, global_batch=global_batch, micro_batch=micro_batch)
         session = local_session(make_objective("pvdgan"), config)
-        parts = all_parts(session, config, world)
-        counts = {int((part.slots_N >= global_batch // 2).sum()) for part in parts}
+        batches = of_all_ranks(session, config, world)
+        counts = {int((batch.slots_N >= global_batch // 2).sum()) for batch in batches}
         if len(counts) > 1:
             uneven.add(global_batch)
     assert uneven >= {12, 6}
@@ -130,21 +134,24 @@ def test_some_cuts_hold_the_second_half_unevenly() -> None:
 
 @settings(max_examples=100)
 @given(st.integers(1, 64), st.integers(1, 16), st.none() | st.integers(1, 64))
-def test_a_split_is_exact_or_refused(batch: int, world: int, micro_batch: int | None) -> None:
+def test_a_layout_is_exact_or_refused(batch: int, world: int, micro_batch: int | None) -> None:
     config = replace(TRAIN, global_batch=batch, micro_batch=micro_batch)
     share, rest = divmod(batch, world)
     size = min(micro_batch or share, share)
     if rest:
         with pytest.raises(ConfigError, match=f"train.global_batch = {batch}:"):
-            split_batch(config, world)
+            lay_out_batch(config, world)
     elif share % size:
         with pytest.raises(ConfigError, match=f"train.micro_batch = {size}:"):
-            split_batch(config, world)
+            lay_out_batch(config, world)
     else:
-        assert split_batch(config, world).parts * size == batch
+        layout = lay_out_batch(config, world)
+        assert layout.world == world
+        assert layout.per_rank * size == share
+        assert layout.micro_batches * size == batch
 
 
 @pytest.mark.parametrize("micro_batch", [0, -2])
-def test_a_micro_batch_of_no_images_is_refused(micro_batch: int) -> None:
+def test_a_micro_batch_without_images_is_refused(micro_batch: int) -> None:
     with pytest.raises(ConfigError, match=f"micro_batch = {micro_batch}"):
         replace(TRAIN, micro_batch=micro_batch)

@@ -1,0 +1,71 @@
+"""Micro-batches for tests that bypass the data and call the training step directly."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganinv import objectives
+from ganinv.objectives.base import MicroBatch, Objective
+from ganinv.seams.engine import LocalEngine
+from ganinv.training.config import TrainConfig
+from ganinv.training.session import new_optimizer
+from tests.support.runs import TRAIN
+
+
+def random_batch(
+    objective: Objective, *, global_batch: int = 8, dtype: torch.dtype = torch.float64
+) -> MicroBatch:
+    """A whole global batch as one micro-batch, for the networks of `tests.support.runs`."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=dtype)
+
+    return MicroBatch(
+        images_seen=0,
+        real_NCHW=draw(global_batch, 3, 16, 16).clamp(-1, 1),
+        slots_N=torch.arange(global_batch),
+        global_batch=global_batch,
+        micro_batches=1,
+        noise={name: draw(global_batch, latent.size) for name, latent in objective.noise.items()},
+    )
+
+
+def in_double(batch: MicroBatch) -> MicroBatch:
+    """The same images and noise for networks in float64."""
+    noise = {name: draw.double() for name, draw in batch.noise.items()}
+    return replace(batch, real_NCHW=batch.real_NCHW.double(), noise=noise)
+
+
+def local_engines(
+    objective: Objective, networks: Mapping[str, nn.Module], config: TrainConfig = TRAIN
+) -> dict[str, LocalEngine]:
+    """An engine of this process for each trained network, with the optimizer of its role."""
+    return {
+        name: LocalEngine(networks[name], new_optimizer(objective, name, networks[name], config))
+        for name, role in objective.roles.items()
+        if role.trained
+    }
+
+
+def objective_variants() -> list[dict[str, Any]]:
+    """Every method with its defaults, and once with its alternatives, where it has them.
+
+    Alternatives are the other schedule, and R1 on every fourth step.
+    """
+    variants: list[dict[str, Any]] = []
+    for name in objectives.names():
+        variants.append({"name": name})
+        keys = {field.name for field in fields(objectives.find(name).Config)}
+        alternatives = {"schedule": "sequential", "r1_every": 4}
+        if chosen := {key: value for key, value in alternatives.items() if key in keys}:
+            variants.append({"name": name, **chosen})
+    return variants
+
+
+def label(variant: dict[str, Any]) -> str:
+    """The name of a variant's test."""
+    return "-".join(map(str, variant.values()))
