@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv.draws import standard_normal
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
-from launch.pages.pictures import Pictures
+from launch.pages.pictures import HeldOutPictures, Pictures
 from launch.pages.sections import Images, Section
 from tests.support.codecs import codec_of, codec_without_encoder
 
