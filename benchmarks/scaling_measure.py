@@ -1,6 +1,6 @@
 """Measures real training steps on one to four processes, and the cost of their collectives.
 
-The steps are those of `launch train` (DeepSpeed, gloo, one thread per process) on images in memory;
+The steps are those of `ganinv train` (DeepSpeed, gloo, one thread per process) on images in memory;
 no storage is involved.
 """
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs `launch monitor` on the head as long as Ray's control store runs: `ray down` or a crash ends
+# Runs `ganinv monitor` on the head as long as Ray's control store runs: `ray down` or a crash ends
 # both. A separate file, because `ray stop` kills processes with `gcs_server` in their command line.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,1 +1,1 @@
-"""Checks of a cluster's machines, for `launch doctor`, and where things run."""
+"""Checks of a cluster's machines, for `ganinv doctor`, and where things run."""

@@ -59,7 +59,7 @@ def ask(answers: Sequence[Any], what: str) -> list[Any]:
         return list(ray.get(list(answers), timeout=TIMEOUT_S))
     except ray.exceptions.GetTimeoutError as error:
         raise ClusterError(
-            f"{what} got no answer for {TIMEOUT_S:.0f} s; check launch status --cluster, and the "
+            f"{what} got no answer for {TIMEOUT_S:.0f} s; check ganinv status --cluster, and the "
             "security group or firewall between the nodes"
         ) from error
     except ray.exceptions.RayTaskError as error:

@@ -1,5 +1,6 @@
 """The SeaweedFS program: its command line, its ports, its left-over sockets, its HTTP answers."""
 
+import errno
 import http.client
 import random
 import socket
@@ -90,13 +91,7 @@ def remove_sockets(ports: Mapping[str, int]) -> None:
 
 def _refuses(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return True
-        except FileNotFoundError:
-            return False
-    return False
+        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
 def get(port: int, path: str) -> bytes:

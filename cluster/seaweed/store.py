@@ -64,8 +64,7 @@ def start(directory: Path, buckets: Sequence[str] = ()) -> ObjectStore:
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    what = f"the object store of {directory} does not serve; correct what {_log(directory)} reports"
-    with exclusively(directory, LOCK_DEADLINE_S), _as_storage_errors(what):
+    with _locked(directory):
         store = status(directory) or _start_stopped(directory)
         _create_buckets(store, buckets)
     return store
@@ -82,8 +81,7 @@ def stop(directory: Path) -> bool:
     directory = directory.absolute()
     if not directory.is_dir():
         return False
-    what = f"the object store of {directory} does not stop"
-    with exclusively(directory, LOCK_DEADLINE_S), _as_storage_errors(what):
+    with _locked(directory):
         store = _recorded(directory)
         if store is None:
             return False
@@ -93,12 +91,16 @@ def stop(directory: Path) -> bool:
 
 
 @contextmanager
-def _as_storage_errors(what: str) -> Iterator[None]:
-    """A failure of the server process is a failure of storage, with that exit status."""
-    try:
-        yield
-    except ClusterError as error:
-        raise StorageError(f"{what}: {error}") from error
+def _locked(directory: Path) -> Iterator[None]:
+    """Exclude other commands. Failures of the server process become `StorageError`s."""
+    with exclusively(directory, LOCK_DEADLINE_S):
+        try:
+            yield
+        except ClusterError as error:
+            raise StorageError(
+                f"the object store of {directory} does not serve or does not stop; correct what "
+                f"{_log(directory)} reports: {error}"
+            ) from error
 
 
 def _start_stopped(directory: Path) -> ObjectStore:

@@ -32,14 +32,13 @@ def open_store(
     return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), retries)
 
 
-def remove_unfinished(url: str) -> None:
+def remove_unfinished(store: Store) -> None:
     """Remove the unfinished files that killed writers have left in a directory.
 
     Unfinished uploads to S3 are left to the bucket's life cycle rules.
     """
-    address = parse_url(url)
-    if address.scheme == "file":
-        LocalStore(address.root).remove_unfinished()
+    if isinstance(store, LocalStore):
+        store.remove_unfinished()
 
 
 def probe(store: Store) -> None:

@@ -18,13 +18,13 @@ from ganinv.errors import StorageUnavailableError
 log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.1
 MAX_PAUSE_S = 5.0
-# So many failures of one request in a row count as an outage, not as one lost packet.
+# Failures of one request in a row that count as an outage, not as a lost packet.
 OUTAGE_FAILURES = 3
-# A request is slow if it takes longer than this factor times the 95th percentile of the latest …
+# A request is slow after SLOW_FACTOR times the 95th percentile of the REMEMBERED latest ones, and
+# after at least SLOW_FLOOR_S; while fewer than MIN_REMEMBERED are known, after SLOW_UNKNOWN_S.
 SLOW_FACTOR = 2.0
-SLOW_FLOOR_S = 0.1
 REMEMBERED = 128
-# … requests. Until so many are known, a request is slow after `SLOW_UNKNOWN_S`.
+SLOW_FLOOR_S = 0.1
 MIN_REMEMBERED = 16
 SLOW_UNKNOWN_S = 2.0
 # Hedges per request: the load that hedging may add to a store that is slow already.

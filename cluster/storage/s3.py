@@ -51,7 +51,7 @@ class S3Store:
         return f"s3://{self._bucket}/{self._root}".rstrip("/")
 
     def list(self, prefix: str = "") -> Entries:
-        cut = len(self._key(""))
+        root_length = len(self._key(""))
         found: Entries = []
         more: dict[str, str] = {}
         while True:
@@ -59,7 +59,7 @@ class S3Store:
             for item in page.get("Contents", []):
                 # Consoles mark a folder by an object whose key ends with a slash.
                 if not item["Key"].endswith("/"):
-                    found.append(Entry(item["Key"][cut:], int(item["Size"])))
+                    found.append(Entry(item["Key"][root_length:], int(item["Size"])))
             if not page.get("IsTruncated"):
                 return sorted(found)
             more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -1,7 +1,7 @@
 """The run's directory: one small actor through which driver, supervisor and workers communicate.
 
 It stores the addresses of the workers' exporters, the progress and the error that ends the run. It
-runs on the head node, as `launch monitor` does, and survives restarts of the worker group.
+runs on the head node, as `ganinv monitor` does, and survives restarts of the worker group.
 Prometheus gets the addresses from a file (`cluster.monitoring.targets`) or by HTTP service
 discovery.
 """
@@ -169,7 +169,7 @@ class Directory:
         try:
             return TargetsFile(targets_folder())
         except OSError as error:  # the run can train without the file
-            self._messages.append(f"warning: `launch monitor` will not find this run: {error}")
+            self._messages.append(f"warning: `ganinv monitor` will not find this run: {error}")
             return None
 
     def _target_groups(self) -> list[TargetGroup]:

@@ -54,7 +54,9 @@ def start_ray(config: ClusterConfig) -> None:
     if os.environ.get("RAY_ADDRESS"):
         _join({name: os.environ[name] for name in settings}, missing)
         return
-    with _children_ignore_sigterm():
+    # Ray lets workers import from the current folder first. That must be the checkout: the folder
+    # where the command was typed may hold another package `datasets`.
+    with _children_ignore_sigterm(), chdir(CHECKOUT):
         _start_local(config)
 
 
@@ -117,7 +119,7 @@ class WorkerGroup:
 
     def close(self) -> None:
         """End the workers, and Ray if it was started here."""
-        # If Ray has failed, the directory has too; `launch monitor` removes its file later.
+        # If Ray has failed, the directory has too; `ganinv monitor` removes its file later.
         with suppress(ray.exceptions.RayError):
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()

@@ -36,20 +36,20 @@ PLOTS = (
     Plot(
         title="Losses of the two networks",
         series={"loss/d": "discriminator", "loss/g": "generator"},
-        caption="The tug of war that trains both. Look for a balance that holds: if one line runs "
-        "away for good, that network has won and nobody learns.",
+        caption="The two networks compete. Look for a lasting balance: if one loss departs for "
+        "good, one network has won and neither learns.",
     ),
     Plot(
-        title="Verdict of the discriminator",
+        title="Scores of the discriminator",
         series={"d/real": "real", "d/fake": "generated"},
-        caption="Its mean score for real and for generated images. The closer the lines, the "
-        "harder the two are to tell apart.",
+        caption="The mean score of real and of generated images. The closer the lines, the "
+        "harder the images are to tell apart.",
     ),
     Plot(
         title="Gradient penalty, R1",
         series={"loss/r1": ""},
         caption="How steeply the discriminator's score changes around real images. Growing "
-        "spikes are an early sign of trouble.",
+        "spikes are an early sign of instability.",
         from_zero=True,
     ),
 )

@@ -56,8 +56,8 @@ RECONSTRUCTION_STATISTIC = Statistic(
 RECONSTRUCTION_PLOT = Plot(
     title="Error of features, L_rec",
     series={"loss/rec": ""},
-    caption="How far a real image and its reconstruction are apart in the features of the "
-    "discriminator. These features change too, so this need not fall.",
+    caption="The distance of a real image from its reconstruction in the features of the "
+    "discriminator. The features change in training too, so this need not fall.",
     from_zero=True,
 )
 

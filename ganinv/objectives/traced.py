@@ -52,14 +52,14 @@ FIGURES = (
 ENCODER_PLOT = Plot(
     title="Error of the code, L_enc",
     series={"loss/enc": ""},
-    caption="How far the code read from a generated image is from the code that made it. "
-    "Lower is better; 1 would mean that nothing was read at all.",
+    caption="The distance of the code that the encoder estimates for a generated image from "
+    "the code that generated it. Lower is better; 1 means no information.",
     from_zero=True,
 )
 ACTIVE_PLOT = Plot(
     title="Active latent elements",
     series={"latent/active": ""},
-    caption="How many elements of the code have v above 0.1, so that images really use them.",
+    caption="The number of elements of the code with v above 0.1: images use them.",
     from_zero=True,
 )
 LABELS = {"fake": "generated images", "real": "real images"}  # whose codes a trace follows

@@ -1,4 +1,4 @@
-"""`python -m launch attach`: follow a submitted job, or stop it."""
+"""`ganinv attach`: follow a submitted job, or stop it."""
 
 import json
 
@@ -15,18 +15,15 @@ examples:
   ganinv attach first --stop                 save, then end (status 130)
   ganinv attach first server.address=http://127.0.0.1:8265
 
-The exit status is that of the job's command. `launch status --cluster` lists jobs.
+The exit status is that of the job's command. `ganinv status --cluster` lists jobs.
 """
 SECTIONS: dict[str, type] = {"server": ServerConfig}
 SWITCHES = {"--stop": f"ask the job to save and end; it is killed after {STOP_WAIT_S} s"}
 
 
 def main(argv: list[str]) -> int:
-    stop_help = f"ask the job to save and end; Ray kills it after {STOP_WAIT_S} s"
-    arguments = parse(
-        argv, "attach", "Follow a job on a cluster.", EXAMPLES, "JOB", {"--stop": stop_help}
-    )
-    sections = read_sections(arguments.options, {"server": ServerConfig})
+    arguments = parse(argv, "attach", "Follow a job on a cluster.", EXAMPLES, "JOB", SWITCHES)
+    sections = read_sections(arguments.options, SECTIONS)
     server = JobServer(sections["server"].address)
     job = arguments.names[0]
     if "--stop" in arguments.switches:

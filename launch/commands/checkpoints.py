@@ -1,4 +1,4 @@
-"""`python -m launch checkpoints`: list, verify and prune a run's checkpoints, from storage only."""
+"""`ganinv checkpoints`: list, verify and prune a run's checkpoints, from storage only."""
 
 import json
 import time
@@ -41,6 +41,7 @@ SWITCHES = {
     "--verify": "read every object and compare its hash",
     "--prune": "delete checkpoints that retention does not keep, and leftovers of failed saves",
 }
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "checkpoint": CheckpointConfig}
 CORRUPT = 3  # exit status
 
 
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> int:
     if "--prune" in arguments.switches:
         with lease(store, storage.lease_s, out.print):
             deleted = prune(store, rows, sections["checkpoint"], out)
-            remove_unfinished(storage.run)
+            remove_unfinished(store)
     if arguments.as_json:
         answer = {
             "storage.run": storage.run,

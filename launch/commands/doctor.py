@@ -1,4 +1,4 @@
-"""`python -m launch doctor`: find problems before a run, and say how to repair them."""
+"""`ganinv doctor`: find problems before a run, and say how to repair them."""
 
 import json
 import os
@@ -72,11 +72,7 @@ def main(argv: list[str]) -> int:
         "doctor",
         "Check this machine, storage and data, or every node of a cluster.",
         EXAMPLES,
-        switches={"--cluster": "check from every node of the cluster"},
-    )
-    sections = read_sections(
-        arguments.options,
-        {"storage": PlaceConfig, "data": DataPlaceConfig, "server": ServerConfig},
+        switches=SWITCHES,
     )
     sections = read_sections(arguments.options, SECTIONS)
     out = console(arguments.as_json)

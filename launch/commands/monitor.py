@@ -80,12 +80,8 @@ SECTIONS: dict[str, type] = {"monitor": MonitorConfig}
 
 
 def main(argv: list[str]) -> int:
-    arguments = parse(
-        argv,
-        "monitor",
-        "Watch all runs with Prometheus, and Grafana if installed.",
-        EXAMPLES,
-    )
+    does = "Watch all runs with Prometheus, and Grafana if installed."
+    arguments = parse(argv, "monitor", does, EXAMPLES)
     config: MonitorConfig = read_sections(arguments.options, SECTIONS)["monitor"]
     out = console(arguments.as_json)
     with _servers(config) as servers:

@@ -1,4 +1,4 @@
-"""`python -m launch status`: a run's progress, read from storage only; or a cluster's state."""
+"""`ganinv status`: a run's progress, read from storage only; or a cluster's state."""
 
 import json
 import time
@@ -25,6 +25,10 @@ examples:
   ganinv status --cluster                        nodes, workers and jobs
   ganinv status --cluster server.address=http://127.0.0.1:8265 --json
 """
+OF_RUNS: dict[str, type] = {"storage": StorageConfig}
+OF_CLUSTERS: dict[str, type] = {"server": ServerConfig}
+SECTIONS = OF_RUNS | OF_CLUSTERS
+SWITCHES = {"--cluster": "nodes, workers and jobs of a cluster instead of a run"}
 SHOWN = ("loss/", "latent/entropy_nats", "throughput/")  # beginnings of keys
 
 

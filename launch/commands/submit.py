@@ -1,4 +1,4 @@
-"""`python -m launch submit`: train as a job on a cluster; the exit status is the job's."""
+"""`ganinv submit`: train as a job on a cluster; the exit status is the job's."""
 
 import json
 import re
@@ -42,11 +42,7 @@ class SubmitConfig:
 
     id: str | None = None  # the job's id; None: Ray chooses one
     # Environment variables that are passed on to the job if they are set here.
-    env: list[str] = field(
-        default_factory=lambda: [
-            "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION",
-        ]
-    )  # fmt: skip
+    env: list[str] = field(default_factory=lambda: [*FORWARDED])
     follow: bool = True  # show the log until the job ends
 
     def __post_init__(self) -> None:
@@ -123,30 +119,6 @@ def in_checkout(recipe: str) -> str:
             "that no ignore file excludes"
         )
     return str(path.relative_to(CHECKOUT))
-
-
-def environment(names: Sequence[str]) -> dict[str, str]:
-    """The named variables that are set here. Raises `ConfigError` if one contains a password."""
-    found = {name: os.environ[name] for name in names if os.environ.get(name)}
-    for name, value in found.items():
-        if re.search(r"://[^/\s]*@", value):
-            raise ConfigError(f"{name}: must not carry credentials; remove the part before the @")
-    return found
-
-
-def follow(server: JobServer, job: str, out: Console) -> int:
-    """Show a job's log until it ends. Returns its exit status, or 130 after Ctrl-C."""
-    out.print(f"following job {job}; Ctrl-C leaves it running")
-    try:
-        return server.follow(
-            job, lambda text: out.print(text, end="", markup=False, soft_wrap=True)
-        )
-    except KeyboardInterrupt:
-        out.print(
-            f"\nthe job continues: python -m launch attach {job} follows it again, "
-            f"python -m launch attach {job} --stop ends it"
-        )
-        return 130
 
 
 def _refuse_second(server: JobServer, run: str) -> None:

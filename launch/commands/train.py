@@ -79,7 +79,7 @@ def train(config: RunConfig, out: Console) -> int:
     store = check_storage(config)
     # Taken before anything is written or started: two commands must not write the same run.
     with lease(store, config.storage.lease_s, out.print) as held:
-        remove_unfinished(config.storage.run)
+        remove_unfinished(store)
         return _train(config, store, held, out)
 
 
@@ -90,14 +90,15 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     index = data_sets[0].index
     check_evaluation(config, index)
     check_start(config, store, index)
-    mix_fingerprint = check_loading(config)
+    mix_fingerprint = check_loading(config, data_sets)
     for change in check_same_run(store, config, index, mix_fingerprint):
         out.print(f"changed since this run began: {change}")
     _announce(config, index, store, out)
     recorded = record(config, index, mix_fingerprint)
-    # Before training, storage that does not answer is an error; from now on it is waited for.
+    # The checks above fail at once if storage does not answer; from now on requests are retried.
+    # A connection keeps its way of retrying, so the run's storage is opened a second time.
     retries = RetryPolicy(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
-    patient = open_store(
+    retrying = open_store(
         config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
     store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
@@ -107,14 +108,14 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         _stop_signals() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        log = GroupLog(patient)
+        log = GroupLog(retrying)
         payload = {"config": config, "lease": held.fencing_token}
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
         out.print("stopped after saving; the same command resumes training")
         return 130
-    out.print(completed(patient))
+    out.print(completed(retrying))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Options and help texts of `python -m launch data VERB`."""
+"""Options and help texts of `ganinv data VERB`."""
 
 from dataclasses import dataclass
 

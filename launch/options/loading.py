@@ -1,7 +1,7 @@
 """Options: typed dataclasses, below a recipe, below `key=value` words; all problems at once.
 
 Every section's dataclass lives beside its owner. The objective and the network are chosen by name
-first, so that a knob of another method is an unknown key.
+first, so that an option of another method is an unknown key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from launch.options.words import (
     assign,
     build_sections,
     grouped,
-    known_keys,
+    known_values,
     leaves,
     make_absolute,
     make_writable,
@@ -60,8 +60,8 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     """Recipe below `key=value` words. Raises one `ConfigError` that lists all problems."""
     problems: list[str] = []
     given = _override(dict(leaves(recipe)), parse_words(words, problems))
-    schema = _schema(given, problems)
-    for key, value in grouped(given, known_keys(schema)).items():
+    schema = schema_for(given, problems)
+    for key, value in grouped(given, known_values(schema)).items():
         assign(schema, key, value, problems)
     for key in LOCATIONS:
         make_absolute(schema, key)
@@ -108,9 +108,9 @@ def schema_for(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
 
 
 def default_options(config: RunConfig) -> dict[str, Any]:
-    """Every section's defaults, of the objective and networks that `config` chooses."""
+    """The defaults of all sections, for the objective and networks that `config` chooses."""
     chosen = {f"{section}.name": getattr(config, section).name for section in CHOICES}
-    defaults = OmegaConf.to_container(_schema(chosen, []))
+    defaults = OmegaConf.to_container(schema_for(chosen, []))
     assert isinstance(defaults, dict)
     return {str(section): values for section, values in defaults.items()}
 

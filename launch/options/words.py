@@ -5,7 +5,7 @@ Problems are collected instead of raised, so that the user sees all of them at o
 
 import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -43,11 +43,11 @@ def parse_words(words: Sequence[str], problems: list[str]) -> dict[str, Any]:
     return given
 
 
-def grouped(given: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
-    """Values by known key; what is given below a known key becomes a group of it.
+def grouped(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Values by known key; values given below a known key become a group of that key.
 
     `{"train.learning_rate.kind": "cosine"}` gives `{"train.learning_rate": {"kind": "cosine"}}`:
-    schedules and options by network are values of one key. Later words replace single entries.
+    a schedule, or the options of one network, are the value of a single key.
     """
     found: dict[str, Any] = {}
     for key, value in given.items():
@@ -64,20 +64,20 @@ def grouped(given: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def thaw(tree: DictConfig) -> None:
-    """Let values be assigned although the dataclasses are frozen."""
+def make_writable(tree: DictConfig) -> None:
+    """Allow assignments to a tree whose dataclasses are frozen."""
     OmegaConf.set_readonly(tree, None)
     for key in map(str, tree):
         node = tree._get_node(key)
         if isinstance(node, DictConfig):
-            thaw(node)
-            if not node:  # a mapping whose keys a person chooses, such as network names
+            make_writable(node)
+            if not node:  # a mapping whose keys the user chooses, such as network names
                 OmegaConf.set_struct(node, False)
 
 
 def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> None:
-    """Put a value in its place, converted to the type that the schema gives it."""
-    known = known_keys(schema)
+    """Assign a value, converted to the type that the schema declares for the key."""
+    known = list(known_values(schema))
     if key not in known:
         problems.append(f"{key} = {value!r}: unknown key{nearest(key, known)}")
         return
@@ -116,12 +116,13 @@ def make_absolute(schema: DictConfig, key: str) -> None:
         OmegaConf.update(schema, key, str(Path(path).absolute()))
 
 
-def known_keys(tree: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
+def known_values(tree: DictConfig, prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """Every key of a schema, with its values where the key's type lists them (bool, Literal)."""
+    known: dict[str, tuple[str, ...]] = {}
     for key in map(str, tree):
         node = tree._get_node(key)
         if isinstance(node, DictConfig) and node:
-            keys += known_keys(node, f"{prefix}{key}.")
+            known |= known_values(node, f"{prefix}{key}.")
         else:
             assert node is not None
             known[f"{prefix}{key}"] = _values_of(node._metadata.ref_type)

@@ -14,7 +14,7 @@ from launch.pages.records import EvaluationRecord, conditions_by_name
 
 
 def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
-    """The few figures that say how good the checkpoint is, as its run has evaluated it."""
+    """The few figures that tell how good the checkpoint is, from the run's evaluations."""
     found = (
         _evaluated(
             trained,
@@ -82,13 +82,13 @@ def evaluated_on(
 
 
 def spectra_of(trained: Trained) -> dict[str, Floats]:
-    """The traced variances of the latent code, by whose codes they are."""
+    """The traced variances of the latent code, with the images whose codes they are from."""
     spectra = trained.objective.spectra(trained.state)
     return {spectrum.label: spectrum.variance_L.numpy() for spectrum in spectra.values()}
 
 
 def first_spectrum(trained: Trained) -> Tensor | None:
-    """The traced variances that tell most of the code, L; None for a method without traces."""
+    """The most telling traced variances of the code, L; None for a method without traces."""
     spectra = trained.objective.spectra(trained.state)
     return next((spectrum.variance_L for spectrum in spectra.values()), None)
 

@@ -110,7 +110,7 @@ class LivePage:
             sections: tuple[Section, ...] = (pictures.sampled(),)
             if trained.model.encodes:
                 sections = (*sections, pictures.held_out_pairs())
-        return Model(trained=trained, index=index, pictures=sections)
+        return ShownCheckpoint(trained=trained, index=index, pictures=sections)
 
     def _page(self, problem: str) -> Page:
         shown, rows = self._checkpoint, self._rows
@@ -127,8 +127,8 @@ class LivePage:
             headlines=(*found, *(headlines(shown.trained, rows) if shown else ())),
             pictures=shown.pictures if shown else (),
             curves=rows,
-            plots=model.trained.objective.plots if model else (),
-            spectra=spectra_of(model.trained) if model else {},
+            plots=shown.trained.objective.plots if shown else (),
+            spectra=spectra_of(shown.trained) if shown else {},
             config_yaml=yaml.safe_dump(dict(self._recorded), sort_keys=False),
         )
 

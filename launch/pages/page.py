@@ -37,7 +37,7 @@ class Page:
     headlines: tuple[Headline, ...]
     pictures: tuple[Section, ...]
     curves: Rows  # of metrics.jsonl, with `images_seen` ascending; missing keys and NaN are fine
-    plots: Sequence[Plot]  # what the method declares of its statistics
+    plots: Sequence[Plot]  # the charts that the method declares
     spectra: Mapping[str, Floats]  # whose codes → v of each latent element; empty without traces
     config_yaml: str
 

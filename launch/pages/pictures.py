@@ -49,7 +49,7 @@ class Pictures:
 
     model: InvertibleGan
     variance_L: Tensor | None  # traced variance of each latent element, if the method has one
-    held_out: HeldOut
+    held_out: HeldOutPictures
     samples: int
     pairs: int  # image and reconstruction, at most
     rows: int  # of interpolations, noise, and each traversal, at most

@@ -28,7 +28,7 @@ WORDS = {
 
 
 def spectrum_charts(labelled: Mapping[str, Floats]) -> list[Chart]:
-    """The variance trace v, sorted, on a linear and on a logarithmic axis; none without values.
+    """The variance trace v, sorted, on a linear and on a logarithmic axis; no chart without values.
 
     `labelled`: whose codes → d_z values of v.
     """

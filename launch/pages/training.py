@@ -17,9 +17,9 @@ SPEED_GROUP = CurveGroup(
 
 
 def training_groups(rows: Rows, plots: Sequence[Plot]) -> list[CurveGroup]:
-    """The groups for which there is something to draw: the method's, and one for each other loss.
+    """The groups with a curve to draw: the method's, speed, further losses, scheduled options.
 
-    `plots`: what the method of the run declares.
+    `plots`: the charts that the run's method declares.
     """
     groups = [
         CurveGroup(

@@ -17,7 +17,7 @@ from datasets.shards.shard import INDEX_NAME
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
-from datasets.streaming.mix import joint_fingerprint
+from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
@@ -27,7 +27,7 @@ from launch.options.schema import LEAST_SAMPLES, RunConfig
 from launch.wiring.networks import build_networks, new_objective
 
 CHECKOUT = Path(__file__).parents[2]
-# What makes a run this run; everything else may change when it goes on.
+# These options identify a run. All others may change when the run resumes.
 IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
 
 
@@ -58,15 +58,18 @@ def prepare_data(
 
     Builds the first data set if nothing is there and the recipe names a source. Raises `DataError`
     for missing, empty or truncated shards and for data sets that do not fit together, and
-    `ConfigError` if the network cannot have the resolution of the images.
+    `ConfigError` if the networks cannot have the resolution of the images, or the method lacks one.
     """
-    store = open_store(config.data.url, endpoint_url=config.storage.endpoint_url)
-    index = _load_or_build(config, store, watching, announce)
-    check_sizes(index, store)
-    # Raises if the networks cannot have this resolution, or the method needs others.
-    built = build_networks(config, index, torch.device("meta"))
+    # Opens one store for each URL.
+    open_at = cache(partial(open_store, endpoint_url=config.storage.endpoint_url))
+    _build_if_missing(config, open_at, watching, announce)
+    data_sets = open_data_sets(config.data, open_at)
+    for data_set in data_sets:
+        check_sizes(data_set.index, data_set.origin or data_set.store)
+    index = data_sets[0].index
+    built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
     check_networks(new_objective(config), built)
-    return index
+    return data_sets
 
 
 def check_evaluation(config: RunConfig, index: Index) -> None:
@@ -107,12 +110,8 @@ def _build_if_missing(
         return None
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
-    inputs = Inputs(
-        open_store=partial(open_store, endpoint_url=config.storage.endpoint_url),
-        show_progress=watching,
-    )
-    source = find_source(data.source, options, inputs)
-    return build(source, store, options, watching(f"{data.source} images"))
+    source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
+    build(source, store, options, watching(f"{data.source} images"))
 
 
 def check_same_run(
@@ -120,16 +119,16 @@ def check_same_run(
 ) -> list[str]:
     """Compares with the `config.yaml` of the run; returns one sentence for each permitted change.
 
-    Raises `ConfigError` where the run would continue as another one. An option that is newer than
-    the run cannot have been chosen for it, so it is never a reason to refuse.
+    Raises `ConfigError` if an option of `IDENTITY` or the data changed. An option that is newer
+    than the run cannot have been chosen for it, so it is never a reason to refuse.
     """
     try:
         before = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError:
         return []
-    then, now = dict(_leaves(before)), dict(_leaves(record(config, index, mix_fingerprint)))
+    then, now = dict(leaves(before)), dict(leaves(record(config, index, mix_fingerprint)))
     # An option that is newer than the run had the effect of its default.
-    effective = dict(_leaves(default_options(config))) | then
+    effective = dict(leaves(default_options(config))) | then
     changed = {key for key in then.keys() | now.keys() if effective.get(key) != now.get(key)}
     forbidden = sorted(
         key

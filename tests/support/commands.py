@@ -100,7 +100,7 @@ def alive(pids: Sequence[int] | set[int]) -> set[int]:
 
 
 def checkpoints(run_url: str) -> list[dict[str, Any]]:
-    """The rows that `launch checkpoints --json` prints."""
+    """The rows that `ganinv checkpoints --json` prints."""
     done = launch("checkpoints", f"storage.run={run_url}", "--json")
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, Any]] = json.loads(done.stdout)["checkpoints"]

@@ -1,4 +1,4 @@
-"""`launch monitor` as a process, and all queries of its dashboards and rules."""
+"""`ganinv monitor` as a process, and all queries of its dashboards and rules."""
 
 import json
 import re

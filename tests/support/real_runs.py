@@ -1,4 +1,4 @@
-"""Tiny real trainings: `launch train` with a trace of every step and, on demand, with faults.
+"""Tiny real trainings: `ganinv train` with a trace of every step and, on demand, with faults.
 
 Ray, DeepSpeed on gloo, SeaweedFS. The data is on disk: every request to storage is about the run.
 """

@@ -105,7 +105,7 @@ def test_files_of_killed_writers_are_removed_and_those_of_live_writers_are_not(
 
     def meanwhile(descriptor: int) -> None:
         if not removed:
-            removed.append(remove_unfinished(store.url))
+            removed.append(remove_unfinished(store))
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", meanwhile)

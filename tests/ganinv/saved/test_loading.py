@@ -151,7 +151,7 @@ def test_places_without_a_model_are_refused(tmp_path: Path) -> None:
     half.write_bytes(b"half")
     with pytest.raises(StorageError, match="parts of one that was not committed"):
         ganinv.load(tmp_path)
-    with pytest.raises(StorageError, match="there is none"):
+    with pytest.raises(StorageError, match="there is no such object"):
         ganinv.load(tmp_path / "gone.safetensors")
     with pytest.raises(ConfigError, match="did you mean s3://"):
         ganinv.load("s4://bucket/run")

@@ -1,4 +1,4 @@
-"""What `launch monitor` refuses, which token it finds, and how it starts Grafana.
+"""What `ganinv monitor` refuses, which token it finds, and how it starts Grafana.
 
 test_train.py shows on a live run that its Prometheus finds everything.
 """

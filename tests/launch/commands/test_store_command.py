@@ -1,4 +1,4 @@
-"""`python -m launch store`: what it prints, and what it must not print."""
+"""`ganinv store`: what it prints, and what it must not print."""
 
 import json
 import shlex
