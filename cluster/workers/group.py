@@ -7,14 +7,14 @@ every worker, with the process group initialised, and reports through the run's 
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.jobs.shipping import runtime_environment, shipped
+from cluster.jobs.shipping import CHECKOUT, runtime_environment, shipped
 from cluster.machines.nodes import on_this_node
 from cluster.run_folder.group_history import End, GroupRecord
 from cluster.workers.directory import start_directory

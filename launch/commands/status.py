@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.run_folder.corrupt_samples import quarantined
 from cluster.run_folder.group_history import as_json, summarise

@@ -15,7 +15,7 @@ from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
 from launch.progress import console
-from launch.wiring.jobs import environment, follow
+from launch.wiring.jobs import FORWARDED, environment, follow
 
 EXAMPLES = """\
 recipes: {recipes}

@@ -1,7 +1,7 @@
 """Checks before any worker starts: everything that can fail early fails here, in one sentence."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.options.loading import default_options
 from launch.options.schema import LEAST_SAMPLES, RunConfig
+from launch.options.words import leaves
+from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 
 CHECKOUT = Path(__file__).parents[2]
@@ -107,7 +109,7 @@ def _build_if_missing(
     data, store = config.data, open_at(config.data.url)
     exists = any(entry.name == INDEX_NAME for entry in store.list(INDEX_NAME))
     if exists or not data.build or data.source is None:
-        return None
+        return
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
