@@ -43,7 +43,7 @@ def test_charts_of_the_papers_methods() -> None:
     """What PVDGAN draws besides DLSGAN, and the order in which both stand on the page."""
     assert [plot.title for plot in PLOTS] == [
         "Losses of the two networks",
-        "Verdict of the discriminator",
+        "Scores of the discriminator",
         "Error of the code, L_enc",
         "Error of features, L_rec",
         "Gradient penalty, R1",
