@@ -8,6 +8,8 @@ from ganinv.objectives import dlsgan
 from ganinv.optimizers import adam, rmsprop
 from ganinv.optimizers.base import Knobs
 from ganinv.training.config import lay_out_batch
+from ganinv.training.session import Session
+from tests.support.loops import CONFIG, equal, go, handed_over
 from tests.support.runs import NETWORK, local_session, train
 from tests.support.scheduled import BETA2, SCHEDULED, STEPPED, DiscriminatorByRmsProp
 
@@ -38,6 +40,28 @@ def test_rmsprop_is_larsens() -> None:
         square = 0.75 * square + 0.25 * gradient**2
         expected = expected - 0.1 * gradient / (square.sqrt() + 1e-3)
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-12, atol=0)
+
+
+def test_a_resumed_run_with_two_optimizers_gives_the_same_bits() -> None:
+    config = replace(CONFIG, beta2=BETA2, networks=SCHEDULED.networks)
+
+    def new_session() -> Session:
+        return local_session(DiscriminatorByRmsProp(dlsgan.Config(), NETWORK.latent_size), config)
+
+    _, uninterrupted = go(new_session(), config)
+    session = new_session()
+    done, _ = go(session, config, stop_at=20)
+    assert not done
+    done, resumed = go(handed_over(session, config), config)
+    assert done
+    assert equal(resumed.tensors[-1], uninterrupted.tensors[-1])
+    moments = {
+        (name.split("/")[0], moment)
+        for name in resumed.tensors[-1]
+        for moment in ("exp_avg", "exp_avg_sq", "square_avg")
+        if f"/{moment}/" in name
+    }
+    assert moments == {("g", "exp_avg"), ("g", "exp_avg_sq"), ("d", "square_avg")}
 
 
 def test_a_role_names_its_optimizer() -> None:

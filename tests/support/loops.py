@@ -143,9 +143,9 @@ def optimizer_tensors(session: Session) -> dict[str, Tensor]:
     return tensors
 
 
-def handed_over(old: Session, **variant: Any) -> Session:
+def handed_over(old: Session, config: TrainConfig = CONFIG) -> Session:
     """A session with other initial weights that was given all of `old`'s state, as from a file."""
-    new = local_session(make_objective(**variant), replace(CONFIG, seed=CONFIG.seed + 1))
+    new = local_session(old.objective, replace(config, seed=config.seed + 1))
 
     def hand(source: nn.Module, target: nn.Module) -> None:
         target.load_state_dict(source.state_dict())

@@ -96,7 +96,7 @@ def test_stopped_and_continued_equals_uninterrupted_bit_for_bit(variant: dict[st
     done, before = go(session, stop_at=23)
     assert not done
     assert before.at("saved") == [16, 24]
-    done, after = go(handed_over(session, **variant))
+    done, after = go(handed_over(session))
     assert done
     assert before.at("row") + after.at("row") == ROWS_AT
     assert equal(after.tensors[-1], uninterrupted.tensors[-1])
