@@ -95,7 +95,7 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         session = build_session(config, index, device, fresh)
         resumed = _restore(session, storage)
         if resumed is not None:
-            log.info("going on from checkpoint %s", resumed.name)
+            log.info("resuming from checkpoint %s", resumed.name)
             exporter.committed(resumed.images_seen)
         logs = opened.enter_context(closing(WriteBehind(storage)))
         watchdog = _watchdog(config)
