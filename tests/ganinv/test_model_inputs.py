@@ -92,7 +92,7 @@ def test_grey_images_become_grey_pictures() -> None:
         (torch.full((1, 3, SIZE, SIZE), float("nan")), "finite"),
         ([], "nothing"),
         (np.zeros((1, 3, SIZE, SIZE)), "ndarray"),
-        (["a.png"], "made of str"),
+        (["a.png"], "str cannot be converted"),
         (Image.new("I;16", (SIZE, SIZE)), "not 8 bits"),
     ],
 )

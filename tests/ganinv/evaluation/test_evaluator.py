@@ -126,7 +126,7 @@ def test_features_that_are_not_finite_leave_figures_empty(
     stems = ("fd", "kd", "precision", "recall", "swd")
     assert {f"eval/{stem}_counted" for stem in stems} <= empty
     assert math.isfinite(found["eval/psnr_db_test"])
-    assert "not finite" in caplog.text
+    assert "non-finite" in caplog.text
 
 
 @pytest.mark.parametrize(("held_out", "generated"), [(0, 6), (6, 3)])
@@ -186,11 +186,11 @@ def test_damaged_images_are_as_if_they_had_never_been_there() -> None:
     networks = [CountedFeatures().features(), pixel_features()]
     part = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     found = part.figures(gan, networks)
-    assert part.damaged == 4
+    assert part.corrupt == 4
     assert not references.kept, "features without some images were kept as those of all"
     whole = evaluator(11, 7, references)
     whole.figures(gan, networks)
-    assert whole.damaged == 0
+    assert whole.corrupt == 0
     assert set(references.kept) == {"counted"}
     known = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     assert known.figures(gan, networks) == pytest.approx(found)
