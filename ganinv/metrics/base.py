@@ -46,7 +46,7 @@ class PairMetric:
     least_pixels: int = 1  # per side
 
     def measure(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        """The figure of each image, B, float64. Raises `ConfigError` if the images are too small."""
+        """The figure of each image, B, float64. Raises `ConfigError` if images are too small."""
         if min(image_BCHW.shape[2:]) < self.least_pixels:
             height, width = image_BCHW.shape[2:]
             raise ConfigError(
@@ -72,7 +72,7 @@ class FeaturePairMetric:
 class SetMetric:
     """Compares the features of real and of generated images.
 
-    `function(real_NF, fake_MF, seed)` takes float64 on one device; returns the figures in order.
+    `function(real_NF, fake_MF, seed)` takes float64 on one device, returns all figures.
     """
 
     figures: tuple[Figure, ...]

@@ -33,7 +33,7 @@ class Features:
 
     name: str  # suffix of the figures' names
     network: str  # origin of the network
-    sha256: str | None  # of its weights' file; None if it has no such file
+    sha256: str | None  # of its weights' file, if there is one
     resize: str  # how images are resized for the network
     extract: Callable[[Tensor], Tensor]  # uint8 B × C × H × W → B × F, on the same device
 
@@ -52,7 +52,7 @@ class FeatureRows:
         self._rows_NF[list(numbers)] = feature_BF.float().cpu()
 
     def gathered(self, reduce: SumReduce) -> Tensor:
-        """All ranks' rows in the order of the numbers, N × F, float64. All ranks call this together.
+        """All ranks' rows in order of the numbers, N × F, float64. All ranks call this together.
 
         The bits do not depend on the number of ranks: each row is the row of one rank plus zeros.
         """
