@@ -58,8 +58,8 @@ def train_step(
 
     If any rank meets a non-finite loss, gradient or moment, every rank skips the update of this
     round and of all later rounds, and the state stays unchanged. With one round (simultaneous),
-    nothing has changed then. With two rounds (sequential), D steps in the first round; if the second round
-    is void, that step of D remains.
+    nothing has changed then. With two rounds (sequential), D steps in the first round; if the
+    second round is void, that step of D remains.
     """
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}

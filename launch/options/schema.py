@@ -1,4 +1,4 @@
-"""All options of a run: one dataclass per section. Most are defined beside the code they configure."""
+"""All options of a run: one dataclass per section, mostly defined beside the code it configures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,7 +67,7 @@ class MixConfig:
     """One more data set to train with."""
 
     url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
-    weight: float = 1.0  # its share of every batch, relative to the other data sets
+    weight: float = 1.0  # its share of every batch, relative to other data sets
 
     def __post_init__(self) -> None:
         if not self.weight > 0:

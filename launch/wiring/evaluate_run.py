@@ -50,7 +50,7 @@ class EvaluateOptions(FigureOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluated:
-    """The result. `conditions`: everything that the figures depend on. `taken`: place and workers."""
+    """`conditions`: everything that the figures depend on. `taken`: place and number of workers."""
 
     conditions: dict[str, Any]
     figures: dict[str, float]
@@ -73,7 +73,7 @@ def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Cons
 def evaluate_over_workers(
     storage: StorageConfig, options: EvaluateOptions, cluster: ClusterConfig, screen: Console
 ) -> Evaluated:
-    """Evaluate on a group of workers, with the same figures and errors; also raises `ClusterError`."""
+    """The same on a group of workers. Raises the same errors, and `ClusterError`."""
     payload = {"storage": storage, "options": options, "cluster": cluster}
     with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)

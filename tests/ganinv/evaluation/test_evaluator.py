@@ -107,7 +107,7 @@ def test_features_of_held_out_images_are_taken_once_and_kept() -> None:
 
 
 def test_features_without_a_hash_are_never_kept() -> None:
-    """The run's own change as it goes on."""
+    """The features of the run's own networks change during training."""
     references, counted = KeptFeatures(), CountedFeatures()
     again = evaluator(8, 6, references)
     for _ in range(2):

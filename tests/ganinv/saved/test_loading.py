@@ -1,4 +1,4 @@
-"""`ganinv.load`: runs and exports, from whole and damaged places."""
+"""`ganinv.load`: intact and corrupt runs and exports."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_exports_give_the_same_model(run: tuple[Path, InvertibleGan], tmp_path: 
     assert told["network"] == asdict(NETWORK)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, older = save(tmp_path, IMAGES)

@@ -1,4 +1,4 @@
-"""Void steps in a row: one way back to the checkpoint, then the end, with what there is to know."""
+"""Void steps in a row: one return to the checkpoint, then an error with all known facts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
