@@ -1,13 +1,13 @@
 """The "partially reduced StyleGAN2" of the DLSGAN paper (§4), in numbers of the author's 2021 code.
 
 Differences from StyleGAN2: no noise, no minibatch standard deviation, no normalisation of the code
-(so the length of a code matters), and equalised learning rate with gain 2 in every layer, even if no
-leaky ReLU follows. Demodulation is replaced by a division by the output's own spatial standard
+(so the length of a code matters), and equalised learning rate with gain 2 in every layer, with or
+without a leaky ReLU after it. Demodulation is replaced by a division by the output's own spatial standard
 deviation, also for images. The defaults are the author's networks for 128².
 
 The author's mapper learns 0.01 times as fast, with a separate optimizer; here `mapper_rate` does
-this (`styled.py` explains the difference). The author's framework pads strided convolutions unevenly; here
-the padding is even, as in StyleGAN2.
+this (`styled.py` explains the difference). The author's framework pads strided convolutions
+unevenly; here the padding is even, as in StyleGAN2.
 
 Shapes: B samples, I channels in, O channels out, H × W pixels.
 """

@@ -172,7 +172,10 @@ STEP = {"kind": "step", "start": 1.0, "factor": 0.5, "every": 9}
         ({**STEP, "every": 0}, r"rate\.every = 0: must be at least 1 image"),
         ({**STEP, "factor": 0.0}, r"rate\.factor = 0.0: must be above 0"),
         ({**STEP, "factor": -2.0}, r"rate\.factor = -2.0: must be above 0"),
-        ({**STEP, "start": 0.0}, r"rate\.start = 0.0: steps multiply it, so it must be above 0"),
+        (
+            {**STEP, "start": 0.0},
+            r"rate\.start = 0.0: must be above 0, because the factor multiplies it",
+        ),
         ({**STEP, "end": 2.0}, r"rate\.end = 2.0: steps of factor 0.5 lead from start = 1.0 away"),
         (
             {**STEP, "factor": 2.0, "end": 0.5},
