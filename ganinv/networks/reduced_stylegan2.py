@@ -2,8 +2,8 @@
 
 Differences from StyleGAN2: no noise, no minibatch standard deviation, no normalisation of the code
 (so the length of a code matters), and equalised learning rate with gain 2 in every layer, with or
-without a leaky ReLU after it. Demodulation is replaced by a division by the output's own spatial standard
-deviation, also for images. The defaults are the author's networks for 128².
+without a leaky ReLU after it. Demodulation is replaced by a division by the output's own spatial
+standard deviation, also for images. The defaults are the author's networks for 128².
 
 The author's mapper learns 0.01 times as fast, with a separate optimizer; here `mapper_rate` does
 this (`styled.py` explains the difference). The author's framework pads strided convolutions

@@ -174,7 +174,7 @@ STEP = {"kind": "step", "start": 1.0, "factor": 0.5, "every": 9}
         ({**STEP, "factor": -2.0}, r"rate\.factor = -2.0: must be above 0"),
         (
             {**STEP, "start": 0.0},
-            r"rate\.start = 0.0: must be above 0, because the factor multiplies it",
+            r"rate\.start = 0.0: must be above 0, because",
         ),
         ({**STEP, "end": 2.0}, r"rate\.end = 2.0: steps of factor 0.5 lead from start = 1.0 away"),
         (
