@@ -110,7 +110,7 @@ def test_features_of_held_out_images_are_taken_once_and_kept() -> None:
 
 
 def test_features_without_a_hash_are_never_kept() -> None:
-    """The run's own change as it goes on."""
+    """The features of the run's own networks change during training."""
     references, counted = KeptFeatures(), CountedFeatures()
     again = evaluator(8, 6, references)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_features_that_are_not_finite_leave_figures_empty(
     stems = ("fd", "kd", "precision", "recall", "swd")
     assert {f"eval/{stem}_counted" for stem in stems} <= empty
     assert math.isfinite(found["eval/psnr_db_test"])
-    assert "not finite" in caplog.text
+    assert "non-finite" in caplog.text
 
 
 @pytest.mark.parametrize(("held_out", "generated"), [(0, 6), (6, 3)])
@@ -190,11 +190,11 @@ def test_damaged_images_are_as_if_they_had_never_been_there() -> None:
     networks = [CountedFeatures().features(), pixel_features()]
     part = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     found = part.figures(gan, networks)
-    assert part.damaged == 4
+    assert part.corrupt == 4
     assert not references.kept, "features without some images were kept as those of all"
     whole = evaluator(11, 7, references)
     whole.figures(gan, networks)
-    assert whole.damaged == 0
+    assert whole.corrupt == 0
     assert set(references.kept) == {"counted"}
     known = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     assert known.figures(gan, networks) == pytest.approx(found)

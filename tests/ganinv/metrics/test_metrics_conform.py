@@ -147,7 +147,7 @@ def test_sets_that_do_not_fit_are_refused(metric: SetMetric) -> None:
         metric.measure(normal(few, 3), normal(few - 1, 3), seed=SEED)
     with pytest.raises(ConfigError, match="same feature network"):
         metric.measure(normal(9, 3), normal(9, 4), seed=SEED)
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="non-finite"):
         metric.measure(normal(9, 3), normal(9, 3) / 0, seed=SEED)
 
 
