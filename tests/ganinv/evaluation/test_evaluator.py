@@ -8,6 +8,7 @@ import torch
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
 from ganinv.metrics import frechet, ssim
+from ganinv.metrics.base import pair_metrics, set_metrics
 from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
@@ -73,7 +74,9 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
 
 def test_every_figure_is_described() -> None:
     found = evaluator(5, 5).figures(model(), [CountedFeatures().features(), pixel_features()])
-    assert len(found) == 5 + 2 * (2 + 5)
+    on_images = 2 * len([m for m in pair_metrics() if m.least_pixels <= 16])
+    on_features = 2 + sum(len(m.figures) for m in set_metrics() if m.least_samples <= 5)
+    assert len(found) == 1 + on_images + 2 * on_features  # the encoder loss is the first
     texts = {statistic_named(name).help for name in found}
     assert len(texts) == len(found)
     assert all(statistic_named(name).name == name for name in found)
@@ -174,7 +177,8 @@ def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
     )
     found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
     everything = evaluator(8, 7).figures(plain, [pixel_features()])
-    lacking = ("eval/enc", "eval/psnr_db_", "eval/ssim_", "eval/feature_distance_")
+    pairs = (f"eval/{metric.figure.name}_" for metric in pair_metrics())
+    lacking = ("eval/enc", "eval/feature_distance_", *pairs)
     assert found.keys() == {name for name in everything if not name.startswith(lacking)}
     assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
     assert own_features(generator_alone, "here") is None
