@@ -283,6 +283,13 @@ INTERFACES = (
         reason="a node without resolving or validating its value, which may be missing",
         parameters=("key",),
     ),
+    Interface(
+        use="._metadata",
+        where="omegaconf.base:Node",
+        text="_metadata",
+        files=("launch/options/words.py",),
+        reason="the declared type of a key, from which shell completion takes its values",
+    ),
 )
 # What the scan looks for although it has no underscore.
 LISTED_MODULES = {"ray.core.generated.gcs_pb2", "botocore.handlers", "botocore.parsers"}

@@ -71,7 +71,7 @@ def test_exports_survive_any_character(
 
 
 def test_no_environment_without_a_store(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"no object store runs.*launch store start"):
+    with pytest.raises(StorageError, match=r"no object store runs.*ganinv store start"):
         main(["env", "--directory", str(tmp_path)])
 
 

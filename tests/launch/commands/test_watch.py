@@ -105,7 +105,7 @@ def test_the_page_follows_the_run(made: MadeRun, page: LivePage, tmp_path: Path)
     (tmp_path / "run" / "metrics.jsonl").write_text("{")
     document = Document(page.html())
     assert "trouble" in document.text
-    assert "metrics.jsonl is damaged" in document.text
+    assert "metrics.jsonl is corrupt" in document.text
     assert len(document.images()) == live_page.SAMPLES + 2 * live_page.PAIRS
 
 
