@@ -1,12 +1,12 @@
 """DeepSpeed as the engine of one network: optimizer steps, ZeRO 0/1/2, gradient reduction.
 
-Forward passes go through `network` itself, never through DeepSpeed's wrapper: the wrapper hangs
-hooks on its outputs, which the inner gradients of GAN losses (R1, ∂L_g/∂image) would set off. Only
-`engine.backward(scalar)` and `engine.step()` are DeepSpeed's. ZeRO-3 is refused: with inner
-gradients and accumulation it silently gives wrong results.
+Forward passes call `network` itself, never DeepSpeed's wrapper: the wrapper registers hooks on its
+outputs, and the inner gradients of GAN losses (R1, ∂L_g/∂image) would trigger these hooks. Only
+`engine.backward(scalar)` and `engine.step()` call DeepSpeed. ZeRO-3 is not offered, because with
+inner gradients and accumulation it silently gives wrong results.
 
-DeepSpeed's fragment mapping (`_hp_mapping`) and `averaged_gradients` are not public; the version is
-pinned and `tests/cluster/test_engine.py` holds both to equality with plain PyTorch.
+DeepSpeed's fragment mapping (`_hp_mapping`) and `averaged_gradients` are not public. So the version
+is pinned, and `tests/cluster/test_engine.py` checks both for equality with plain PyTorch.
 """
 
 import sys
@@ -22,7 +22,7 @@ from cluster.config import EngineConfig
 from ganinv.seams.engine import Fragment
 from ganinv.training.config import BatchLayout
 
-STEP = "step"  # what PyTorch's optimizers call the number of steps in a parameter's state
+STEP = "step"  # key of the number of steps in a parameter's state of PyTorch's optimizers
 
 
 class DeepSpeedEngine:
@@ -36,7 +36,7 @@ class DeepSpeedEngine:
         layout: BatchLayout,
         precision: Literal["fp32", "bf16"],
     ) -> None:
-        # Imported here: it takes seconds, which nobody who only names this class should wait for.
+        # Imported here, because the import takes seconds.
         import deepspeed
 
         _leave_out_shared_memory_kernels()
@@ -57,7 +57,7 @@ class DeepSpeedEngine:
         return torch.autocast(self._engine.device.type, dtype=torch.bfloat16)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
-        # Of the inner optimizer: without a scheduler DeepSpeed itself never touches its options.
+        # The inner optimizer's options: without a scheduler, DeepSpeed never changes them.
         for group in self._torch_optimizer().param_groups:
             group.update(options)
 
@@ -86,9 +86,9 @@ class DeepSpeedEngine:
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
         """The optimizer's moments that this rank holds, and the number of steps taken.
 
-        A moment is any tensor of a parameter's size that the optimizer keeps: Adam's running means
-        of the gradient and of its square, for example. At ZeRO 0 all ranks hold the same moments,
-        so that rank 0 alone gives them.
+        A moment is any tensor of a parameter's size that the optimizer keeps, for example Adam's
+        running means of the gradient and of its square. At ZeRO 0 all ranks hold the same moments,
+        so only rank 0 returns them.
         """
         steps = self._optimizer_steps()
         if steps == 0 or (self._stage == 0 and dist.get_rank() != 0):
@@ -96,9 +96,9 @@ class DeepSpeedEngine:
         return list(self._fragments()), steps
 
     def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
-        """Take full moments (`moment → parameter → tensor`), whoever saved them on how many ranks.
+        """Load complete moments (`moment → parameter → tensor`), saved by any number of ranks.
 
-        The network's weights must have been loaded before: ZeRO's own copy follows them here.
+        The network's weights must be loaded before, because this copies them to ZeRO's weights.
         """
         if self._stage > 0:
             self._follow_weights()
@@ -136,7 +136,7 @@ class DeepSpeedEngine:
         ]
 
     def _flat_parameters(self) -> list[Tensor]:
-        """What the optimizer steps: parameters at stage 0, flat partitions above."""
+        """The tensors that the optimizer updates: parameters at stage 0, flat partitions above."""
         groups = self._torch_optimizer().param_groups
         return [parameter for group in groups for parameter in group["params"]]
 
@@ -152,15 +152,15 @@ class DeepSpeedEngine:
         return steps.pop() if steps else 0
 
     def _reset_state(self, steps: int, moments: Iterable[str]) -> None:
-        """Moments of zero after so many steps.
+        """Set the number of steps, and all moments to zero.
 
-        Where the optimizer has moments already, as on the way back from a divergence, they stay in
-        the same memory: DeepSpeed links its fragments to it, once.
+        Existing moments, as after a divergence, stay in the same memory, because DeepSpeed links
+        its fragments to that memory only once.
         """
         state = self._torch_optimizer().state
         for parameter in self._flat_parameters():
             if steps == 0 and parameter not in state:
-                continue  # as it was made
+                continue  # the state is already empty
             held = state[parameter]
             held[STEP] = torch.tensor(float(steps))
             for moment in held.keys() - {STEP}:
@@ -186,10 +186,10 @@ class DeepSpeedEngine:
             yield from (g for g in gradients or () if g is not None)
 
     def _void_step(self) -> None:
-        """Make DeepSpeed skip this step, as on all other ranks.
+        """Make DeepSpeed skip this step, as all ranks do.
 
-        ZeRO drops a step whose gradients are not finite, but looks at one network alone; plain
-        Adam steps only where there is a gradient.
+        ZeRO skips a step with non-finite gradients, but checks only one network. At stage 0, Adam
+        skips parameters without a gradient.
         """
         if self._stage == 0:
             self.network.zero_grad(set_to_none=True)
@@ -199,13 +199,13 @@ class DeepSpeedEngine:
 
 
 def _deepspeed_config(config: EngineConfig, layout: BatchLayout) -> dict[str, Any]:
-    """Batch sizes are counted in parts: DeepSpeed needs their ratio alone."""
+    """Batch sizes count micro-batches, because DeepSpeed needs only their ratio."""
     return {
         "train_batch_size": layout.micro_batches,
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": layout.per_rank,
         "steps_per_print": 2**62,
-        "gradient_clipping": 0.0,  # the papers do not clip; DeepSpeed would, at 1.0
+        "gradient_clipping": 0.0,  # the papers do not clip; DeepSpeed's default is 1.0
         "zero_allow_untested_optimizer": True,
         "zero_optimization": {
             "stage": config.zero_stage,
@@ -217,8 +217,8 @@ def _deepspeed_config(config: EngineConfig, layout: BatchLayout) -> dict[str, An
 
 
 def _leave_out_shared_memory_kernels() -> None:
-    """DeepSpeed compiles a C++ extension at its first start on a CPU; training never calls it.
+    """Keep DeepSpeed from compiling a C++ extension at its first start on a CPU.
 
-    It serves inference only, takes minutes, and fails where there is no compiler.
+    Only inference uses the extension. Compiling takes minutes and fails without a compiler.
     """
     sys.modules["deepspeed.comm.torch"].build_shm_op = lambda: None  # type: ignore[attr-defined]

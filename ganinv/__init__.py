@@ -1,6 +1,6 @@
 """GANs that can invert themselves: networks, objectives, latent statistics, the training loop.
 
-`load` gives a trained model; `to_pictures` makes Pillow images of what it generates.
+`load` returns a trained model; `to_pictures` turns the images that it generates into Pillow images.
 """
 
 import os
@@ -21,13 +21,13 @@ def load(
 ) -> "InvertibleGan":
     """A trained model from a run or an export: a directory, file:// or s3://, or a .safetensors.
 
-    Of a run it is the newest checkpoint whose SHA-256 fits; damaged ones are named in the log.
-    `device`: None takes a GPU if there is one. `endpoint_url`: of an S3 server other than AWS
-    (else AWS_ENDPOINT_URL counts); credentials come from the environment. Raises `StorageError`
-    where there is no model that can be loaded, and `ConfigError` for places and options that
-    cannot be right.
+    For a run, loads the newest checkpoint whose SHA-256 hashes match; the log names corrupt
+    checkpoints. `device`: None chooses a GPU if there is one. `endpoint_url`: the endpoint of an
+    S3 server other than AWS (default: AWS_ENDPOINT_URL); credentials come from the environment.
+    Raises `StorageError` if the place holds no model that can be loaded, and `ConfigError` for an
+    invalid place or option.
     """
-    # Imported here, so that `import ganinv` stays light.
+    # Imported here, so that `import ganinv` does not import torch.
     from ganinv.saved.loading import load as load_place
 
     return load_place(place, device=device, endpoint_url=endpoint_url)

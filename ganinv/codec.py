@@ -1,6 +1,6 @@
 """A method's trained networks as a codec: codes to images, images to codes, images to features.
 
-Evaluation, the library, exports and pages see this and nothing of the method behind it. Shapes: B
+Evaluation, the library, exports and pages use a codec and know nothing of its method. Shapes: B
 samples, L latent elements, F features, C × H × W image in about [−1, 1].
 """
 
@@ -18,8 +18,8 @@ from ganinv.latents.base import Latent
 class Codec:
     """Base of all codecs; a method defines `decode`, and `encode` and `features` if it has them.
 
-    `networks`: those that are used after training, by their names in the method, averaged where
-    averages are kept. `tensors`: what the latent needs beside the code.
+    `networks`: the networks used after training, by their names in the method, with averaged
+    weights where averages are kept. `tensors`: tensors that the latent needs beside the code.
     """
 
     latent: Latent
@@ -33,7 +33,7 @@ class Codec:
 
     @property
     def feature_source(self) -> str | None:
-        """Where `features` come from, in words for a record; None if the method has none."""
+        """The network that gives `features`, in words for a record; None if the method has none."""
         return None
 
     def decode(self, code_BL: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class Codec:
         raise NotImplementedError
 
     def code_error(self, code_BL: Tensor, other_BL: Tensor) -> Tensor:
-        """How far two codes are apart, B, float64."""
+        """The distance between the codes of each pair, B, float64."""
         return self.latent.error(code_BL, other_BL, self.tensors)
 
     @property
@@ -64,7 +64,7 @@ class Codec:
         return next(p for network in self.networks.values() for p in network.parameters())
 
     def to(self, device: torch.device | str) -> Self:
-        """The codec on another device; its networks are moved, not copied."""
+        """The codec on another device. The networks are moved, not copied."""
         return replace(
             self,
             networks={name: network.to(device) for name, network in self.networks.items()},

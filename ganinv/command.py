@@ -1,9 +1,9 @@
-"""The console script `ganinv`: finds the checkout that holds the commands, and runs one of them.
+"""The console script `ganinv`: finds the checkout that holds the commands, and runs a command.
 
-The wheel holds the package `ganinv` alone: the checkout's folder `datasets` shares its name with a
-well-known package and must never be installed. After `make setup`, an editable install, this file
-lies in the checkout, and the commands work from every folder. A bare wheel has no commands and
-says so.
+The wheel holds only the package `ganinv`: the checkout's folder `datasets` shares its name with a
+well-known package and must never be installed. `make setup` makes an editable install: this file
+lies in the checkout, and the commands work from every folder. Installed from a bare wheel, the
+script prints that it has no commands.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""What methods and metrics declare of the numbers they report: names, units, meanings, charts.
+"""What methods and metrics declare about the numbers they report: names, units, meanings, charts.
 
-Whoever writes, exports or draws numbers reads these declarations, so that a number is described in
-one place, beside the code that computes it.
+The code that writes, exports or draws numbers reads these declarations. So each number is described
+in one place, beside the code that computes it.
 """
 
 from collections.abc import Mapping
@@ -17,22 +17,22 @@ class Statistic(NamedTuple):
     name: str
     unit: str  # empty for a pure number
     help: str
-    higher_is_better: bool | None = None  # None where no direction is better by itself
-    gauge: str = ""  # name in Prometheus without the prefix; losses and figures need none
+    higher_is_better: bool | None = None  # None if neither direction is better
+    gauge: str = ""  # name in Prometheus without the prefix; empty for losses and figures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plot:
-    """Statistics that share one chart of the result page, and what a reader should look for."""
+    """Statistics that share one chart of the result page, and a caption that explains them."""
 
     title: str
-    series: Mapping[str, str]  # statistic → label in the legend; empty where there is only one
+    series: Mapping[str, str]  # statistic → label in the legend; empty for a single series
     caption: str
-    from_zero: bool = False  # the distance from zero matters, so the axis starts there
+    from_zero: bool = False  # start the axis at zero, because the distance from zero matters
 
 
 class Highlight(NamedTuple):
-    """One of the few figures that stand large on the result page."""
+    """A key figure, shown in large type on the result page."""
 
     label: str
     value: str  # formatted, without its unit
@@ -43,5 +43,5 @@ class Highlight(NamedTuple):
 class Spectrum(NamedTuple):
     """The spread of every element of some latent codes, for example a traced variance."""
 
-    label: str  # whose codes, in words for people
+    label: str  # names the codes, in words for people
     variance_L: Tensor  # float64

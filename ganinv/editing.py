@@ -1,4 +1,4 @@
-"""Edits of latent codes: pure functions from codes, not yet scaled, to tables of codes.
+"""Edits of latent codes: pure functions from unscaled codes to tables of codes.
 
 Paper: J. Cho, "Dynamic Latent Scale GAN" (DLSGAN), §4.3 and figs. 12–15. An image of an edited code
 z is G(z ∘ s), that is `InvertibleGan.decode`.
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def interpolated(first_RL: Tensor, second_RL: Tensor, steps: int) -> Tensor:
-    """The straight way from one code to the other in equal steps, R × steps × L, ends included."""
+    """Linear interpolation from one code to the other, R × steps × L, both ends included."""
     weight_1K1 = torch.linspace(0, 1, steps).to(first_RL)[None, :, None]
     return first_RL[:, None] * (1 - weight_1K1) + second_RL[:, None] * weight_1K1
 
@@ -24,5 +24,5 @@ def traversed(code_RL: Tensor, element: int, value_K: Tensor) -> Tensor:
 
 
 def with_noise(code_RL: Tensor, noise_KL: Tensor) -> Tensor:
-    """Each code with each noise added, R × K × L: a column has one and the same noise (fig. 15)."""
+    """Each code plus each noise, R × K × L: all codes of a column get the same noise (fig. 15)."""
     return code_RL[:, None] + noise_KL[None]

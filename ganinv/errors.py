@@ -1,12 +1,12 @@
-"""Errors that reach a person. Each class has the exit status of DESIGN's command contract.
+"""Errors that users see. Each class has the exit status that the command contract assigns to it.
 
-Messages name the key (or object), the value, the reason and the remedy. Everything else that is
-raised is a defect of ours and keeps its traceback.
+A message names the key (or object), the value, the reason and the remedy. Any other exception is a
+bug in ganinv and is shown with its traceback.
 """
 
 
 class GanInvError(Exception):
-    """Base of all errors that a user can mend. One constructor argument, so that it pickles."""
+    """Base of all errors that a user can fix; takes one argument, so that it can be pickled."""
 
     exit_status = 1
 
@@ -18,19 +18,19 @@ class ConfigError(GanInvError):
 
 
 class DataError(GanInvError):
-    """The data set is missing, empty, damaged or does not fit the run."""
+    """The data set is missing, empty, corrupt or does not fit the run."""
 
     exit_status = 3
 
 
 class StorageError(GanInvError):
-    """The object store refuses, is unreachable or holds something else than promised."""
+    """The object store refuses a request, is unreachable or holds unexpected content."""
 
     exit_status = 3
 
 
 class StorageExistsError(StorageError):
-    """A write-if-absent found the name taken: somebody else was first."""
+    """A write-if-absent failed because an object of this name exists already."""
 
 
 class StorageMissingError(StorageError):
@@ -38,24 +38,24 @@ class StorageMissingError(StorageError):
 
 
 class StorageFullError(StorageError):
-    """There is no room left to write: the disk is full, or a quota is used up."""
+    """A write failed because the disk is full or a quota is used up."""
 
 
 class LeaseLostError(StorageError):
-    """Another command has taken over the run that this one was writing."""
+    """Another command has taken over the run that this command was writing."""
 
 
 class StorageUnavailableError(StorageError):
-    """The object store does not answer now, and may later: the one kind that is worth a retry."""
+    """The object store does not answer at present. Only this error is worth a retry."""
 
 
 class DivergenceError(GanInvError):
-    """Training produced non-finite numbers too many times in a row."""
+    """Training gave non-finite numbers in too many steps in a row."""
 
     exit_status = 4
 
 
 class ClusterError(GanInvError):
-    """Workers failed more often than the budget allows, never came up, or hold unequal states."""
+    """Workers failed too often, never started, or hold different states."""
 
     exit_status = 5

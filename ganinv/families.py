@@ -1,6 +1,6 @@
-"""Families of interchangeable parts: one file per member, whose name is its module's name.
+"""Families of interchangeable parts: one module per member; the module's name is the member's name.
 
-Light to import: looking up a name loads that member alone.
+Looking up a name imports only that member.
 """
 
 import importlib
@@ -14,7 +14,7 @@ from ganinv.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """The members in the folder of a package; `shared` are its files that are no members."""
+    """The modules of a package are the members, except for the modules in `shared`."""
 
     package: str
     path: Iterable[str]  # the package's `__path__`
@@ -26,10 +26,9 @@ class Family:
         return sorted(name for name in found if name not in self.shared)
 
     def find(self, name: str) -> ModuleType:
-        """The member's module. Raises `ConfigError` if there is none of that name."""
+        """The member's module. Raises `ConfigError` if no member has this name."""
         if name not in self.names():
             raise ConfigError(
-                f"{self.called} = {name!r}: there is none of that name; choose "
-                f"{', '.join(self.names())}"
+                f"{self.called} = {name!r}: unknown name; choose {', '.join(self.names())}"
             )
         return importlib.import_module(f"{self.package}.{name}")

@@ -1,8 +1,8 @@
 """How far back an exponential average reaches: as a decay per step, or as a half-life in images.
 
-A decay per step (the papers' way) reaches back over twice as many images at twice the global
-batch. A half-life in images (StyleGAN's way, Karras et al. 2020, its `ema_kimg`) does not:
-decay = ½^(batch / half-life).
+With a decay per step (as in the papers), an average at twice the global batch reaches back over
+twice as many images. With a half-life in images (as in StyleGAN, Karras et al. 2020, `ema_kimg`),
+the reach does not depend on the global batch: decay = ½^(batch / half-life).
 """
 
 import math
@@ -28,8 +28,8 @@ def decay_at(
 ) -> float:
     """The decay of the step that begins at `images_seen`.
 
-    `ramp`: the half-life is at most this share of the images seen, so that an average forgets the
-    initial weights sooner (StyleGAN's `ema_rampup`, 0.05 there).
+    `ramp`: limits the half-life to this share of the images seen, so that an average forgets the
+    initial weights sooner (`ema_rampup` = 0.05 in StyleGAN).
     """
     if half_life is None:
         return value_at(decay, images_seen)
@@ -40,5 +40,5 @@ def decay_at(
 
 
 def half_life_images(decay: float, global_batch: int) -> float:
-    """The half-life in images of an average with this decay per step; 0 at no memory."""
+    """The half-life in images of an average with this decay per step; 0 if the decay is 0."""
     return global_batch * math.log(0.5) / math.log(decay) if decay > 0 else 0.0

@@ -7,8 +7,8 @@ Integration of Perceptual VAE Into Dynamic Latent Scale GAN" (PVDGAN), eq. 1.
     s   latent scale, mean(s²) = 1                              `scale_L`
     k   samples in the moving window                            `window_samples`
 
-A trace is a plain tensor plus pure functions, so that it can be saved, compared over ranks and
-tested without anything around it. Shapes: L latent elements, K steps in the window.
+A trace is a plain tensor, and pure functions update and read it. So a trace can be saved, compared
+over ranks and tested in isolation. Shapes: L latent elements, K steps in the window.
 """
 
 import math
@@ -22,20 +22,20 @@ from ganinv.errors import ConfigError
 from ganinv.horizons import checked_half_life, decay_at
 from ganinv.schedules import Scheduled, extremes, scheduled
 
-ACTIVE_VARIANCE = 0.1  # elements above it are "active"; released traces leave 0.1–0.5 empty
+ACTIVE_VARIANCE = 0.1  # "active" elements lie above it; released traces have none in 0.1–0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TraceConfig:
     """How v follows the predicted codes (DLSGAN Alg. 1 l. 8, `update`).
 
-    `ema`: v ← decay · v + (1 − decay) · mean(z′²), the PVDGAN paper's.
-    `window`: the plain mean over the last `window_samples` samples, the DLSGAN paper's (512 × 16).
+    `ema`: v ← decay · v + (1 − decay) · mean(z′²), as in the PVDGAN paper.
+    `window`: the mean over the last `window_samples` samples, as in the DLSGAN paper (512 × 16).
     """
 
     kind: Literal["ema", "window"] = "ema"
     decay: Scheduled = 0.999  # per step
-    half_life: Scheduled | None = None  # images; replaces `decay`, whatever the global batch
+    half_life: Scheduled | None = None  # images; replaces `decay`, and holds for every global batch
     window_samples: int = 8192
     # v before the first step: 1 in the author's 2021 code, 0.5 in 2023, 1e-4 in 2024.
     initial: float = 1.0
@@ -45,7 +45,7 @@ class TraceConfig:
         low, high = extremes(decay)
         if not (low > 0 and high < 1):
             raise ConfigError(f"decay = {self.decay}: must lie between 0 and 1, for example 0.999")
-        object.__setattr__(self, "decay", decay)  # frozen, and set before anybody sees it
+        object.__setattr__(self, "decay", decay)  # the class is frozen; nobody has read it yet
         if self.half_life is not None:
             object.__setattr__(self, "half_life", checked_half_life(self.half_life, "half_life"))
         if self.initial <= 0:
@@ -76,9 +76,9 @@ def trace_variance(trace: Tensor) -> Tensor:
 def update_trace(
     config: TraceConfig, trace: Tensor, mean_square_L: Tensor, images_seen: int, global_batch: int
 ) -> Tensor:
-    """The trace after a step that began at `images_seen`.  # l. 8
+    """The trace after a step that began at `images_seen` (DLSGAN Alg. 1 l. 8).
 
-    `mean_square_L`: mean(z′²) over its global batch of `global_batch` images.
+    `mean_square_L`: mean(z′²) over the step's `global_batch` images.
     """
     if config.kind == "ema":
         decay = decay_at(config.decay, config.half_life, images_seen, global_batch)
@@ -87,7 +87,7 @@ def update_trace(
 
 
 def latent_scale(variance_L: Tensor) -> Tensor:
-    """s = √d · √v / ‖√v‖₂  (PVDGAN eq. 1; the ‖v‖₂ of DLSGAN Alg. 1 l. 2 is a slip of the type).
+    """s = √d · √v / ‖√v‖₂  (PVDGAN eq. 1; ‖v‖₂ in DLSGAN Alg. 1 l. 2 is a misprint).
 
     Returns float64; mean(s²) = 1 always.
     """
@@ -97,7 +97,7 @@ def latent_scale(variance_L: Tensor) -> Tensor:
 
 
 def latent_entropy_nats(scale_L: Tensor) -> float:
-    """Differential entropy of z ∘ s, z ~ N(0, I): Σ ln(s_i √(2πe)). Largest where all s are 1."""
+    """Differential entropy of z ∘ s, z ~ N(0, I): Σ ln(s_i √(2πe)). Largest if all s are 1."""
     return float((scale_L.double().log() + 0.5 * math.log(2 * math.pi * math.e)).sum())
 
 
@@ -107,6 +107,6 @@ def active_elements(variance_L: Tensor) -> int:
 
 
 def effective_elements(variance_L: Tensor) -> float:
-    """Participation ratio (Σv)² / Σv²: the number of equal elements with the same spread."""
+    """Participation ratio (Σv)² / Σv²; equals L if all elements have the same variance."""
     v_L = variance_L.double()
     return float(v_L.sum().square() / v_L.square().sum())

@@ -17,7 +17,7 @@ from ganinv.pictures import Images, to_images
 
 @dataclass(frozen=True, kw_only=True)
 class InvertibleGan:
-    """A method's codec with batches, checks and Pillow images, on one device."""
+    """A method's codec on one device; adds batches, input checks and Pillow images."""
 
     codec: Codec
     batch_size: int = 64  # images that go through a network at once
@@ -32,7 +32,7 @@ class InvertibleGan:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of its weights."""
+        """The type of the weights."""
         return self.codec.dtype
 
     @property
@@ -42,57 +42,57 @@ class InvertibleGan:
 
     @property
     def spread(self) -> Tensor:
-        """How far each latent element moves what enters the generator: s of DLSGAN and PVDGAN."""
+        """The scale of each latent element at the generator's input: s of DLSGAN and PVDGAN, L."""
         return self.codec.latent.spread(self.codec.tensors).to(self.device)
 
     @cached_property
     def image_shape(self) -> tuple[int, int, int]:
-        """C × H × W of its images, in pixels, as the generator makes them."""
+        """C × H × W of the images that the generator makes, in pixels."""
         with torch.no_grad():
             image_BCHW = self.codec.decode(self.prior(range(1), seed=0))
         channels, height, width = image_BCHW.shape[1:]
         return channels, height, width
 
     def to(self, device: torch.device | str) -> "InvertibleGan":
-        """The model on another device; its networks are moved, not copied."""
+        """The model on another device. The networks are moved, not copied."""
         return replace(self, codec=self.codec.to(device))
 
     def prior(self, image_numbers: Sequence[int], seed: int) -> Tensor:
-        """Codes of the prior, B × L; image number i of a seed is always the same."""
+        """Codes drawn from the prior, B × L; seed and image number determine the code."""
         return self.codec.latent.draw(seed, "prior", image_numbers).to(self.device)
 
     def sample(self, count: int, seed: int) -> Tensor:
-        """`count` generated images, B × C × H × W. Raises `ConfigError` for numbers too small."""
+        """`count` generated images, B × C × H × W. Raises `ConfigError` for an invalid number."""
         if count < 1 or not 0 <= seed < 2**63:
             raise ConfigError(
-                f"sample({count}, {seed}): give at least 1 image, and a seed of at least 0 below "
-                "2^63"
+                f"sample({count}, {seed}): ask for at least 1 image, with a seed of at least 0 and "
+                "below 2^63"
             )
         return self.decode(self.prior(range(count), seed))
 
     def encode(self, images: Images) -> Tensor:
-        """E(x): the code of each image, B × L, as `decode` takes it.
+        """E(x): the code of each image, B × L, ready for `decode`.
 
-        Takes floats B × C × H × W in [−1, 1], a Pillow image or a list of them, which are cropped
-        to their central square and resized. Raises `DataError` for anything else, and `ConfigError`
-        if the model has no encoder.
+        `images`: floats B × C × H × W in [−1, 1], a Pillow image or a list of Pillow images. Pillow
+        images are cropped to their central square and resized. Raises `DataError` for other input,
+        and `ConfigError` if the model has no encoder.
         """
         if not self.encodes:
             raise ConfigError(
-                "encode: this model's method has no encoder; train one that has, such as dlsgan "
-                "or pvdgan"
+                "encode: this model's method has no encoder; train a method with an encoder, such "
+                "as dlsgan or pvdgan"
             )
         channels, resolution, _ = self.image_shape
         image_BCHW = to_images(images, channels=channels, resolution=resolution)
         return self._batched(self.codec.encode, image_BCHW)
 
     def decode(self, code_BL: Tensor) -> Tensor:
-        """Images of codes, clamped to [−1, 1]. Raises `DataError` for what cannot be codes."""
+        """The image of each code, clamped to [−1, 1]. Raises `DataError` for invalid codes."""
         self._check_codes(code_BL)
         return self._batched(lambda code: self.codec.decode(code).clamp(-1, 1), code_BL)
 
     def reconstruct(self, images: Images) -> Tensor:
-        """`decode(encode(images))`, of whatever `encode` takes."""
+        """`decode(encode(images))`; takes the same images as `encode`."""
         return self.decode(self.encode(images))
 
     @torch.no_grad()
@@ -104,13 +104,13 @@ class InvertibleGan:
         shape = tuple(code_BL.shape)
         if len(shape) != 2 or shape[1] != self.latent_size or not shape[0]:
             raise DataError(
-                f"codes of shape {shape}: this model takes B × {self.latent_size}; one code is "
-                "code[None], and codes of another model have no meaning here"
+                f"codes of shape {shape}: this model takes B × {self.latent_size}; pass a single "
+                "code as code[None], and only codes of this model"
             )
         if not code_BL.is_floating_point() or not code_BL.isfinite().all():
             raise DataError(
-                f"codes of type {code_BL.dtype}: must be finite floats, as encode gives them; "
-                "find the operation that made them non-finite or integral"
+                f"codes of type {code_BL.dtype}: must be finite floats, as encode returns; "
+                "find the operation that gave non-finite numbers or integers"
             )
 
 

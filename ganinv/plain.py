@@ -1,6 +1,6 @@
-"""Option dataclasses from the plain values that manifests and exports hold.
+"""Builds option dataclasses from the plain values that manifests and exports hold.
 
-The commands build theirs with OmegaConf, which a notebook need not have.
+The commands build option dataclasses with OmegaConf, which the library does not require.
 """
 
 import difflib
@@ -17,7 +17,7 @@ Options = TypeVar("Options")
 def member_from_plain(
     find: Callable[[str], ModuleType], options: Mapping[str, Any], section: str
 ) -> tuple[ModuleType, Any]:
-    """The member of a family that a section names, and its `Config`; raises as `from_plain`."""
+    """The member that a section names, and its `Config`. Raises as `from_plain` does."""
     values = options.get(section)
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
         raise ConfigError(f"{section} = {values!r}: must be a group of options with a name")
@@ -26,10 +26,10 @@ def member_from_plain(
 
 
 def from_plain(kind: type[Options], values: Any, where: str) -> Options:
-    """The dataclass `kind` of a tree of plain values; `where` names the tree in messages.
+    """A dataclass `kind` from a tree of plain values; `where` names the tree in messages.
 
-    Raises `ConfigError` that names the first key that is unknown, missing or of a wrong type, or
-    that the dataclass refuses.
+    Raises `ConfigError` for the first key that is unknown or missing, or whose value has the wrong
+    type or is refused by the dataclass.
     """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} = {values!r}: must be a group of options")
@@ -41,8 +41,8 @@ def from_plain(kind: type[Options], values: Any, where: str) -> Options:
             nearest = difflib.get_close_matches(str(key), known, n=1)
             hint = f", did you mean {nearest[0]!r}?" if nearest else ""
             raise ConfigError(
-                f"{where}.{key} = {value!r}: unknown key{hint}; correct it, or use the version of "
-                "ganinv that wrote it"
+                f"{where}.{key} = {value!r}: unknown key{hint}; correct it, or use the ganinv "
+                "version that wrote the key"
             )
         if is_dataclass(hints[key]):
             value = from_plain(hints[key], value, f"{where}.{key}")
@@ -54,7 +54,7 @@ def from_plain(kind: type[Options], values: Any, where: str) -> Options:
     except ConfigError as error:
         raise ConfigError(f"{where}.{error}") from error
     except TypeError as error:
-        raise ConfigError(f"{where}: {error}; give what is missing") from error
+        raise ConfigError(f"{where}: {error}; add the missing keys") from error
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -1,13 +1,13 @@
 """Quantities that may change during training, as pure functions of `images_seen`.
 
     constant   start
-    step       start · factor^⌊(images − begin) / every⌋, at most (or at least) `end` if given
-    linear     start until `begin`, end from `until` on, a straight line between
-    cosine     start until `begin`, end from `until` on, half a cosine between
+    step       start · factor^⌊(images − begin) / every⌋, limited by `end` if given
+    linear     start until `begin`, end from `until` on, a straight line between them
+    cosine     start until `begin`, end from `until` on, half a cosine between them
                (Loshchilov and Hutter, "SGDR", 2017, eq. 5, without restarts)
 
-An option takes a number, which is constant, or such a group: `train.learning_rate=0.003`, or
-`'train.learning_rate={kind: cosine, start: 0.003, end: 0.0003, until: 5000000}'`.
+An option takes a number, which stays constant (`train.learning_rate=0.003`), or a group of keys
+(`'train.learning_rate={kind: cosine, start: 0.003, end: 0.0003, until: 5000000}'`).
 """
 
 import math
@@ -73,18 +73,18 @@ class Schedule:
             raise ConfigError(f"factor = {factor}: must be above 0")
         if self.start <= 0:
             raise ConfigError(
-                f"start = {self.start}: steps multiply it, so it must be above 0; choose another "
-                "kind of schedule"
+                f"start = {self.start}: must be above 0, because the factor multiplies it; choose "
+                "another kind of schedule"
             )
         if self.end is not None and (self.end - self.start) * (factor - 1) < 0:
             raise ConfigError(
                 f"end = {self.end}: steps of factor {factor} lead from start = {self.start} away "
-                "from it; give an end on their way, or leave it out"
+                "from the end; give an end that the steps approach, or leave it out"
             )
 
     @property
     def extremes(self) -> tuple[float, float]:
-        """The smallest and largest value over all of training; of steps without end, an infimum."""
+        """The smallest and largest value over all of training; steps without `end` give a limit."""
         if self.kind == "constant":
             return self.start, self.start
         if self.end is not None:
@@ -113,7 +113,7 @@ class Schedule:
         assert self.every is not None
         try:
             value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
-        except OverflowError:  # Python's floats raise where IEEE 754 has infinity
+        except OverflowError:  # Python's floats raise an exception where IEEE 754 gives infinity
             value = math.copysign(math.inf, self.start)
         if self.end is None:
             return value
@@ -123,12 +123,12 @@ class Schedule:
 if TYPE_CHECKING:
     Scheduled: TypeAlias = float | Schedule
 else:
-    # OmegaConf's typed options know no union of a number and a group; `scheduled` checks instead.
+    # OmegaConf does not support a union of a number and a group; `scheduled` checks the type.
     Scheduled = Any
 
 
 def scheduled(value: Any, key: str) -> Scheduled:
-    """A number or schedule from plain values; `key` is for messages.
+    """A number or schedule from plain values; messages name `key`.
 
     Raises `ConfigError` for anything else.
     """

@@ -27,17 +27,17 @@ _VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunIdentity:
-    """What a checkpoint records of its run, and what the resuming run is compared with."""
+    """What a checkpoint records of its run; a resuming run must match it."""
 
     seed: int
     data_fingerprint: str
-    image_resolution: int  # pixels a side
+    image_resolution: int  # pixels per side
     image_channels: int
     config: Mapping[str, Any]
 
 
 def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
-    """The manifest of the session as it stands; its objects are added once they are uploaded."""
+    """The manifest of the session's current state. Objects are added after their upload."""
     return Manifest(
         name=name,
         images_seen=session.images_seen,
@@ -61,14 +61,14 @@ def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    """Looking them up takes milliseconds, and training stands still for it."""
+    """Package versions; cached, because a lookup takes milliseconds and blocks training."""
     return {p: importlib.metadata.version(p) for p in _VERSIONED}
 
 
 def restore(session: Session, store: Store) -> Manifest | None:
-    """Bring the session to the newest good checkpoint; all ranks call this together.
+    """Restore the session from the newest intact checkpoint; all ranks call this together.
 
-    Rank 0 chooses; the others load what it chose. None if the run has no checkpoint yet.
+    Rank 0 chooses the checkpoint for all ranks. None if the run has no checkpoint yet.
     """
     chosen: tuple[Manifest, dict[str, Tensor]] | None = None
     failure: GanInvError | None = None
@@ -103,7 +103,7 @@ def _named(prefix: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def tensors_of_this_rank(session: Session) -> list[tuple[str, Tensor]]:
-    """What this rank writes, not copied; all ranks call this together.
+    """The tensors that this rank writes, without a copy; all ranks call this together.
 
     Tensors that are equal on all ranks are assigned by size, largest first, to the rank with the
     fewest bytes so far.
@@ -137,7 +137,7 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
     except (KeyError, RuntimeError) as error:
         raise StorageError(
             f"checkpoint {manifest.name} does not fit the networks and objective of this run "
-            f"({error}); use the configuration it was made with, or another storage.run"
+            f"({error}); use the configuration of that checkpoint, or another storage.run"
         ) from error
     session.images_seen = manifest.images_seen
     session.position = manifest.position
@@ -148,7 +148,7 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
 def _assemble(
     tensors: Mapping[str, Tensor], network: str, module: nn.Module
 ) -> dict[str, dict[str, Tensor]]:
-    """Whole moments (moment → parameter → tensor) from the runs that the ranks wrote."""
+    """Complete moments (moment → parameter → tensor) from the pieces that the ranks wrote."""
     shapes = {name: p.shape for name, p in module.named_parameters()}
     flat: dict[str, dict[str, Tensor]] = {}
     filled: dict[tuple[str, str], int] = {}

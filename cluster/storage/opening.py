@@ -44,7 +44,7 @@ def remove_unfinished(store: Store) -> None:
 def probe(store: Store) -> None:
     """Check that a run can use `store`: write, write if absent, ranged read, list and delete.
 
-    Leaves nothing behind. Raises `StorageError` if a verb fails or has another effect.
+    Leaves no object behind. Raises `StorageError` if a verb fails or has another effect.
     """
     folder = f"probe-{uuid4().hex}"
     written, once = f"{folder}/written", f"{folder}/once"

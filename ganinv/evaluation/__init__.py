@@ -1,1 +1,1 @@
-"""Evaluating a model: reconstruction, generation and latent figures, over any number of ranks."""
+"""Evaluates a model on any number of ranks: reconstruction, generation and latent figures."""

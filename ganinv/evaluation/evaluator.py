@@ -1,8 +1,8 @@
-"""All figures of a model, over any number of workers.
+"""Computes all figures of a model, on any number of ranks.
 
-Batches of images are dealt out over the ranks. What is kept of them are float64 sums and features,
-so the figures do not depend on the number of ranks beyond the last bits of a sum; set metrics are
-taken by rank 0 on the features of all, in order of the images.
+The ranks share the batches of images. Each rank keeps only float64 sums and features, so the number
+of ranks changes no more than the last bits of a sum. Rank 0 computes set metrics on the features of
+all images, in the order of the images.
 
 Shapes: B images of a batch, N of a set, L latent elements, F features, C × H × W image.
 """
@@ -26,12 +26,12 @@ from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
 
 log = logging.getLogger(__name__)
-BATCH = 32  # images that are read and held at once
+BATCH = 32  # images in memory at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """Which images of an evaluation this rank takes: of all batches every `world`-th.
+    """This rank's share of an evaluation: every `world`-th batch.
 
     A batch holds the same images on any number of ranks, so networks give the same bits for it.
     """
@@ -46,7 +46,7 @@ class Share:
 
 
 class Sums:
-    """Means of named values over all ranks, of which each holds its own sums and counts."""
+    """Means of named values over all ranks; each rank holds its own sums and counts."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._place = {name: number for number, name in enumerate(names)}
@@ -57,7 +57,7 @@ class Sums:
         self._total[self._place[name], 1] += len(value_B)
 
     def means(self, reduce: SumReduce) -> dict[str, float]:
-        """All ranks call this together; a name without values is left out."""
+        """Means by name, without names that have no values. All ranks call this together."""
         totals = zip(self._place, reduce(self._total).tolist(), strict=True)
         return {name: total / count for name, (total, count) in totals if count}
 
@@ -66,13 +66,13 @@ Watch = Callable[[Iterable[range], str], Iterable[range]]
 
 
 def unwatched(batches: Iterable[range], title: str) -> Iterable[range]:
-    """For an evaluation that shows no progress."""
+    """The `Watch` of an evaluation that shows no progress."""
     del title
     return batches
 
 
 class Evaluator:
-    """Takes the figures of a model again and again, on the same images and codes."""
+    """Computes the figures of a model any number of times, on the same images and codes."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Evaluator:
         reduce: SumReduce = no_reduction,
         watch: Watch = unwatched,
     ) -> None:
-        """`generated`: number of images. `seed` decides them, and what metrics draw at random."""
+        """`generated`: number of images. `seed` decides these images and all metrics' draws."""
         self.held_out = held_out
         self.generated = generated
         self.seed = seed
@@ -92,15 +92,15 @@ class Evaluator:
         self._reduce = reduce
         self._watch = watch
         self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
-        self.damaged = 0
-        """Held-out images that the last figures were taken without."""
+        self.corrupt = 0
+        """Corrupt held-out images that the last evaluation skipped."""
         fewest = min(held_out.count, generated)
         self._pairs = [m for m in pair_metrics() if m.least_pixels <= held_out.resolution]
         self._sets = [m for m in set_metrics() if m.least_samples <= fewest]
 
     @property
     def left_out(self) -> list[str]:
-        """Figures for which the images are too small or too few."""
+        """Figures that are left out because the images are too small or too few."""
         small = [m.figure.name for m in pair_metrics() if m not in self._pairs]
         few = [f.name for m in set_metrics() if m not in self._sets for f in m.figures]
         return small + few
@@ -108,8 +108,8 @@ class Evaluator:
     def figures(self, model: InvertibleGan, networks: Sequence[Features]) -> dict[str, float]:
         """Figures by their names in `metrics.jsonl`; all ranks call this together.
 
-        A figure that these features do not allow (they are not finite) is NaN, and a warning. A
-        model without an encoder has no figures of reconstructions and codes.
+        If a figure cannot be computed, for example from non-finite features, it is NaN and the log
+        has a warning. A model without an encoder has no figures of reconstructions and codes.
         """
         names = [pair_name(m.figure, image_set) for m in self._pairs for image_set in IMAGE_SETS]
         names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
@@ -127,7 +127,7 @@ class Evaluator:
     def _add_held_out(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
     ) -> tuple[dict[str, FeatureRows], Tensor]:
-        """This rank's features; and of all held-out images, whether they are not damaged."""
+        """This rank's features, and for every held-out image whether it could be read (N, bool)."""
         known = {f.name: self._real.known(f) for f in networks}
         rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
         read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
@@ -151,7 +151,7 @@ class Evaluator:
                 if recovered_BCHW is not None:
                     self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
         good_N = self._reduce(read_N) > 0
-        self.damaged = int((~good_N).sum())
+        self.corrupt = int((~good_N).sum())
         return rows, good_N
 
     def _add_generated(
@@ -197,7 +197,7 @@ class Evaluator:
     ) -> dict[str, float]:
         names = [set_name(figure, features) for m in sets for figure in m.figures]
         value_K = torch.zeros(len(names), dtype=torch.float64)
-        if self._share.rank == 0:  # the others would only do the same work again
+        if self._share.rank == 0:  # the other ranks would only repeat the work
             real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
             found = [v for m in sets for v in self._measured(m, real_NF, fake_MF)]
             value_K = torch.tensor(found, dtype=torch.float64)
@@ -206,7 +206,7 @@ class Evaluator:
     def _measured(self, metric: SetMetric, real_NF: Tensor, fake_MF: Tensor) -> list[float]:
         try:
             return list(metric.measure(real_NF, fake_MF, seed=self.seed).values())
-        # LinAlgError is public and documented, but not declared as an export.
+        # LinAlgError is public and documented, but PyTorch's type stubs do not export it.
         except (DataError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             log.warning("a figure is left empty: %s", error)
             return [math.nan] * len(metric.figures)

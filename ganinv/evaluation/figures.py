@@ -1,11 +1,11 @@
-"""Names of the figures of an evaluation, as in `metrics.jsonl`, and what each of them says.
+"""The names of evaluation figures in `metrics.jsonl`, and the meaning of each figure.
 
-    eval/METRIC_SET                      a pair metric over reconstructions: eval/psnr_db_test
+    eval/METRIC_SET                      a pair metric of reconstructions: eval/psnr_db_test
     eval/feature_distance_FEATURES_SET   the same on features: eval/feature_distance_lite0_test
-    eval/METRIC_FEATURES                 a set metric: eval/fd_lite0, but eval/fid and eval/kid
+    eval/METRIC_FEATURES                 a set metric: eval/fd_lite0; or eval/fid, eval/kid
     eval/enc                             the encoder loss on generated images
 
-SET is `test` (held-out images) or `generated`.
+SET is `test` (held-out images of the test split) or `generated`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ def set_name(figure: Figure, features: str) -> str:
 
 
 def explain(name: str) -> Statistic | None:
-    """What the figure of that name says; None if no metric gives it."""
+    """Unit, meaning and direction of the figure `name`; None if no metric gives such a figure."""
     words = name.removeprefix(PREFIX).split("_")
     for features in (INCEPTION, *words):
         for figure in _on(features):
@@ -43,7 +43,7 @@ def explain(name: str) -> Statistic | None:
 
 
 def _on(features: str) -> Iterator[Statistic]:
-    """All figures that there are on the features of that name."""
+    """All figures on the feature network of this name."""
     yield Statistic(ENCODER_LOSS, "", "Encoder loss on generated images, averaged weights", False)
     for image_set, images in IMAGE_SETS.items():
         for figure in (metric.figure for metric in pair_metrics()):

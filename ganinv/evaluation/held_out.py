@@ -1,4 +1,4 @@
-"""Held-out images and their features, which networks that never change give but once.
+"""Held-out images and their features. Features of a fixed network are computed only once.
 
 Shapes: N images of the set, B of a batch, F features, C × H × W image.
 """
@@ -15,37 +15,38 @@ from ganinv.seams.engine import SumReduce
 
 
 class References(Protocol):
-    """Where features of the held-out images lie between evaluations. Rank 0 alone asks it."""
+    """Stores features of held-out images between evaluations. Only rank 0 calls it."""
 
     def load(self, features: Features) -> Tensor | None:
-        """N × F, float32; None if there are none that can be trusted."""
+        """The stored features, N × F, float32; None if there are no valid ones."""
         ...
 
     def save(self, features: Features, feature_NF: Tensor) -> None:
-        """Keep these, float32, for later evaluations."""
+        """Store the features, float32, for later evaluations."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Images that the model was not trained on; at most a batch of them is asked for at once."""
+    """Images that the model was not trained on. `read` is asked for at most one batch at a time."""
 
     count: int
-    """Damaged ones included."""
+    """Number of images, corrupt ones included."""
     resolution: int
-    """Pixels a side."""
+    """Pixels per side."""
     read: Callable[[range], tuple[Sequence[int], Tensor]]
-    """Numbers below `count` → those whose images are not damaged, and these, uint8 B × C × H × W.
-    The same ones on every rank that asks."""
+    """Reads the images with these numbers, each below `count`. Returns the numbers of the images
+    that are not corrupt, and these images, uint8 B × C × H × W. Every rank gets the same answer."""
     references: References | None = None
-    """Where features lie between evaluations."""
+    """Stores features between evaluations; None: features are not stored."""
 
 
 class RealFeatures:
     """The features of all held-out images, on every rank; `first` marks rank 0.
 
-    Those of networks with a hash are kept from one evaluation to the next, here and in the
-    references; features that change with the run never are. All ranks call each method together.
+    Features of a network with a hash are kept for later evaluations, here and in the references.
+    Features of the run's own networks change during training and are never kept. All ranks call
+    each method together.
     """
 
     def __init__(self, held_out: HeldOut, *, first: bool, reduce: SumReduce) -> None:
@@ -55,12 +56,12 @@ class RealFeatures:
         self._kept: dict[str, Tensor] = {}  # N × F, float32
 
     def known(self, features: Features) -> Tensor | None:
-        """Features that need not be extracted, N × F, float32; None if there are none."""
+        """Kept features, N × F, float32; None if the features must be extracted."""
         if features.sha256 is None:
             return None
         if features.name not in self._kept:
             found_NF = self._references.load(features) if self._references else None
-            # What rank 0 has found decides for all: another rank might find something else.
+            # Rank 0 decides for all ranks, because another rank might find something else.
             there = torch.tensor(float(found_NF is not None), dtype=torch.float64)
             if self._reduce(there) > 0:
                 rows = FeatureRows(self._held_out.count)
@@ -70,9 +71,9 @@ class RealFeatures:
         return self._kept.get(features.name)
 
     def gathered(self, features: Features, rows: FeatureRows, good_N: Tensor) -> Tensor:
-        """The features of all ranks' `rows`, or the known ones, where `good_N`: float64, … × F.
+        """The features of all images in `good_N`, from all ranks' `rows` or kept: float64, … × F.
 
-        They are kept only if no image is damaged, for a damaged one may be mended.
+        Features are kept only if no image is corrupt, because a corrupt image may be repaired.
         """
         kept_NF = self._kept.get(features.name)
         if kept_NF is not None:

@@ -1,4 +1,4 @@
-"""One file per metric, holding its `METRIC`, one of the kinds in `base`."""
+"""One file per metric; it defines `METRIC`, an instance of a class in `base`."""
 
 from ganinv.families import Family
 

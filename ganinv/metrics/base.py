@@ -1,9 +1,9 @@
-"""What a metric is: one of three kinds of pure functions, and the figures that it gives.
+"""The three kinds of metrics. A metric is a pure function with the figures that it gives.
 
-A *pair metric* compares each image with its reconstruction, a *feature pair metric* the features of
-both, so that sums and counts over any number of ranks are all that is kept. A *set metric* compares
-the features of real images with those of generated ones as two clouds of points;
-`features.FeatureRows` gathers them over ranks.
+A *pair metric* compares each image with its reconstruction. A *feature pair metric* compares the
+features of both. For these two kinds, each rank keeps only sums and counts. A *set metric* compares
+the features of real images with the features of generated images, as two sets of points;
+`features.FeatureRows` gathers the features over ranks.
 
 Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated samples, F features.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
 
-INCEPTION = "inception"  # FID's features, on which alone some figures carry their published names
+INCEPTION = "inception"  # FID's features; only on these do some figures have their published names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,10 +28,10 @@ class Figure:
     unit: str = ""
     higher_is_better: bool
     meaning: str  # a few words, for tables
-    on_inception: str | None = None  # the name that is reserved for FID's features
+    on_inception: str | None = None  # name on FID's features, reserved for them
 
     def on(self, features: str) -> str:
-        """The figure's name on the features of that name: `fd_own`, but `fid`."""
+        """The figure's name on these features: `fd_own`, but `fid` on FID's features."""
         if features == INCEPTION and self.on_inception:
             return self.on_inception
         return f"{self.name}_{features}"
@@ -43,22 +43,22 @@ class PairMetric:
 
     figure: Figure
     function: Callable[[Tensor, Tensor], Tensor]  # (B × C × H × W, the same) → B, float64
-    least_pixels: int = 1  # a side
+    least_pixels: int = 1  # per side
 
     def measure(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        """The figure of each image, B, float64. Raises `ConfigError` if they are too small."""
+        """The figure of each image, B, float64. Raises `ConfigError` if images are too small."""
         if min(image_BCHW.shape[2:]) < self.least_pixels:
             height, width = image_BCHW.shape[2:]
             raise ConfigError(
-                f"{self.figure.name} of images with {height} × {width} pixels: it takes "
-                f"{self.least_pixels} a side; leave it out or use larger images"
+                f"{self.figure.name} of images with {height} × {width} pixels: needs at "
+                f"least {self.least_pixels} per side; leave it out or use larger images"
             )
         return self.function(image_BCHW.double(), other_BCHW.double())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturePairMetric:
-    """Compares images with images, one by one, by their features."""
+    """Compares images with images, one by one, through their features."""
 
     figure: Figure
     function: Callable[[Tensor, Tensor], Tensor]  # (B × F, the same) → B, float64
@@ -72,7 +72,7 @@ class FeaturePairMetric:
 class SetMetric:
     """Compares the features of real and of generated images.
 
-    `function(real_NF, fake_MF, seed)` gets float64 on one device and returns the figures in order.
+    `function(real_NF, fake_MF, seed)` takes float64 on one device, returns all figures.
     """
 
     figures: tuple[Figure, ...]
@@ -80,39 +80,39 @@ class SetMetric:
     least_samples: int = 2  # of each set
 
     def measure(self, real_NF: Tensor, fake_MF: Tensor, *, seed: int) -> dict[str, float]:
-        """Figures by name; `seed` decides what is drawn at random, if anything is.
+        """Figures by name; `seed` decides all random draws.
 
-        Raises `ConfigError` for sets that are too small or do not fit, `DataError` for features
-        that are not finite.
+        Raises `ConfigError` for sets that are too small or have unequal numbers of features, and
+        `DataError` for non-finite features.
         """
         n, m = len(real_NF), len(fake_MF)
         names = ", ".join(figure.name for figure in self.figures)
         if min(n, m) < self.least_samples:
             raise ConfigError(
-                f"{names} of {n} real and {m} generated samples: it takes at least "
-                f"{self.least_samples} of both; raise the numbers of samples"
+                f"{names} of {n} real and {m} generated samples: needs at least "
+                f"{self.least_samples} of each; raise the numbers of samples"
             )
         if real_NF.shape[1:] != fake_MF.shape[1:]:
             raise ConfigError(
-                f"{names} of {real_NF.shape[1]} and {fake_MF.shape[1]} features a sample: take "
-                "both from the same feature network"
+                f"{names} of {real_NF.shape[1]} and {fake_MF.shape[1]} features per sample: "
+                "use the same feature network for both"
             )
         if not (real_NF.isfinite().all() and fake_MF.isfinite().all()):
             raise DataError(
-                f"{names}: there are features that are not finite; check the feature network, or "
-                "evaluate an earlier checkpoint"
+                f"{names}: some features are non-finite; check the feature network, or evaluate an "
+                "earlier checkpoint"
             )
         values = self.function(real_NF.double(), fake_MF.double(), seed)
         return {f.name: float(v) for f, v in zip(self.figures, values, strict=True)}
 
 
 def pair_metrics() -> list[PairMetric]:
-    """Every metric of the first kind."""
+    """Every pair metric."""
     return [m.METRIC for m in _modules() if isinstance(m.METRIC, PairMetric)]
 
 
 def set_metrics() -> list[SetMetric]:
-    """Every metric of the second kind."""
+    """Every set metric."""
     return [m.METRIC for m in _modules() if isinstance(m.METRIC, SetMetric)]
 
 

@@ -1,8 +1,8 @@
-"""Feature distance: how far an image and its reconstruction are apart for a feature network.
+"""Feature distance: the distance between an image and its reconstruction on a feature network.
 
     mean over the features of (f(x) − f(x′))²
 
-That is L_rec (PVDGAN §2) in the eyes of a network which is not the model's own. It has the scale of
+That is L_rec (PVDGAN §2) on a network that is not part of the model. The figure has the scale of
 the features: compare only figures on the same network. Shapes: B images, F features.
 """
 
@@ -12,7 +12,7 @@ from ganinv.metrics.base import FeaturePairMetric, Figure
 
 
 def feature_distance(feature_BF: Tensor, other_BF: Tensor) -> Tensor:
-    """Of each image, B."""
+    """The distance of each pair of feature vectors, B."""
     return (feature_BF - other_BF).square().mean(1)
 
 

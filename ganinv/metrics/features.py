@@ -1,7 +1,7 @@
-"""Feature networks for set metrics, and the gathering of features over ranks.
+"""Feature networks for metrics, and the gathering of features over ranks.
 
-Every feature network sees images as they would lie on disk: uint8, generated ones clamped and
-rounded, so that real and generated images went the same way.
+Every feature network takes uint8 images. Generated images are clamped and rounded first, so that
+real and generated images get the same treatment.
 
 Shapes: B images of a batch, N of a set, C × H × W pixels, F features.
 """
@@ -22,39 +22,39 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_signed
 from ganinv.seams.engine import SumReduce
 
-INCEPTION_PIXELS = 299  # a side
+INCEPTION_PIXELS = 299  # per side
 INCEPTION_FEATURES = 2048
-PIXEL_GRID = 16  # a side, of the pixel features
+PIXEL_GRID = 16  # pixels per side of the pixel features
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """A feature network, and what must be printed beside every figure on its features."""
+    """A feature network, and the facts to record beside every figure on its features."""
 
-    name: str  # at the end of the figures' names
-    network: str  # where it comes from
-    sha256: str | None  # of its weights' file, if they lie in one
-    resize: str  # how images come to its size
+    name: str  # suffix of the figures' names
+    network: str  # origin of the network
+    sha256: str | None  # of its weights' file, if there is one
+    resize: str  # how images are resized for the network
     extract: Callable[[Tensor], Tensor]  # uint8 B × C × H × W → B × F, on the same device
 
 
 class FeatureRows:
-    """The features of a set of `count` images, put in batch by batch, by any rank, in any order."""
+    """Features of `count` images. Each rank puts its batches, in any order."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._rows_NF: Tensor | None = None
 
     def put(self, numbers: Sequence[int], feature_BF: Tensor) -> None:
-        """The features of the images with these numbers, each below `count`."""
+        """Store the features of the images with these numbers, each below `count`."""
         if self._rows_NF is None:
             self._rows_NF = torch.zeros(self._count, feature_BF.shape[1])
         self._rows_NF[list(numbers)] = feature_BF.float().cpu()
 
     def gathered(self, reduce: SumReduce) -> Tensor:
-        """All ranks' rows in order of the numbers, N × F, float64; all ranks call this together.
+        """All ranks' rows in order of the numbers, N × F, float64. All ranks call this together.
 
-        The same bits over any number of ranks: each row is one rank's, plus zeros.
+        The bits do not depend on the number of ranks: each row is the row of one rank plus zeros.
         """
         own = 0 if self._rows_NF is None else self._rows_NF.shape[1]
         holders = reduce(torch.tensor([own, own > 0], dtype=torch.float64))
@@ -64,7 +64,7 @@ class FeatureRows:
 
 
 def pixel_features() -> Features:
-    """The image itself, averaged down to at most 16 × 16 pixels in [−1, 1]; no network at all."""
+    """The image itself, averaged down to at most 16 × 16 pixels in [−1, 1], without a network."""
     return Features(
         name="pixels",
         network="none",
@@ -75,10 +75,10 @@ def pixel_features() -> Features:
 
 
 def own_features(model: InvertibleGan, origin: str) -> Features | None:
-    """The features of the run's own networks, averaged over pixels; None if it has none.
+    """The features of the model's own networks, averaged over pixels; None if it has none.
 
-    `origin` names the checkpoint. The network changes during training, so the figures compare
-    nothing beyond one checkpoint of one run.
+    `origin` names the checkpoint. The network changes during training, so figures of different
+    checkpoints or runs are not comparable.
     """
     source = model.codec.feature_source
     if source is None:
@@ -100,9 +100,10 @@ def own_features(model: InvertibleGan, origin: str) -> Features | None:
 def inception_features(path: Path, device: torch.device) -> Features:
     """FID's Inception (the TensorFlow graph of 2015), as a TorchScript file.
 
-    It is called with B × 3 × 299 × 299 in 0 … 255 and normalises by itself; if its `forward` takes
-    `return_features`, that is set. Resizing is that of the graph of 2015 (`resize_as_2015`).
-    Raises `ConfigError` for a file that cannot be loaded or gives other than 2048 features.
+    The network takes B × 3 × 299 × 299 in 0 … 255 and normalises its input itself. If its `forward`
+    has an argument `return_features`, it is set to True. `resize_as_2015` resizes images as that
+    graph does. Raises `ConfigError` for a file that cannot be loaded or does not give 2048
+    features.
     """
     try:
         script = torch.jit.load(str(path), map_location=device).eval()
@@ -119,8 +120,8 @@ def inception_features(path: Path, device: torch.device) -> Features:
         feature_BF: Tensor = script(resize_as_2015(image_BCHW), **switches).flatten(1)
         if feature_BF.shape[1] != INCEPTION_FEATURES:
             raise ConfigError(
-                f"evaluate.inception = {path}: gives {feature_BF.shape[1]} features an image, FID "
-                f"is defined on {INCEPTION_FEATURES}; give the Inception of 2015 up to pool 3"
+                f"evaluate.inception = {path}: gives {feature_BF.shape[1]} features an image, "
+                f"but FID needs {INCEPTION_FEATURES}; give the Inception of 2015 up to pool 3"
             )
         return feature_BF
 
@@ -134,17 +135,17 @@ def inception_features(path: Path, device: torch.device) -> Features:
 
 
 def resize_as_2015(image_BCHW: Tensor) -> Tensor:
-    """Bilinear to 299 × 299 as TensorFlow 1 does it, float32 in the range of the input.
+    """Bilinear resizing to 299 × 299 as in TensorFlow 1, float32 in the range of the input.
 
     Pixel i of the result lies at i · H / 299 of the input: corners, not centres, are aligned, and
-    nothing is smoothed when shrinking.
+    shrinking does not smooth.
     """
     rows, columns = (_weights(size).to(image_BCHW.device) for size in image_BCHW.shape[2:])
     return rows @ image_BCHW.float() @ columns.T
 
 
 def _weights(size: int) -> Tensor:
-    """Linear interpolation of `size` pixels, 299 × `size`, float32."""
+    """Matrix of linear interpolation from `size` to 299 pixels, 299 × `size`, float32."""
     place = torch.arange(INCEPTION_PIXELS, dtype=torch.float64) * size / INCEPTION_PIXELS
     left = place.long()
     right = (left + 1).clamp(max=size - 1)

@@ -1,13 +1,14 @@
-"""Fréchet distance of two Gaussians with the moments of the feature sets.
+"""Fréchet distance between two Gaussians with the moments of the feature sets.
 
 Paper: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule …" (FID), NeurIPS 2017:
 
     d² = ‖μ_r − μ_g‖² + Tr(Σ_r + Σ_g − 2 (Σ_r Σ_g)^½)
 
 With any factors Σ_r = AᵀA and Σ_g = BᵀB, Tr (Σ_r Σ_g)^½ is the sum of the singular values of A Bᵀ.
-Symmetric roots of the covariances are such factors, and so are the centred samples themselves,
-over √(n − 1): the smaller ones where there are fewer samples than features.
-Biased for few samples: compare only figures of equal N. It is FID only on FID's Inception features.
+Two choices of factors: the symmetric roots of the covariances, or the centred samples over
+√(n − 1), which are smaller if there are fewer samples than features.
+The distance is biased for few samples: compare only figures of equal N. It is FID only on FID's
+Inception features.
 
 Shapes: N and M samples, F features.
 """
@@ -24,9 +25,9 @@ CHUNK = 4096  # samples whose outer products are summed at once
 
 
 class Moments(NamedTuple):
-    """Sums over samples, all float64; those of several ranks are added field by field."""
+    """Sums over samples, all float64. The moments of several sets add up field by field."""
 
-    samples: Tensor  # n, no dimensions
+    samples: Tensor  # n, a scalar
     sum_F: Tensor  # Σ f
     outer_FF: Tensor  # Σ f fᵀ
 
@@ -34,13 +35,13 @@ class Moments(NamedTuple):
         return self.sum_F / self.samples
 
     def covariance(self) -> Tensor:
-        """Unbiased: over n − 1, as in FID's code."""
+        """Unbiased: divides by n − 1, as FID's code does."""
         centred = self.outer_FF - self.mean().outer(self.sum_F)
         return centred / (self.samples - 1)
 
 
 def moments(feature_NF: Tensor) -> Moments:
-    """The moments of some samples; of none at all if N = 0."""
+    """The moments of N samples; N may be 0."""
     size = feature_NF.shape[1]
     total = torch.zeros(size, dtype=torch.float64, device=feature_NF.device)
     outer = torch.zeros(size, size, dtype=torch.float64, device=feature_NF.device)
@@ -52,7 +53,7 @@ def moments(feature_NF: Tensor) -> Moments:
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
-    """d² of two sets of at least two samples each."""
+    """d² of two sets with at least two samples each."""
     real_FF, fake_FF = real.covariance(), fake.covariance()
     overlap = torch.linalg.svdvals(_root(real_FF) @ _root(fake_FF)).sum()
     spread = real_FF.trace() + fake_FF.trace() - 2 * overlap
@@ -60,14 +61,14 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
 
 
 def _root(covariance_FF: Tensor) -> Tensor:
-    """The symmetric root; eigenvalues that rounding made negative are zero."""
+    """The symmetric root; eigenvalues that rounding made negative count as zero."""
     value_F, vector_FF = torch.linalg.eigh(covariance_FF)
     root_FF: Tensor = (vector_FF * value_F.clamp(min=0).sqrt()) @ vector_FF.T
     return root_FF
 
 
 def frechet_of_few(real_NF: Tensor, fake_MF: Tensor) -> float:
-    """The same of the samples themselves, without a matrix of F × F: O(N M F)."""
+    """d² computed from the samples, without an F × F matrix: O(N M F)."""
     real, fake = _factor(real_NF), _factor(fake_MF)
     overlap = torch.linalg.svdvals(real @ fake.T).sum()
     spread = real.square().sum() + fake.square().sum() - 2 * overlap

@@ -1,8 +1,9 @@
 """Kernel distance: unbiased squared MMD under the kernel k(x, y) = (x · y / F + 1)³.
 
 Paper: M. Bińkowski et al., "Demystifying MMD GANs" (KID), ICLR 2018. Mean over 100 subsets of
-1000 samples, as published; where both sets are no larger, once over all of them. It is KID only
-on FID's Inception features. Being unbiased, it may come out below zero for equal distributions.
+1000 samples, as published; if both sets have at most 1000 samples, one MMD over all samples. It is
+KID only on FID's Inception features. The estimate is unbiased, so it may be negative for equal
+distributions.
 
 Shapes: N and M samples, F features.
 """
@@ -18,7 +19,7 @@ SUBSET_SAMPLES = 1000
 
 
 def kernel_distance(real_NF: Tensor, fake_MF: Tensor, seed: int) -> float:
-    """Mean of MMD² over subsets, which are a function of `seed` and the sizes of both sets."""
+    """Mean of MMD² over subsets; the subsets depend only on `seed` and the sizes of both sets."""
     n, m = len(real_NF), len(fake_MF)
     if max(n, m) <= SUBSET_SAMPLES:
         return float(squared_mmd(real_NF, fake_MF))
@@ -35,7 +36,7 @@ def kernel_distance(real_NF: Tensor, fake_MF: Tensor, seed: int) -> float:
 
 
 def squared_mmd(real_NF: Tensor, fake_MF: Tensor) -> Tensor:
-    """Unbiased: a sample is not compared with itself."""
+    """Unbiased MMD²: no sample is compared with itself."""
     across = _kernel(real_NF, fake_MF).mean()
     return _mean_of_others(real_NF) + _mean_of_others(fake_MF) - 2 * across
 

@@ -1,8 +1,8 @@
-"""Improved precision and recall: how many samples lie within the other set's manifold.
+"""Improved precision and recall: the share of samples within the other set's manifold.
 
 Paper: T. Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
-Models", NeurIPS 2019. The manifold of a set is the union of balls around its points, each as
-wide as the distance to its k-th nearest other point, k = 3 (eq. 1).
+Models", NeurIPS 2019. The manifold of a set is the union of balls around its points. The radius of
+a ball is the distance to the k-th nearest other point of the set, k = 3 (eq. 1).
 
     precision   share of generated samples within the manifold of real ones: fidelity
     recall      share of real samples within the manifold of generated ones: variety
@@ -16,19 +16,19 @@ from torch import Tensor
 from ganinv.metrics.base import Figure, SetMetric
 
 NEIGHBOURS = 3
-CHUNK = 1024  # samples whose distances to all others are held at once
+CHUNK = 1024  # samples whose distances to all points are in memory at once
 
 
 def precision_and_recall(real_NF: Tensor, fake_MF: Tensor) -> tuple[float, float]:
-    """Both in [0, 1], of sets with more than three samples each."""
-    # Distances come from products, which lose digits where the points lie far from the origin.
+    """Precision and recall in [0, 1] of sets with more than three samples each."""
+    # `cdist` computes distances from products, which lose digits far from the origin.
     centre_F = real_NF.mean(0)
     real, fake = real_NF - centre_F, fake_MF - centre_F
     return _share_within(fake, real, _radii(real)), _share_within(real, fake, _radii(fake))
 
 
 def _radii(point_NF: Tensor) -> Tensor:
-    """The distance of each point to its k-th nearest other one; the nearest of all is itself."""
+    """The distance of each point to its k-th nearest other point; the nearest point is itself."""
     return torch.cat(
         [
             torch.cdist(chunk, point_NF).kthvalue(NEIGHBOURS + 1, dim=1).values
@@ -38,7 +38,7 @@ def _radii(point_NF: Tensor) -> Tensor:
 
 
 def _share_within(sample_MF: Tensor, point_NF: Tensor, radius_N: Tensor) -> float:
-    """The share of samples that lie in a ball around any of the points."""
+    """The share of samples that lie in the ball of at least one point."""
     inside = sum(
         int((torch.cdist(chunk, point_NF) <= radius_N).any(1).sum())
         for chunk in sample_MF.split(CHUNK)

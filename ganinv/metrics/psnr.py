@@ -7,7 +7,7 @@ from ganinv.metrics.base import Figure, PairMetric
 
 
 def psnr_db(image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-    """PSNR per image in dB, float64, for images in [−1, 1]; infinite where they are equal."""
+    """PSNR per image in dB, B, float64, for images in [−1, 1]; infinite for equal images."""
     error_B = (image_BCHW.double() - other_BCHW.double()).square().flatten(1).mean(1)
     return 10 * torch.log10(4 / error_B)
 

@@ -1,4 +1,4 @@
-"""Structural similarity, with the defaults of TensorFlow's `tf.image.ssim`.
+"""Structural similarity (SSIM), with the defaults of TensorFlow's `tf.image.ssim`.
 
 Paper: Z. Wang et al., "Image quality assessment: from error visibility to structural similarity",
 IEEE TIP 2004, eq. 13.
@@ -7,7 +7,7 @@ IEEE TIP 2004, eq. 13.
     L             range of values: 2, for images in [−1, 1]
     C₁, C₂        (0.01 L)², (0.03 L)²
 
-Only windows that lie within the image count; the map is averaged over pixels and channels.
+Only windows inside the image count. The map is averaged over pixels and channels.
 Shapes: B images, C channels, H × W pixels.
 """
 
@@ -25,7 +25,7 @@ C2 = (0.03 * RANGE) ** 2
 
 
 def ssim(x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
-    """SSIM per image, B, for images of at least 11 × 11 pixels; 1 where they are equal."""
+    """SSIM per image, B, for images of at least 11 × 11 pixels; 1 for equal images."""
     mean_x, mean_y = _blur(x_BCHW), _blur(y_BCHW)
     product, squares = mean_x * mean_y, mean_x.square() + mean_y.square()
     covariance = _blur(x_BCHW * y_BCHW) - product

@@ -1,12 +1,13 @@
-"""Sliced Wasserstein distance: how far two sets are apart along random directions.
+"""Sliced Wasserstein distance: the distance between two sets along random directions.
 
 Paper: N. Bonneel et al., "Sliced and Radon Wasserstein Barycenters of Measures", JMIV 2015.
 
     SW₂ = (mean over directions θ of W₂²(⟨θ, x⟩, ⟨θ, y⟩))^½
 
-In one dimension W₂² is the mean squared difference of the quantile functions; of equally many
-samples, that of the sorted ones. Sets that differ by a shift δ are about ‖δ‖ / √F apart. This is
-not the SWD on Laplacian patches of T. Karras et al. (2018).
+In one dimension, W₂² is the mean squared difference of the quantile functions. For sets of equal
+size, that is the mean squared difference of the sorted samples. The distance between two sets that
+differ by a shift δ is about ‖δ‖ / √F. This is not the SWD on Laplacian patches of T. Karras et al.
+(2018).
 
 Shapes: N and M samples, F features, Q intervals of probability.
 """
@@ -25,7 +26,7 @@ CHUNK = 64  # directions at once
 
 
 def directions(size: int, seed: int) -> Tensor:
-    """512 unit vectors, uniform on the sphere, 512 × `size`, float64; a function of both."""
+    """512 unit vectors, uniform on the sphere, 512 × `size`, float64; decided by `seed`."""
     drawn = [
         stream(seed, "sliced wasserstein/directions", number).standard_normal(size)
         for number in range(DIRECTIONS)
@@ -47,8 +48,8 @@ def sliced_wasserstein(real_NF: Tensor, fake_MF: Tensor, seed: int) -> float:
 def _common_quantiles(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Intervals of probability on which the quantile functions of n and of m samples are constant.
 
-    Their widths, and which of the sorted samples of either set each of them belongs to. Counted in
-    parts of 1 / (n · m), so that nothing is rounded.
+    Returns the width of each interval, and the index of its sorted sample in either set. The
+    interval ends are integers in units of 1 / (n · m), so that nothing is rounded.
     """
     end_Q = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()
     begin_Q = torch.cat([torch.zeros(1, dtype=torch.int64), end_Q[:-1]])

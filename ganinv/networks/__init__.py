@@ -1,4 +1,4 @@
-"""One file per network family, holding its `Config` and its `build`."""
+"""One file per network family; it defines `Config` and `build`."""
 
 from ganinv.families import Family
 

@@ -1,4 +1,4 @@
-"""What every network family offers. Shapes: B samples, L latent elements, F features.
+"""The interface of all network families. Shapes: B samples, L latent elements, F features.
 
 A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
 `build(config, *, resolution, image_channels, seed) -> Networks`.
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from ganinv.draws import torch_seed
 from ganinv.errors import ConfigError
 
-COARSEST = 4  # pixels a side of the generator's first image and of the discriminator's last
+COARSEST = 4  # pixels per side of the generator's first and the discriminator's last feature map
 
 
 class Judgement(NamedTuple):
     """Output of the integrated discriminator D* (PVDGAN §2): D, latent encoder and feature encoder.
 
-    `adversarial_B`: the higher, the more real. `latent_BL`: predicted latent code.
+    `adversarial_B`: higher means more real. `latent_BL`: predicted latent code.
     `feature_BF`: intermediate layer, flattened.
     """
 
@@ -36,7 +36,7 @@ Networks = dict[str, nn.Module]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkConfig:
-    """Sizes that all families have; channels double from fine to coarse, up to a limit."""
+    """Options of all families; channels double from fine to coarse, up to a limit."""
 
     name: str  # the family's module
     latent_size: int
@@ -59,8 +59,8 @@ class NetworkConfig:
     def widths(self, resolution: int) -> list[int]:
         """Channels at `resolution` pixels a side, at half of it, and so on down to 4.
 
-        Raises `ConfigError` where the resolution cannot be halved down to 4, or where the
-        discriminator, which has one block for each halving, lacks the feature block.
+        Raises `ConfigError` if the resolution cannot be halved down to 4, or if the discriminator,
+        which has one block per halving, lacks the feature block.
         """
         levels = resolution.bit_length() - COARSEST.bit_length()
         if levels < 1 or resolution != COARSEST << levels:
@@ -86,21 +86,21 @@ def seeded_pair(
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module:
-    """A network whose initial weights are a function of (seed, purpose), whatever ran before."""
+    """A network whose initial weights depend only on (seed, purpose)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, purpose))
         return build()
 
 
 def feature_pixels(feature_block: int) -> int:
-    """Pixels of a discriminator block's output; the last block's is `COARSEST` pixels a side."""
+    """Pixels of a discriminator block's output; the last output has `COARSEST` pixels per side."""
     return (COARSEST << (-feature_block - 1)) ** 2
 
 
 def through_blocks(
     blocks: nn.ModuleList, x_BCHW: Tensor, feature_block: int
 ) -> tuple[Tensor, Tensor]:
-    """A discriminator's blocks in a row: the last output, and `feature_block`'s, flattened."""
+    """The last output of a discriminator's blocks, and that of `feature_block`, flattened."""
     outputs: list[Tensor] = []
     for block in blocks:
         x_BCHW = block(x_BCHW)

@@ -5,7 +5,7 @@ Papers: PVDGAN §3 ("a simple model architecture consisting of only convolution 
 connections", up- and downsampling as in SWAGAN, no direct skip connection to the input).
 
 At 256² with the default widths: G 25,829,955 parameters; D 23,258,241, which is the author's
-31,647,873 without his third head (log variance, 8,389,632 parameters), which nothing trains.
+31,647,873 without his third head (log variance, 8,389,632 parameters), which no loss trains.
 
 Shapes: B samples, C channels, H × W pixels, L latent elements, F features.
 """
@@ -31,7 +31,7 @@ from ganinv.networks.layers import BlurDown, BlurUp, EqualisedConv, EqualisedLin
 class Config(NetworkConfig):
     """Sizes of the convolutional family.
 
-    `feature_block` = −1 is the input of the heads, which the author's 2024 code takes.
+    `feature_block` = −1 is the input of the heads, as in the author's 2024 code.
     """
 
     name: str = "conv"
@@ -59,7 +59,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
         super().__init__()
-        widths = config.widths(resolution)[-2::-1]  # the stem stands for the last, 4 × 4
+        widths = config.widths(resolution)[-2::-1]  # the stem replaces the last width, 4 × 4
         stem_width = config.stem_width or config.max_width
         self.stem = EqualisedStem(config.latent_size, stem_width)
         self.blocks = nn.ModuleList()
@@ -81,7 +81,7 @@ class EqualisedStem(EqualisedConv):
     """Code B × L → B × C × 4 × 4.
 
     The author's valid 4 × 4 convolution of the code, zero-padded to 7 × 7 and multiplied by 4: each
-    pixel sees one tap of the kernel, so that the fan-in is L.
+    pixel sees one tap of the kernel, so the fan-in is L.
     """
 
     def __init__(self, latent_size: int, channels: int) -> None:
@@ -98,7 +98,7 @@ class EqualisedStem(EqualisedConv):
 
 
 class Discriminator(nn.Module):
-    """Image → `Judgement`. One image, one code: nothing couples the samples of a batch."""
+    """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
 
     def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Discriminator(nn.Module):
 def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    Raises `ConfigError` for an invalid resolution or feature block.
     """
     return seeded_pair(
         lambda: Generator(config, resolution, image_channels),

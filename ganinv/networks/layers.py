@@ -1,7 +1,7 @@
 """Layers that the network families share. Shapes: B samples, C channels, H × W pixels.
 
 Equalised learning rate: Karras et al., "Progressive Growing of GANs" (2018), §4.1. Weights are
-N(0, 1) and scaled by gain/√fan_in in the forward pass, so that Adam moves all of them alike.
+N(0, 1) and scaled by gain/√fan_in in the forward pass, so that Adam trains all at equal speed.
 """
 
 import math
@@ -42,8 +42,9 @@ class EqualisedConv(nn.Module):
 class EqualisedLinear(nn.Module):
     """Fully connected layer with equalised learning rate.
 
-    `speed` slows the layer down under optimizers that move all parameters alike (StyleGAN's
-    `lr_mul`): parameters are stored divided by it and used multiplied with it.
+    A `speed` below 1 makes the layer learn more slowly under optimizers with equal step sizes for
+    all parameters (StyleGAN's `lr_mul`): parameters are stored divided by `speed`, and multiplied
+    by it in the forward pass.
     """
 
     def __init__(
@@ -101,8 +102,8 @@ class BlurDown(Blur):
 class BlurredUpConv(EqualisedConv):
     """Twice the resolution by a transposed 3 × 3 convolution without bias, then 4 times the blur.
 
-    StyleGAN2's order: away from the border it is `BlurUp` and a convolution, for a quarter of the
-    multiplications.
+    StyleGAN2's order. Away from the border, the result equals `BlurUp` and then a convolution, for
+    a quarter of the multiplications.
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, gain: float = 1.0) -> None:

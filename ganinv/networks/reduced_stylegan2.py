@@ -1,13 +1,13 @@
 """The "partially reduced StyleGAN2" of the DLSGAN paper (§4), in numbers of the author's 2021 code.
 
-Against StyleGAN2: no noise, no minibatch standard deviation, no normalisation of the code (so that
-its length counts), equalised learning rate with gain 2 in every layer, whether a leaky ReLU follows
-or not, and in place of demodulation a division by the output's own spatial standard deviation,
-images included. His networks for 128² are the defaults.
+Differences from StyleGAN2: no noise, no minibatch standard deviation, no normalisation of the code
+(so the length of a code matters), and equalised learning rate with gain 2 in every layer, even if no
+leaky ReLU follows. Demodulation is replaced by a division by the output's own spatial standard
+deviation, also for images. The defaults are the author's networks for 128².
 
-He lets the mapper learn 0.01 times as fast by an optimizer of its own; here that is `mapper_rate`
-(`styled.py` has the difference). Where his framework pads unevenly around strided convolutions, we
-pad evenly, as StyleGAN2 does.
+The author's mapper learns 0.01 times as fast, with a separate optimizer; here `mapper_rate` does
+this (`styled.py` explains the difference). The author's framework pads strided convolutions unevenly; here
+the padding is even, as in StyleGAN2.
 
 Shapes: B samples, I channels in, O channels out, H × W pixels.
 """
@@ -30,7 +30,7 @@ class Config(StyledConfig):
 def unit_spread(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
     """Divide each sample's channels by their standard deviation over the pixels, keeping the mean.
 
-    The small constant is ours: a channel without any contrast stays finite.
+    The small constant is not in the author's code: it keeps a channel without contrast finite.
     """
     del modulation_BI, kernel_OIHW
     variance_BO11 = y_BOHW.var((2, 3), correction=0, keepdim=True)
@@ -49,7 +49,7 @@ TRAITS = Traits(
 def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    Raises `ConfigError` for an invalid resolution or feature block.
     """
     return build_styled(
         config, TRAITS, resolution=resolution, image_channels=image_channels, seed=seed

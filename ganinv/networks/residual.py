@@ -1,7 +1,7 @@
 """The residual discriminator of StyleGAN2, with heads for the adversarial value and for the code.
 
 Karras et al. (2020), arXiv 1912.04958, Fig. 7c; without minibatch standard deviation, which couples
-the samples of a batch. Convolutions and leaky ReLUs alone: piecewise linear in the image.
+the samples of a batch. It has only convolutions and leaky ReLUs: piecewise linear in the image.
 
 Shapes: B samples, C channels, H × W pixels, L latent elements, F features.
 """
@@ -43,10 +43,10 @@ class ResidualDown(nn.Module):
 
 
 class ResidualDiscriminator(nn.Module):
-    """Image → `Judgement`. One image, one code: nothing couples the samples of a batch.
+    """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code.
 
     `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
-    ReLU; `linear_gain`: of the others. `feature_block`: counted from the last block, negative.
+    ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block, negative.
     """
 
     def __init__(

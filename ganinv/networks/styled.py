@@ -1,17 +1,17 @@
-"""What the style-based families share: all but their normalisation and their gains.
+"""The common parts of the style-based families: everything except normalisation and gains.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958:
 a mapping network from code to style, a generator of modulated convolutions around a learned 4 × 4
 constant whose image is a sum over the resolutions ("skip", Fig. 7b), and a residual discriminator
-(`residual.py`, Fig. 7c). Left out, as an invertible GAN needs it:
+(`residual.py`, Fig. 7c). Left out, because an invertible GAN cannot have it:
 
 - per-pixel noise: an image would hold information beyond its code, which no encoder could recover;
 - minibatch standard deviation: one image has one code, whatever else is in the batch.
 
-Style mixing and path length regularisation belong to training and are left out, too.
+Style mixing and path length regularisation belong to training and are also left out.
 
-Where StyleGAN2 multiplies activations with √2, here the weights have that gain (as in Progressive
-GAN): the same function at the start, where biases are 0, without another pass over the activations.
+StyleGAN2 multiplies activations with √2; here the weights have that gain, as in Progressive GAN.
+While biases are 0, as at the start, the function is the same, and saves a pass over activations.
 
 Shapes: B samples, L latent elements, S style elements, C channels, I in, O out, H × W pixels.
 """
@@ -46,10 +46,10 @@ class StyledConfig(NetworkConfig):
 
     latent_size: int = 512
     style_size: int = 512  # elements of the mapper's output and of its hidden layers
-    # The mapper learns this many times slower (1 = like the rest). Its parameters are stored
-    # divided by the rate and used multiplied with it, so that any optimizer will do. Under Adam
-    # this is a learning rate of its own, except that ε weighs 1/rate times more and that gradient
-    # norms are reported of the stored parameters; under SGD it slows by the square of the rate.
+    # Learning rate of the mapper relative to the other layers. Its parameters are stored divided by
+    # this rate and multiplied by it in the forward pass, so that any optimizer works. Under Adam
+    # this acts as a separate learning rate, except that ε weighs 1/rate times more and that
+    # reported gradient norms are those of the stored parameters. Under SGD it acts as its square.
     mapper_rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -65,11 +65,11 @@ class StyledConfig(NetworkConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What tells the style-based families apart."""
+    """The differences between the style-based families."""
 
     gain: float  # of weights before a leaky ReLU
     linear_gain: float  # of weights without one: heads, modulations, shortcuts, images
-    normalise_code: bool  # whether the mapper sees the code at unit root mean square
+    normalise_code: bool  # whether the mapper scales the code to unit root mean square
     normalise: Normalise  # of feature layers
     normalise_image: Normalise  # of the layers that give images
 
@@ -96,10 +96,10 @@ class Mapper(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """Convolution of channels that a style weighs; normalised, then biased.
+    """Convolution of channels weighted by a style; then normalisation and bias.
 
-    The weights are the samples', the kernel is everybody's: one ordinary convolution, instead of
-    one with a kernel per sample (Fig. 2d), which is the same sum in another order.
+    The weights differ between samples, but all samples share the kernel. So this is one ordinary
+    convolution, which gives the same sums as one kernel per sample (Fig. 2d), in another order.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ModulatedConv(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """Features and image at one resolution → both at twice that."""
+    """Features and image at one resolution → features and image at twice that resolution."""
 
     def __init__(
         self, channels_in: int, width: int, image_channels: int, style_size: int, traits: Traits

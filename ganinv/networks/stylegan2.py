@@ -1,12 +1,12 @@
 """StyleGAN2: style-based generator with demodulated weights, residual discriminator.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958.
-Default widths are those of its configuration E at 256²; `width: 128` is F. What both style-based
-families share, and what an invertible GAN leaves out (noise, minibatch standard deviation), stands
-in `styled.py`.
+Default widths are those of its configuration E at 256²; `width: 128` is F. `styled.py` has the
+parts that both style-based families share, and explains what an invertible GAN leaves out (noise,
+minibatch standard deviation).
 
-The mapper sees the code at unit length, so that the length of z ∘ s is lost on the image: of a
-code, only the direction can be recovered. `reduced_stylegan2` keeps the length.
+The mapper scales the code to unit length, so the image does not depend on the length of z ∘ s, and
+only the direction of a code can be recovered. `reduced_stylegan2` keeps the length.
 
 Shapes: B samples, I channels in, O channels out, H × W pixels.
 """
@@ -32,8 +32,8 @@ class Config(StyledConfig):
 def demodulate(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
     """Divide by the expected standard deviation (eq. 3), applied to the output (it is linear).
 
-    ‖modulation ∘ kernel‖² sums over I and the taps, and the modulation is one for all taps. The
-    gain of the leaky ReLU that follows goes with it, as normalisation cancels the kernel's own.
+    ‖modulation ∘ kernel‖² sums over I and the taps; all taps have the same modulation. The gain for
+    the leaky ReLU that follows is applied here, because normalisation cancels the kernel's gain.
     """
     variance_BO = modulation_BI.square() @ kernel_OIHW.square().sum((2, 3)).T
     return y_BOHW * (GAIN * (variance_BO + 1e-8).rsqrt())[:, :, None, None]
@@ -57,7 +57,7 @@ TRAITS = Traits(
 def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for a resolution or a feature block that there cannot be.
+    Raises `ConfigError` for an invalid resolution or feature block.
     """
     return build_styled(
         config, TRAITS, resolution=resolution, image_channels=image_channels, seed=seed

@@ -1,6 +1,6 @@
-"""One file per optimizer, holding its `build` and the `settings` that may change during training.
+"""One file per optimizer; it defines `build`, and `settings`, which may change during training.
 
-Engines know nothing of an optimizer but that it keeps tensors for each parameter.
+Engines assume only that an optimizer keeps tensors for each parameter.
 """
 
 from ganinv.families import Family

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba, 2015, Algorithm 1), PyTorch's own."""
+"""Adam (Kingma and Ba, 2015, Algorithm 1), as PyTorch implements it."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Knobs:
-    """Values for one step. `beta1`, `beta2`: decays per step of the mean gradient, its square."""
+    """Values for one step. `beta1`, `beta2`: decays of the mean gradient and of its mean square."""
 
     learning_rate: float
     beta1: float

@@ -10,7 +10,7 @@ from ganinv.optimizers.base import Knobs
 
 
 def settings(knobs: Knobs) -> dict[str, Any]:
-    """Values of a parameter group; there is no mean gradient, so `beta1` does not count."""
+    """Values of a parameter group; RMSProp keeps no mean gradient, so `beta1` is ignored."""
     return {"lr": knobs.learning_rate, "alpha": knobs.beta2, "eps": knobs.epsilon}
 
 

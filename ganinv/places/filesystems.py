@@ -8,7 +8,7 @@ from ganinv.errors import ConfigError
 def open_filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL that `parse_url` accepts, and the path in it.
 
-    Contacts nothing, except what the driver's constructor contacts. Listings are not cached. The
+    Sends no requests, except those of the driver's constructor. Listings are not cached. The
     driver looks for credentials itself. Raises `ConfigError`, with the package to install, if the
     driver is missing.
     """

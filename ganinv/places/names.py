@@ -60,9 +60,10 @@ def parse_url(url: str) -> Address:
 
 def other_schemes() -> set[str]:
     """The schemes of fsspec, installed or not, whose filesystems can be stores."""
-    from fsspec.registry import known_implementations
+    from fsspec.registry import known_implementations, registry
 
-    return set(known_implementations) - {*_NO_STORES, *SCHEMES}
+    # `registry` holds those that a program has registered as classes.
+    return {*known_implementations, *registry} - {*_NO_STORES, *SCHEMES}
 
 
 def _parse_other(url: str, scheme: str, rest: str) -> Address:

@@ -1,8 +1,8 @@
 """Readers of runs and exports in directories, S3 and other filesystems, built on fsspec.
 
-For the library: training and the commands use the stores of `cluster/storage/`, which also write
-and retry. s3fs is imported for s3 URLs alone. All waits are bounded: a silent endpoint costs less
-than a minute.
+The library uses these readers. Training and the commands use the stores of `cluster/storage/`,
+which also write and retry. s3fs is imported only for s3 URLs. All waits are bounded: an endpoint
+that does not answer costs less than a minute.
 """
 
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""The checkpoint and export formats, and trained models loaded from them."""
+"""The formats of checkpoints and exports, and the loading of trained models."""

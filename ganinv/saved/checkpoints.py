@@ -1,6 +1,6 @@
-"""Reading a run's checkpoints: the newest one whose objects are all there and intact.
+"""Reads a run's checkpoints: the newest checkpoint whose objects are complete and intact.
 
-The format is `format.py`'s; checkpoints are written by `cluster/checkpoints/`.
+`format.py` defines the format; `cluster/checkpoints/` writes checkpoints.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ganinv.saved.manifest import Manifest, StoredObject, manifests_newest_first
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
-# Of a checkpoint with this manifest: whether a tensor of this name is to be kept in memory.
+# For a checkpoint with this manifest: whether to keep the tensor of this name in memory.
 Wanted = Callable[[Manifest], Callable[[str], bool]]
 
 
@@ -28,10 +28,10 @@ def everything(manifest: Manifest) -> Callable[[str], bool]:
 
 
 def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[str, Tensor]] | None:
-    """The newest committed checkpoint that is whole and intact, with its wanted tensors.
+    """The newest committed checkpoint that is complete and intact, with its wanted tensors.
 
-    Falls back to older ones, saying so in the log. None if there is no checkpoint at all. Raises
-    `StorageError` if there are checkpoints but none can be loaded.
+    Falls back to older checkpoints, with a warning in the log. None if there is no checkpoint.
+    Raises `StorageError` if there are checkpoints but none can be loaded.
     """
     candidates = manifests_newest_first(store)
     for manifest in candidates:
@@ -61,7 +61,7 @@ def choose_named(store: Reader, name: str, wanted: Wanted) -> tuple[Manifest, di
 def read_tensors(
     store: Reader, manifest: Manifest, wanted: Wanted = everything
 ) -> dict[str, Tensor]:
-    """The wanted tensors of a checkpoint, after comparing every object with its hash."""
+    """The wanted tensors of a checkpoint. Compares every object with its hash first."""
     tensors: dict[str, Tensor] = {}
     is_wanted = wanted(manifest)
     for stored in manifest.objects:
@@ -70,13 +70,13 @@ def read_tensors(
             found = safetensors.torch.load(payload)
         except safetensors.SafetensorError as error:
             name = folder(manifest.name) + stored.name
-            raise StorageError(f"{store.url}/{name} is no safetensors file: {error}") from error
+            raise StorageError(f"{store.url}/{name} is not a safetensors file: {error}") from error
         tensors |= {key: tensor for key, tensor in found.items() if is_wanted(key)}
     return tensors
 
 
 def read_object(store: Reader, manifest: Manifest, stored: StoredObject) -> bytes:
-    """One payload object of a checkpoint. Raises `StorageError` if it is not what was written."""
+    """One payload object of a checkpoint. Raises `StorageError` if its SHA-256 differs."""
     name = folder(manifest.name) + stored.name
     payload = store.read(name)
     if hashlib.sha256(payload).hexdigest() != stored.sha256:

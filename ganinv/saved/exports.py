@@ -1,8 +1,8 @@
-"""Exports: a trained model in one safetensors file that needs nothing of its run any more.
+"""Exports: a trained model in one safetensors file, independent of its run.
 
-The file holds the networks used after training and the latent's tensors (`format.py`); its metadata
-holds the description as JSON under `ganinv`. An exported folder holds that file, the description
-once more as `model.json` for people and other programs (never read here), and graphs
+The file holds the networks used after training and the latent's tensors (`format.py`). Its metadata
+holds the description as JSON under the key `ganinv`. An exported folder holds that file, a copy of
+the description as `model.json` for people and other programs (ganinv never reads it), and graphs
 (`torchscript.py`).
 """
 
@@ -25,22 +25,22 @@ from ganinv.seams.stores import Reader
 
 MODEL_NAME = f"model{names.SUFFIX}"
 DESCRIPTION_NAME = "model.json"
-_KEY = "ganinv"  # of the description in the file's metadata
+_KEY = "ganinv"  # key of the description in the file's metadata
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """What a model is, and where it comes from."""
+    """The options of a model, and its origin."""
 
     objective: Mapping[str, Any]
     network: Mapping[str, Any]
-    image_resolution: int  # pixels a side
+    image_resolution: int  # pixels per side
     image_channels: int
     checkpoint: str
     images_seen: int
     train: Mapping[str, Any]
     data_fingerprint: str
-    versions: Mapping[str, str]  # that trained it
+    versions: Mapping[str, str]  # of the packages that trained the model
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Description":
@@ -62,7 +62,7 @@ class Description:
 
 
 def export_files(model: InvertibleGan, description: Description) -> dict[str, bytes]:
-    """The files of an exported folder by name; the first one is enough for `read_export`."""
+    """The files of an exported folder by name; `read_export` needs only the first file."""
     plain = description.plain()
     tensors = dict(model.codec.tensors)
     for network, module in model.codec.networks.items():
@@ -80,14 +80,14 @@ def export_files(model: InvertibleGan, description: Description) -> dict[str, by
 def read_export(store: Reader, name: str) -> InvertibleGan:
     """The model of an exported file, on the CPU.
 
-    Raises `StorageError` for a file that is missing, damaged or no export, and `ConfigError` for
-    options that this version does not know.
+    Raises `StorageError` for a file that is missing, corrupt or not an export, and `ConfigError`
+    for options that this version does not know.
     """
     where, payload = f"{store.url}/{name}", store.read(name)
     try:
         tensors = safetensors.torch.load(payload)
     except safetensors.SafetensorError as error:
-        raise StorageError(f"{where} is damaged ({error}); export it again") from error
+        raise StorageError(f"{where} is corrupt ({error}); export it again") from error
     description = _description(payload, where)
     options = {"objective": description.objective, "network": description.network}
     objective = build_objective(options)
@@ -105,16 +105,16 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
     try:
         return InvertibleGan(codec=objective.codec(networks, tensors))
     except KeyError as error:
-        raise StorageError(f"{where} has no tensor {error.args[0]}; export it again") from error
+        raise StorageError(f"{where} lacks the tensor {error.args[0]}; export it again") from error
 
 
 def without_shape(name: str) -> str:
-    """A tensor's name for people and other programs: `scale_L` is `scale`."""
+    """A tensor's name for people and other programs: `scale_L` becomes `scale`."""
     return name.rpartition("_")[0] or name
 
 
 def _description(payload: bytes, where: str) -> Description:
-    """From the header, whose length safetensors writes as the first 8 bytes, little-endian."""
+    """The description in the header; the file's first 8 bytes are its length, little-endian."""
     (length,) = struct.unpack_from("<Q", payload)
     text = json.loads(payload[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
     try:
@@ -122,12 +122,12 @@ def _description(payload: bytes, where: str) -> Description:
         version = plain.pop("format")
     except (ValueError, KeyError, AttributeError) as error:
         raise StorageError(
-            f"{where} is no exported model of ganinv; make one with ganinv export"
+            f"{where} is not an exported model of ganinv; make one with ganinv export"
         ) from error
     if version != names.EXPORT_VERSION:
         raise StorageError(
-            f"{where} has format {version}, this program reads {names.EXPORT_VERSION}; use the "
-            "version of ganinv that wrote it"
+            f"{where} has format {version}, but this program reads format {names.EXPORT_VERSION}; "
+            "use the version of ganinv that wrote it"
         )
     try:
         return from_plain(Description, plain, "description")

@@ -1,25 +1,26 @@
-"""The format of checkpoints and exports: names, layout and versions. All other code asks here.
+"""The format of checkpoints and exports: names, layout and versions, defined only here.
 
 A run's folder holds
 
     checkpoints/IMAGES_SEEN-ATTEMPT/part-RANK-of-WORLD.safetensors    payload, one object a rank
     checkpoints/IMAGES_SEEN-ATTEMPT/manifest.json                     written last: commits it
 
-IMAGES_SEEN has 12 digits, ATTEMPT 8 hexadecimal ones. A folder without a manifest is no checkpoint.
-Together the parts hold these tensors; nothing in a name or shape depends on the number of ranks or
-the ZeRO stage:
+IMAGES_SEEN has 12 digits, ATTEMPT 8 hexadecimal digits. A folder without a manifest is not a
+checkpoint.
+Together the parts hold these tensors. No name or shape depends on the number of ranks or on the
+ZeRO stage:
 
-    NETWORK/weights/NAME                         weights and buffers, of frozen networks too
-    NETWORK/average/NAME                         their average, where one is kept
-    NETWORK/optimizer/MOMENT/PARAMETER@START     a run of an optimizer moment, flat, from START on
+    NETWORK/weights/NAME                         weights and buffers, also of frozen networks
+    NETWORK/average/NAME                         their average, if one is kept
+    NETWORK/optimizer/MOMENT/PARAMETER@START     a contiguous piece of a flat optimizer moment
     state/NAME                                   the objective's state, float64
     means                                        sums of the statistics since the last row
 
 An export is one safetensors file with NETWORK/NAME for the networks used after training, and the
 tensors of the latent (`scale_L`), which have no slash. Its description is JSON in the metadata.
 
-Versions: 1 is the only one so far. Later keys of a manifest are optional, so that manifests written
-before still load.
+The only version so far is 1. Keys that were added to the manifest later are optional, so that older
+manifests still load.
 """
 
 import re
@@ -46,7 +47,7 @@ _WEIGHT = re.compile(r"[^/]+/(weights|average)/")
 
 
 class MomentPiece(NamedTuple):
-    """Where a run of an optimizer moment belongs."""
+    """Which elements of an optimizer moment a piece holds: those from `start` on."""
 
     network: str
     moment: str
@@ -69,22 +70,22 @@ def images_of(name: str) -> int:
 
 
 def folder(name: str) -> str:
-    """The folder of a checkpoint, with a slash at its end."""
+    """The folder of a checkpoint, with a trailing slash."""
     return f"{FOLDER}{name}/"
 
 
 def manifest_of(name: str) -> str:
-    """Where the manifest of a checkpoint lies."""
+    """The object name of a checkpoint's manifest."""
     return folder(name) + MANIFEST
 
 
 def part_name(rank: int, world: int) -> str:
-    """The payload object of one rank, below the checkpoint's folder."""
+    """The name of one rank's payload object in the checkpoint's folder."""
     return f"part-{rank:05d}-of-{world:05d}{SUFFIX}"
 
 
 def committed(names: Iterable[str]) -> list[str]:
-    """The checkpoints that a listing of a run's folder shows as committed, oldest first."""
+    """The committed checkpoints in a listing of a run's folder, oldest first."""
     matches = (_COMMITTED.fullmatch(name) for name in names)
     return sorted(match[1] for match in matches if match)
 
@@ -104,7 +105,7 @@ def moment_name(piece: MomentPiece) -> str:
 
 
 def parse_moment(name: str) -> MomentPiece | None:
-    """What a tensor's name says, if the tensor is a run of an optimizer moment."""
+    """The piece that a tensor's name describes; None if it is not part of an optimizer moment."""
     match = _MOMENT.fullmatch(name)
     return MomentPiece(match[1], match[2], match[3], int(match[4])) if match else None
 
@@ -120,5 +121,5 @@ def is_weight(name: str) -> bool:
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, under the rest of their names."""
+    """The tensors whose names start with `prefix`, without the prefix in their names."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Trained models from where they lie: a run (its newest good checkpoint) or an export."""
+"""Loads trained models from a run (its newest intact checkpoint) or an export."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from ganinv.seams.stores import Reader
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """A model, and what is known of how it came to be."""
+    """A model, with the method, state and manifest of the checkpoint it was loaded from."""
 
     model: InvertibleGan
     objective: Objective
@@ -53,11 +53,11 @@ def _load_folder(folder: Reader) -> InvertibleGan:
 
 
 def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
-    """The averaged weights of a run's newest checkpoint that is whole and intact, on the CPU.
+    """The averaged weights of a run's newest checkpoint that is complete and intact, on the CPU.
 
-    Falls back to older checkpoints, saying so in the log; `checkpoint` names the one to load
-    instead. Raises `StorageError` if there is none
-    that can be loaded, or if this is no run, and `ConfigError` for options that are not known.
+    Falls back to older checkpoints, with a warning in the log. `checkpoint`: the name of the
+    checkpoint to load instead. Raises `StorageError` if no checkpoint can be loaded or `store` is
+    not a run, and `ConfigError` for unknown options.
     """
     chosen = (
         choose(store, _used_after_training)
@@ -66,10 +66,10 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     )
     if chosen is None:
         begun = bool(store.list(names.FOLDER))
-        unfinished = ", but parts of one that was not committed," if begun else ""
+        unfinished = ", only parts of an uncommitted one," if begun else ""
         raise StorageError(
             f"{store.url} holds no checkpoint yet{unfinished} and no {MODEL_NAME}; name the "
-            "storage.run of a run that was trained, or an export"
+            "storage.run of a trained run, or an export"
         )
     manifest, tensors = chosen
     where = f"{store.url}, checkpoint {manifest.name}"
@@ -90,8 +90,8 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
         codec = objective.codec(networks, objective.tensors(state))
     except KeyError as error:
         raise StorageError(
-            f"{where}: has no trace {error}, which its objective {objective.config.name!r} needs; "
-            "restore config and checkpoint of one and the same run"
+            f"{where} lacks the trace {error}, which its objective {objective.config.name!r} "
+            "needs; restore config and checkpoint of the same run"
         ) from error
     return TrainedRun(
         model=InvertibleGan(codec=codec), objective=objective, state=state, manifest=manifest
@@ -99,7 +99,7 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
 
 
 def _used_after_training(manifest: Manifest) -> Callable[[str], bool]:
-    """All but the optimizer's tensors, and but weights that an average stands for."""
+    """Selects the state and the weights used after training: averages where they are kept."""
     objective = build_objective(manifest.config)
     prefixes = tuple(
         trained_prefix(objective, manifest.config, name)

@@ -1,6 +1,6 @@
-"""The manifest of a checkpoint: everything about it that is not a tensor.
+"""The manifest of a checkpoint: everything in a checkpoint that is not a tensor.
 
-It is written last and only if absent, which commits the checkpoint (`format.py`).
+The manifest is written last, and only if absent. Writing it commits the checkpoint (`format.py`).
 """
 
 import hashlib
@@ -21,7 +21,7 @@ OPTIONAL_KEYS = frozenset({"started_from"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredObject:
-    """One payload object: its name below the checkpoint's folder, its size and its SHA-256."""
+    """One payload object: its name in the checkpoint's folder, its size and its SHA-256."""
 
     name: str
     size_bytes: int
@@ -30,24 +30,24 @@ class StoredObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """Everything about a checkpoint that is not a tensor."""
+    """Everything in a checkpoint that is not a tensor."""
 
     name: str  # IMAGES_SEEN-ATTEMPT
     images_seen: int
     position: Position
     seed: int
     data_fingerprint: str
-    image_resolution: int  # pixels a side of the images that the networks make and take
+    image_resolution: int  # pixels per side of the networks' images
     image_channels: int
     objects: tuple[StoredObject, ...]
     optimizer_steps: Mapping[str, int]  # per network
     nonfinite_in_a_row: int
-    world_size: int  # that wrote it; any other number can load it
+    world_size: int  # ranks that wrote the checkpoint; any number of ranks can load it
     created: float  # Unix time, seconds
     config: Mapping[str, Any]  # the resolved configuration
     versions: Mapping[str, str]
-    # Where networks came from, if the run started from another run's: `start.run`, checkpoint,
-    # networks and the SHA-256 of the manifest. Absent from manifests of other runs.
+    # The origin of networks, if the run started from another run's networks
+    # (`saved.starting.Origin`). Absent from the manifests of all other runs.
     started_from: Mapping[str, Any] | None = None
 
     @property
@@ -63,15 +63,15 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: bytes, url: str) -> "Manifest":
-        """Raises `StorageError` where the text is no manifest, or another version's."""
+        """Raises `StorageError` if the text is not a manifest of this version, or is corrupt."""
         try:
             content = json.loads(text)
             written, found = content.pop("sha256", None), digest(content)
             version = content.pop("format")
             if version != CHECKPOINT_VERSION:
                 raise StorageError(
-                    f"{url} has format {version}, this program reads {CHECKPOINT_VERSION}; use the "
-                    "version of ganinv that wrote it"
+                    f"{url} has format {version}, but this program reads format "
+                    f"{CHECKPOINT_VERSION}; use the version of ganinv that wrote it"
                 )
             known = {field.name for field in fields(cls)}
             _check_keys(content.keys() | OPTIONAL_KEYS, known, url)
@@ -83,16 +83,16 @@ class Manifest:
             content["objects"] = tuple(StoredObject(**o) for o in content["objects"])
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(f"{url} is damaged ({error!r}); delete its folder") from error
+            raise StorageError(f"{url} is corrupt ({error!r}); delete its folder") from error
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Of a manifest's content but for the digest itself; spaces and order do not matter."""
+    """SHA-256 of a manifest's content without its digest; spaces and key order do not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
-    """Raises `StorageError` where another version has written: that is no damage."""
+    """Raises `StorageError` if another version wrote the manifest; that is not corruption."""
     for writer, verb, keys in (
         ("an older version", "lacks", known - found),
         ("a newer version", "has", found - known),
@@ -100,7 +100,7 @@ def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
         if keys:
             raise StorageError(
                 f"{url} was written by {writer} of ganinv (it {verb} {', '.join(sorted(keys))}); "
-                "go on with that version, or train anew at another storage.run"
+                "resume with that version, or train anew at another storage.run"
             )
 
 
@@ -110,19 +110,20 @@ def committed_names(store: Reader) -> list[str]:
 
 
 def read_manifest(store: Reader, name: str) -> Manifest:
-    """Of the committed checkpoint of this name. Raises `StorageError` where it is damaged."""
+    """The manifest of the committed checkpoint `name`. Raises `StorageError` if it is corrupt."""
     at = manifest_of(name)
     return Manifest.from_json(store.read(at), f"{store.url}/{at}")
 
 
 def manifests_newest_first(store: Reader) -> list[Manifest]:
-    """All readable manifests, those of most images first.
+    """All readable manifests, sorted by images seen, the highest number first.
 
-    Attempts at the same images hold the same state; their order is that of their names, for clocks
-    of different hosts do not agree.
+    Attempts to save at the same number of images hold the same state. They are sorted by name,
+    because the clocks of different hosts disagree.
 
-    One that cannot be read is named in the log and left out: its checkpoint cannot be loaded.
-    Raises `StorageError` if that leaves none, since a run must not begin anew over what it holds.
+    The log names each unreadable manifest; its checkpoint cannot be loaded and is left out. Raises
+    `StorageError` if all manifests are unreadable, so that a run never starts over existing
+    checkpoints.
     """
     readable: list[Manifest] = []
     problems: list[StorageError] = []
@@ -130,11 +131,11 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
         try:
             readable.append(read_manifest(store, name))
         except StorageMissingError:
-            continue  # deleted by retention since it was listed
+            continue  # retention has deleted it since the listing
         except StorageError as error:
             problems.append(error)
     if problems and not readable:
-        raise problems[-1]  # of the newest
+        raise problems[-1]  # about the newest manifest
     for problem in problems:
         log.warning("%s", problem)
     return sorted(readable, key=lambda m: m.name, reverse=True)

@@ -1,4 +1,4 @@
-"""A method's networks from their stored options and weights."""
+"""Builds a method's networks from stored options and weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from ganinv.saved import format as names
 def build_objective(options: Mapping[str, Any]) -> Objective:
     """The method of the sections `objective` and `network` of `options`.
 
-    Raises `ConfigError` for options that there are not.
+    Raises `ConfigError` for unknown options.
     """
     module, config = member_from_plain(objectives.find, options, "objective")
     _, network = member_from_plain(networks.find, options, "network")
@@ -31,10 +31,10 @@ def build_trained(
     weights: Mapping[str, Mapping[str, Tensor]],
     where: str,
 ) -> dict[str, nn.Module]:
-    """The networks of the section `network` of `options` that `weights` names, not for training.
+    """The networks named by `weights`, built from the section `network` of `options`, frozen.
 
-    `where` names the source in messages. Raises `ConfigError` for options that there are not, and
-    `StorageError` for weights of other networks.
+    `where` names the source in messages. Raises `ConfigError` for unknown options, and
+    `StorageError` if the weights do not fit the networks.
     """
     family, config = member_from_plain(networks.find, options, "network")
     built = family.build(config, resolution=resolution, image_channels=image_channels, seed=0)
@@ -45,16 +45,16 @@ def build_trained(
         except (KeyError, RuntimeError) as error:
             raise StorageError(
                 f"{where}: its weights do not fit the networks that it names ({error}); restore "
-                "both from one and the same run"
+                "weights and options of the same run"
             ) from error
         found[name] = built[name].requires_grad_(False).eval()
     return found
 
 
 def trained_prefix(objective: Objective, options: Mapping[str, Any], network: str) -> str:
-    """Under which names a checkpoint holds the weights of a network that are used after training.
+    """The prefix, in a checkpoint, of the weights of a network that are used after training.
 
-    The average where one is kept; networks that never changed have weights alone.
+    These weights are the average if one is kept. Frozen networks have no average.
     """
     role = objective.roles[network]
     start = options.get("start") or {}

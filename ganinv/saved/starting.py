@@ -1,4 +1,4 @@
-"""Networks of another run as the start of a new one: hashes verified, weights loaded exactly."""
+"""Starts a run from the networks of another run: verifies hashes, loads the exact weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,25 +17,24 @@ Weights = Literal["average", "current"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Where the networks of a run came from, as its manifests record it."""
+    """The origin of a run's networks, as its manifests record it."""
 
     run: str
     checkpoint: str
     networks: tuple[str, ...]
     weights: Weights
-    sha256: Mapping[str, str]  # of the checkpoint's objects, by name
+    sha256: Mapping[str, str]  # of the checkpoint's objects, by object name
 
     def plain(self) -> dict[str, Any]:
         return {**asdict(self), "networks": list(self.networks)}
 
 
 def newest_name(store: Reader) -> str:
-    """The newest committed checkpoint. Raises `ConfigError` if there is none."""
+    """The name of the newest committed checkpoint. Raises `ConfigError` if there is none."""
     found = committed_names(store)
     if not found:
         raise ConfigError(
-            f"start.run = {store.url!r}: holds no checkpoint; name the storage.run of a run that "
-            "was trained"
+            f"start.run = {store.url!r}: holds no checkpoint; name the storage.run of a trained run"
         )
     return found[-1]
 
@@ -45,10 +44,9 @@ def read_start(
 ) -> tuple[Origin, dict[str, dict[str, Tensor]]]:
     """Weights by network, from the named checkpoint of another run.
 
-    `wanted`: names of networks; None: all that the checkpoint holds. `weights`: the averages, or
-    the current weights; networks without an average have current weights alone. Raises
-    `StorageError` where the checkpoint is not what was written, and `ConfigError` for a network
-    that it does not hold.
+    `wanted`: names of networks; None: all networks of the checkpoint. `weights`: averages or
+    current weights; a network without an average gives its current weights. Raises `StorageError`
+    if the checkpoint is missing or corrupt, and `ConfigError` for a network that it does not hold.
     """
     manifest, tensors = choose_named(store, checkpoint, _only_weights)
     held = {name.partition("/")[0] for name in tensors}
@@ -76,7 +74,7 @@ def read_start(
 def load_start(
     networks: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Tensor]], url: str
 ) -> None:
-    """Give networks the weights of another run. Raises `ConfigError` where they do not fit."""
+    """Load the weights of another run into networks. Raises `ConfigError` if they do not fit."""
     for name, tensors in weights.items():
         if name not in networks:
             raise ConfigError(
@@ -89,8 +87,8 @@ def load_start(
             reason = str(error).splitlines()[-1].strip()
             raise ConfigError(
                 f"start.run = {url!r}: its network {name!r} does not fit this run's ({reason}); "
-                "give the same network options, image size and channels, or leave it out of "
-                "start.networks"
+                "give the same network options, image size and channels, or leave the network out "
+                "of start.networks"
             ) from error
 
 

@@ -1,8 +1,8 @@
-"""A codec as TorchScript: for programs with PyTorch's C++ library, or Python without ganinv.
+"""Writes a codec as TorchScript, for C++ programs with libtorch, or Python programs without ganinv.
 
-`generator.pt`: codes B × L as `encode` gives them → images, clamped as `InvertibleGan.decode` does.
-`encoder.pt`, of methods that encode: images B × C × H × W in [−1, 1] → codes B × L. Any batch size,
-any device.
+`generator.pt`: codes B × L, as `encode` returns → images, clamped as in `InvertibleGan.decode`.
+`encoder.pt`, only for methods that encode: images B × C × H × W in [−1, 1] → codes B × L. Both take
+any batch size and run on any device.
 """
 
 import io
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from ganinv.codec import Codec
 from ganinv.model import InvertibleGan
 
-TRACED_IMAGES = 2  # more than one, so that no dimension of length 1 is taken for a constant
+TRACED_IMAGES = 2  # not 1, because tracing may treat a dimension of length 1 as constant
 
 
 class _Graph(nn.Module):
-    """A function of a codec, which holds all that the function uses so that tracing finds it."""
+    """A function of a codec, with the networks and tensors it uses, so that tracing finds them."""
 
     def __init__(self, codec: Codec, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()

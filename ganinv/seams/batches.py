@@ -1,4 +1,6 @@
-"""What the training loop asks of data: batches from any position. B samples, C × H × W pixels."""
+"""What the training loop needs from data: batches from any position.
+
+Shapes: B samples, C × H × W pixels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,9 +11,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Position:
-    """Where in the data a run stands: the batches of `epoch` that were trained, times their size.
+    """A run's position in the data: `images` images of epoch `epoch` have been trained.
 
-    `images` counts within the epoch. Equal on all ranks, and all that a loader needs to go on.
+    Equal on all ranks. A loader needs nothing else to resume.
     """
 
     epoch: int
@@ -23,8 +25,8 @@ class Batch:
     """One rank's share of a global batch.
 
     `images_BCHW`: uint8. `slots`: the place of each sample in the global batch, ascending.
-    `after`: the position once this batch has been trained. `attributes`: what is known of each
-    sample, for example its label; None if that is not read.
+    `after`: the position after training on this batch. `attributes`: further data of each sample,
+    for example its label; None if attributes are not read.
     """
 
     images_BCHW: Tensor

@@ -1,4 +1,4 @@
-"""What the training loop asks of an optimizer, and the engine of a single process."""
+"""What the training loop needs from an optimizer, and the engine of a single process."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-# Sums float64 tensors over all workers, in place of the argument's value on every one of them.
+# Sums a float64 tensor over all ranks; every rank gets the sum.
 SumReduce = Callable[[Tensor], Tensor]
 
 
@@ -18,7 +18,7 @@ def no_reduction(total: Tensor) -> Tensor:
 
 
 class Fragment(NamedTuple):
-    """A run of one optimizer moment of one parameter: flat elements from `start` on, as a view."""
+    """A piece of one parameter's optimizer moment: flat elements from `start` on, as a view."""
 
     parameter: str
     moment: str
@@ -27,9 +27,9 @@ class Fragment(NamedTuple):
 
 
 class Engine(Protocol):
-    """One network under training: owns gradients, their mean over ranks and the optimizer.
+    """Trains one network: owns the gradients, their mean over ranks and the optimizer.
 
-    A global batch is `backward` for every micro-batch, `finite`, `finish`.
+    For each global batch, call `backward` for every micro-batch, then `finite`, then `finish`.
     """
 
     @property
@@ -40,11 +40,11 @@ class Engine(Protocol):
         ...
 
     def set_options(self, options: Mapping[str, Any]) -> None:
-        """The optimizer's options for the steps to come, as its parameter groups name them."""
+        """Set the optimizer's options for later steps, by their names in its parameter groups."""
         ...
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Accumulate the gradients of a micro-batch's loss; `last` marks this rank's last one."""
+        """Accumulate the gradients of a micro-batch's loss; `last`: the rank's last micro-batch."""
         ...
 
     def finite(self) -> Tensor:
@@ -52,7 +52,7 @@ class Engine(Protocol):
         ...
 
     def finish(self, *, apply: bool) -> None:
-        """Let the optimizer step with the mean gradient, or forget the gradients."""
+        """Step the optimizer with the mean gradient, or discard the gradients if not `apply`."""
         ...
 
     def gradient_norm(self) -> float:
@@ -60,11 +60,11 @@ class Engine(Protocol):
         ...
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
-        """The optimizer moments that this rank is to save, and the number of steps taken."""
+        """The optimizer moments that this rank saves, and the number of steps taken."""
         ...
 
     def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
-        """Take whole moments (moment → parameter → tensor), after the network's weights."""
+        """Load complete moments (moment → parameter → tensor). Load the network's weights first."""
         ...
 
 
@@ -88,7 +88,7 @@ class LocalEngine:
             group.update(options)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        del last  # nothing is sent anywhere
+        del last  # a single process sends no gradients
         (loss / self.micro_batches).backward(inputs=list(self.network.parameters()))
 
     def finite(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is asked of storage: a folder of objects to read, or to read and write."""
+"""What ganinv needs from storage: a folder of objects to read, or to read and write."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,18 +20,16 @@ class Range(NamedTuple):
     end: int
 
 
-# Named outside of the class, where its verb `list` hides the built-in type.
+# Named outside the class, because its method `list` hides the built-in type.
 Entries = list[Entry]
-
-
 Blobs = list[bytes]
 
 
 class Reader(Protocol):
     """A folder of objects to read: a directory on disk or a prefix in a bucket.
 
-    Every verb raises `StorageMissingError` for a name that is not there and `StorageError` for
-    anything else that goes wrong, always with the URL, the reason and the remedy.
+    Every method raises `StorageMissingError` for a name that does not exist, and `StorageError` for
+    any other failure. The message gives the URL, the reason and the remedy.
     """
 
     @property
@@ -45,17 +43,17 @@ class Reader(Protocol):
 
 
 class Store(Reader, Protocol):
-    """A folder of objects that can be written too; its verbs raise as `Reader`'s.
+    """A folder of objects to read and write. Its methods raise as those of `Reader` do.
 
-    A write is visible as a whole or not at all.
+    Writes are atomic: a reader sees a whole object or no object.
     """
 
     def read_ranges(self, ranges: Sequence[Range]) -> Blobs:
-        """The bytes of each range, in order, fetched concurrently; a short answer is an error."""
+        """The bytes of each range, in order, fetched concurrently. Too few bytes are an error."""
         ...
 
     def write(self, name: str, data: bytes | memoryview | Path) -> None:
-        """Create or replace an object from memory (bytes one after the other) or from a file."""
+        """Create or replace an object, from contiguous memory or from a file."""
         ...
 
     def write_if_absent(self, name: str, data: bytes) -> None:
@@ -63,5 +61,5 @@ class Store(Reader, Protocol):
         ...
 
     def delete(self, names: Sequence[str]) -> None:
-        """Remove objects; a name that is not there is no error."""
+        """Delete objects; a name that does not exist is not an error."""
         ...

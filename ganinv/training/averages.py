@@ -1,8 +1,8 @@
-"""Exponential average of a network's weights: what samples, codes and figures are made with.
+"""Exponential average of a network's weights; samples, codes and figures use the average.
 
-PVDGAN §3: "trainable weights ema decay rate = 0.999", for G and D alike. As in the author's code
-the average starts at the initial weights and is not bias corrected. Buffers are copied as they
-stand, as in StyleGAN's code: those that change (batch statistics) are averages already.
+PVDGAN §3: "trainable weights ema decay rate = 0.999", for both G and D. As in the author's code,
+the average starts at the initial weights and has no bias correction. Buffers are copied, as in
+StyleGAN's code: buffers that change (batch statistics) are averages already.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Options of training, and how the global batch is laid out over ranks and forward passes."""
+"""Options of training, and the division of the global batch over ranks and forward passes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from ganinv.optimizers.base import Knobs
 from ganinv.plain import from_plain
 from ganinv.schedules import Schedule, Scheduled, extremes, scheduled, value_at
 
-# Options that may be a number or a schedule of images, with the interval they must stay in.
+# Options that may be a number or a schedule of images, with the interval of valid values.
 _SCHEDULED = {"learning_rate": "positive", "beta1": "share", "beta2": "share"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkTraining:
-    """What differs for one network of the method; None: as for all networks."""
+    """Options that differ for one network of the method; None: as for all networks."""
 
     learning_rate: Scheduled | None = None
     beta1: Scheduled | None = None
@@ -32,39 +32,39 @@ class NetworkTraining:
 if TYPE_CHECKING:
     ByNetwork: TypeAlias = dict[str, NetworkTraining]
 else:
-    # OmegaConf cannot assign to frozen dataclasses in a mapping; `__post_init__` makes them.
+    # OmegaConf cannot assign to frozen dataclasses in a mapping; `__post_init__` builds them.
     ByNetwork = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """How to train; the defaults are the PVDGAN paper's (§3). The unit of time is the image.
+    """Options of training; the defaults are those of the PVDGAN paper (§3). Time counts images.
 
     `learning_rate`, `beta1`, `beta2`, `weight_average` and `weight_average_half_life` take numbers
     or schedules (`ganinv.schedules`).
     """
 
-    images: int = 3_000_000  # train until this many images were seen (50 epochs of 60,000)
+    images: int = 3_000_000  # stop after this many images (50 epochs of 60,000)
     global_batch: int = 16  # images per step, over all workers
-    micro_batch: int | None = None  # images per worker and forward pass; None = its whole share
+    micro_batch: int | None = None  # images per worker and forward pass; None: the whole share
     seed: int = 0
     learning_rate: Scheduled = 0.003  # of all networks, before any decay
-    learning_rate_decay: float = 1.0  # a constant rate is multiplied with this; 1: no decay
+    learning_rate_decay: float = 1.0  # factor of a constant rate at each decay; 1: no decay
     learning_rate_decay_every: int | None = None  # images from one decay to the next
     beta1: Scheduled = 0.0
     beta2: Scheduled = 0.99
     epsilon: float = 1e-8
-    networks: ByNetwork = field(default_factory=dict)  # network name → what differs for it
+    networks: ByNetwork = field(default_factory=dict)  # network name → options that differ
     weight_average: Scheduled = 0.999  # decay per step of the averages of the weights
-    # Images; replaces `weight_average`, so that another global batch changes nothing.
+    # Images; replaces `weight_average`. Its effect does not depend on the global batch.
     weight_average_half_life: Scheduled | None = None
-    # The half-life is at most this share of the images seen; StyleGAN2 and 3 take 0.05.
+    # Limits the half-life to this share of the images seen; 0.05 in StyleGAN2 and 3.
     weight_average_ramp: float | None = None
     flip: bool = True  # mirror half of the real images
     precision: Literal["fp32", "bf16"] = "fp32"  # of forward passes; bf16 needs a GPU
     log_every: int = 10_000  # images
     checkpoint_every: int = 200_000  # images
-    max_nonfinite_steps: int = 10  # in a row; then training counts as diverged
+    max_nonfinite_steps: int = 10  # in a row, before training counts as diverged
 
     def __post_init__(self) -> None:
         for key in ("images", "global_batch", "log_every", "checkpoint_every"):
@@ -90,13 +90,13 @@ class TrainConfig:
             raise ConfigError(f"learning_rate_decay_every = {every}: must be at least 1, or null")
         if decay < 1 and every is None:
             raise ConfigError(
-                f"learning_rate_decay = {decay}: give learning_rate_decay_every, too, the images "
-                "from one decay to the next, for example those of an epoch"
+                f"learning_rate_decay = {decay}: also give learning_rate_decay_every, the "
+                "images between decays, for example the images of an epoch"
             )
         if every is not None and isinstance(self.learning_rate, Schedule):
             raise ConfigError(
                 f"learning_rate_decay_every = {every}: learning_rate is a schedule already; leave "
-                "one of the two out"
+                "out one of the two"
             )
 
     def _check_average(self) -> None:
@@ -111,12 +111,12 @@ class TrainConfig:
         if ramp is not None and (ramp <= 0 or self.weight_average_half_life is None):
             raise ConfigError(
                 f"weight_average_ramp = {ramp}: must be above 0, and limits "
-                "weight_average_half_life; give that, too"
+                "weight_average_half_life; also give that option"
             )
 
     @property
     def rate(self) -> Scheduled:
-        """The learning rate of all networks, with its decay as a schedule."""
+        """The learning rate of all networks; a decay is turned into a schedule."""
         every = self.learning_rate_decay_every
         if every is None or isinstance(self.learning_rate, Schedule):
             return self.learning_rate
@@ -139,7 +139,7 @@ class TrainConfig:
         )
 
     def average_decay(self, images_seen: int) -> float:
-        """The decay of weight averages after the step that began at `images_seen`."""
+        """The decay of the weight averages for the step that begins at `images_seen`."""
         return decay_at(
             self.weight_average,
             self.weight_average_half_life,
@@ -150,7 +150,7 @@ class TrainConfig:
 
 
 def _set(config: object, key: str, value: object) -> None:
-    """In `__post_init__` of a frozen dataclass, before anybody sees it."""
+    """Set a field of a frozen dataclass. Only for `__post_init__`."""
     object.__setattr__(config, key, value)
 
 
@@ -175,24 +175,24 @@ def _check_scheduled(config: TrainConfig | NetworkTraining) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchLayout:
-    """How the global batch is cut: equal shares for `world` ranks, each in equal micro-batches."""
+    """The division of the global batch: equal shares for `world` ranks, in equal micro-batches."""
 
     world: int
-    per_rank: int  # micro-batches of a rank's share
+    per_rank: int  # micro-batches in a rank's share
 
     @property
     def micro_batches(self) -> int:
-        """Those of the global batch, over all ranks."""
+        """Number of micro-batches in the global batch, over all ranks."""
         return self.world * self.per_rank
 
 
 def lay_out_batch(config: TrainConfig, world: int) -> BatchLayout:
-    """Raises `ConfigError` where the global batch cannot be cut into equal micro-batches."""
+    """The layout for `world` ranks. Raises `ConfigError` if micro-batches would be unequal."""
     batch = config.global_batch
     if batch % world:
         valid = [w for w in range(1, batch + 1) if batch % w == 0 and w <= 64]
         raise ConfigError(
-            f"train.global_batch = {batch}: does not divide over {world} workers; "
+            f"train.global_batch = {batch}: not divisible by {world} workers; "
             f"choose a number of workers among {', '.join(map(str, valid))}"
         )
     share = batch // world

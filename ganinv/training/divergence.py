@@ -1,8 +1,9 @@
-"""When void steps in a row become a divergence: first one way back, then the end, with evidence.
+"""Decides when void steps in a row count as a divergence, and reports what is known about it.
 
-A cause that passes (a bit that flipped, a batch that a driver spoilt) does not come back when the
-same steps are trained again from the last checkpoint; a true divergence does, for replay is exact.
-All ranks hold equal guards, since all that these see was agreed before.
+After the first divergence, training returns to the last checkpoint. If training diverges again
+before it has passed that point, it ends. A transient fault (a flipped bit, a batch that a driver
+corrupted) does not recur when the same steps are trained again. A true divergence recurs, because
+replay is exact. All ranks hold equal guards, because the ranks agree on a guard's inputs.
 """
 
 from collections.abc import Mapping
@@ -10,22 +11,24 @@ from dataclasses import dataclass, field
 
 from ganinv.errors import DivergenceError
 
-NAMED = 6  # numbers in a message
+NAMED = 6  # non-finite quantities listed in a message
 
 
 @dataclass(kw_only=True)
 class Guard:
-    """What one run of the loop has seen of void steps. Images are those of `images_seen`."""
+    """The record of void steps in one run of the loop. Times are values of `images_seen`."""
 
-    limit: int  # void steps in a row that are too many
-    went_back_at: int | None = None  # where; None once trained beyond
-    _voids: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)  # in a row
+    limit: int  # this many void steps in a row are a divergence
+    # Time of the last divergence; None once training has passed it.
+    went_back_at: int | None = None
+    _voids: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     _last_row: Mapping[str, float] = field(default_factory=dict)  # the newest with finite losses
 
     def stepped(self, images_seen: int, in_a_row: int, nonfinite: tuple[str, ...]) -> bool:
-        """Whether training has diverged with the step that ended there.
+        """Record a step that ended at `images_seen`; returns whether training has diverged.
 
-        `in_a_row`: void steps up to it; `nonfinite`: what was not finite in it, on any rank.
+        `in_a_row`: void steps in a row, up to this step. `nonfinite`: names of the quantities that
+        were non-finite in this step, on any rank.
         """
         if in_a_row:
             self._voids.append((images_seen, nonfinite))
@@ -36,29 +39,30 @@ class Guard:
         return False
 
     def logged(self, row: Mapping[str, float]) -> None:
-        if all(row[name] == row[name] for name in row if name.startswith("loss/")):  # no NaN
+        """Remember the row for the error message, if its losses are finite."""
+        if all(row[name] == row[name] for name in row if name.startswith("loss/")):  # false for NaN
             self._last_row = row
 
     def went_back(self) -> None:
-        """The run has returned to its last checkpoint, for the void steps seen so far."""
+        """Record that training has returned to its last checkpoint because of the void steps."""
         self.went_back_at = self._voids[-1][0]
         self._voids.clear()
 
     def error(self, checkpoint: str | None) -> DivergenceError:
-        """`checkpoint`: the newest good one, or None if there is none."""
+        """The error for the void steps. `checkpoint`: the newest intact one, if there is one."""
         images_seen, names = self._voids[-1]
         first = self._voids[0][0]
-        again = ", also on the second way from the last checkpoint" if self.went_back_at else ""
+        again = ", and again after a return to the last checkpoint" if self.went_back_at else ""
         finite = ", ".join(
             f"{name} {value:.4g}"
             for name, value in self._last_row.items()
             if name.startswith(("loss/", "grad_norm/"))
         )
         known = f"last finite at images_seen = {self._last_row['images_seen']:.0f}: {finite}; "
-        good = f"checkpoint {checkpoint} is still good" if checkpoint else "there is no checkpoint"
+        good = f"checkpoint {checkpoint} is intact" if checkpoint else "there is no checkpoint"
         return DivergenceError(
-            f"{len(self._voids)} steps in a row gave numbers that are not finite, from images_seen "
-            f"= {first} to images_seen = {images_seen}{again} (there not finite: "
+            f"{len(self._voids)} steps in a row gave non-finite numbers, from images_seen "
+            f"= {first} to images_seen = {images_seen}{again} (non-finite in the last step: "
             f"{', '.join(names[:NAMED])}{' …' if len(names) > NAMED else ''}; "
             f"{known if self._last_row else ''}{good}); lower train.learning_rate or raise "
             "objective.lambda_r1, then start again"

@@ -1,4 +1,4 @@
-"""The training loop: batch → step → report → checkpoint. It knows no cluster and no storage."""
+"""The training loop: batch → step → report → checkpoint. It depends on no cluster or storage."""
 
 import time
 from collections.abc import Callable, Generator
@@ -21,26 +21,26 @@ TimeState = Literal["compute", "data", "communicate", "checkpoint", "restart", "
 
 
 class Observer(Protocol):
-    """Whoever watches a run. Called on every rank; none of it may change the course of training."""
+    """Receives the events of a run, on every rank. An observer must not affect training."""
 
     def timed(self, state: TimeState) -> AbstractContextManager[object]:
-        """Count the time spent inside toward a state, and not toward one that it is nested in."""
+        """Count the time spent inside for `state`, and not for an enclosing state."""
         ...
 
     def stepped(self, images: int, *, applied: bool) -> None:
-        """A global batch of `images` was trained; `applied`: its update was not void."""
+        """A step on a global batch of `images` has ended; `applied`: it was not void."""
         ...
 
     def logged(self, row: Row, session: Session) -> None:
-        """A row of `metrics.jsonl`, equal on all ranks but for times."""
+        """A new row of `metrics.jsonl`; except for times, it is equal on all ranks."""
         ...
 
     def went_back(self, images_seen: int, restored: int) -> None:
-        """Training diverged at `images_seen`, and goes on from the checkpoint at `restored`."""
+        """Training diverged at `images_seen` and resumes from the checkpoint at `restored`."""
         ...
 
     def stop_requested(self) -> bool:
-        """Whether this rank was asked to save and end."""
+        """Whether this rank was asked to save and stop."""
         ...
 
 
@@ -56,12 +56,12 @@ def run(
     restore: Callable[[], str | None],
     evaluate: Callable[[], Row],
 ) -> bool:
-    """Train until `config.images` were seen. False if it was asked to stop before (after saving).
+    """Train until `config.images` images were seen. False if stopped early (after saving).
 
-    `restore` brings the session back to the newest good checkpoint and returns its name, None if
-    there is none. `evaluate` is called for every row and may return nothing. After too many void
-    steps in a row training goes back to the last checkpoint, once; raises `DivergenceError`, on
-    all ranks alike, if they come again before new progress.
+    `restore` returns the session to the newest intact checkpoint and gives
+    its name; None if there is none. `evaluate` is called for every row; its row may be empty. After
+    too many void steps in a row, training returns to the last checkpoint once. If training
+    diverges again before it has passed that point, raises `DivergenceError` on all ranks.
     """
     loop = _Loop(session, config, layout, source, reduce, observer, save, evaluate)
     while (end := loop.train()) == "diverged":
@@ -77,7 +77,7 @@ def run(
 
 @dataclass
 class _Loop:
-    """One call of `run`; its arguments, and what must outlive a way back to a checkpoint."""
+    """One call of `run`: its arguments, and the state that a return to a checkpoint keeps."""
 
     session: Session
     config: TrainConfig
@@ -92,16 +92,16 @@ class _Loop:
         self.guard = Guard(limit=self.config.max_nonfinite_steps)
 
     def train(self) -> Literal["done", "stopped", "diverged"]:
-        """From where the session is."""
+        """Train from the session's current position."""
         session, config = self.session, self.config
         self._paced: tuple[float, int] = (time.monotonic(), session.images_seen)
         self._saved_at: int | None = None
-        owed = False  # a checkpoint, that waits until a step counts again
+        checkpoint_due = False  # stays set until a step is not void
         with closing(_batches(self.source, session)) as batches:
             while session.images_seen < config.images:
                 with self.observer.timed("data"):
                     batch = next(batches)
-                # With the batch in hand, so that no step waits for another rank's data.
+                # After loading the batch, so that no step waits for another rank's data.
                 if _agree_to_stop(self.observer, self.reduce):
                     self._save()
                     return "stopped"
@@ -114,17 +114,17 @@ class _Loop:
                 done = session.images_seen >= config.images
                 if done or _due(session, config.log_every, config.global_batch):
                     self._log()
-                owed = owed or _due(session, config.checkpoint_every, config.global_batch)
-                if done or (owed and applied):
+                checkpoint_due |= _due(session, config.checkpoint_every, config.global_batch)
+                if done or (checkpoint_due and applied):
                     self._save()
-                    owed = False
+                    checkpoint_due = False
         return "done"
 
     def _log(self) -> None:
         session, config = self.session, self.config
         started, images_then = self._paced
         row = new_row(session, self.reduce)
-        stepped_at = session.images_seen - config.global_batch  # the clock of the last step
+        stepped_at = session.images_seen - config.global_batch  # when the last step began
         row[LEARNING_RATE] = value_at(config.rate, stepped_at)
         row |= {
             f"{SCHEDULE}{key}": schedule.at(stepped_at)
@@ -145,7 +145,7 @@ class _Loop:
 
 
 def new_row(session: Session, reduce: SumReduce) -> Row:
-    """Means of the statistics since the last row, and the method's figures as they stand."""
+    """Means of the statistics since the last row, and the method's current figures."""
     return {
         "images_seen": session.images_seen,
         "wall_time": time.time(),
@@ -159,16 +159,16 @@ def new_row(session: Session, reduce: SumReduce) -> Row:
 
 
 def _batches(source: BatchSource, session: Session) -> Generator[Batch, None, None]:
-    """The batches to come; closing it closes the source's iterator, if that is one to be closed."""
+    """The next batches. Closing this generator also closes the source's generator, if it is one."""
     yield from source.batches(session.position)
 
 
 def _due(session: Session, every: int, global_batch: int) -> bool:
-    """Whether the step just done passed a multiple of `every` images."""
+    """Whether the last step reached or passed a multiple of `every` images."""
     return session.images_seen // every > (session.images_seen - global_batch) // every
 
 
 def _agree_to_stop(observer: Observer, reduce: SumReduce) -> bool:
-    """True on all ranks in the same step, if any of them was asked."""
+    """True on all ranks in the same step, if any rank was asked to stop."""
     asked = torch.tensor(float(observer.stop_requested()), dtype=torch.float64)
     return bool(reduce(asked) > 0)

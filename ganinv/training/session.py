@@ -1,4 +1,4 @@
-"""What changes while a GAN trains, and how one global batch moves it forward.
+"""The state of training, and how one global batch changes it.
 
 Shapes: N samples of a micro-batch, B of this rank's share, C × H × W image.
 """
@@ -29,11 +29,11 @@ MakeEngine = Callable[[nn.Module, torch.optim.Optimizer], Engine]
 
 @dataclass(kw_only=True)
 class Session:
-    """All state of a run: networks, optimizers, averages, traces and the place in the data.
+    """All state of a run: networks, optimizers, averages, traces and the position in the data.
 
-    `images_seen` is the one clock; `position` is that of the last **trained** batch. `engines` are
-    those of the trained networks; `frozen` networks keep the weights they came with. `schedules`
-    are the options that change with `images_seen`, by key.
+    `images_seen` is the only clock. `position` is the position after the last **trained** batch.
+    `engines` train the trained networks; `frozen` networks keep their initial weights. `schedules`
+    holds the options that change with `images_seen`, by key.
     """
 
     objective: Objective
@@ -47,7 +47,7 @@ class Session:
     position: Position = field(default_factory=lambda: Position(epoch=0, images=0))
     started_from: Mapping[str, Any] | None = None  # `saved.starting.Origin`, for the manifests
     nonfinite_in_a_row: int = 0
-    nonfinite: tuple[str, ...] = ()  # what was not finite in the last step
+    nonfinite: tuple[str, ...] = ()  # names of what was non-finite in the last step
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -56,7 +56,7 @@ class Session:
         return {name: engine.network for name, engine in self.engines.items()} | self.frozen
 
     def model(self) -> InvertibleGan:
-        """The model as it stands: averaged weights where averages are kept."""
+        """The current model, with averaged weights where averages are kept."""
         averaged = {name: average.network for name, average in self.averages.items()}
         tensors = self.objective.tensors(self.state)
         return InvertibleGan(
@@ -78,14 +78,14 @@ def new_session(
 ) -> Session:
     """A session before its first step. `networks`: all roles' networks at their initial weights.
 
-    `frozen` names networks that keep these weights, besides those that the method never trains.
+    `frozen`: networks to keep at these weights, besides those that the method never trains.
     """
     check_networks(objective, networks)
     held = {name: networks[name].to(device) for name in objective.roles}
     still = frozen | {name for name, role in objective.roles.items() if not role.trained}
     if still >= held.keys():
         raise ConfigError(
-            f"start.frozen = {sorted(frozen)}: no network is left to train; leave one out"
+            f"start.frozen = {sorted(frozen)}: no network is left to train; remove a name"
         )
     trained = {name: network for name, network in held.items() if name not in still}
     averages = {
@@ -112,10 +112,10 @@ def new_session(
 
 
 def check_networks(objective: Objective, networks: Mapping[str, nn.Module]) -> None:
-    """Raises `ConfigError` where the network family lacks a network of the method."""
+    """Raises `ConfigError` if the network family lacks a network of the method."""
     if missing := sorted(objective.roles.keys() - networks.keys()):
         raise ConfigError(
-            f"network.name: its networks are {', '.join(sorted(networks))}, and "
+            f"network.name: its networks are {', '.join(sorted(networks))}, but "
             f"{objective.config.name} also needs {', '.join(missing)}; choose another family"
         )
 
@@ -155,7 +155,7 @@ def train_batch(
 def cut_into_micro_batches(
     session: Session, batch: Batch, config: TrainConfig, layout: BatchLayout
 ) -> list[MicroBatch]:
-    """Real images in [−1, 1], mirrored by chance, and every draw of the step."""
+    """Micro-batches of real images in [−1, 1], mirrored at random, with all draws of the step."""
     numbers = [session.images_seen + slot for slot in batch.slots]
     real_BCHW = to_signed(batch.images_BCHW.to(session.device, non_blocking=True))
     if config.flip:

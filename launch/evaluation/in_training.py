@@ -1,4 +1,4 @@
-"""What evaluations in training and after it share, and those that are taken in training."""
+"""Evaluation during training, and the parts that evaluation after training also uses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,9 +27,9 @@ def held_out_images(
     loading: LoaderConfig,
     record: RecordBadSample | None = None,
 ) -> HeldOut:
-    """The first of the split `test`, at most so many, with the features that lie beside them.
+    """The first images of the test split, at most `most`, with their stored features.
 
-    Damaged ones are left aside, up to the limits of `loading`; `record` keeps them for the run.
+    Corrupt images are skipped, up to the limits of `loading`; `record` records them for the run.
     """
     count = min(most, index.samples("test"))
     quarantine = Quarantine(
@@ -51,7 +51,7 @@ def conditions(
     images_seen: int,
     checkpoint: str | None,
 ) -> dict[str, Any]:
-    """All that the figures just taken depend on, and nothing that they do not: no times, places
+    """Everything that the evaluator's last figures depend on, and nothing else: no times, places
     or workers.
     """
     return {
@@ -61,8 +61,8 @@ def conditions(
         "data_fingerprint": index.fingerprint,
         "split": "test",
         "resolution": index.resolution,
-        "real": evaluator.held_out.count - evaluator.damaged,
-        "damaged": evaluator.damaged,
+        "real": evaluator.held_out.count - evaluator.corrupt,
+        "damaged": evaluator.corrupt,
         "generated": evaluator.generated,
         "seed": evaluator.seed,
         "left_out": evaluator.left_out,
@@ -73,9 +73,9 @@ def conditions(
 
 
 class Evaluation:
-    """Evaluates with the first row, every `evaluate.every` images, and the last; on all ranks.
+    """Evaluates with the first row, every `evaluate.every` images, and the last row; on all ranks.
 
-    Making one loads the feature networks. Raises `ConfigError` for one that cannot be loaded.
+    The constructor loads the feature networks. Raises `ConfigError` if one cannot be loaded.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Evaluation:
         run: Store,
         record: RecordBadSample | None = None,
     ) -> None:
-        """`record` keeps damaged held-out images for the run."""
+        """`record` records corrupt held-out images for the run."""
         options = config.evaluate
         self._config = config
         self._session = session
@@ -120,5 +120,5 @@ class Evaluation:
         seen, step = self._session.images_seen, self._config.train.global_batch
         first = seen - step < self._config.train.log_every <= seen
         every, row = self._config.evaluate.every, self._config.train.log_every
-        last_row = max(0, (seen // row - 1) * row)  # as far as it can be told without memory
+        last_row = max(0, (seen // row - 1) * row)  # without memory of earlier rows
         return first or seen >= self._config.train.images or seen // every > last_row // every

@@ -1,4 +1,4 @@
-"""Inverting images batch by batch: codes, reconstructions as PNG, and the PSNR of each.
+"""Inverts images batch by batch: codes, reconstructions as PNG, and the PSNR of each image.
 
 Shapes: N images in all, B of a batch, L latent elements.
 """
@@ -33,17 +33,17 @@ CODES_STEM = "codes"
 
 
 class Inverted(NamedTuple):
-    """One batch."""
+    """An inverted batch."""
 
     names: list[str]
-    code_BL: Tensor  # on the CPU, not yet scaled
+    code_BL: Tensor  # on the CPU, unscaled
     image_BCHW: Tensor  # reconstructions
     psnr_db: list[float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What an inversion gave; the images that were skipped are known to the photographs."""
+    """The result of an inversion; `Photographs` lists the skipped images."""
 
     images: int
     mean_psnr_db: float
@@ -52,11 +52,11 @@ class Summary:
 def invert(
     model: InvertibleGan, photographs: Photographs, target: Path, *, codes: str, screen: Console
 ) -> Summary:
-    """Codes, reconstructions and PSNR of all photographs, written below `target`.
+    """Write the codes, reconstructions and PSNR of all photographs to the folder `target`.
 
-    At any time one batch of images is held, and the codes so far (4 L bytes an image). `codes` is
-    their file's ending, `npz` or `safetensors`; it is written last. Raises `DataError` as
-    `Photographs.read` does, and `StorageError` where a file cannot be written.
+    Memory holds one batch of images and all codes so far (4 L bytes per image). `codes` is the
+    suffix of the file of codes, `npz` or `safetensors`; this file is written last. Raises
+    `DataError` as `Photographs.read` does, and `StorageError` if a file cannot be written.
     """
     places = reconstruction_names(photographs.names)
     names: list[str] = []
@@ -78,17 +78,17 @@ def invert(
         _write_codes(target / f"{CODES_STEM}.{codes}", names, torch.cat(code_blocks), model)
     except OSError as error:
         raise StorageError(
-            f"invert.to = {target}: {error.strerror or error} ({error.filename}); make it "
-            "writable, free space on its disk, or choose another folder"
+            f"invert.to = {target}: {error.strerror or error} ({error.filename}); make the "
+            "folder writable, free space on its disk, or choose another folder"
         ) from error
     return Summary(images=len(names), mean_psnr_db=total_db / len(names))
 
 
 def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
-    """Where each image's reconstruction lies below the target; no two of them at one place.
+    """The file of each image's reconstruction, relative to the target; all files differ.
 
-    The image's own name with the ending .png, or appended to it if any two images differ in their
-    endings alone.
+    The suffix of the image's name is replaced by .png. If any two names differ only in their
+    suffixes, .png is appended to all names instead.
     """
     plain = {name: name.rpartition(".")[0] + ".png" for name in names}
     if max(collections.Counter(plain.values()).values()) > 1:
@@ -123,7 +123,7 @@ def _write_pictures(batch: Inverted, target: Path, places: dict[str, str]) -> No
     for name, picture in zip(batch.names, to_pictures(batch.image_BCHW), strict=True):
         path = target / places[name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A target that was there before may hold links that lead out of it.
+        # An existing target may hold links that lead out of it.
         if not path.resolve().is_relative_to(target.resolve()):
             raise StorageError(
                 f"{path}: a link leads out of invert.to = {target}; choose an empty folder"

@@ -1,4 +1,4 @@
-"""A trained run for the commands: its model, and all options that it was trained with."""
+"""A trained run for the commands: its model, and all options of its training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from launch.options.schema import RunConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(TrainedRun):
-    """A model, and what is known of how it came to be."""
+    """A trained run, with all its options."""
 
     config: RunConfig
-    recorded: Mapping[str, Any]  # config.yaml of the run
+    recorded: Mapping[str, Any]  # content of the run's config.yaml
 
 
 def load_trained(store: Store, checkpoint: str | None = None) -> Trained:
-    """The newest good checkpoint, or the one named.
+    """The newest intact checkpoint, or the checkpoint of the given name.
 
     Raises `StorageError` if the run has no checkpoint that can be loaded.
     """
@@ -41,5 +41,7 @@ def _recorded(store: Store) -> dict[str, Any]:
     try:
         recorded: dict[str, Any] = yaml.safe_load(store.read("config.yaml"))
     except StorageMissingError as error:
-        raise StorageError(f"{store.url} has no config.yaml; is it a run?") from error
+        raise StorageError(
+            f"{store.url} has no config.yaml, so it is not a run; correct storage.run"
+        ) from error
     return recorded

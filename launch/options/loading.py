@@ -1,7 +1,8 @@
-"""Options: typed dataclasses, below a recipe, below `key=value` words; all problems at once.
+"""Loads options. A recipe overrides defaults, and `key=value` words override the recipe.
 
-Every section's dataclass lives beside its owner. The objective and the network are chosen by name
-first, so that an option of another method is an unknown key.
+One error lists all problems. Every section's dataclass lives beside the code it configures. The
+names of the objective and the network are read first, so that an option of another method is an
+unknown key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def load_recipe(name: str) -> dict[str, Any]:
 
 
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
-    """Recipe below `key=value` words. Raises one `ConfigError` that lists all problems."""
+    """The options of a recipe and words. Raises one `ConfigError` that lists all problems."""
     problems: list[str] = []
     given = _override(dict(leaves(recipe)), parse_words(words, problems))
     schema = schema_for(given, problems)
@@ -66,7 +67,7 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     for key in LOCATIONS:
         make_absolute(schema, key)
     for number, part in enumerate(schema.data.mix):
-        OmegaConf.set_readonly(part, None)  # this list came with the options, after `make_writable`
+        OmegaConf.set_readonly(part, None)  # `assign` has added this list after `make_writable`
         make_absolute(schema, f"data.mix[{number}].url")
     sections = build_sections(schema, problems)
     if not problems:
@@ -78,7 +79,7 @@ def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
 
 
 def _override(recipe: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
-    """Words replace the recipe's values; a number of workers also replaces a range, and back."""
+    """Words replace the recipe's values; a number of workers replaces a range, and vice versa."""
     size, limits = {"cluster.workers"}, {"cluster.min_workers", "cluster.max_workers"}
     for typed, replaced in ((size, limits), (limits, size)):
         if typed & words.keys() and not replaced & words.keys():
@@ -95,7 +96,7 @@ def schema_for(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
         known = family.names()
         if name not in known:
             problems.append(
-                f"{section}.name = {name!r}: there is none of that name{nearest(name, known)}; "
+                f"{section}.name = {name!r}: unknown name{nearest(name, known)}; "
                 f"choose {', '.join(known)}"
             )
             name = defaults[section]
@@ -116,7 +117,7 @@ def default_options(config: RunConfig) -> dict[str, Any]:
 
 
 def _combinations(sections: Mapping[str, Any]) -> list[str]:
-    """Problems that no section can see by itself."""
+    """Problems that involve more than one section."""
     problems = []
     for workers in sections["cluster"].sizes:
         try:
@@ -147,7 +148,7 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
 
 
 def read_sections(options: Sequence[str], sections: Mapping[str, type]) -> dict[str, Any]:
-    """A few sections for a verb that needs no recipe. Raises `ConfigError` as `load_config`."""
+    """Sections for a command without a recipe. Raises `ConfigError` as `load_config` does."""
     problems: list[str] = []
     given = parse_words(options, problems)
     schema = OmegaConf.create({name: OmegaConf.structured(cls) for name, cls in sections.items()})

@@ -1,4 +1,4 @@
-"""The options there are: one dataclass per section, most of them beside their owners."""
+"""All options of a run: one dataclass per section, mostly defined beside the code it configures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
 from ganinv.training.config import TrainConfig
 
-# Sections whose dataclass depends on a name, and where that name is looked up.
+# Sections whose dataclass depends on a name, with the family that knows the name.
 CHOICES = {"objective": objectives, "network": networks}
-# Keys that hold a place: a directory or a URL.
+# Keys that hold a directory, a file or a URL.
 LOCATIONS = ("storage.run", "start.run", "data.url", "data.cache_dir", "evaluate.inception")
-# Feature networks by name; FID's Inception comes as a file.
+# Feature networks by name; FID's Inception is given as a file.
 FEATURES = ("own", "pixels", "lite0")
-# Real and generated images each, for every figure on features.
+# The least number of real images, and of generated images, for every figure on features.
 LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())
 
 
@@ -26,9 +26,9 @@ class StorageConfig:
     """Where a run lives: checkpoints, metrics and configuration."""
 
     run: str  # directory, file:// or s3://BUCKET/PREFIX
-    endpoint_url: str | None = None  # of an S3 server that is not AWS; credentials never go here
-    deadline_s: float = 60.0  # how long to try a request again that fails in passing
-    lease_s: float = 30.0  # silence after which a run's writer on another host counts as gone
+    endpoint_url: str | None = None  # of an S3 server other than AWS; never holds credentials
+    deadline_s: float = 60.0  # how long to retry a request that fails temporarily
+    lease_s: float = 30.0  # silence after which a run's writer on another host counts as dead
 
     def __post_init__(self) -> None:
         for key in ("deadline_s", "lease_s"):
@@ -43,15 +43,15 @@ class StartConfig:
     run: str | None = None  # directory, file:// or s3://BUCKET/PREFIX of the other run
     checkpoint: str | None = None  # its name; None: the newest when this run starts
     networks: list[str] | None = None  # their names, such as [g]; None: all
-    weights: Literal["average", "current"] = "average"  # of these networks, where averages are kept
-    frozen: list[str] | None = None  # of these: never trained, byte for byte as they came
+    weights: Literal["average", "current"] = "average"  # which weights of these networks to load
+    frozen: list[str] | None = None  # of these: never trained, weights stay bit for bit
 
     def __post_init__(self) -> None:
         if self.run is None:
             for key in ("checkpoint", "networks", "frozen"):
                 if getattr(self, key) is not None:
                     raise ConfigError(
-                        f"{key} = {getattr(self, key)!r}: names no run; give start.run, too"
+                        f"{key} = {getattr(self, key)!r}: needs a run; also give start.run"
                     )
         if self.networks is not None:
             for name in self.frozen or ():
@@ -67,7 +67,7 @@ class MixConfig:
     """One more data set to train with."""
 
     url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
-    weight: float = 1.0  # its share of every batch, relative to the others'
+    weight: float = 1.0  # its share of every batch, relative to other data sets
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -76,19 +76,21 @@ class MixConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig(LoaderConfig):
-    """The data set. `source` to `seed` are used only where the run builds it itself."""
+    """The data set. `source` to `seed` are used only if the run builds the data set."""
 
     url: str  # directory, file:// or s3://BUCKET/PREFIX with an index
-    weight: float = 1.0  # its share of every batch, where there is a mix
-    mix: list[MixConfig] = field(default_factory=list)  # more: [{url: …, weight: …}, …]
-    build: bool = True  # build it first if nothing is there and the recipe names a source
+    weight: float = 1.0  # its share of every batch, if there is a mix
+    mix: list[MixConfig] = field(
+        default_factory=list
+    )  # further data sets: [{url: …, weight: …}, …]
+    build: bool = True  # build it first if it does not exist and the recipe names a source
     source: str | None = None  # built-in source, for example avatars
-    images: int | None = None  # to build; None: as many as the source has by default
+    images: int | None = None  # to build; None: the source's default number
     resolution: int = 32  # pixels a side, to build
     seed: int = 0  # of a procedural source
-    deadline_s: float = 240.0  # how long to try again when object storage fails in passing
+    deadline_s: float = 240.0  # how long to retry when object storage fails temporarily
     cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
-    cache_bytes: int = 20 * 2**30  # the most that it holds
+    cache_bytes: int = 20 * 2**30  # upper limit of the cache
 
     def __post_init__(self) -> None:
         LoaderConfig.__post_init__(self)
@@ -99,9 +101,9 @@ class DataConfig(LoaderConfig):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureOptions:
-    """What the figures of every evaluation, in training or after it, are taken on."""
+    """Options of every evaluation, during training or after it."""
 
-    seed: int = 0  # of the generated images, and of what metrics draw at random
+    seed: int = 0  # of the generated images, and of all random draws of metrics
     features: list[str] = field(default_factory=lambda: ["pixels"])  # networks, see FEATURES
     inception: str | None = None  # adds FID and KID: the Inception of 2015 as a TorchScript file
 
@@ -119,7 +121,7 @@ class FigureOptions:
 class EvaluateConfig(FigureOptions):
     """Evaluation during training, on the averaged weights."""
 
-    every: int = 100_000  # images; taken with the first row after each multiple
+    every: int = 100_000  # images; evaluates with the first row after each multiple
     test_images: int = 512  # held-out images, at most
     generated_images: int = 512
 
@@ -131,7 +133,7 @@ class EvaluateConfig(FigureOptions):
         if self.takes_features and min(self.test_images, self.generated_images) < LEAST_SAMPLES:
             raise ConfigError(
                 f"test_images = {self.test_images}, evaluate.generated_images = "
-                f"{self.generated_images}: figures on features take at least {LEAST_SAMPLES} of "
+                f"{self.generated_images}: figures on features need at least {LEAST_SAMPLES} of "
                 "each; raise them, or set evaluate.features=[]"
             )
 
@@ -155,7 +157,7 @@ SECTIONS: dict[str, type] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunConfig:
-    """All options of a run. `resolved` is the same as plain values, fit for YAML and JSON."""
+    """All options of a run. `resolved` holds them as plain values for YAML and JSON."""
 
     storage: StorageConfig
     start: StartConfig

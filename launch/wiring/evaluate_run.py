@@ -1,4 +1,4 @@
-"""The figures of a finished run: in this process, or over a group of workers."""
+"""Evaluates a trained run, in this process or on a group of workers."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,9 +36,9 @@ POLL_S = 0.3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluateOptions(FigureOptions):
-    """How many images are compared, and whether that is recorded beside the run."""
+    """Options of `ganinv evaluate`: images, checkpoint, and whether the run keeps the result."""
 
-    samples: int = 10_000  # held-out images, at most, and as many generated ones
+    samples: int = 10_000  # held-out images, at most, and the same number of generated images
     checkpoint: str | None = None  # its name; None: the newest
     record: bool = True  # keep the result in the run's folder evaluations/
 
@@ -50,7 +50,7 @@ class EvaluateOptions(FigureOptions):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluated:
-    """`conditions`: all that the figures depend on. `taken`: where, and by how many workers."""
+    """`conditions`: everything that the figures depend on. `taken`: place and number of workers."""
 
     conditions: dict[str, Any]
     figures: dict[str, float]
@@ -58,10 +58,10 @@ class Evaluated:
 
 
 def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Console) -> Evaluated:
-    """In this process, on a GPU if there is one.
+    """Evaluate in this process, on a GPU if there is one.
 
-    Raises `StorageError` and `DataError` where the run or its data set cannot be used, and
-    `ConfigError` where a feature network cannot.
+    Raises `StorageError` or `DataError` if the run or its data set cannot be used, and
+    `ConfigError` if a feature network cannot be used.
     """
 
     def watch(batches: Iterable[range], title: str) -> Iterable[range]:
@@ -73,7 +73,7 @@ def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Cons
 def evaluate_over_workers(
     storage: StorageConfig, options: EvaluateOptions, cluster: ClusterConfig, screen: Console
 ) -> Evaluated:
-    """The same figures, over a group of workers. Raises the same errors, and `ClusterError`."""
+    """The same on a group of workers. Raises the same errors, and `ClusterError`."""
     payload = {"storage": storage, "options": options, "cluster": cluster}
     with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)
@@ -98,7 +98,7 @@ def evaluate_over_workers(
 
 
 def evaluate_worker(payload: dict[str, Any]) -> None:
-    """Ray Train's function: rank 0 hands the result to the directory."""
+    """Ray Train's function; rank 0 reports the result to the directory."""
     directory, cluster = payload["directory"], payload["cluster"]
 
     def watch(batches: Iterable[range], title: str) -> Iterator[range]:
@@ -160,7 +160,7 @@ def _evaluate(
 
 
 def _recording(run: Store) -> RecordBadSample:
-    """Keeps damaged held-out images beside the run, which may be read-only."""
+    """Records corrupt held-out images in the run's folder, which may be read-only."""
     kept, seen = RunQuarantine(run), list[BadSample]()
 
     def record(sample: BadSample) -> Sequence[BadSample]:
@@ -168,19 +168,19 @@ def _recording(run: Store) -> RecordBadSample:
         try:
             return kept.record(sample)
         except StorageError as error:
-            log.warning("%s is not recorded as damaged: %s", sample.key, error)
+            log.warning("%s is not recorded as corrupt: %s", sample.key, error)
             return seen
 
     return record
 
 
 def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
-    """A run that goes on may commit one while workers look for the newest."""
+    """Raises `StorageError` if a run in training committed a checkpoint between workers' reads."""
     names = sorted(set(gather_objects(trained.manifest.name)))
     if len(names) > 1:
         raise StorageError(
-            f"{storage.run}: workers found different checkpoints ({', '.join(names)}), for the "
-            "run goes on; evaluate again"
+            f"{storage.run}: workers found different checkpoints ({', '.join(names)}), because "
+            "the run is still training; evaluate again"
         )
 
 
@@ -189,10 +189,10 @@ def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
     if index.fingerprint != trained.manifest.data_fingerprint:
         raise DataError(
             f"{url} is not the data set that {storage.run} was trained on (its fingerprint "
-            "differs), so nothing in it is known to be held out; restore that data set"
+            "differs), so its images may not be held out; restore that data set"
         )
     if index.samples("test") < LEAST_SAMPLES:
         raise DataError(
-            f"{url} has {index.samples('test')} held-out images, an evaluation takes at least "
-            f"{LEAST_SAMPLES}; evaluate a run whose data set has a split 'test'"
+            f"{url} has {index.samples('test')} held-out images, but an evaluation needs at "
+            f"least {LEAST_SAMPLES}; evaluate a run whose data set has a test split"
         )

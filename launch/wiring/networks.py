@@ -1,4 +1,4 @@
-"""The networks and the method of a run, and starting from another run's networks."""
+"""Builds the networks and the method of a run, and starts from another run's networks."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,10 +20,10 @@ from launch.options.schema import RunConfig
 
 
 def with_start_checkpoint(config: RunConfig, run: Store) -> RunConfig:
-    """The options with `start.checkpoint` named, so that a restart begins from the same weights.
+    """The options with `start.checkpoint` set, so that a restart begins from the same weights.
 
-    The run's own record decides, if it has one; else the newest checkpoint of `start.run`. Raises
-    `ConfigError` if that run has none.
+    The run's recorded options decide, if they exist; otherwise the newest checkpoint of `start.run`
+    does. Raises `ConfigError` if that run has no checkpoint.
     """
     start = config.start
     if start.run is None or start.checkpoint is not None:
@@ -38,14 +38,14 @@ def with_start_checkpoint(config: RunConfig, run: Store) -> RunConfig:
 def check_start(config: RunConfig, run: Store, index: Index) -> None:
     """Load the other run's networks once, before a worker starts, unless this run has begun.
 
-    Raises `StorageError` and `ConfigError` as `start_networks`.
+    Raises `StorageError` and `ConfigError` as `start_networks` does.
     """
     if config.start.run is not None and not committed_names(run):
         start_networks(config, build_networks(config, index, torch.device("cpu")))
 
 
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
-    """All networks of the family at their initial weights; on `meta` they hold none."""
+    """All networks of the family at their initial weights; on `meta` they hold no weights."""
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
@@ -57,17 +57,17 @@ def build_networks(config: RunConfig, index: Index, device: torch.device) -> dic
 
 
 def new_objective(config: RunConfig) -> Objective:
-    """The method of the run, for the codes of its networks."""
+    """The method of the run, for the latent size of its networks."""
     module = objectives.find(config.objective.name)
     objective: Objective = module.Objective(config.objective, config.network.latent_size)
     return objective
 
 
 def start_networks(config: RunConfig, built: Mapping[str, nn.Module]) -> Origin | None:
-    """Give networks the weights that `start` names; None if it names no run.
+    """Load the weights that `start` names into networks; None if it names no run.
 
-    Raises `StorageError` where the checkpoint is missing or its hashes differ, and `ConfigError`
-    for networks that do not fit.
+    Raises `StorageError` if the checkpoint is missing or its hashes differ, and `ConfigError` if
+    networks do not fit.
     """
     start = config.start
     if start.run is None:

@@ -1,4 +1,4 @@
-"""What every worker of a run does: the one place where all rooms are wired together."""
+"""What every worker of a run does; connects storage, data, model and training."""
 
 import logging
 from collections.abc import Sequence
@@ -54,9 +54,9 @@ def train_worker(payload: dict[str, Any]) -> None:
 
 
 def build_session(config: RunConfig, index: Index, device: torch.device, fresh: bool) -> Session:
-    """Networks under DeepSpeed; the same on every rank.
+    """A session with DeepSpeed engines, equal on every rank.
 
-    `fresh`: the run has no checkpoint, so its networks may start from another run's.
+    `fresh`: the run has no checkpoint, so its networks may start from another run's networks.
     """
     layout = lay_out_batch(config.train, world_size())
     objective = new_objective(config)
@@ -95,14 +95,14 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         session = build_session(config, index, device, fresh)
         resumed = _restore(session, storage)
         if resumed is not None:
-            log.info("going on from checkpoint %s", resumed.name)
+            log.info("resuming from checkpoint %s", resumed.name)
             exporter.committed(resumed.images_seen)
         logs = opened.enter_context(closing(WriteBehind(storage)))
         watchdog = _watchdog(config)
         watcher = Watcher(exporter, directory, logs, session.images_seen, watchdog)
 
         def before_commit() -> None:
-            logs.flush()  # no row up to a checkpoint may be missing after a resume
+            logs.flush()  # after a resume, no row before the checkpoint may be missing
             lease.check(storage)
 
         saver = Saver(
@@ -133,7 +133,7 @@ def _run(
     saver: Saver,
     logs: WriteBehind,
 ) -> bool:
-    """The loop, from where the session is; False if it was asked to stop before the end."""
+    """Run the loop from the session's position. False if a stop was requested before the end."""
     data, record = data_sets[0], _recording(storage, exporter)
 
     def save() -> None:
@@ -141,8 +141,8 @@ def _run(
         saver.save(session)
 
     def restore() -> str | None:
-        saver.wait()  # what is under way may become the newest
-        logs.flush()  # so that what is forgotten is there
+        saver.wait()  # a save in progress may become the newest checkpoint
+        logs.flush()  # `_restore` can only remove records that are written
         manifest = _restore(session, storage)
         return manifest.name if manifest is not None else None
 
@@ -166,7 +166,7 @@ def _run(
 
 
 def _restore(session: Session, storage: Store) -> Manifest | None:
-    """Bring the session to the newest good checkpoint, and evaluations back with it."""
+    """Restore the newest intact checkpoint, and remove the records of later evaluations."""
     manifest = checkpoint.restore(session, storage)
     if rank() == 0:
         forget_after(storage, session.images_seen)
@@ -192,7 +192,7 @@ def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
 
 
 def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[DataSet]]:
-    """The run's folder and its data sets, their requests counted and patient."""
+    """The run's folder and its data sets; their stores count and retry requests."""
     endpoint = config.storage.endpoint_url
     retries = RetryPolicy(deadline_s=config.data.deadline_s, on_repeat=exporter.repeated)
 
@@ -210,7 +210,7 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
 
 
 def _recording(storage: Store, exporter: Exporter) -> RecordBadSample:
-    """Counts damaged samples, and keeps them beside the run."""
+    """Counts corrupt samples and records them in the run's folder."""
     kept = RunQuarantine(storage)
 
     def record(sample: BadSample) -> list[BadSample]:

@@ -112,10 +112,10 @@ def test_persistent_nans_of_one_rank_end_the_run_with_the_evidence(real_run: Mak
     for part in (
         f"{LIMIT} steps in a row",
         f"from images_seen = {AT + BATCH} to images_seen = {AT + LIMIT * BATCH}",
-        "also on the second way",
+        "and again after a return to the last checkpoint",
         "gradient of d",
         f"last finite at images_seen = {2 * INTERVAL}: loss/d",
-        f"checkpoint {newest} is still good",
+        f"checkpoint {newest} is intact",
     ):
         assert part in evidence, (part, evidence)
 

@@ -94,7 +94,7 @@ def test_shapes_and_types() -> None:
 
 
 def test_the_streams_are_those_of_the_first_version() -> None:
-    """A change of any of these numbers would change what every existing run goes on with."""
+    """A change of any of these numbers would change how existing runs resume."""
     assert purpose_key("noise/z") == 7615085712355712480
     assert torch_seed(0, "weights/generator") == 4032372339987807438
     assert stream(5, "flip", 9).integers(2**63) == 4126877184587956826

@@ -107,7 +107,7 @@ def test_the_life_of_a_cluster(user: User) -> None:
         again = [word for word in SUBMIT if not word.startswith("train.images")]
         done = user.launch(*again, f"train.images={reached + 800}", timeout_s=300)
     assert done.returncode == 0, done.stdout
-    assert f"going on from {reached} images" in done.stdout
+    assert f"resuming from {reached} images" in done.stdout
     announce("done")
 
 

@@ -68,6 +68,11 @@ TRAINING = Board(
                 queries={"both": 'ganinv_learning_rate{run=~"$run"}'},
             ),
             Panel(
+                title="Scheduled options",
+                help="Options that are schedules of the images seen, at the last step.",
+                queries={"{{option}}": 'ganinv_schedule{run=~"$run"}'},
+            ),
+            Panel(
                 title="Speed",
                 help="Images per second over all workers.",
                 queries={"images/s": 'ganinv:images:rate1m{run=~"$run"}'},

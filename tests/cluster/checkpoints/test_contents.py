@@ -127,7 +127,7 @@ def test_a_run_does_not_begin_anew_over_checkpoints_that_cannot_be_read(store: S
     store.write(at, json.dumps(content).encode())
     fresh = local_session(make_objective("dlsgan"))
     with pytest.raises(
-        StorageError, match=r"an older version .*lacks image_resolution.*go on with"
+        StorageError, match=r"an older version .*lacks image_resolution.*resume with"
     ):
         checkpoint.restore(fresh, store)
 

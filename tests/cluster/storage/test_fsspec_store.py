@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import known_implementations
 
@@ -85,3 +87,18 @@ def test_notebooks_read_there_too(url: str) -> None:
     reader = open_reader(url, None)
     assert reader.list("folder/") == [Entry("folder/object", 2)]
     assert reader.read("folder/object") == b"12"
+
+
+def test_a_filesystem_that_is_registered_as_a_class_is_a_store(tmp_path: Path) -> None:
+    """As fsspec documents it; no file of ours is touched for another filesystem."""
+
+    class OwnFileSystem(LocalFileSystem):
+        protocol = "own"
+
+    fsspec.register_implementation("own", OwnFileSystem, clobber=True)
+    try:
+        store = open_store(f"own://{tmp_path}/store")
+        probe(store)
+    finally:
+        fsspec.registry._registry.pop("own")
+    assert store.list() == []

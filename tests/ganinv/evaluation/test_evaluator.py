@@ -8,6 +8,7 @@ import torch
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
 from ganinv.metrics import frechet, ssim
+from ganinv.metrics.base import pair_metrics, set_metrics
 from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
@@ -73,7 +74,9 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
 
 def test_every_figure_is_described() -> None:
     found = evaluator(5, 5).figures(model(), [CountedFeatures().features(), pixel_features()])
-    assert len(found) == 5 + 2 * (2 + 5)
+    on_images = 2 * len([m for m in pair_metrics() if m.least_pixels <= 16])
+    on_features = 2 + sum(len(m.figures) for m in set_metrics() if m.least_samples <= 5)
+    assert len(found) == 1 + on_images + 2 * on_features  # the encoder loss is the first
     texts = {statistic_named(name).help for name in found}
     assert len(texts) == len(found)
     assert all(statistic_named(name).name == name for name in found)
@@ -107,7 +110,7 @@ def test_features_of_held_out_images_are_taken_once_and_kept() -> None:
 
 
 def test_features_without_a_hash_are_never_kept() -> None:
-    """The run's own change as it goes on."""
+    """The features of the run's own networks change during training."""
     references, counted = KeptFeatures(), CountedFeatures()
     again = evaluator(8, 6, references)
     for _ in range(2):
@@ -126,7 +129,7 @@ def test_features_that_are_not_finite_leave_figures_empty(
     stems = ("fd", "kd", "precision", "recall", "swd")
     assert {f"eval/{stem}_counted" for stem in stems} <= empty
     assert math.isfinite(found["eval/psnr_db_test"])
-    assert "not finite" in caplog.text
+    assert "non-finite" in caplog.text
 
 
 @pytest.mark.parametrize(("held_out", "generated"), [(0, 6), (6, 3)])
@@ -174,7 +177,8 @@ def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
     )
     found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
     everything = evaluator(8, 7).figures(plain, [pixel_features()])
-    lacking = ("eval/enc", "eval/psnr_db_", "eval/ssim_", "eval/feature_distance_")
+    pairs = (f"eval/{metric.figure.name}_" for metric in pair_metrics())
+    lacking = ("eval/enc", "eval/feature_distance_", *pairs)
     assert found.keys() == {name for name in everything if not name.startswith(lacking)}
     assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
     assert own_features(generator_alone, "here") is None
@@ -186,11 +190,11 @@ def test_damaged_images_are_as_if_they_had_never_been_there() -> None:
     networks = [CountedFeatures().features(), pixel_features()]
     part = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     found = part.figures(gan, networks)
-    assert part.damaged == 4
+    assert part.corrupt == 4
     assert not references.kept, "features without some images were kept as those of all"
     whole = evaluator(11, 7, references)
     whole.figures(gan, networks)
-    assert whole.damaged == 0
+    assert whole.corrupt == 0
     assert set(references.kept) == {"counted"}
     known = evaluator(11, 7, references, damaged={3, 4, 5, 9})
     assert known.figures(gan, networks) == pytest.approx(found)

@@ -22,7 +22,7 @@ def figures_in_groups() -> dict[tuple[int, tuple[int, int]], list[Figures]]:
     """What this rank gets in groups of the first 1, 2 and 3 ranks, of which it may be no part.
 
     Three times each: the second time the features of held-out images are known, and the third
-    time one of these images is damaged.
+    time one of these images is corrupt.
     """
     evaluation.BATCH = 4
     found = {}

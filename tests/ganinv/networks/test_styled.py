@@ -1,4 +1,4 @@
-"""What tells the style-based families apart, each against its definition.
+"""The differences between the style-based families, each against its definition.
 
 Shapes: B samples, I channels in, O channels out, H × W pixels.
 """

@@ -1,4 +1,4 @@
-"""`ganinv.load`: runs and exports, from whole and damaged places."""
+"""`ganinv.load`: intact and corrupt runs and exports."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def test_exports_give_the_same_model(run: tuple[Path, InvertibleGan], tmp_path: 
     assert told["network"] == asdict(NETWORK)
 
 
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+def test_a_corrupt_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, older = save(tmp_path, IMAGES)
@@ -116,14 +116,14 @@ def change_manifest(place: Path, change: Callable[[dict[str, object]], object]) 
         (lambda m: m["config"]["network"].update(width=5), StorageError, "do not fit the networks"),
         (lambda m: m["config"]["objective"].update(name="gan"), ConfigError, "objective.name"),
         (lambda m: m["config"]["objective"].update(name="lsgan2"), ConfigError, "choose .*pvdgan"),
-        (lambda m: m.update(format=9), StorageError, "has format 9, this program reads"),
+        (lambda m: m.update(format=9), StorageError, "has format 9, but this program reads"),
         (
             lambda m: m.pop("image_channels"),
             StorageError,
             "an older version .*lacks image_channels",
         ),
         (lambda m: m.update(mood="good"), StorageError, "a newer version .*has mood"),
-        (lambda m: m.update(objects=3), StorageError, "is damaged"),
+        (lambda m: m.update(objects=3), StorageError, "is corrupt"),
         (lambda m: m.update(image_resolution=24), ConfigError, "resolution = 24"),
     ],
 )
@@ -149,7 +149,7 @@ def test_places_without_a_model_are_refused(tmp_path: Path) -> None:
     half = tmp_path / "checkpoints" / f"{1:012d}-01234567" / "part-00000-of-00001.safetensors"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
-    with pytest.raises(StorageError, match="parts of one that was not committed"):
+    with pytest.raises(StorageError, match="only parts of an uncommitted one"):
         ganinv.load(tmp_path)
     with pytest.raises(StorageError, match="there is no such object"):
         ganinv.load(tmp_path / "gone.safetensors")
@@ -164,10 +164,10 @@ def test_files_that_are_no_exports_are_refused(
 ) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"not at all")
-    with pytest.raises(StorageError, match="is damaged"):
+    with pytest.raises(StorageError, match="is corrupt"):
         ganinv.load(path)
     safetensors.torch.save_file({"w": torch.zeros(1)}, path)
-    with pytest.raises(StorageError, match="no exported model of ganinv"):
+    with pytest.raises(StorageError, match="not an exported model of ganinv"):
         ganinv.load(path)
     trained = load_run(open_store(str(run[0])))
     description = Description.of(trained.manifest)

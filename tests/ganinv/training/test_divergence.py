@@ -1,4 +1,4 @@
-"""Void steps in a row: one way back to the checkpoint, then the end, with what there is to know."""
+"""Void steps in a row: one return to the checkpoint, then an error with all known facts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -105,10 +105,10 @@ def test_a_cause_that_comes_back_ends_the_run_with_the_evidence() -> None:
     for part in (
         "2 steps in a row",
         "from images_seen = 24 to images_seen = 28",
-        "also on the second way",
+        "and again after a return to the last checkpoint",
         "loss/d",
         "last finite at images_seen = 20: ",
-        "checkpoint 000000000016-kept is still good",
+        "checkpoint 000000000016-kept is intact",
     ):
         assert part in text, (part, text)
 

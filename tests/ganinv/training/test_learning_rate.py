@@ -57,7 +57,7 @@ def test_both_optimizers_step_at_the_rate_of_the_clock() -> None:
     [
         ({"learning_rate_decay": 0.0}, r"learning_rate_decay = 0.0: must lie in \(0, 1\]"),
         ({"learning_rate_decay": 1.5}, r"learning_rate_decay = 1.5: must lie in \(0, 1\]"),
-        ({"learning_rate_decay": 0.98}, "give learning_rate_decay_every, too"),
+        ({"learning_rate_decay": 0.98}, "also give learning_rate_decay_every"),
         ({"learning_rate_decay_every": 0}, "learning_rate_decay_every = 0: must be at least 1"),
         (
             {

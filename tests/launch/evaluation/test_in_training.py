@@ -1,5 +1,6 @@
 """Evaluation while training: when it is due, what it gives, and what it leaves beside the run."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,7 @@ def test_a_data_set_without_held_out_images_has_figures_of_generated_ones(
 def test_a_damaged_held_out_image_is_left_aside_named_and_counted(
     made: MadeRun, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)  # Ray raises the level of all handlers when imported
     (shard, *_) = made.index.splits["test"]
     member = list(load_table(made.data, shard))[3]
     tar = bytearray(made.data.read(shard.name))

@@ -94,7 +94,7 @@ def test_knobs_of_another_method_are_unknown() -> None:
         ("network.name=conf", "did you mean 'conv'?"),
         ("engine.zero_stage=3", "engine.zero_stage = 3: choose 0, 1 or 2"),
         ("train.images=0", "train.images = 0: must be at least 1"),
-        ("train.global_batch=15", "does not divide over 2 workers"),
+        ("train.global_batch=15", "not divisible by 2 workers"),
         ("train.micro_batch=3", "choose a divisor of 8"),
         ("train.precision=bf16", "needs cluster.use_gpu=true"),
         ("cluster.min_workers=2", "give both or neither"),
