@@ -33,7 +33,7 @@ def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
                 f"{GRADIENT_NORM}{name}",
                 "",
                 f"Norm of the {role.title}'s mean gradient at the last step",
-                gauge=f"{role.title}_gradient_norm",
+                gauge=f"{role.title.replace(' ', '_')}_gradient_norm",
             )
             for name, role in objective.roles.items()
             if role.trained
