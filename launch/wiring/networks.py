@@ -11,7 +11,7 @@ from torch import nn
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv import networks, objectives
-from ganinv.errors import StorageMissingError
+from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.objectives.base import Objective
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
@@ -75,6 +75,12 @@ def start_networks(config: RunConfig, built: Mapping[str, nn.Module]) -> Origin 
     assert start.checkpoint is not None, "with_start_checkpoint names it"
     store = open_store(start.run, endpoint_url=config.storage.endpoint_url)
     origin, weights = read_start(store, start.checkpoint, start.networks, start.weights)
+    for name in start.frozen or ():
+        if name not in origin.networks:
+            raise ConfigError(
+                f"start.frozen = {name!r}: {start.run} holds no such network, so it would keep "
+                f"random weights; name some of {', '.join(origin.networks)}"
+            )
     load_start(built, weights, start.run)
     return origin
 

@@ -13,6 +13,8 @@ from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.saved.starting import load_start, read_start
+from launch.options.loading import load_config, load_recipe
+from launch.wiring.networks import build_networks, start_networks
 from tests.support.commands import launch
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.states import equal, whole_state
@@ -118,3 +120,26 @@ def test_a_damaged_start_is_refused(origin: MadeRun) -> None:
     origin.store.write(part, bytes(payload))
     with pytest.raises(StorageError, match="SHA-256 differs"):
         read_start(origin.store, checkpoint, None, "average")
+
+
+def test_a_frozen_network_that_the_other_run_lacks_is_refused(
+    tmp_path: Path, origin: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep its random weights."""
+    (checkpoint,) = committed_names(origin.store)
+    config = load_config(
+        load_recipe("tiny-pvdgan"),
+        [
+            f"storage.run={tmp_path}/run",
+            f"data.url={origin.config.data.url}",
+            f"start.run={origin.config.storage.run}",
+            f"start.checkpoint={checkpoint}",
+            "start.frozen=[g]",
+        ],
+    )
+    monkeypatch.setattr(
+        "launch.wiring.networks.read_start",
+        lambda *given: read_start(*given[:2], ["d"], "average"),
+    )
+    with pytest.raises(ConfigError, match=r"start.frozen = 'g': .* holds no such network"):
+        start_networks(config, build_networks(config, origin.index, torch.device("cpu")))
