@@ -69,8 +69,11 @@ TRAINING = Board(
             ),
             Panel(
                 title="Scheduled options",
-                help="Options that are schedules of the images seen, at the last step.",
-                queries={"{{option}}": 'ganinv_schedule{run=~"$run"}'},
+                help="Options that are schedules of the images seen, at the last step; the learning "
+                "rate if there are none.",
+                queries={
+                    "{{option}}": 'ganinv_schedule{run=~"$run"} or ganinv_learning_rate{run=~"$run"}'
+                },
             ),
             Panel(
                 title="Speed",
