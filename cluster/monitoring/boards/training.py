@@ -69,10 +69,11 @@ TRAINING = Board(
             ),
             Panel(
                 title="Scheduled options",
-                help="Options that are schedules of the images seen, at the last step; the learning "
-                "rate if there are none.",
+                help="Options that are schedules of the images seen, in the last step. The "
+                "learning rate if there are none.",
                 queries={
-                    "{{option}}": 'ganinv_schedule{run=~"$run"} or ganinv_learning_rate{run=~"$run"}'
+                    "{{option}}": 'ganinv_schedule{run=~"$run"} '
+                    'or ganinv_learning_rate{run=~"$run"}'
                 },
             ),
             Panel(

@@ -1,5 +1,6 @@
 """A run that starts from another run's networks, some of them frozen, as a person trains it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,42 +50,31 @@ def manifest_of(url: str) -> Manifest:
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin: MadeRun) -> None:
-    """In one go and with a break, after which the other run is not needed any more."""
-    source = f"start.run={origin.config.storage.run}"
-    before = whole_state(origin.store)
-    states = {}
-    for name, stops in {"whole": [64], "parts": [32, 64]}.items():
-        url = str(tmp_path / name)
-        for images in stops:
-            words = (f"storage.run={url}", f"data.url={origin.config.data.url}", *STEPS)
-            start = (source, "start.networks=[g,d]", "start.frozen=[g]")
-            done = launch("train", "tiny-pvdgan", *words, *start, f"train.images={images}")
-            assert done.returncode == 0, done.stdout + done.stderr
-        states[name] = whole_state(open_store(url))
-    equal(states["parts"], states["whole"])
-    state = states["whole"]
-    assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
-    equal(of(state, names.weights("g")), of(before, names.average("g")))
-    trained = of(state, names.weights("d"))
-    assert not any(torch.equal(trained[k], v) for k, v in of(before, names.average("d")).items())
-    recorded = manifest_of(str(tmp_path / "parts"))
-    assert recorded.started_from is not None
-    assert recorded.started_from["run"] == origin.config.storage.run
-    assert recorded.started_from["checkpoint"] == manifest_of(origin.config.storage.run).name
-    config = yaml.safe_load(open_store(str(tmp_path / "parts")).read("config.yaml"))
-    assert config["start"]["checkpoint"] == recorded.started_from["checkpoint"]
-
-
-@pytest.mark.integration
-def test_a_run_never_changes_what_it_started_from(tmp_path: Path, origin: MadeRun) -> None:
-    words = (f"storage.run={tmp_path}/run", f"data.url={origin.config.data.url}", *STEPS)
-    source = f"start.run={origin.config.storage.run}"
-    done = launch("train", "tiny-pvdgan", *words, source, "train.images=32")
-    assert done.returncode == 0, done.stdout + done.stderr
-    other = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")
-    assert other.returncode == 2
-    assert "start.run = " in other.stderr
-    assert "the run began with" in other.stderr
+    """With a break, after which the other run is not needed any more."""
+    other, url = origin.config.storage.run, str(tmp_path / "run")
+    before, recorded = whole_state(origin.store), manifest_of(other)
+    words = (f"storage.run={url}", f"data.url={origin.config.data.url}", *STEPS)
+    start = (f"start.run={other}", "start.networks=[g,d]", "start.frozen=[g]")
+    for images in (32, 64):
+        done = launch("train", "tiny-pvdgan", *words, *start, f"train.images={images}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        state = whole_state(open_store(url))
+        assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
+        equal(of(state, names.weights("g")), of(before, names.average("g")))
+        trained, began = of(state, names.weights("d")), of(before, names.average("d"))
+        assert not any(torch.equal(trained[key], value) for key, value in began.items())
+        found = manifest_of(url)
+        assert found.images_seen == images
+        assert found.started_from is not None
+        assert found.started_from["run"] == other
+        assert found.started_from["checkpoint"] == recorded.name
+        shutil.rmtree(other, ignore_errors=True)
+    config = yaml.safe_load(open_store(url).read("config.yaml"))
+    assert config["start"]["checkpoint"] == recorded.name
+    refused = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")
+    assert refused.returncode == 2
+    assert "start.run = " in refused.stderr
+    assert "the run began with" in refused.stderr
 
 
 @pytest.mark.parametrize("weights", ["average", "current"])
