@@ -62,21 +62,24 @@ class MethodTraining:
     encodes: ClassVar[bool]
 
     @pytest.fixture(scope="class")
-    def checkout(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def checkout(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return checkout_with_methods(tmp_path_factory.mktemp("checkout"))
 
     @pytest.fixture(scope="class")
-    def words(self, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    @classmethod
+    def words(cls, checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         """The recipe and the data of every run."""
         folder, options = tmp_path_factory.mktemp("data"), BuildOptions(images=256, resolution=16)
         build(AvatarSource(options), open_store(str(folder)), options)
-        recipe = checkout / f"{self.name}.yaml"
-        network = NETWORKS[self.name]
-        recipe.write_text(RECIPE.format(name=self.name, network=network, stage=self.stage))
+        recipe = checkout / f"{cls.name}.yaml"
+        network = NETWORKS[cls.name]
+        recipe.write_text(RECIPE.format(name=cls.name, network=network, stage=cls.stage))
         return ("train", str(recipe), f"data.url={folder}")
 
     @pytest.fixture(scope="class")
-    def whole(self, checkout: Path, words: tuple[str, ...]) -> Path:
+    @classmethod
+    def whole(cls, checkout: Path, words: tuple[str, ...]) -> Path:
         """A run to its end in one go."""
         folder = checkout / "runs" / "whole"
         launch(checkout, *words, f"storage.run={folder}")

@@ -15,12 +15,17 @@ from ganinv.saved.checkpoints import choose
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.saved.starting import load_start, read_start
 from launch.options.loading import load_config, load_recipe
-from launch.wiring.networks import build_networks, start_networks
+from launch.wiring.networks import (
+    build_networks,
+    check_start,
+    start_networks,
+    with_start_checkpoint,
+)
 from tests.support.commands import launch
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.states import equal, whole_state
 
-STEPS = ("train.images=64", "train.checkpoint_every=32", "train.log_every=32", "cluster.workers=2")
+STEPS = ("train.images=32", "train.checkpoint_every=32", "train.log_every=32", "cluster.workers=2")
 
 
 def of(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -50,27 +55,29 @@ def manifest_of(url: str) -> Manifest:
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin: MadeRun) -> None:
-    """With a break, after which the other run is not needed any more."""
+    """And once the run has a checkpoint, the other run is not needed any more."""
     other, url = origin.config.storage.run, str(tmp_path / "run")
-    before, recorded = whole_state(origin.store), manifest_of(other)
+    before, began_at = whole_state(origin.store), manifest_of(other)
     words = (f"storage.run={url}", f"data.url={origin.config.data.url}", *STEPS)
     start = (f"start.run={other}", "start.networks=[g,d]", "start.frozen=[g]")
-    for images in (32, 64):
-        done = launch("train", "tiny-pvdgan", *words, *start, f"train.images={images}")
-        assert done.returncode == 0, done.stdout + done.stderr
-        state = whole_state(open_store(url))
-        assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
-        equal(of(state, names.weights("g")), of(before, names.average("g")))
-        trained, began = of(state, names.weights("d")), of(before, names.average("d"))
-        assert not any(torch.equal(trained[key], value) for key, value in began.items())
-        found = manifest_of(url)
-        assert found.images_seen == images
-        assert found.started_from is not None
-        assert found.started_from["run"] == other
-        assert found.started_from["checkpoint"] == recorded.name
-        shutil.rmtree(other, ignore_errors=True)
-    config = yaml.safe_load(open_store(url).read("config.yaml"))
-    assert config["start"]["checkpoint"] == recorded.name
+    done = launch("train", "tiny-pvdgan", *words, *start)
+    assert done.returncode == 0, done.stdout + done.stderr
+    store = open_store(url)
+    state, found = whole_state(store), manifest_of(url)
+    assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
+    equal(of(state, names.weights("g")), of(before, names.average("g")))
+    trained, began = of(state, names.weights("d")), of(before, names.average("d"))
+    assert not any(torch.equal(trained[key], value) for key, value in began.items())
+    assert found.started_from is not None
+    assert found.started_from["run"] == other
+    assert found.started_from["checkpoint"] == began_at.name
+    shutil.rmtree(other)
+    recorded = yaml.safe_load(store.read("config.yaml"))
+    assert recorded["start"]["checkpoint"] == began_at.name
+    config = load_config(load_recipe("tiny-pvdgan"), [*words, *start])
+    again = with_start_checkpoint(config, store)
+    assert again.start.checkpoint == began_at.name  # of the record; the other run is gone
+    check_start(again, store, origin.index)
     refused = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")
     assert refused.returncode == 2
     assert "start.run = " in refused.stderr
