@@ -24,7 +24,14 @@ from ganinv.networks.base import (
     seeded_pair,
     through_blocks,
 )
-from ganinv.networks.layers import BlurDown, BlurUp, EqualisedConv, EqualisedLinear, leaky_relu
+from ganinv.networks.layers import (
+    BlurDown,
+    BlurUp,
+    EqualisedConv,
+    EqualisedLinear,
+    channels_last,
+    leaky_relu,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,18 +47,22 @@ class Config(NetworkConfig):
 
 
 class ResidualPair(nn.Module):
-    """(1 × 1 convolution + two 3 × 3 convolutions with leaky ReLU) / √2."""
+    """(1 × 1 convolution + two 3 × 3 convolutions with leaky ReLU) / √2.
+
+    The last layers of both paths divide by √2: a leaky ReLU commutes with positive factors.
+    """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.skip = EqualisedConv(channels_in, channels_out, 1, bias=False)
+        half = math.sqrt(0.5)
+        self.skip = EqualisedConv(channels_in, channels_out, 1, bias=False, factor=half)
         self.first = EqualisedConv(channels_in, channels_out, 3)
-        self.second = EqualisedConv(channels_out, channels_out, 3)
+        self.second = EqualisedConv(channels_out, channels_out, 3, factor=half)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         inner_BCHW = leaky_relu(self.second(leaky_relu(self.first(x_BCHW))))
         skip_BCHW: Tensor = self.skip(x_BCHW)
-        return (skip_BCHW + inner_BCHW) / math.sqrt(2)
+        return skip_BCHW.add_(inner_BCHW)
 
 
 class Generator(nn.Module):
@@ -70,7 +81,7 @@ class Generator(nn.Module):
         self.to_image = EqualisedConv(channels, image_channels, 1)
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        x_BCHW = leaky_relu(self.stem(scaled_BL))
+        x_BCHW = leaky_relu(channels_last(self.stem(scaled_BL)))
         for block in self.blocks:
             x_BCHW = block(x_BCHW)
         image_BCHW: Tensor = self.to_image(x_BCHW)
@@ -100,6 +111,8 @@ class EqualisedStem(EqualisedConv):
 class Discriminator(nn.Module):
     """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
 
+    piecewise_linear = True
+
     def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
         super().__init__()
         widths = config.widths(resolution)[:-1]
@@ -116,7 +129,7 @@ class Discriminator(nn.Module):
         self.latent = EqualisedLinear(flat, config.latent_size)
 
     def forward(self, image_BCHW: Tensor) -> Judgement:
-        x_BCHW = leaky_relu(self.from_image(image_BCHW))
+        x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
         x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
         flat_BF = x_BCHW.flatten(1)
         return Judgement(

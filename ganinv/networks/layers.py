@@ -10,15 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganinv.networks.filtering import filtered
+
 LEAK = 0.2  # slope of the leaky ReLU below 0, in all of the papers' networks
 
 
+def channels_last(x_BCHW: Tensor) -> Tensor:
+    """The same tensor with the channels of a pixel side by side in memory.
+
+    The layers keep this format. Convolutions are faster in it: on processors up to 2.5 times in
+    float32, and on GPUs wherever tensor cores compute them. `flatten` gives the same order in
+    either format.
+    """
+    return x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
 def leaky_relu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, LEAK)
+    """In place: `x` must be a result that nothing else uses."""
+    return F.leaky_relu(x, LEAK, inplace=True)
 
 
 class EqualisedConv(nn.Module):
-    """Convolution with equalised learning rate; odd kernels keep H × W."""
+    """Convolution with equalised learning rate; odd kernels keep H × W.
+
+    `factor` multiplies the output, by way of the weights and the bias.
+    """
 
     def __init__(
         self,
@@ -28,15 +44,23 @@ class EqualisedConv(nn.Module):
         *,
         bias: bool = True,
         gain: float = 1.0,
+        factor: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
         self.rate = gain / math.sqrt(channels_in * kernel * kernel)
+        self.factor = factor
         self.padding = kernel // 2
 
+    def kernel(self) -> Tensor:
+        return self.weight * (self.rate * self.factor)
+
+    def offset(self) -> Tensor | None:
+        return self.bias if self.bias is None or self.factor == 1 else self.bias * self.factor
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return F.conv2d(x_BCHW, self.weight * self.rate, self.bias, padding=self.padding)
+        return F.conv2d(x_BCHW, self.kernel(), self.offset(), padding=self.padding)
 
 
 class EqualisedLinear(nn.Module):
@@ -70,33 +94,33 @@ class Blur(nn.Module):
     """Binomial [1, 3, 3, 1] filter for changes of resolution by 2, zero beyond the border.
 
     Aliasing-free up- and downsampling of StyleGAN2 and SWAGAN (R. Zhang, 2019). The kernel is a
-    buffer that is not saved: it is a constant.
+    buffer that is not saved: it is a constant. `factor` multiplies it.
     """
 
     kernel: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, factor: float = 1.0) -> None:
         super().__init__()
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        kernel = torch.outer(taps, taps).expand(channels, 1, 4, 4).clone()
+        kernel = factor * torch.outer(taps, taps).expand(channels, 1, 4, 4)
         self.register_buffer("kernel", kernel, persistent=False)
-        self.channels = channels
 
 
 class BlurUp(Blur):
     """Twice the resolution: zeros between the pixels, then 4 times the blur (mean kept)."""
 
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, factor=4.0)
+
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return F.conv_transpose2d(
-            x_BCHW, 4 * self.kernel, stride=2, padding=1, groups=self.channels
-        )
+        return filtered(x_BCHW, self.kernel, stride=2, padding=1, transposed=True)
 
 
 class BlurDown(Blur):
     """Half the resolution: the blur at every other pixel."""
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return F.conv2d(x_BCHW, self.kernel, stride=2, padding=1, groups=self.channels)
+        return filtered(x_BCHW, self.kernel, stride=2, padding=1)
 
 
 class BlurredUpConv(EqualisedConv):
@@ -108,21 +132,23 @@ class BlurredUpConv(EqualisedConv):
 
     def __init__(self, channels_in: int, channels_out: int, *, gain: float = 1.0) -> None:
         super().__init__(channels_in, channels_out, 3, bias=False, gain=gain)
-        self.blur = Blur(channels_out)
+        self.blur = Blur(channels_out, factor=4.0)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        kernel_IOHW = (self.weight * self.rate).transpose(0, 1)
+        kernel_IOHW = self.kernel().transpose(0, 1)
         wide_BCHW = F.conv_transpose2d(x_BCHW, kernel_IOHW, stride=2)  # 2H + 1 pixels
-        return F.conv2d(wide_BCHW, 4 * self.blur.kernel, padding=1, groups=self.blur.channels)
+        return filtered(wide_BCHW, self.blur.kernel, padding=1)
 
 
 class BlurredDownConv(EqualisedConv):
     """Half the resolution by the blur and a 3 × 3 convolution at every other pixel (StyleGAN2)."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, gain: float = 1.0) -> None:
-        super().__init__(channels_in, channels_out, 3, gain=gain)
+    def __init__(
+        self, channels_in: int, channels_out: int, *, gain: float = 1.0, factor: float = 1.0
+    ) -> None:
+        super().__init__(channels_in, channels_out, 3, gain=gain, factor=factor)
         self.blur = Blur(channels_in)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        soft_BCHW = F.conv2d(x_BCHW, self.blur.kernel, padding=2, groups=self.blur.channels)
-        return F.conv2d(soft_BCHW, self.weight * self.rate, self.bias, stride=2)  # H + 1 to H / 2
+        soft_BCHW = filtered(x_BCHW, self.blur.kernel, padding=2)
+        return F.conv2d(soft_BCHW, self.kernel(), self.offset(), stride=2)  # H + 1 to H / 2

@@ -34,7 +34,7 @@ def unit_spread(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> T
     """
     del modulation_BI, kernel_OIHW
     variance_BO11 = y_BOHW.var((2, 3), correction=0, keepdim=True)
-    return y_BOHW * (variance_BO11 + 1e-8).rsqrt()
+    return (variance_BO11 + 1e-8).rsqrt()
 
 
 TRAITS = Traits(

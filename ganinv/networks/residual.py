@@ -18,28 +18,33 @@ from ganinv.networks.layers import (
     BlurredDownConv,
     EqualisedConv,
     EqualisedLinear,
+    channels_last,
     leaky_relu,
 )
 
 
 class ResidualDown(nn.Module):
-    """(shortcut + two 3 × 3 convolutions with leaky ReLU) / √2, at half the resolution."""
+    """(shortcut + two 3 × 3 convolutions with leaky ReLU) / √2, at half the resolution.
+
+    The last layers of both paths divide by √2: a leaky ReLU commutes with positive factors.
+    """
 
     def __init__(
         self, channels_in: int, channels_out: int, *, gain: float, linear_gain: float
     ) -> None:
         super().__init__()
+        half = math.sqrt(0.5)
         self.shortcut = nn.Sequential(
             BlurDown(channels_in),
-            EqualisedConv(channels_in, channels_out, 1, bias=False, gain=linear_gain),
+            EqualisedConv(channels_in, channels_out, 1, bias=False, gain=linear_gain, factor=half),
         )
         self.first = EqualisedConv(channels_in, channels_in, 3, gain=gain)
-        self.second = BlurredDownConv(channels_in, channels_out, gain=gain)
+        self.second = BlurredDownConv(channels_in, channels_out, gain=gain, factor=half)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         inner_BCHW = leaky_relu(self.second(leaky_relu(self.first(x_BCHW))))
         shortcut_BCHW: Tensor = self.shortcut(x_BCHW)
-        return (shortcut_BCHW + inner_BCHW) / math.sqrt(2)
+        return shortcut_BCHW.add_(inner_BCHW)
 
 
 class ResidualDiscriminator(nn.Module):
@@ -48,6 +53,8 @@ class ResidualDiscriminator(nn.Module):
     `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
     ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block, negative.
     """
+
+    piecewise_linear = True
 
     def __init__(
         self,
@@ -74,7 +81,7 @@ class ResidualDiscriminator(nn.Module):
         self.latent = EqualisedLinear(coarse, latent_size, gain=linear_gain)
 
     def forward(self, image_BCHW: Tensor) -> Judgement:
-        x_BCHW = leaky_relu(self.from_image(image_BCHW))
+        x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
         x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
         x_BCHW = leaky_relu(self.last(x_BCHW))
         dense_BF = leaky_relu(self.dense(x_BCHW.flatten(1)))

@@ -30,14 +30,16 @@ from ganinv.networks.layers import (
     BlurUp,
     EqualisedConv,
     EqualisedLinear,
+    channels_last,
     leaky_relu,
 )
 from ganinv.networks.residual import ResidualDiscriminator
 
 MAPPER_LAYERS = 8
 
-# (output B × O × H × W, modulation B × I, kernel O × I × h × w) → normalised output
-Normalise = Callable[[Tensor, Tensor, Tensor], Tensor]
+# (output B × O × H × W, modulation B × I, kernel O × I × h × w) → factor of the output,
+# B × O × 1 × 1, or None for 1
+Normalise = Callable[[Tensor, Tensor, Tensor], Tensor | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,9 +118,11 @@ class ModulatedConv(nn.Module):
 
     def forward(self, x_BIHW: Tensor, style_BS: Tensor) -> Tensor:
         modulation_BI: Tensor = self.modulation(style_BS)
-        y_BOHW = self.conv(x_BIHW * modulation_BI[:, :, None, None])
-        y_BOHW = self.normalise(y_BOHW, modulation_BI, self.conv.weight * self.conv.rate)
-        return y_BOHW + self.bias[:, None, None]
+        y_BOHW: Tensor = self.conv(channels_last(x_BIHW * modulation_BI[:, :, None, None]))
+        factor_BO11 = self.normalise(y_BOHW, modulation_BI, self.conv.kernel())
+        if factor_BO11 is None:
+            return y_BOHW + self.bias[:, None, None]
+        return torch.addcmul(self.bias[:, None, None], y_BOHW, factor_BO11)
 
 
 class SynthesisBlock(nn.Module):

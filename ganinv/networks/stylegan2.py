@@ -35,14 +35,14 @@ def demodulate(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Te
     ‖modulation ∘ kernel‖² sums over I and the taps; all taps have the same modulation. The gain for
     the leaky ReLU that follows is applied here, because normalisation cancels the kernel's gain.
     """
+    del y_BOHW
     variance_BO = modulation_BI.square() @ kernel_OIHW.square().sum((2, 3)).T
-    return y_BOHW * (GAIN * (variance_BO + 1e-8).rsqrt())[:, :, None, None]
+    return (GAIN * (variance_BO + 1e-8).rsqrt())[:, :, None, None]
 
 
-def unchanged(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Tensor:
+def unchanged(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> None:
     """Images are not demodulated."""
-    del modulation_BI, kernel_OIHW
-    return y_BOHW
+    del y_BOHW, modulation_BI, kernel_OIHW
 
 
 TRAITS = Traits(

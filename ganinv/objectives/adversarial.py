@@ -5,6 +5,7 @@ do actually converge?" (2018), eq. 9 — here **without its ½** and on every st
 code has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
 from ganinv.networks.base import Judgement
+from ganinv.networks.piecewise import Recording, replay
 from ganinv.objectives.base import MicroBatch, Nets, Role
 from ganinv.schedules import Scheduled, extremes, scheduled, value_at
 
@@ -113,24 +115,89 @@ def gradient_penalty(adversarial_B: Tensor, real_BCHW: Tensor) -> Tensor:
     return gradient_BCHW.square().flatten(1).sum(1)
 
 
-def judge_real(
-    nets: Nets, batch: MicroBatch, config: AdversarialConfig
-) -> tuple[Judgement, Tensor]:
+@dataclass(frozen=True, kw_only=True)
+class RealImages:
+    """What D says of a micro-batch's real images, and R1. The code and the feature are constants.
+
+    `r1` is a number for statistics: as R1 enters the loss, before λ_r1. `with_r1` adds λ_r1 R1 to a
+    loss that was computed from `adversarial_B`.
+    """
+
+    adversarial_B: Tensor
+    latent_BL: Tensor
+    feature_BF: Tensor
+    r1: Tensor
+    with_r1: Callable[[Tensor, float], Tensor]
+
+
+def judge_real(nets: Nets, batch: MicroBatch, config: AdversarialConfig) -> RealImages:
     """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3).
 
-    R1 as it enters the loss: lazy R1 is 0 on most steps, and its mean is unchanged.
+    Lazy R1 is 0 on most steps, and its mean is unchanged. A piecewise linear D needs no double
+    backward (`ganinv.networks.piecewise`); the gradients are the same up to rounding.
     """
     share = config.r1_share(batch.step)
     if not share:
-        return nets["d"](batch.real_NCHW), batch.real_NCHW.new_zeros(())
+        return _without_r1(nets["d"](batch.real_NCHW), batch)
+    if getattr(nets["d"], "piecewise_linear", False):
+        return _first_order(nets["d"], batch, share)
+    return _double_backward(nets["d"], batch, share)
+
+
+def _without_r1(real: Judgement, batch: MicroBatch) -> RealImages:
+    def with_r1(loss: Tensor, lambda_r1: float) -> Tensor:
+        del lambda_r1
+        return loss
+
+    return _real_images(real, real.adversarial_B, batch.real_NCHW.new_zeros(()), with_r1)
+
+
+def _double_backward(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> RealImages:
     real_NCHW = batch.real_NCHW.detach().requires_grad_()
-    real = nets["d"](real_NCHW)
-    return real, share * batch.mean(gradient_penalty(real.adversarial_B, real_NCHW))
+    real = d(real_NCHW)
+    r1 = share * batch.mean(gradient_penalty(real.adversarial_B, real_NCHW))
+
+    def with_r1(loss: Tensor, lambda_r1: float) -> Tensor:
+        return loss + lambda_r1 * r1
+
+    return _real_images(real, real.adversarial_B, r1.detach(), with_r1)
+
+
+def _first_order(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> RealImages:
+    """Here the adversarial values are leaves; a replay gives the gradient of the whole loss."""
+    real_NCHW = batch.real_NCHW.detach().requires_grad_()
+    recording = Recording()
+    with recording:
+        real = d(real_NCHW)
+    gradient_NCHW, toward = recording.back(real.adversarial_B, real_NCHW)
+    r1 = share * batch.mean(gradient_NCHW.square().flatten(1).sum(1))
+    adversarial_N = real.adversarial_B.detach().requires_grad_()
+
+    def with_r1(loss: Tensor, lambda_r1: float) -> Tensor:
+        (factor_N,) = torch.autograd.grad(loss, adversarial_N, retain_graph=True)
+        penalty = lambda_r1 * share * batch.weight  # κ of `piecewise`
+        images_NCHW = factor_N[:, None, None, None] * batch.real_NCHW + 2 * penalty * gradient_NCHW
+        return loss + lambda_r1 * r1 + replay(d, recording, toward, images_NCHW, factor_N)
+
+    return _real_images(real, adversarial_N, r1, with_r1)
+
+
+def _real_images(
+    real: Judgement, adversarial_B: Tensor, r1: Tensor, with_r1: Callable[[Tensor, float], Tensor]
+) -> RealImages:
+    return RealImages(
+        adversarial_B=adversarial_B,
+        latent_BL=real.latent_BL.detach(),
+        feature_BF=real.feature_BF.detach(),
+        r1=r1,
+        with_r1=with_r1,
+    )
 
 
 def discriminator_loss(
-    batch: MicroBatch, real: Judgement, fake: Judgement, r1: Tensor, lambda_r1: float
+    batch: MicroBatch, real: RealImages, fake: Judgement, lambda_r1: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """f_d(a_r, a_g) + λ_r1 R1, and the statistics of its terms."""
     adversarial = batch.mean(real_loss(real.adversarial_B) + fake_loss(fake.adversarial_B))
-    return adversarial + lambda_r1 * r1, {"loss/r1": r1, "d/real": batch.mean(real.adversarial_B)}
+    loss = real.with_r1(adversarial, lambda_r1)
+    return loss, {"loss/r1": real.r1, "d/real": batch.mean(real.adversarial_B)}

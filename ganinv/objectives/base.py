@@ -68,7 +68,12 @@ class MicroBatch:
         the micro-batches hold them.
         """
         picked = values_N if chosen_N is None else torch.where(chosen_N, values_N, 0.0)
-        return picked.sum() * (self.micro_batches / (self.global_batch * share))
+        return picked.sum() * (self.weight / share)
+
+    @property
+    def weight(self) -> float:
+        """The weight of one sample in `mean`."""
+        return self.micro_batches / self.global_batch
 
 
 class Cut(NamedTuple):

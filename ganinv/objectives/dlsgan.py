@@ -71,8 +71,8 @@ class Objective(TracedObjective):
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = nets["d"](image.leaf)  # l. 3
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 4
-        real, r1 = judge_real(nets, batch, self.config)  # l. 5
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, r1, weight["r1"])
+        real = judge_real(nets, batch, self.config)  # l. 5
+        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 6
         l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 7: non-saturating
         if self.config.encoder_loss_to == "dg":
@@ -101,8 +101,8 @@ class Objective(TracedObjective):
             image_NCHW = nets["g"](z_NL * scale_L)
         fake = nets["d"](image_NCHW)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        real, r1 = judge_real(nets, batch, self.config)
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, r1, weight["r1"])
+        real = judge_real(nets, batch, self.config)
+        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},

@@ -108,13 +108,13 @@ class Objective(TracedObjective):
         weight = self.config.weights(batch.images_seen)
         vae_N = self.vae_samples(batch)
         scale_L = self.scale(state).to(batch.noise["z"])  # Alg. 1 l. 2
-        real, r1 = judge_real(nets, batch, self.config)  # l. 3
+        real = judge_real(nets, batch, self.config)  # l. 3
         z_NL = self.codes(batch.noise["z"], real.latent_BL, vae_N, state)  # l. 4
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = nets["d"](image.leaf)  # l. 5
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 6
         l_rec = reconstruction_loss(batch, real.feature_BF, fake.feature_BF, vae_N)  # l. 7
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, r1, weight["r1"])
+        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 8
         l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 9
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
@@ -142,10 +142,10 @@ class Objective(TracedObjective):
         with torch.no_grad():
             image_NCHW = nets["g"](z_NL * scale_L)
         fake = nets["d"](image_NCHW)
-        real, r1 = judge_real(nets, batch, self.config)
-        batch.carry.update(latent=real.latent_BL.detach(), feature=real.feature_BF.detach())
+        real = judge_real(nets, batch, self.config)
+        batch.carry.update(latent=real.latent_BL, feature=real.feature_BF)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, r1, weight["r1"])
+        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},

@@ -8,7 +8,8 @@ Algorithm 1). Where cuts form a chain, ∂L/∂leaf of a cut includes what flows
 networks behind it (VAE/GAN: the encoder's loss passes through the decoder without touching it).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,16 +94,22 @@ def train_step(
 def callables(engines: Engines, frozen: Mapping[str, nn.Module]) -> Nets:
     """All networks as functions, in the engines' precision, with outputs in float32."""
     autocast = next(iter(engines.values())).autocast
-
-    def function(network: nn.Module) -> Any:
-        def forward(*inputs: Any) -> Any:
-            with autocast():
-                return _without_bf16(network(*inputs))
-
-        return forward
-
     trained = {name: engine.network for name, engine in engines.items()}
-    return {name: function(network) for name, network in (trained | dict(frozen)).items()}
+    return {name: _Net(network, autocast) for name, network in (trained | dict(frozen)).items()}
+
+
+class _Net:
+    """A network as a function."""
+
+    def __init__(
+        self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        self.network, self.autocast = network, autocast
+        self.piecewise_linear: bool = getattr(network, "piecewise_linear", False)
+
+    def __call__(self, *inputs: Any) -> Any:
+        with self.autocast():
+            return _without_bf16(self.network(*inputs))
 
 
 def _without_bf16(output: Any) -> Any:

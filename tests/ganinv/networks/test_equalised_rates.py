@@ -85,7 +85,7 @@ def test_adam_moves_every_layer_in_proportion_to_its_weights(name: str) -> None:
 
 @families
 def test_activations_keep_their_mean_square_at_the_start(name: str) -> None:
-    """Of every layer the output has gain² times the mean square of its input."""
+    """Of every layer the output has (gain × factor)² times the mean square of its input."""
     ratios: dict[str, float] = {}
 
     def note(at: str, layer: EqualisedConv | EqualisedLinear) -> None:
@@ -94,7 +94,8 @@ def test_activations_keep_their_mean_square_at_the_start(name: str) -> None:
             if layer.bias is not None:  # modulations start at 1
                 bias = layer.bias * getattr(layer, "speed", 1.0)
                 centred = centred - bias.reshape(-1, *[1] * (output.ndim - 2))
-            ratios[at] = mean_square(centred) / (gain(layer) ** 2 * mean_square(inputs[0]))
+            amplitude = gain(layer) * getattr(layer, "factor", 1.0)
+            ratios[at] = mean_square(centred) / (amplitude**2 * mean_square(inputs[0]))
 
         layer.register_forward_hook(hook)
 

@@ -1,4 +1,4 @@
-"""Checkpoints and exports of version 0.1 load, give the same bits, and can be resumed."""
+"""Checkpoints and exports of version 0.1 load, give the same images, and can be resumed."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -35,24 +35,28 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def assert_gives_the_same_bits(model: InvertibleGan, name: str) -> None:
+def assert_gives_the_same(model: InvertibleGan, name: str) -> None:
     expected = safetensors.torch.load_file(OLD / f"{name}-expected.safetensors")
     image_BCHW = model.sample(2, seed=0)
     code_BL = model.encode(image_BCHW)
-    assert torch.equal(image_BCHW, expected["image_BCHW"])
-    assert torch.equal(code_BL, expected["code_BL"])
-    assert torch.equal(model.decode(code_BL), expected["reconstructed_BCHW"])
+    found = {
+        "image_BCHW": image_BCHW,
+        "code_BL": code_BL,
+        "reconstructed_BCHW": model.decode(code_BL),
+    }
+    # Up to rounding: version 0.1 summed in another order.
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @every_method
 def test_an_old_run_is_loaded(name: str) -> None:
-    assert_gives_the_same_bits(ganinv.load(OLD / name, device="cpu"), name)
+    assert_gives_the_same(ganinv.load(OLD / name, device="cpu"), name)
 
 
 @every_method
 def test_an_old_export_is_loaded(name: str) -> None:
     path = OLD / f"{name}-export.safetensors"
-    assert_gives_the_same_bits(ganinv.load(path, device="cpu"), name)
+    assert_gives_the_same(ganinv.load(path, device="cpu"), name)
 
 
 @every_method
