@@ -43,7 +43,8 @@ class DeepSpeedEngine:
         self.network = network
         self._stage = config.zero_stage
         self._precision = precision
-        self._norm = float("nan")
+        self._norm: Tensor | float = float("nan")
+        self._held_norm = torch.tensor(float("nan"))  # of this rank's share of the gradients
         self._engine, *_ = deepspeed.initialize(
             model=network,
             optimizer=optimizer,
@@ -67,21 +68,20 @@ class DeepSpeedEngine:
             self._engine.step()  # counts the micro-batch; updates nothing before the last one
 
     def finite(self) -> Tensor:
-        gradients = list(self._held_gradients())
-        finite = all(bool(torch.isfinite(g).all()) for g in gradients)
-        return torch.tensor(float(finite), dtype=torch.float64)
+        self._held_norm = nn.utils.get_total_norm(list(self._held_gradients()))
+        return torch.isfinite(self._held_norm)
 
     def finish(self, *, apply: bool) -> None:
         if not apply:
             self._void_step()
         elif self._stage == 0:
-            self._norm = float(nn.utils.get_total_norm(list(self._held_gradients())))
+            self._norm = self._held_norm  # all gradients
         self._engine.step()
         if apply and self._stage > 0:
-            self._norm = float(self._engine.get_global_grad_norm())
+            self._norm = self._engine.get_global_grad_norm()
 
     def gradient_norm(self) -> float:
-        return self._norm
+        return float(self._norm)
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
         """The optimizer's moments that this rank holds, and the number of steps taken.

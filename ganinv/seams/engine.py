@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -48,7 +48,7 @@ class Engine(Protocol):
         ...
 
     def finite(self) -> Tensor:
-        """1.0 if all gradients that this rank holds are finite, else 0.0; float64 on the CPU."""
+        """Whether all gradients that this rank holds are finite: a bool tensor, on any device."""
         ...
 
     def finish(self, *, apply: bool) -> None:
@@ -78,7 +78,8 @@ class LocalEngine:
     network: nn.Module
     optimizer: torch.optim.Optimizer
     micro_batches: int = 1
-    _norm: float = float("nan")
+    _norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
+    _applied_norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
 
     def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext()
@@ -92,16 +93,17 @@ class LocalEngine:
         (loss / self.micro_batches).backward(inputs=list(self.network.parameters()))
 
     def finite(self) -> Tensor:
-        return torch.tensor(float(torch.isfinite(self._total_norm())), dtype=torch.float64)
+        self._norm = self._total_norm()
+        return torch.isfinite(self._norm)
 
     def finish(self, *, apply: bool) -> None:
         if apply:
-            self._norm = float(self._total_norm())
+            self._applied_norm = self._norm
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def gradient_norm(self) -> float:
-        return self._norm
+        return float(self._applied_norm)
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
         steps = 0

@@ -22,7 +22,7 @@ from ganinv.seams.engine import Engine, SumReduce
 from ganinv.training.averages import WeightAverage
 from ganinv.training.config import BatchLayout, TrainConfig, schedules_in
 from ganinv.training.statistics import Means
-from ganinv.training.step import train_step
+from ganinv.training.step import StepResult, train_step
 
 MakeEngine = Callable[[nn.Module, torch.optim.Optimizer], Engine]
 
@@ -130,15 +130,22 @@ def new_optimizer(
 
 
 def train_batch(
-    session: Session, batch: Batch, config: TrainConfig, layout: BatchLayout, reduce: SumReduce
-) -> bool:
-    """Train on this rank's share of a global batch; False if the step was void on all ranks."""
+    session: Session,
+    batch: Batch,
+    config: TrainConfig,
+    layout: BatchLayout,
+    reduce: SumReduce,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> StepResult:
+    """Train on this rank's share of a global batch."""
     objective, seen = session.objective, session.images_seen
     for name, engine in session.engines.items():
         module = optimizers.find(objective.roles[name].optimizer)
         engine.set_options(module.settings(config.knobs(name, seen)))
     batches = cut_into_micro_batches(session, batch, config, layout)
-    result = train_step(objective, session.engines, batches, session.state, reduce, session.frozen)
+    result = train_step(
+        objective, session.engines, batches, session.state, reduce, session.frozen, stop_requested
+    )
     if result.applied:
         session.state = result.state
         decay = config.average_decay(seen)
@@ -149,7 +156,7 @@ def train_batch(
     session.nonfinite_in_a_row = 0 if result.applied else session.nonfinite_in_a_row + 1
     session.images_seen += config.global_batch
     session.position = batch.after
-    return result.applied
+    return result
 
 
 def cut_into_micro_batches(

@@ -1,4 +1,4 @@
-"""One training step: every round's losses, the engines' gradients, one reduction, the new state.
+"""One training step: every round's losses, the engines' gradients, a reduction, the new state.
 
 Shared-graph step: the output of a network is cut from its graph (`objectives.base.Cut`), later
 code sees the leaf, and ∂L/∂leaf is taken there; this touches no parameter. The network's gradient
@@ -37,6 +37,7 @@ class StepResult:
 
     `applied`: False if non-finite numbers made the step void on all ranks.
     `nonfinite`: the statistics, moments and gradients that were non-finite, on any rank.
+    `stop`: whether any rank was asked to stop.
     `statistics`: by name, the sum over this rank's micro-batches; divide by `micro_batches`.
     """
 
@@ -45,6 +46,7 @@ class StepResult:
     statistics: Statistics
     micro_batches: int
     nonfinite: tuple[str, ...] = ()
+    stop: bool = False
 
 
 def train_step(
@@ -54,8 +56,12 @@ def train_step(
     state: State,
     reduce: SumReduce,
     frozen: Mapping[str, nn.Module] | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
+
+    Each round has one reduction over the ranks, of everything that the ranks have to know of each
+    other: whether numbers are finite, the moments, and whether a rank was asked to stop.
 
     If any rank meets a non-finite loss, gradient or moment, every rank skips the update of this
     round and of all later rounds, and the state stays unchanged. With one round (simultaneous),
@@ -65,29 +71,32 @@ def train_step(
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}
     moments: Moments = {}
+    stop = False
     for round_ in objective.rounds:
-        names, finite, stepping = _accumulate(
+        names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
-        ranks_with = reduce(1.0 - finite).tolist()
+        ranks_with, summed = _reduce([*nonfinite_here, _number(stop_requested())], moments, reduce)
+        stop |= ranks_with.pop() > 0
         nonfinite = tuple(name for name, ranks in zip(names, ranks_with, strict=True) if ranks)
         for name in stepping:
             engines[name].finish(apply=not nonfinite)
         if nonfinite:
             return StepResult(
                 state=dict(state), applied=False, statistics={}, micro_batches=len(batches),
-                nonfinite=nonfinite,
+                nonfinite=nonfinite, stop=stop,
             )  # fmt: skip
     return StepResult(
         state=objective.next_state(
             state,
-            _reduce_moments(moments, reduce),
+            summed,
             images_seen=batches[0].images_seen,
             global_batch=batches[0].global_batch,
         ),
         applied=True,
         statistics=statistics,
         micro_batches=len(batches),
+        stop=stop,
     )
 
 
@@ -128,10 +137,10 @@ def _accumulate(
     state: State,
     statistics: Statistics,
     moments: Moments,
-) -> tuple[list[str], Tensor, list[str]]:
+) -> tuple[list[str], list[Tensor], list[str]]:
     """Accumulate the gradients of all micro-batches.
 
-    Returns the names of all quantities, whether each is finite on this rank (1 or 0), and the
+    Returns the names of all quantities, whether each is non-finite on this rank (1 or 0), and the
     networks that step.
     """
     stepping: list[str] = []
@@ -146,10 +155,10 @@ def _accumulate(
             moments[name] = moments[name] + moment if name in moments else moment
     # A loss may overflow, or a trace take a non-finite code, while all gradients stay finite.
     reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
-    flags = [value.isfinite().all().double().cpu() for value in reported.values()]
-    gradients = [engines[name].finite() for name in stepping]
+    finite = [value.isfinite().all() for value in reported.values()]
+    finite += [engines[name].finite() for name in stepping]
     names = [*reported, *(f"gradient of {name}" for name in stepping)]
-    return names, torch.stack([*flags, *gradients]), stepping
+    return names, [1.0 - flag.double() for flag in finite], stepping
 
 
 def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
@@ -187,11 +196,18 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
     return scalar.sum()
 
 
-def _reduce_moments(moments: Moments, reduce: SumReduce) -> Moments:
-    """Sums all moments over ranks in one reduction, so that a step waits only once."""
-    if not moments:
-        return {}
+def _number(flag: bool) -> Tensor:
+    return torch.tensor(float(flag), dtype=torch.float64)
+
+
+def _reduce(
+    flags: Sequence[Tensor], moments: Moments, reduce: SumReduce
+) -> tuple[list[float], Moments]:
+    """Sums of flags and moments over ranks, in one reduction, so that a step waits only once."""
     names = sorted(moments)
-    total = reduce(torch.cat([moments[name] for name in names]).cpu())
-    pieces = total.split([moments[name].numel() for name in names])
-    return dict(zip(names, pieces, strict=True))
+    device = (moments[names[0]] if names else flags[0]).device
+    together = [torch.stack([flag.to(device) for flag in flags])]
+    together += [moments[name].to(device) for name in names]
+    total = reduce(torch.cat(together).cpu())  # of a GPU: one transfer
+    counts, *pieces = total.split([piece.numel() for piece in together])
+    return counts.tolist(), dict(zip(names, pieces, strict=True))

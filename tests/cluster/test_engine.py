@@ -78,16 +78,16 @@ def spoil_one_step(stage: int) -> tuple[list[bool], bool, dict[str, Tensor], dic
     layout = lay_out_batch(TRAIN, dist.get_world_size())
     source = RandomImages(TRAIN.global_batch, dist.get_rank(), layout.world)
     batches = source.batches(Position(epoch=0, images=0))
-    applied = [train_batch(session, next(batches), TRAIN, layout, all_reduce_sum)]
+    applied = [train_batch(session, next(batches), TRAIN, layout, all_reduce_sum).applied]
     before = snapshot(session)
     if dist.get_rank() == 1:
         parameter = session.engines["d"].network.adversarial.bias
         handle = parameter.register_hook(lambda gradient: gradient * float("nan"))
-    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum))
+    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum).applied)
     after = snapshot(session)
     if dist.get_rank() == 1:
         handle.remove()
-    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum))
+    applied.append(train_batch(session, next(batches), TRAIN, layout, all_reduce_sum).applied)
     moved = not torch.equal(
         after["g/weights/to_image.weight"], snapshot(session)["g/weights/to_image.weight"]
     )
