@@ -46,6 +46,7 @@ GROUPS: tuple[Table, ...] = (
         "test_faults.py::*[restarted_store]": 36,
         "test_elastic.py::*": 87,
         "test_trouble.py::*": 43,
+        "test_departures.py::*": 40,
     },
 )
 # `make chaos` runs these files one test at a time, because they measure time. It runs all other
