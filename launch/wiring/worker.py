@@ -87,6 +87,8 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
         ray.get(directory.register_exporter.remote(rank(), world_size(), exporter.address, node))
+        # Without an answer: an error that ends this worker must not be hidden by a lost directory.
+        opened.callback(directory.withdraw_exporter.remote, rank(), exporter.address)
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index

@@ -41,6 +41,7 @@ GROUPS: tuple[Table, ...] = (
         "test_step_faults.py::test_survivors_*": 95,  # with the reference
         "test_resume.py::*-1]": 212,
         "test_world_sizes.py::*": 235,
+        "test_departures.py::*": 40,
     },
     {
         "test_step_faults.py::test_a_controller_*": 80,  # with the reference
