@@ -110,6 +110,14 @@ def parse_moment(name: str) -> MomentPiece | None:
     return MomentPiece(match[1], match[2], match[3], int(match[4])) if match else None
 
 
+def split_file(url: str) -> tuple[str, str]:
+    """The folder and the name of a file at a path or URL."""
+    folder, slash, name = url.rpartition("/")
+    if folder in ("", "file://"):  # a file of the root directory, or of the working directory
+        return folder + slash or ".", name
+    return folder, name
+
+
 def exported(network: str) -> str:
     """The prefix of a network's weights in an export."""
     return f"{network}/"
