@@ -38,7 +38,7 @@ def check_replaceable(target: Path) -> None:
     """Raises `ConfigError` if `RECONSTRUCTIONS` holds what no inversion has written."""
     folder = target / RECONSTRUCTIONS
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        foreign = folder
+        foreign: Path | None = folder
     else:
         own = {target / place for place in _listed(target / PSNR_NAME)}
         foreign = next((path for path in _files(folder) if path not in own), None)
