@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from ganinv.errors import ConfigError
 from launch.pages.charts import scale_of
+from launch.pages.conditions import differences, evaluation_of
 from launch.pages.curves import (
     FEW_POINTS,
     CurveGroup,
@@ -24,6 +25,7 @@ from launch.pages.curves import (
 )
 from launch.pages.evaluations import evaluation_groups
 from launch.pages.page import fill
+from launch.pages.records import EvaluationRecord
 from launch.pages.style import SERIES
 from launch.pages.svg import COLOURS, frame, new_axes, to_svg_file
 
@@ -47,7 +49,10 @@ class Comparison:
     title: str
     group: CurveGroup  # the text about this figure on the page of a single run
     last: Mapping[str, float]  # run's label → last value; runs without the figure are left out
-    best: frozenset[str]  # labels of the runs with the best last value
+    # Labels of the runs with the best last value; empty if only one run has the figure, if no
+    # direction is better, and if the values cannot be compared.
+    best: frozenset[str]
+    differs: tuple[str, ...]  # conditions that differ between the runs' evaluations, in words
 
     @property
     def name(self) -> str:
@@ -60,12 +65,17 @@ class Comparison:
         return f"{self.title}: {', '.join(ends)}"
 
 
-def comparisons(runs: Mapping[str, Rows]) -> list[Comparison]:
-    """Every evaluation figure that at least one run has; the figures of the papers come first."""
+def comparisons(
+    runs: Mapping[str, Rows], records: Mapping[str, Sequence[EvaluationRecord]]
+) -> list[Comparison]:
+    """Every evaluation figure that at least one run has; the figures of the papers come first.
+
+    `records`: run's label → its recorded evaluations, which tell whether values can be compared.
+    """
     every_row = [row for rows in runs.values() for row in rows]
     keys = drawn_keys(every_row)
     return [
-        _comparison(runs, key, group)
+        _comparison(runs, records, key, group)
         for group in evaluation_groups(every_row)
         for key in group.series
         if key in keys
@@ -85,12 +95,21 @@ def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
             f"{len(runs)} runs in one chart: there are {len(SERIES)} colours that can be told "
             "apart; compare fewer at a time"
         )
-    found = {c.key: c for c in comparisons(runs)}
+    found = {c.key: c for c in comparisons(runs, {})}
     if name not in found:
         raise ConfigError(
             f"figure {name!r}: none of these runs has it; choose one of {', '.join(found) or '–'}"
         )
     return _svg(runs, found[name])
+
+
+def not_comparable(figures: Sequence[Comparison]) -> dict[str, list[str]]:
+    """Conditions that differ, in words → titles of the figures without a best value for it."""
+    found: dict[str, list[str]] = {}
+    for figure in figures:
+        if figure.differs:
+            found.setdefault("; ".join(figure.differs), []).append(figure.title)
+    return found
 
 
 def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, str]]) -> str:
@@ -102,13 +121,37 @@ def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, st
             (figure, f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
             for figure, svg in figures
         ],
+        not_comparable=not_comparable([figure for figure, _ in figures]),
+        files=" ".join(svg_name(figure) for figure, _ in figures),
     )
 
 
-def _comparison(runs: Mapping[str, Rows], key: str, group: CurveGroup) -> Comparison:
-    curves = {label: finite_curve(rows, key)[1] for label, rows in runs.items()}
-    last = {label: float(y[-1]) for label, y in curves.items() if y.size}
+def svg_name(figure: Comparison) -> str:
+    return f"{figure.name}.svg"
+
+
+def files_of(page: str) -> list[str] | None:
+    """The SVG files that belong to an earlier page; None if the page is no comparison."""
+    if found := re.search(r'<meta name="ganinv-files" content="([\w. ]*)">', page):
+        return found[1].split()
+    return [] if re.search(r"<title>Comparison of \d+ runs</title>", page) else None
+
+
+def _comparison(
+    runs: Mapping[str, Rows],
+    records: Mapping[str, Sequence[EvaluationRecord]],
+    key: str,
+    group: CurveGroup,
+) -> Comparison:
+    curves = {label: finite_curve(rows, key) for label, rows in runs.items()}
+    last = {label: float(y[-1]) for label, (_, y) in curves.items() if y.size}
+    differs = differences(
+        key,
+        {label: evaluation_of(records.get(label, ()), key, curves[label][0][-1]) for label in last},
+    )
     best = best_of(np.array([*last.values()]), group.higher_is_better)
+    if differs or len(last) < 2:
+        best = None
     part = group.series[key]
     return Comparison(
         key=key,
@@ -116,6 +159,7 @@ def _comparison(runs: Mapping[str, Rows], key: str, group: CurveGroup) -> Compar
         group=group,
         last=last,
         best=frozenset(label for label, value in last.items() if value == best),
+        differs=differs,
     )
 
 
