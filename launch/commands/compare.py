@@ -130,7 +130,7 @@ def _show(screen: Console, labels: Sequence[str], figures: Sequence[Comparison])
         table.add_row(Text(figure.title), *cells)
     screen.print(table)
     for reasons, titles in not_comparable(figures).items():
-        line = f"not comparable: {'; '.join(titles)}. The runs differ in: {reasons}"
+        line = f"not comparable: {'; '.join(titles)}. Differing or unknown: {reasons}"
         screen.print(line, markup=False, soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ def evaluation_of(
     found = [
         record
         for record in records
-        if record["checkpoint"] is None
+        if record.get("checkpoint") is None
         and record["images_seen"] == images_seen
         and key in record["figures"]
     ]
@@ -35,7 +35,7 @@ def differences(key: str, evaluated: Mapping[str, EvaluationRecord | None]) -> t
         return ()
     unknown = [label for label, record in evaluated.items() if record is None]
     if unknown:
-        return (f"conditions (not recorded for {', '.join(unknown)})",)
+        return (f"all conditions (no evaluation is recorded for {', '.join(unknown)})",)
     found = {label: _conditions(key, record or {}) for label, record in evaluated.items()}
     names = dict.fromkeys(name for conditions in found.values() for name in conditions)
     differing = [_difference(name, found) for name in names]

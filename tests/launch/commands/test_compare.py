@@ -143,7 +143,9 @@ def test_the_conditions_are_those_of_the_last_value() -> None:
     assert differing(PSNR, [old, evaluated, record_of(200)], [record_of(200)]) == ()
     assert "b: 4 of" in differing(PSNR, [record_of(200)], [record_of(200), other])[0]
     for missing in ([], [old], [evaluated], [record_of(200, figures={})]):
-        assert differing(PSNR, [record_of(200)], missing) == ("conditions (not recorded for b)",)
+        assert differing(PSNR, [record_of(200)], missing) == (
+            "all conditions (no evaluation is recorded for b)",
+        )
     runs = {"a": rows_of(1.0, 2.0), "b": rows_of(3.0)}
     (found,) = comparisons(runs, {"a": [record_of(200)], "b": [record_of(100)]})
     assert (found.best, found.differs) == (frozenset(), ("images seen (a: 200; b: 100)",))
@@ -226,7 +228,7 @@ def test_page_and_terminal_say_why_no_run_wins(
     assert compare.main([*runs, f"compare.folder={tmp_path}/out"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     title = "PSNR of reconstructions, held out"
-    reason = "The runs differ in: resolution (a: 32 pixels; b: 64 pixels)"
+    reason = "Differing or unknown: resolution (a: 32 pixels; b: 64 pixels)"
     assert f"not comparable: {title}. {reason}" in shown
     assert f"{title} 10 13" in shown
     page = (tmp_path / "out" / "index.html").read_text()
