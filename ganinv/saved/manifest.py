@@ -21,7 +21,7 @@ from ganinv.seams.batches import Position
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
-OPTIONAL_KEYS = frozenset({"started_from"})
+OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +54,9 @@ class Manifest:
     # The origin of networks, if the run started from another run's networks
     # (`saved.starting.Origin`). Absent from the manifests of all other runs.
     started_from: Mapping[str, Any] | None = None
+    # Of all data sets together and their shares of the batch. Absent from the manifests of runs
+    # with one data set.
+    mix_fingerprint: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -61,8 +64,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         content = {"format": CHECKPOINT_VERSION, **asdict(self)}
-        if self.started_from is None:
-            del content["started_from"]
+        for key in OPTIONAL_KEYS:
+            if content[key] is None:
+                del content[key]
         content["sha256"] = digest(content)
         return json.dumps(content, indent=1, sort_keys=True).encode()
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from ganinv.errors import StorageError, StorageMissingError
+from cluster.run_folder.options_record import options_of
+from datasets.shards.index import Index
+from ganinv.errors import DataError
 from ganinv.saved.loading import TrainedRun, load_run
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config
@@ -18,7 +18,7 @@ class Trained(TrainedRun):
     """A trained run, with all its options."""
 
     config: RunConfig
-    recorded: Mapping[str, Any]  # content of the run's config.yaml
+    recorded: Mapping[str, Any]  # the options as the checkpoint records them
 
 
 def load_trained(store: Store, checkpoint: str | None = None) -> Trained:
@@ -33,15 +33,15 @@ def load_trained(store: Store, checkpoint: str | None = None) -> Trained:
         state=run.state,
         manifest=run.manifest,
         config=load_config(run.manifest.config, []),
-        recorded=_recorded(store),
+        recorded=options_of(run.manifest),
     )
 
 
-def _recorded(store: Store) -> dict[str, Any]:
-    try:
-        recorded: dict[str, Any] = yaml.safe_load(store.read("config.yaml"))
-    except StorageMissingError as error:
-        raise StorageError(
-            f"{store.url} has no config.yaml, so it is not a run; correct storage.run"
-        ) from error
-    return recorded
+def check_fingerprint(url: str, index: Index, trained_on: str, run: str) -> None:
+    """Raises `DataError` if the data set at `url` is not the one that `run` was trained on."""
+    if index.fingerprint != trained_on:
+        raise DataError(
+            f"data.url = {url!r}: is not the data set that {run} was trained on: its fingerprint "
+            f"is {index.fingerprint}, and that of the run is {trained_on}; give the place where "
+            "that data set is now"
+        )

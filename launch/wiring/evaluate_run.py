@@ -26,7 +26,7 @@ from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import conditions, held_out_images
-from launch.evaluation.trained import Trained, load_trained
+from launch.evaluation.trained import Trained, check_fingerprint, load_trained
 from launch.options.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
 from launch.wiring.watching import run_worker
 
@@ -186,11 +186,7 @@ def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
 
 def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
     url = trained.config.data.url
-    if index.fingerprint != trained.manifest.data_fingerprint:
-        raise DataError(
-            f"{url} is not the data set that {storage.run} was trained on (its fingerprint "
-            "differs), so its images may not be held out; restore that data set"
-        )
+    check_fingerprint(url, index, trained.manifest.data_fingerprint, storage.run)
     if index.samples("test") < LEAST_SAMPLES:
         raise DataError(
             f"{url} has {index.samples('test')} held-out images, but an evaluation needs at "
