@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
-from ganinv.errors import GanInvError, StorageContentError
+from ganinv.errors import GanInvError, StorageContentError, StorageError
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, read_tensors
 from ganinv.saved.manifest import Manifest
@@ -89,7 +89,11 @@ def restore(session: Session, store: Store, identity: RunIdentity) -> Manifest |
     if manifest is None:
         return None
     _check_identity(manifest, identity, store.url)
-    tensors = chosen[1] if chosen else read_tensors(store, manifest)
+    try:
+        tensors = chosen[1] if chosen else read_tensors(store, manifest)
+    except StorageContentError as error:
+        # Rank 0 has just found the same objects whole, so a new group may find them whole, too.
+        raise StorageError(f"rank {rank()}: {error}; rank 0 found it whole") from error
     _load(session, manifest, tensors)
     return manifest
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ganinv import networks, objectives
-from ganinv.errors import StorageError
+from ganinv.errors import StorageContentError
 from ganinv.objectives.base import Objective
 from ganinv.plain import member_from_plain
 from ganinv.saved import format as names
@@ -34,7 +34,7 @@ def build_trained(
     """The networks named by `weights`, built from the section `network` of `options`, frozen.
 
     `where` names the source in messages. Raises `ConfigError` for unknown options, and
-    `StorageError` if the weights do not fit the networks.
+    `StorageContentError` if the weights do not fit the networks.
     """
     family, config = member_from_plain(networks.find, options, "network")
     built = family.build(config, resolution=resolution, image_channels=image_channels, seed=0)
@@ -43,7 +43,7 @@ def build_trained(
         try:
             built[name].load_state_dict(tensors)
         except (KeyError, RuntimeError) as error:
-            raise StorageError(
+            raise StorageContentError(
                 f"{where}: its weights do not fit the networks that it names ({error}); restore "
                 "weights and options of the same run"
             ) from error

@@ -30,6 +30,7 @@ from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
     check_packages,
+    check_records,
     check_storage,
     prepare_data,
 )
@@ -86,6 +87,7 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     began = began_with(store)  # nothing is written before it has been compared
     config = with_start_checkpoint(config, began)
     check_options(began, config, store.url)
+    check_records(store)
     with counting(out) as watching:
         data_sets = prepare_data(config, watching, out.print, began)
     index = data_sets[0].index

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import datasets
+from cluster.run_folder.metrics_log import rows_to_continue
 from cluster.run_folder.options_record import Record
 from cluster.storage.opening import open_store, probe
 from datasets.building.build import build
@@ -88,6 +89,11 @@ def check_evaluation(config: RunConfig, index: Index) -> None:
     )
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
+
+
+def check_records(run: Store) -> None:
+    """Raises `StorageContentError` if training cannot continue the run's `metrics.jsonl`."""
+    rows_to_continue(run)
 
 
 def check_loading(config: RunConfig, data_sets: list[DataSet]) -> str | None:

@@ -1,6 +1,7 @@
 """The verbs that look at a run, on a run that was made in this process."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,23 @@ def test_without_held_out_images_there_is_a_page_that_says_why(
     document = Document(file.read_text())
     assert document.text.count(reason) == 3
     assert document.count("img") == 1 + 2 + 3 * 9
+
+
+def test_records_that_cannot_be_read_stop_no_report(
+    run: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write('{"images_seen": 112, "loss')
+    (copy / "evaluations").mkdir()
+    (copy / "evaluations" / "000000000016-training-00000000.json").write_text("{")
+    (copy / "config.yaml").unlink()  # the manifest knows the options
+    file = tmp_path / "page.html"
+    options = [f"storage.run={copy}", f"report.file={file}"]
+    assert report.main([*options, "report.samples=1", "report.pairs=1", "report.rows=1"]) == 0
+    assert f"{copy}/metrics.jsonl, line 7 cannot be read" in caplog.text
+    assert "global_batch: 16" in file.read_text()
 
 
 def test_headlines_are_those_of_the_checkpoint(run: str) -> None:

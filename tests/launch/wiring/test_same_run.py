@@ -172,6 +172,16 @@ def test_a_run_without_a_checkpoint_is_known_by_its_config_yaml(
         refused(run, monkeypatch, StorageContentError, r"config\.yaml is not that of a run \(")
 
 
+def test_metrics_that_cannot_be_continued_are_refused_before_workers_start(
+    run: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.store.write("metrics.jsonl", b'{"images_seen": 1\n{"images_seen": 2}\n')
+    refused(run, monkeypatch, StorageContentError, r"metrics\.jsonl, line 1 cannot be read")
+    run.store.write("metrics.jsonl", b'{"images_seen": 1}\n{"images_seen": 2')
+    with pytest.raises(Started):
+        resume(run, monkeypatch)
+
+
 def test_another_mix_is_refused() -> None:
     mixed = config_of("data.mix=[{url: /more}]")
     index = type("Index", (), {"fingerprint": "f"})()
