@@ -7,6 +7,7 @@ who can read the run can list them.
 import hashlib
 import json
 import logging
+from collections.abc import Collection
 
 from cluster.run_folder.unreadable import leave_out
 from ganinv.errors import StorageExistsError, StorageMissingError
@@ -25,8 +26,13 @@ def quarantined(store: Store) -> list[BadSample]:
 class RunQuarantine:
     """Stores the corrupt samples that this rank finds, and reads those of all ranks."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, urls: Collection[str] | None = None) -> None:
+        """`urls`: where the data sets lie; None: anywhere.
+
+        If a data set has moved, its corrupt samples are found again, and must not count twice.
+        """
         self._store = store
+        self._urls = urls
         self._known: dict[str, BadSample] = {}
 
     def record(self, sample: BadSample) -> list[BadSample]:
@@ -51,7 +57,8 @@ class RunQuarantine:
                 self._known[name] = _sample_of(name, text)
             except ValueError as problem:
                 leave_out(f"{self._store.url}/{name}", problem)
-        return sorted(sample for name, sample in self._known.items() if name in names)
+        found = sorted(sample for name, sample in self._known.items() if name in names)
+        return [s for s in found if self._urls is None or s.url in self._urls]
 
 
 def _name_of(sample: BadSample) -> str:

@@ -21,7 +21,7 @@ from ganinv.errors import GanInvError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.evaluation.trained import Trained, load_trained
-from launch.options.schema import StorageConfig
+from launch.options.schema import NOT_MOVED, DataPlace, StorageConfig
 from launch.pages.curves import Rows
 from launch.pages.facts import evaluated_on, facts, first_spectrum, headlines, spectra_of
 from launch.pages.page import Headline, Page, render
@@ -49,6 +49,7 @@ class LivePage:
     """Renders the page. `html()` may be called from many threads, and alone reads storage."""
 
     storage: StorageConfig
+    place: DataPlace = NOT_MOVED  # where the run's data set lies now
     _store: Store = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _read_at: float = -READ_EVERY_S
@@ -96,7 +97,7 @@ class LivePage:
         self._past = past_headlines(summarise(read_groups(self._store), time.time()))
         shown = self._checkpoint.trained.manifest.name if self._checkpoint else None
         if newest is not None and newest.name != shown:
-            self._checkpoint = self._show(load_trained(self._store))
+            self._checkpoint = self._show(load_trained(self._store, data=self.place))
 
     def _show(self, trained: Trained) -> ShownCheckpoint:
         index, held_out = held_out_of(trained, self.storage, PAIRS)

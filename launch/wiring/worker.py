@@ -138,7 +138,7 @@ def _run(
     logs: WriteBehind,
 ) -> bool:
     """Run the loop from the session's position. False if a stop was requested before the end."""
-    data, record = data_sets[0], _recording(storage, exporter)
+    data, record = data_sets[0], _recording(storage, data_sets, exporter)
 
     def save() -> None:
         watcher.flush()
@@ -215,9 +215,9 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 
-def _recording(storage: Store, exporter: Exporter) -> RecordBadSample:
+def _recording(storage: Store, data_sets: Sequence[DataSet], exporter: Exporter) -> RecordBadSample:
     """Counts corrupt samples and records them in the run's folder."""
-    kept = RunQuarantine(storage)
+    kept = RunQuarantine(storage, {data_set.store.url for data_set in data_sets})
 
     def record(sample: BadSample) -> list[BadSample]:
         exporter.quarantined()

@@ -24,6 +24,15 @@ def test_every_rank_sees_the_samples_that_any_rank_found(tmp_path: Path) -> None
     assert one.record(SECOND) == [SECOND]
 
 
+def test_samples_of_a_data_set_that_moved_count_once(tmp_path: Path) -> None:
+    """They are found again at the new place."""
+    store = LocalStore(str(tmp_path))
+    RunQuarantine(store).record(FIRST)
+    moved = FIRST._replace(url="/mnt/data")
+    assert RunQuarantine(store, {moved.url}).record(moved) == [moved]
+    assert quarantined(store) == [moved, FIRST]
+
+
 def test_an_object_that_cannot_be_read_is_named_and_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
