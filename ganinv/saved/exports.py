@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ganinv.errors import ConfigError, StorageError
+from ganinv.errors import ConfigError, StorageContentError
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
 from ganinv.saved import format as names
@@ -121,11 +121,11 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
     try:
         tensors = safetensors.torch.load(payload)
     except safetensors.SafetensorError as error:
-        raise StorageError(f"{where} is corrupt ({error}); export it again") from error
+        raise StorageContentError(f"{where} is corrupt ({error}); export it again") from error
     metadata = _metadata(payload)
     text, written = metadata.get(_KEY, "null"), metadata.get(_DIGEST_KEY)
     if written is not None and written != digest(text, tensors):
-        raise StorageError(
+        raise StorageContentError(
             f"{where} is not what was written (SHA-256 differs); copy it again from its origin, or "
             "export the run again"
         )
@@ -163,11 +163,11 @@ def _description(text: str, where: str) -> Description:
         plain = json.loads(text)
         version = plain.pop("format")
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise StorageError(
+        raise StorageContentError(
             f"{where} is not an exported model of ganinv; make one with ganinv export"
         ) from error
     if version != names.EXPORT_VERSION:
-        raise StorageError(
+        raise StorageContentError(
             f"{where} has format {version!r}, but this program reads format "
             f"{names.EXPORT_VERSION}; use the version of ganinv that wrote it"
         )

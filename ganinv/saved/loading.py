@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ganinv.errors import ConfigError, StorageError, StorageMissingError
+from ganinv.errors import ConfigError, StorageContentError, StorageMissingError
 from ganinv.inputs import Device, place_name, usable_device
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
@@ -75,7 +75,7 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     if chosen is None:
         begun = bool(store.list(names.FOLDER))
         unfinished = ", only parts of an uncommitted one," if begun else ""
-        raise StorageError(
+        raise StorageContentError(
             f"{store.url} holds no checkpoint yet{unfinished} and no {MODEL_NAME}; name the "
             "storage.run of a trained run, or an export"
         )
@@ -97,7 +97,7 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     try:
         tensors = objective.tensors(state)
     except KeyError as error:
-        raise StorageError(
+        raise StorageContentError(
             f"{where} lacks the trace {error}, which its objective {objective.config.name!r} "
             "needs; restore config and checkpoint of the same run"
         ) from error

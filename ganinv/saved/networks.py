@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganinv import networks, objectives
 from ganinv.codec import Codec
-from ganinv.errors import StorageError
+from ganinv.errors import StorageContentError
 from ganinv.objectives.base import Objective
 from ganinv.plain import member_from_plain
 from ganinv.saved import format as names
@@ -52,14 +52,14 @@ def build_trained(
     try:
         outline = build("meta")  # without memory: the options may ask for any size
     except (RuntimeError, TypeError, ArithmeticError) as error:
-        raise StorageError(
+        raise StorageContentError(
             f"{where}: no network can be built from its options ({str(error).splitlines()[0]}); "
             "restore weights and options of the same run"
         ) from error
     for name, tensors in weights.items():
         expected = outline[name].state_dict() if name in outline else {}
         if problem := misfit(name, expected, tensors):
-            raise StorageError(
+            raise StorageContentError(
                 f"{where}: its weights do not fit the networks that it names ({problem}); restore "
                 "weights and options of the same run"
             )
@@ -78,12 +78,14 @@ def checked_codec(
 ) -> Codec:
     """The method's codec. `tensors`: those of the latent.
 
-    Raises `StorageError` if one is missing, does not fit the latent, or is not finite.
+    Raises `StorageContentError` if one is missing, does not fit the latent, or is not finite.
     """
     try:
         codec = objective.codec(built, tensors)
     except KeyError as error:
-        raise StorageError(f"{where} lacks the tensor {error.args[0]}; export it again") from error
+        raise StorageContentError(
+            f"{where} lacks the tensor {error.args[0]}; export it again"
+        ) from error
     check_finite(codec.tensors, where)
     wanted, held = (
         _kind(torch.empty(codec.latent.size, dtype=codec.dtype)),
@@ -91,7 +93,7 @@ def checked_codec(
     )
     if wanted != held:
         names_of = ", ".join(codec.tensors)
-        raise StorageError(
+        raise StorageContentError(
             f"{where}: the tensor {names_of} is {held}, but must be {wanted}; restore it, or "
             "export the run again"
         )
@@ -113,10 +115,10 @@ def misfit(network: str, expected: Mapping[str, Tensor], found: Mapping[str, Ten
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raises `StorageError` for a tensor with numbers that are not finite."""
+    """Raises `StorageContentError` for a tensor with numbers that are not finite."""
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise StorageError(
+            raise StorageContentError(
                 f"{where}: the tensor {name} holds NaN or infinite numbers, so no image can be "
                 "made with it; load or export an earlier checkpoint"
             )
