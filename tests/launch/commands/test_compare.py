@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cluster.run_folder.evaluation_log import write_record
+from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.commands import compare
 from launch.pages.compare import comparisons, curves_figure
@@ -185,11 +187,11 @@ def test_a_run_named_twice_is_refused() -> None:
 
 
 def write_run(place: Path, value: float, **changes: Any) -> str:
-    (place / "evaluations").mkdir(parents=True)
+    record = record_of(200, **changes)
+    figures, _ = record.pop("figures"), record.pop("recorded")
+    write_record(open_store(str(place)), record, figures)
     rows = rows_of(value, value + 1)
     (place / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    record = record_of(200, **changes)
-    (place / "evaluations" / "a.json").write_text(json.dumps(record))
     return str(place)
 
 
