@@ -17,15 +17,8 @@ from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
-from launch.pages.compare import (
-    Comparison,
-    compare_page,
-    comparisons,
-    curves_figure,
-    files_of,
-    not_comparable,
-    svg_name,
-)
+from launch.pages.compare import compare_page, curves_figure, files_of, svg_name
+from launch.pages.comparison import Comparison, comparisons, not_comparable
 from launch.pages.curves import Rows, number
 from launch.pages.records import EvaluationRecord
 from launch.progress import console

@@ -3,29 +3,23 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ganinv.errors import ConfigError
 from launch.pages.charts import scale_of
-from launch.pages.conditions import differences, evaluation_of
+from launch.pages.comparison import Comparison, comparisons, not_comparable
 from launch.pages.curves import (
     FEW_POINTS,
-    CurveGroup,
     Floats,
     Rows,
-    best_of,
-    drawn_keys,
     envelope,
     finite_curve,
     number,
     smoothed,
 )
-from launch.pages.evaluations import evaluation_groups
 from launch.pages.page import fill
-from launch.pages.records import EvaluationRecord
 from launch.pages.style import SERIES
 from launch.pages.svg import COLOURS, frame, new_axes, to_svg_file
 
@@ -39,47 +33,6 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0, (1.5, 1.2)),
     (0, (5, 1.5, 1.2, 1.5)),
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """One evaluation figure of several runs."""
-
-    key: str  # in metrics.jsonl
-    title: str
-    group: CurveGroup  # the text about this figure on the page of a single run
-    last: Mapping[str, float]  # run's label → last value; runs without the figure are left out
-    # Labels of the runs with the best last value; empty if only one run has the figure, if no
-    # direction is better, and if the values cannot be compared.
-    best: frozenset[str]
-    differs: tuple[str, ...]  # conditions that differ between the runs' evaluations, in words
-
-    @property
-    def name(self) -> str:
-        """The key as a safe name of a file and an anchor: keys come from a file of the run."""
-        return re.sub(r"\W+", "_", self.key.removeprefix("eval/"))
-
-    @property
-    def alt(self) -> str:
-        ends = (f"{label} ends at {number(value)}" for label, value in self.last.items())
-        return f"{self.title}: {', '.join(ends)}"
-
-
-def comparisons(
-    runs: Mapping[str, Rows], records: Mapping[str, Sequence[EvaluationRecord]]
-) -> list[Comparison]:
-    """Every evaluation figure that at least one run has; the figures of the papers come first.
-
-    `records`: run's label → its recorded evaluations, which tell whether values can be compared.
-    """
-    every_row = [row for rows in runs.values() for row in rows]
-    keys = drawn_keys(every_row)
-    return [
-        _comparison(runs, records, key, group)
-        for group in evaluation_groups(every_row)
-        for key in group.series
-        if key in keys
-    ]
 
 
 def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
@@ -101,15 +54,6 @@ def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
             f"figure {name!r}: none of these runs has it; choose one of {', '.join(found) or '–'}"
         )
     return _svg(runs, found[name])
-
-
-def not_comparable(figures: Sequence[Comparison]) -> dict[str, list[str]]:
-    """Conditions that differ, in words → titles of the figures without a best value for it."""
-    found: dict[str, list[str]] = {}
-    for figure in figures:
-        if figure.differs:
-            found.setdefault("; ".join(figure.differs), []).append(figure.title)
-    return found
 
 
 def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, str]]) -> str:
@@ -135,32 +79,6 @@ def files_of(page: str) -> list[str] | None:
     if found := re.search(r'<meta name="ganinv-files" content="([\w. ]*)">', page):
         return found[1].split()
     return [] if re.search(r"<title>Comparison of \d+ runs</title>", page) else None
-
-
-def _comparison(
-    runs: Mapping[str, Rows],
-    records: Mapping[str, Sequence[EvaluationRecord]],
-    key: str,
-    group: CurveGroup,
-) -> Comparison:
-    curves = {label: finite_curve(rows, key) for label, rows in runs.items()}
-    last = {label: float(y[-1]) for label, (_, y) in curves.items() if y.size}
-    differs = differences(
-        key,
-        {label: evaluation_of(records.get(label, ()), key, curves[label][0][-1]) for label in last},
-    )
-    best = best_of(np.array([*last.values()]), group.higher_is_better)
-    if differs or len(last) < 2:
-        best = None
-    part = group.series[key]
-    return Comparison(
-        key=key,
-        title=f"{group.title}, {part}" if part else group.title,
-        group=group,
-        last=last,
-        best=frozenset(label for label, value in last.items() if value == best),
-        differs=differs,
-    )
 
 
 def _svg(runs: Mapping[str, Rows], figure: Comparison) -> str:

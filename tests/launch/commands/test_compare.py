@@ -13,7 +13,8 @@ from cluster.run_folder.evaluation_log import write_record
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.commands import compare
-from launch.pages.compare import comparisons, curves_figure
+from launch.pages.compare import curves_figure
+from launch.pages.comparison import comparisons
 from launch.pages.curves import Rows
 from launch.pages.style import DARK, LIGHT
 from tests.support.pages import Document
