@@ -17,8 +17,8 @@ ZeRO stage:
     means                                        sums of the statistics since the last row
 
 An export is one safetensors file with NETWORK/NAME for the networks used after training, and the
-tensors of the latent (`scale_L`), which have no slash. Its metadata holds a description (JSON) and a
-hash of description and tensors.
+tensors of the latent (`scale_L`), which have no slash. Its metadata holds a description, as JSON,
+and a hash of description and tensors.
 
 The only version so far is 1. Keys that were added to the manifest or the metadata later, such as an
 export's hash, are optional, so that older manifests and exports still load.
