@@ -15,6 +15,7 @@ from ganinv.errors import ConfigError, StorageError
 from launch.commands import compare
 from launch.pages.compare import curves_figure
 from launch.pages.comparison import comparisons
+from launch.pages.conditions import changes
 from launch.pages.curves import Rows
 from launch.pages.style import DARK, LIGHT
 from tests.support.pages import Document
@@ -152,6 +153,17 @@ def test_the_conditions_are_those_of_the_last_value() -> None:
     runs = {"a": rows_of(1.0, 2.0), "b": rows_of(3.0)}
     (found,) = comparisons(runs, {"a": [record_of(200)], "b": [record_of(100)]})
     assert (found.best, found.differs) == (frozenset(), ("images seen (a: 200; b: 100)",))
+
+
+def test_a_change_of_conditions_within_a_run_is_named() -> None:
+    """`evaluate.test_images` and others may change when a run resumes: its curves then jump."""
+    same = [record_of(100), record_of(200)]
+    of_checkpoint = record_of(300, checkpoint="000000000300-01234567", real=9999)
+    assert changes([*same, of_checkpoint]) == []
+    assert changes([record_of(3000, real=64), *same]) == [
+        "at 3,000 images: held-out images (before: 512 of the split test; then: 64 of the split "
+        "test)"
+    ]
 
 
 def test_statistics_of_training_have_no_winner_and_no_conditions() -> None:
