@@ -37,6 +37,11 @@ class StorageMissingError(StorageError):
     """The object or folder that was asked for does not exist."""
 
 
+class StorageContentError(StorageError):
+    """The store answers, but what it holds cannot be used: it is corrupt, of another version or of
+    another run. No restart mends that."""
+
+
 class StorageFullError(StorageError):
     """A write failed because the disk is full or a quota is used up."""
 

@@ -12,7 +12,13 @@ from ganinv import load
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.loading import load_run
-from launch.evaluation.inversion import CODES_STEM, PSNR_NAME, RECONSTRUCTIONS, invert
+from launch.evaluation.inversion import invert
+from launch.evaluation.results_folder import (
+    CODES_STEM,
+    PSNR_NAME,
+    RECONSTRUCTIONS,
+    check_replaceable,
+)
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
@@ -25,7 +31,7 @@ keys:
   invert.to=FOLDER           receives {RECONSTRUCTIONS}/…png, {PSNR_NAME} and the codes
   invert.codes=npz           or safetensors: {CODES_STEM}.npz with names, codes and latent scale
   invert.max_unreadable=0.01 ratio of images that may be unreadable; they are skipped
-  invert.overwrite=true      write into a folder that is not empty
+  invert.overwrite=true      write into a folder that is not empty; replaces all earlier results
 
 The codes are E(x), not yet multiplied with the latent scale, as model.decode takes them. Images are
 processed in batches; only the codes stay in memory until the end.
@@ -112,6 +118,7 @@ def _check_folders(source: Path, target: Path, *, overwrite: bool) -> list[str]:
             f"invert.to = {target}: exists already and is not an empty folder; choose another one, "
             "or give invert.overwrite=true"
         )
+    check_replaceable(target)
     names = list_photographs(source)
     if not names:
         raise ConfigError(

@@ -7,12 +7,12 @@ from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
-import yaml
 from rich.console import Console
 
 from cluster.run_folder.group_history import End
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.lease import Lease, lease
+from cluster.run_folder.options_record import began_with, write_options
 from cluster.storage.opening import open_store, remove_unfinished
 from cluster.storage.retries import RetryPolicy
 from cluster.workers.group import WorkerGroup
@@ -30,11 +30,11 @@ from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
     check_packages,
-    check_same_run,
+    check_records,
     check_storage,
     prepare_data,
-    record,
 )
+from launch.wiring.same_run import changes, check_data, check_options, record
 from launch.wiring.worker import train_worker
 
 POLL_S = 0.3
@@ -84,24 +84,27 @@ def train(config: RunConfig, out: Console) -> int:
 
 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
-    config = with_start_checkpoint(config, store)
+    began = began_with(store)  # nothing is written before it has been compared
+    config = with_start_checkpoint(config, began)
+    check_options(began, config, store.url)
+    check_records(store)
     with counting(out) as watching:
-        data_sets = prepare_data(config, watching, out.print)
+        data_sets = prepare_data(config, watching, out.print, began)
     index = data_sets[0].index
+    mix_fingerprint = check_loading(config, data_sets)
+    check_data(began, config, index, mix_fingerprint, store.url)
     check_evaluation(config, index)
     check_start(config, store, index)
-    mix_fingerprint = check_loading(config, data_sets)
-    for change in check_same_run(store, config, index, mix_fingerprint):
+    for change in changes(began, config):
         out.print(f"changed since this run began: {change}")
     _announce(config, index, store, out)
-    recorded = record(config, index, mix_fingerprint)
     # The checks above fail at once if storage does not answer; from now on requests are retried.
     # A connection keeps its way of retrying, so the run's storage is opened a second time.
     retries = RetryPolicy(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
     retrying = open_store(
         config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
-    store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
+    write_options(store, record(config, index, mix_fingerprint))
     # Ray installs signal handlers when it starts; ours must be installed after them.
     with (
         closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,

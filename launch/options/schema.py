@@ -100,6 +100,16 @@ class DataConfig(LoaderConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DataPlace:
+    """Where the data set of a trained run lies now; its fingerprint must be that of the run."""
+
+    url: str | None = None  # None: where it lay when the run was trained
+
+
+NOT_MOVED = DataPlace()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FigureOptions:
     """Options of every evaluation, during training or after it."""
 

@@ -26,8 +26,8 @@ from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import conditions, held_out_images
-from launch.evaluation.trained import Trained, load_trained
-from launch.options.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
+from launch.evaluation.trained import Trained, load_trained, open_data
+from launch.options.schema import LEAST_SAMPLES, NOT_MOVED, DataPlace, FigureOptions, StorageConfig
 from launch.wiring.watching import run_worker
 
 log = logging.getLogger(__name__)
@@ -57,24 +57,33 @@ class Evaluated:
     taken: dict[str, Any]
 
 
-def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Console) -> Evaluated:
+def evaluate_here(
+    storage: StorageConfig,
+    options: EvaluateOptions,
+    screen: Console,
+    place: DataPlace = NOT_MOVED,
+) -> Evaluated:
     """Evaluate in this process, on a GPU if there is one.
 
-    Raises `StorageError` or `DataError` if the run or its data set cannot be used, and
-    `ConfigError` if a feature network cannot be used.
+    `place`: where the run's data set lies now. Raises `StorageError` or `DataError` if the run or
+    its data set cannot be used, and `ConfigError` if a feature network cannot be used.
     """
 
     def watch(batches: Iterable[range], title: str) -> Iterable[range]:
         return track(list(batches), title, console=screen, disable=not screen.is_terminal)
 
-    return _evaluate(storage, options, best_device(), watch)
+    return _evaluate(storage, place, options, best_device(), watch)
 
 
 def evaluate_over_workers(
-    storage: StorageConfig, options: EvaluateOptions, cluster: ClusterConfig, screen: Console
+    storage: StorageConfig,
+    options: EvaluateOptions,
+    cluster: ClusterConfig,
+    screen: Console,
+    place: DataPlace,
 ) -> Evaluated:
     """The same on a group of workers. Raises the same errors, and `ClusterError`."""
-    payload = {"storage": storage, "options": options, "cluster": cluster}
+    payload = {"storage": storage, "place": place, "options": options, "cluster": cluster}
     with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)
         with Progress(console=screen, disable=not screen.is_terminal) as bars:
@@ -111,7 +120,7 @@ def evaluate_worker(payload: dict[str, Any]) -> None:
 
     def work() -> None:
         device = ray.train.torch.get_device() if cluster.use_gpu else torch.device("cpu")
-        found = _evaluate(payload["storage"], payload["options"], device, watch)
+        found = _evaluate(payload["storage"], payload["place"], payload["options"], device, watch)
         if rank() == 0:
             ray.get(directory.report.remote({"images_seen": 0, "evaluated": found}))
 
@@ -119,17 +128,20 @@ def evaluate_worker(payload: dict[str, Any]) -> None:
 
 
 def _evaluate(
-    storage: StorageConfig, options: EvaluateOptions, device: torch.device, watch: Watch
+    storage: StorageConfig,
+    place: DataPlace,
+    options: EvaluateOptions,
+    device: torch.device,
+    watch: Watch,
 ) -> Evaluated:
     """All ranks call this together; each returns the same figures."""
     run = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained = load_trained(run, options.checkpoint)
-    data = open_store(trained.config.data.url, endpoint_url=storage.endpoint_url)
-    index = Index.load(data)
+    trained = load_trained(run, options.checkpoint, place)
+    data, index = open_data(trained, storage.endpoint_url)
     _check_same_checkpoint(storage, trained)
-    _check_data(storage, trained, index)
+    _check_held_out(trained, index)
     model = trained.model.to(device)
-    record = _recording(run) if options.record else None
+    record = _recording(run, data.url) if options.record else None
     held_out = held_out_images(data, index, options.samples, trained.config.data, record)
     networks = FeatureNetworks(options, device).of(model, trained.manifest.name)
     evaluator = Evaluator(
@@ -159,9 +171,9 @@ def _evaluate(
     )
 
 
-def _recording(run: Store) -> RecordBadSample:
+def _recording(run: Store, data_url: str) -> RecordBadSample:
     """Records corrupt held-out images in the run's folder, which may be read-only."""
-    kept, seen = RunQuarantine(run), list[BadSample]()
+    kept, seen = RunQuarantine(run, {data_url}), list[BadSample]()
 
     def record(sample: BadSample) -> Sequence[BadSample]:
         seen.append(sample)
@@ -184,13 +196,8 @@ def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
         )
 
 
-def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
+def _check_held_out(trained: Trained, index: Index) -> None:
     url = trained.config.data.url
-    if index.fingerprint != trained.manifest.data_fingerprint:
-        raise DataError(
-            f"{url} is not the data set that {storage.run} was trained on (its fingerprint "
-            "differs), so its images may not be held out; restore that data set"
-        )
     if index.samples("test") < LEAST_SAMPLES:
         raise DataError(
             f"{url} has {index.samples('test')} held-out images, but an evaluation needs at "

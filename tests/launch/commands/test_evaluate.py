@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -252,3 +253,27 @@ def test_a_run_without_checkpoints_or_with_other_data_is_refused(run: str, tmp_p
             evaluate.main([f"storage.run={run}"])
     finally:
         index_file.write_bytes(before)
+
+
+def test_a_data_set_that_moved_is_known_by_its_fingerprint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_run(tmp_path, 32)
+    run = f"storage.run={made.save()}"
+    before = answer(capsys, run)
+    (tmp_path / "copied").mkdir()
+    shutil.move(tmp_path / "run", tmp_path / "copied" / "run")  # to another machine
+    shutil.move(tmp_path / "data", tmp_path / "copied" / "data")
+    run, moved = f"storage.run={tmp_path}/copied/run", f"{tmp_path}/copied/data"
+    with pytest.raises(DataError, match=r"holds no data set.* has moved, give .* data\.url="):
+        evaluate.main([run])
+    found = answer(capsys, run, f"data.url={moved}")
+    assert found["data.url"] == moved
+    assert values(found) == values(before)
+    options = BuildOptions(images=24, resolution=16)
+    other = open_store(str(tmp_path / "other"))
+    index = build(AvatarSource(options), other, options)
+    with pytest.raises(
+        DataError, match=f"is {index.fingerprint}, and that of the run is {made.index.fingerprint};"
+    ):
+        evaluate.main([run, f"data.url={other.url}"])

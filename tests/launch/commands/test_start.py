@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
+from cluster.run_folder.options_record import began_with, read_options
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from ganinv.saved import format as names
@@ -72,10 +72,11 @@ def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin
     assert found.started_from["run"] == other
     assert found.started_from["checkpoint"] == began_at.name
     shutil.rmtree(other)
-    recorded = yaml.safe_load(store.read("config.yaml"))
+    recorded = read_options(store)
+    assert recorded is not None
     assert recorded["start"]["checkpoint"] == began_at.name
     config = load_config(load_recipe("tiny-pvdgan"), [*words, *start])
-    again = with_start_checkpoint(config, store)
+    again = with_start_checkpoint(config, began_with(store))
     assert again.start.checkpoint == began_at.name  # of the record; the other run is gone
     check_start(again, store, origin.index)
     refused = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
 import datasets
@@ -25,47 +24,11 @@ from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
     check_packages,
-    check_same_run,
     prepare_data,
-    record,
 )
 
 ROOT = Path(__file__).parents[3]
 PLACES = ("storage.run=/run", "data.url=/data")
-
-INDEX = Index(description={}, width=16, height=16, splits={"train": (), "test": ()})
-
-
-def store_of_a_run(folder: Path, without: str = "") -> Store:
-    store = open_store(str(folder))
-    before = record(load_config(load_recipe("tiny-dlsgan"), PLACES), INDEX)
-    before["objective"] = {k: v for k, v in before["objective"].items() if k != without}
-    store.write("config.yaml", yaml.safe_dump(before).encode())
-    return store
-
-
-def test_a_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
-    store = store_of_a_run(tmp_path)
-    config = load_config(
-        load_recipe("tiny-dlsgan"),
-        [*PLACES, "train.learning_rate_decay=0.5", "train.learning_rate_decay_every=9"],
-    )
-    changes = check_same_run(store, config, INDEX)
-    assert [change.partition(":")[0] for change in changes] == [
-        "train.learning_rate_decay",
-        "train.learning_rate_decay_every",
-    ]
-    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
-    with pytest.raises(ConfigError, match=r"objective.r1_every = 4: the run began with 1"):
-        check_same_run(store, lazy, INDEX)
-
-
-def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
-    store = store_of_a_run(tmp_path, without="r1_every")
-    config = load_config(load_recipe("tiny-dlsgan"), PLACES)
-    assert check_same_run(store, config, INDEX) == []  # its default is what the run had
-    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
-    assert check_same_run(store, lazy, INDEX) == ["objective.r1_every: 1 → 4"]
 
 
 def test_our_datasets_package_is_the_one_imported() -> None:
