@@ -59,7 +59,7 @@ def open_data(trained: Trained, endpoint_url: str | None) -> tuple[Store, Index]
     except DataError as error:
         raise DataError(
             f"{error}; if the data set that {trained.run_url} was trained on has moved, give its "
-            "place with data.url=…"
+            "place with data.url=PLACE"
         ) from error
     check_fingerprint(url, index, trained.manifest.data_fingerprint, trained.run_url)
     return store, index

@@ -162,6 +162,8 @@ def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted
 
 
 def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
+    """Its manifests say what that is, so that its config.yaml may be lost."""
+    open_store(uninterrupted).delete(["config.yaml"])
     refused = train(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3")
     assert refused.returncode == 2
     assert "objective.lambda_r1 = 7.0: the run began with 5.0" in refused.stderr
