@@ -8,6 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from cluster.checkpoints import contents
 from cluster.checkpoints.contents import restore
 from cluster.run_folder.options_record import NAME, began_with, read_options
 from cluster.storage.opening import open_store
@@ -167,7 +168,7 @@ def test_a_run_without_a_checkpoint_is_known_by_its_config_yaml(
     run.store.delete([entry.name for entry in run.store.list("checkpoints/")])
     run.store.write(NAME, yaml.safe_dump(began).encode())
     refused(run, monkeypatch, ConfigError, "train.seed = 7: the run began", "train.seed=7")
-    for damaged in ("{", "- 1", "", "a: b", "\x00"):
+    for damaged in ("{", "- 1", "", "train: {seed: 0}", "\x00"):
         run.store.write(NAME, damaged.encode())
         refused(run, monkeypatch, StorageContentError, r"config\.yaml is not that of a run \(")
 
@@ -213,3 +214,12 @@ def test_a_worker_compares_what_it_loads(
     (key,) = change
     with pytest.raises(StorageContentError, match=f"{key} = .* on rank 0 it is"):
         restore(made.session, store, replace(identity, **change))  # type: ignore[arg-type]
+
+
+def test_a_node_with_other_data_is_noticed_before_training(
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replace(made.identity, data_fingerprint="of rank 0")
+    monkeypatch.setattr(contents, "broadcast_object", lambda _: (None, None, first))
+    with pytest.raises(DataError, match=r"data_fingerprint = .*, but rank 0 has 'of rank 0'"):
+        restore(made.session, open_store(str(tmp_path)), made.identity)
