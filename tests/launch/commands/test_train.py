@@ -146,9 +146,12 @@ def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> 
     assert max(committed(uninterrupted)) == more
 
 
-def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted: str) -> None:
+def test_an_evaluation_over_workers_has_the_figures_of_one_process(
+    s3: str, uninterrupted: str
+) -> None:
     """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
-    words = ("evaluate", f"storage.run={uninterrupted}", "evaluate.record=false", "--json")
+    places = (f"storage.run={uninterrupted}", f"data.url={s3}/data16/")  # as if the data had moved
+    words = ("evaluate", *places, "evaluate.record=false", "--json")
     alone, together = (
         launch(*words, *more, environment={"CUDA_VISIBLE_DEVICES": ""})
         for more in ((), ("cluster.workers=2",))

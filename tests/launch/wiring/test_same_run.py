@@ -19,6 +19,7 @@ from ganinv.errors import ConfigError, DataError, GanInvError, StorageContentErr
 from launch.commands import train
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
+from launch.wiring.networks import with_start_checkpoint
 from launch.wiring.same_run import changes, check_data, check_options
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.saves import save
@@ -159,6 +160,13 @@ def test_data_that_moved_are_accepted_and_never_built_anew(
     began = read_options(run.store)
     assert began is not None
     assert began["data"]["url"] == str(moved)
+
+
+def test_a_run_resumes_with_the_start_that_its_manifest_records() -> None:
+    began = {"start": {"run": "/other", "checkpoint": "recorded"}}
+    config = with_start_checkpoint(config_of("start.run=/other"), began)
+    assert config.start.checkpoint == "recorded"
+    assert config.resolved["start"]["checkpoint"] == "recorded"
 
 
 def test_a_run_without_a_checkpoint_is_known_by_its_config_yaml(
