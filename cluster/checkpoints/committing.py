@@ -69,7 +69,8 @@ class Committer:
         self._before_commit = before_commit
         self._give_up = give_up
         self._newest = resumed  # the newest checkpoint that is known to be whole
-        self._usable: set[str] = set()  # checkpoints whose manifest was read or written here
+        # Checkpoints whose manifest was read or written here.
+        self._usable = set() if resumed is None else {resumed.name}
         self._trouble = OutageLog(f"save to {store.url}", "training continues")
         self._deleting = OutageLog("delete old checkpoints", "they stay")
 

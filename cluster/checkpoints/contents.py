@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
-from ganinv.errors import GanInvError, StorageContentError, StorageError
+from ganinv.errors import DataError, GanInvError, StorageContentError, StorageError
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, read_tensors
 from ganinv.saved.manifest import Manifest
@@ -74,7 +74,7 @@ def restore(session: Session, store: Store, identity: RunIdentity) -> Manifest |
 
     Rank 0 chooses the checkpoint for all ranks. None if the run has no checkpoint yet. Raises
     `StorageContentError` if no checkpoint can be loaded, or if the chosen one is of another seed or
-    other data than this rank's `identity`.
+    other data than this rank's `identity`, and `DataError` if rank 0 has other data than this rank.
     """
     chosen: tuple[Manifest, dict[str, Tensor]] | None = None
     failure: GanInvError | None = None
@@ -83,9 +83,10 @@ def restore(session: Session, store: Store, identity: RunIdentity) -> Manifest |
             chosen = choose(store)
         except GanInvError as error:
             failure = error
-    manifest, failure = broadcast_object((chosen[0] if chosen else None, failure))
+    manifest, failure, first = broadcast_object((chosen[0] if chosen else None, failure, identity))
     if failure is not None:
         raise failure
+    _check_same_as_rank_0(identity, first)
     if manifest is None:
         return None
     _check_identity(manifest, identity, store.url)
@@ -96,6 +97,16 @@ def restore(session: Session, store: Store, identity: RunIdentity) -> Manifest |
         raise StorageError(f"rank {rank()}: {error}; rank 0 found it whole") from error
     _load(session, manifest, tensors)
     return manifest
+
+
+def _check_same_as_rank_0(identity: RunIdentity, first: RunIdentity) -> None:
+    for key in IDENTIFYING:
+        if getattr(identity, key) != getattr(first, key):
+            raise DataError(
+                f"rank {rank()} has {key} = {getattr(identity, key)!r}, but rank 0 has "
+                f"{getattr(first, key)!r}: their nodes have different data at data.url; put the "
+                "same data set on all nodes, or give a URL that all of them reach"
+            )
 
 
 def _check_identity(manifest: Manifest, identity: RunIdentity, url: str) -> None:

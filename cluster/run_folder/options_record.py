@@ -36,9 +36,10 @@ def read_options(store: Reader) -> dict[str, Any] | None:
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
     else:
-        if isinstance(content, dict) and isinstance(content.get("train"), dict):
+        # Other programs have files of this name, too.
+        if isinstance(content, dict) and "data_fingerprint" in content:
             return content
-        problem = "it holds no section 'train'"
+        problem = "it holds no 'data_fingerprint'"
     raise StorageContentError(
         f"{store.url}/{NAME} is not that of a run ({problem}); correct the URL, or restore or "
         "delete the file"

@@ -59,17 +59,22 @@ def open_data(trained: Trained, endpoint_url: str | None) -> tuple[Store, Index]
     except DataError as error:
         raise DataError(
             f"{error}; if the data set that {trained.run_url} was trained on has moved, give its "
-            "place with data.url=…"
+            "place with data.url=PLACE"
         ) from error
     check_fingerprint(url, index, trained.manifest.data_fingerprint, trained.run_url)
     return store, index
 
 
-def check_fingerprint(url: str, index: Index, trained_on: str, run: str) -> None:
-    """Raises `DataError` if the data set at `url` is not the one that `run` was trained on."""
+def check_fingerprint(
+    url: str, index: Index, trained_on: str, run: str, otherwise: str = ""
+) -> None:
+    """Raises `DataError` if the data set at `url` is not the one that `run` was trained on.
+
+    `otherwise`: a further remedy.
+    """
     if index.fingerprint != trained_on:
         raise DataError(
             f"data.url = {url!r}: is not the data set that {run} was trained on: its fingerprint "
             f"is {index.fingerprint}, and that of the run is {trained_on}; give the place where "
-            "that data set is now"
+            f"that data set is now{otherwise}"
         )

@@ -83,6 +83,8 @@ def evaluate_over_workers(
     place: DataPlace,
 ) -> Evaluated:
     """The same on a group of workers. Raises the same errors, and `ClusterError`."""
+    run = open_store(storage.run, endpoint_url=storage.endpoint_url)
+    _opened(run, storage, place, options)  # what is missing is missed before workers start
     payload = {"storage": storage, "place": place, "options": options, "cluster": cluster}
     with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)
@@ -136,10 +138,8 @@ def _evaluate(
 ) -> Evaluated:
     """All ranks call this together; each returns the same figures."""
     run = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained = load_trained(run, options.checkpoint, place)
-    data, index = open_data(trained, storage.endpoint_url)
+    trained, data, index = _opened(run, storage, place, options)
     _check_same_checkpoint(storage, trained)
-    _check_held_out(trained, index)
     model = trained.model.to(device)
     record = _recording(run, data.url) if options.record else None
     held_out = held_out_images(data, index, options.samples, trained.config.data, record)
@@ -169,6 +169,16 @@ def _evaluate(
             "workers": world_size(),
         },
     )
+
+
+def _opened(
+    run: Store, storage: StorageConfig, place: DataPlace, options: EvaluateOptions
+) -> tuple[Trained, Store, Index]:
+    """The checkpoint and its data set. Raises as `load_trained` and `open_data`."""
+    trained = load_trained(run, options.checkpoint, place)
+    data, index = open_data(trained, storage.endpoint_url)
+    _check_held_out(trained, index)
+    return trained, data, index
 
 
 def _recording(run: Store, data_url: str) -> RecordBadSample:

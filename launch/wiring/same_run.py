@@ -12,6 +12,7 @@ from launch.options.words import leaves
 
 # These options identify a run. All others may change when the run resumes.
 IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
+ANEW = ", or train anew at another storage.run"
 # These say which data set a run builds, and where.
 BUILT = ("data.url", "data.source", "data.images", "data.resolution", "data.seed")
 
@@ -49,7 +50,7 @@ def check_may_build(began: Record | None, config: RunConfig) -> None:
         raise DataError(
             f"data.url = {config.data.url!r}: holds no data set, and the run was trained on the "
             f"one of fingerprint {began.get('data_fingerprint')}, then at {then.get('data.url')}; "
-            "give the place where that data set is now"
+            f"give the place where that data set is now{ANEW}"
         )
 
 
@@ -59,7 +60,7 @@ def check_data(
     """Raises `DataError` if the run was trained on other data, wherever they are now."""
     if began is None:
         return
-    check_fingerprint(config.data.url, index, began["data_fingerprint"], run)
+    check_fingerprint(config.data.url, index, began["data_fingerprint"], run, ANEW)
     before = began.get("mix_fingerprint")
     if mix_fingerprint != before and (before is not None or not _options(began).get("data.mix")):
         raise DataError(

@@ -29,6 +29,7 @@ from ganinv.metrics.features import own_features
 from ganinv.pictures import to_bytes, to_signed
 from launch.commands import evaluate
 from launch.evaluation.trained import Trained, load_trained
+from launch.wiring import evaluate_run
 from launch.wiring.evaluate_run import Evaluated
 from tests.support.made_runs import make_run
 
@@ -277,3 +278,18 @@ def test_a_data_set_that_moved_is_known_by_its_fingerprint(
         DataError, match=f"is {index.fingerprint}, and that of the run is {made.index.fingerprint};"
     ):
         evaluate.main([run, f"data.url={other.url}"])
+
+
+def test_what_is_missing_is_named_before_workers_start(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> None:
+        raise AssertionError("a worker group is started")
+
+    monkeypatch.setattr(evaluate_run, "WorkerGroup", start)
+    with pytest.raises(StorageError, match="no checkpoint yet"):
+        evaluate.main([f"storage.run={tmp_path}", "cluster.workers=2"])
+    with pytest.raises(StorageError, match="holds no checkpoint 'best'"):
+        evaluate.main([f"storage.run={run}", "cluster.workers=2", "evaluate.checkpoint=best"])
+    with pytest.raises(DataError, match="holds no data set"):
+        evaluate.main([f"storage.run={run}", "cluster.workers=2", f"data.url={tmp_path}"])

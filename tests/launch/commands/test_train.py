@@ -146,9 +146,12 @@ def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> 
     assert max(committed(uninterrupted)) == more
 
 
-def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted: str) -> None:
+def test_an_evaluation_over_workers_has_the_figures_of_one_process(
+    s3: str, uninterrupted: str
+) -> None:
     """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
-    words = ("evaluate", f"storage.run={uninterrupted}", "evaluate.record=false", "--json")
+    places = (f"storage.run={uninterrupted}", f"data.url={s3}/data16/")  # as if the data had moved
+    words = ("evaluate", *places, "evaluate.record=false", "--json")
     alone, together = (
         launch(*words, *more, environment={"CUDA_VISIBLE_DEVICES": ""})
         for more in ((), ("cluster.workers=2",))
@@ -162,6 +165,8 @@ def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted
 
 
 def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
+    """Its manifests say what that is, so that its config.yaml may be lost."""
+    open_store(uninterrupted).delete(["config.yaml"])
     refused = train(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3")
     assert refused.returncode == 2
     assert "objective.lambda_r1 = 7.0: the run began with 5.0" in refused.stderr

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from cluster.checkpoints import contents
 from cluster.checkpoints.contents import restore
 from cluster.run_folder.options_record import NAME, began_with, read_options
 from cluster.storage.opening import open_store
@@ -18,6 +19,7 @@ from ganinv.errors import ConfigError, DataError, GanInvError, StorageContentErr
 from launch.commands import train
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
+from launch.wiring.networks import with_start_checkpoint
 from launch.wiring.same_run import changes, check_data, check_options
 from tests.support.made_runs import MadeRun, make_run
 from tests.support.saves import save
@@ -160,6 +162,13 @@ def test_data_that_moved_are_accepted_and_never_built_anew(
     assert began["data"]["url"] == str(moved)
 
 
+def test_a_run_resumes_with_the_start_that_its_manifest_records() -> None:
+    began = {"start": {"run": "/other", "checkpoint": "recorded"}}
+    config = with_start_checkpoint(config_of("start.run=/other"), began)
+    assert config.start.checkpoint == "recorded"
+    assert config.resolved["start"]["checkpoint"] == "recorded"
+
+
 def test_a_run_without_a_checkpoint_is_known_by_its_config_yaml(
     run: MadeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +176,7 @@ def test_a_run_without_a_checkpoint_is_known_by_its_config_yaml(
     run.store.delete([entry.name for entry in run.store.list("checkpoints/")])
     run.store.write(NAME, yaml.safe_dump(began).encode())
     refused(run, monkeypatch, ConfigError, "train.seed = 7: the run began", "train.seed=7")
-    for damaged in ("{", "- 1", "", "a: b", "\x00"):
+    for damaged in ("{", "- 1", "", "train: {seed: 0}", "\x00"):
         run.store.write(NAME, damaged.encode())
         refused(run, monkeypatch, StorageContentError, r"config\.yaml is not that of a run \(")
 
@@ -213,3 +222,12 @@ def test_a_worker_compares_what_it_loads(
     (key,) = change
     with pytest.raises(StorageContentError, match=f"{key} = .* on rank 0 it is"):
         restore(made.session, store, replace(identity, **change))  # type: ignore[arg-type]
+
+
+def test_a_node_with_other_data_is_noticed_before_training(
+    made: MadeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replace(made.identity, data_fingerprint="of rank 0")
+    monkeypatch.setattr(contents, "broadcast_object", lambda _: (None, None, first))
+    with pytest.raises(DataError, match=r"data_fingerprint = .*, but rank 0 has 'of rank 0'"):
+        restore(made.session, open_store(str(tmp_path)), made.identity)
