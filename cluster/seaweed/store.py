@@ -7,7 +7,7 @@ reboots. Everything lies in one private directory.
 import http.client
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,17 +55,19 @@ class ObjectStore:
         }
 
 
-def start(directory: Path, buckets: Sequence[str] = ()) -> ObjectStore:
+def start(
+    directory: Path, buckets: Sequence[str] = (), *, until_unused: bool = False
+) -> ObjectStore:
     """Start the store of `directory` unless it runs, and create the `buckets` that do not exist.
 
     Returns when the store serves requests. Raises `StorageError`, with the end of its log, if it
-    does not within `START_DEADLINE_S`.
+    does not within `START_DEADLINE_S`. `until_unused`: if it is started, `stop_unused` may stop it.
     """
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     with _locked(directory):
-        store = status(directory) or _start_stopped(directory)
+        store = status(directory) or _start_stopped(directory, until_unused)
         _create_buckets(store, buckets)
     return store
 
@@ -82,11 +84,24 @@ def stop(directory: Path) -> bool:
     if not directory.is_dir():
         return False
     with _locked(directory):
-        store = _recorded(directory)
-        if store is None:
-            return False
-        stopped = store.process.stop(TERMINATE_DEADLINE_S)
-        remove_sockets(store.ports)
+        return _stop(directory)
+
+
+def stop_unused(directory: Path, unused: Callable[[], bool]) -> None:
+    """Stop the store if it was started `until_unused` and `unused` says that nobody uses it."""
+    directory = directory.absolute()
+    with _locked(directory):
+        state = read_private(_state(directory))
+        if state is not None and state.get("until_unused") and unused():
+            _stop(directory)
+
+
+def _stop(directory: Path) -> bool:
+    store = _recorded(directory)
+    if store is None:
+        return False
+    stopped = store.process.stop(TERMINATE_DEADLINE_S)
+    remove_sockets(store.ports)
     return stopped
 
 
@@ -103,21 +118,22 @@ def _locked(directory: Path) -> Iterator[None]:
             ) from error
 
 
-def _start_stopped(directory: Path) -> ObjectStore:
+def _start_stopped(directory: Path, until_unused: bool) -> ObjectStore:
     former = _recorded(directory)
     # The former ports, so that shells which hold the endpoint's URL find the store again.
     ports = former.ports if former else {}
     for attempt in range(1, START_ATTEMPTS + 1):
         if not ports or not all_free(ports.values()):
             ports = dict(zip(SERVICES, choose_ports(len(SERVICES)), strict=True))
-        server, store = _launch(directory, ports)
+        server, store = _launch(directory, ports, until_unused)
         try:
             _await_serving(server, store)
-        except ClusterError:
+        except BaseException as error:  # Ctrl-C, too: nobody would stop the half-started server
             was_alive = store.process.stop(TERMINATE_DEADLINE_S)
             remove_sockets(ports)
             # Other ports can only help a server that has ended by itself.
-            if was_alive or attempt == START_ATTEMPTS:
+            ended_itself = isinstance(error, ClusterError) and not was_alive
+            if not ended_itself or attempt == START_ATTEMPTS:
                 raise
             ports = {}
         else:
@@ -125,7 +141,9 @@ def _start_stopped(directory: Path) -> ObjectStore:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _launch(directory: Path, ports: Mapping[str, int]) -> tuple[Server, ObjectStore]:
+def _launch(
+    directory: Path, ports: Mapping[str, int], until_unused: bool
+) -> tuple[Server, ObjectStore]:
     environment = {
         **_credentials(directory),
         "GOMEMLIMIT": "256MiB",  # without a limit the server grows to 600 MB under load
@@ -134,7 +152,12 @@ def _launch(directory: Path, ports: Mapping[str, int]) -> tuple[Server, ObjectSt
     url = _endpoint_url(ports)
     server = Server("SeaweedFS", url, words, _log(directory), environment, directory)
     store = ObjectStore(directory=directory, process=server.process, ports=dict(ports))
-    write_private(_state(directory), {"process": asdict(store.process), "ports": store.ports})
+    state = {
+        "process": asdict(store.process),
+        "ports": store.ports,
+        "until_unused": until_unused,
+    }
+    write_private(_state(directory), state)
     return server, store
 
 

@@ -1,7 +1,6 @@
 """`ganinv watch`: serves a page on this machine that follows a run from its storage."""
 
 import json
-import signal
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -56,9 +55,6 @@ def main(argv: list[str]) -> int:
     arguments = parse(argv, "watch", "Follow a run on a page that reloads itself.", EXAMPLES)
     sections = read_sections(arguments.options, SECTIONS)
     torch.set_num_threads(1)  # leaves the processors to a training on this machine
-    # SIGTERM ends the server as Ctrl-C does. A script's background job ignores SIGINT at first.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.default_int_handler)
     with serve(LivePage(sections["storage"], sections["data"]), sections["watch"]) as server:
         url = f"http://{sections['watch'].host}:{server.server_port}/"
         print(json.dumps({"url": url}) if arguments.as_json else f"{url} (Ctrl-C ends)", flush=True)

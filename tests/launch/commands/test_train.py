@@ -1,6 +1,7 @@
 """The main job as a person runs it: shards on S3 → Ray → DeepSpeed → checkpoints on S3."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -64,7 +65,7 @@ def train(s3: str, run: str, *more: str) -> subprocess.CompletedProcess[str]:
 def training(s3: str, run: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A training under way and the file with its output; ended by force if need be."""
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as output:
-        process = start(*words(s3, run, *more), output=output)
+        process = start(*words(s3, run, *more), output=output, new_session=True)
         try:
             yield process, Path(output.name)
         finally:
@@ -173,7 +174,9 @@ def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
     assert "train.seed = 3: the run began with 0" in refused.stderr
 
 
-def test_monitor_finds_the_run_shows_all_of_it_and_ctrl_c_saves(s3: str, tmp_path: Path) -> None:
+def test_monitor_finds_the_run_shows_all_and_a_closed_terminal_saves(
+    s3: str, tmp_path: Path
+) -> None:
     if shutil.which("prometheus") is None:
         pytest.skip("no prometheus on this machine (Debian package: prometheus)")
     images = ("train.images=1000000", "train.checkpoint_every=1600")
@@ -189,7 +192,8 @@ def test_monitor_finds_the_run_shows_all_of_it_and_ctrl_c_saves(s3: str, tmp_pat
         listed = json.loads(read_url(discovery_url(output.read_text())))
         assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "ray"]
         before = max(committed(f"{s3}/watched"))
-        process.send_signal(signal.SIGINT)
+        for _ in range(2):  # by the kernel and by the shell, to Ray's processes, too
+            os.killpg(process.pid, signal.SIGHUP)
         assert process.wait(120) == 130, output.read_text()
         wait_until(lambda: not ask('up{job="ganinv"}'), 30, "the run is forgotten")
     assert max(committed(f"{s3}/watched")) > before
