@@ -79,6 +79,21 @@ def _parse_other(url: str, scheme: str, rest: str) -> Address:
     return Address(scheme=scheme, bucket="", root=root)
 
 
+def absolute(path: str) -> Path:
+    """A path, absolute and with the home directory in place of a leading `~` or `~USER`.
+
+    Raises `ConfigError` if that home directory is unknown.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        user = path.partition("/")[0].removeprefix("~")
+        unknown = f"there is no user {user!r} on this machine" if user else "HOME is not set"
+        raise ConfigError(
+            f"{path!r}: {unknown}; give the whole path, or ./{path} for a folder of that name"
+        ) from error
+
+
 def _parse_path(path: str) -> Address:
     if re.match(r"(s3|file):", path):
         scheme = path.partition(":")[0]
@@ -86,7 +101,7 @@ def _parse_path(path: str) -> Address:
             f"the storage URL starts with '{scheme}:' but not with '{scheme}://'; "
             "write two slashes, or prepend ./ for a directory of that name"
         )
-    root = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (resolve() follows links)
+    root = os.path.abspath(absolute(path))  # noqa: PTH100 (resolve() follows links)
     return Address(scheme="file", bucket="", root=root)
 
 

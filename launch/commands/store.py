@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster.seaweed import store as seaweed
 from ganinv.errors import StorageError
+from ganinv.places.names import absolute
 from launch.options.arguments import this_command
 
 _EXAMPLES = """\
@@ -86,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         own = verbs.add_parser(verb, help=does, description=does[0].upper() + does[1:] + ".")
         own.add_argument(
             "--directory",
-            type=Path,
+            type=absolute,  # the shell leaves --directory=~/x as it is
             default=Path(".store"),
             metavar="DIR",
             help="directory of the store's data, credentials and log (default: %(default)s)",

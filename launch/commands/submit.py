@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
-from ganinv.places.names import check_endpoint, parse_url
+from ganinv.places.names import absolute, check_endpoint, parse_url
 from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
@@ -112,7 +111,7 @@ def in_checkout(recipe: str) -> str:
     """The recipe's name on the nodes. Raises `ConfigError` for a file that is not shipped."""
     if recipe in recipe_names():
         return recipe
-    path = Path(recipe).resolve()
+    path = absolute(recipe).resolve()
     if path not in {CHECKOUT / entry.name for entry in shipped()}:
         raise ConfigError(
             f"recipe {recipe!r}: is not shipped to the nodes; move it into {CHECKOUT}, to a path "
