@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.seaweed import store as seaweed
 from ganinv.errors import StorageError
 from ganinv.places.names import absolute
-from launch.options.arguments import this_command
+from launch.options.arguments import Parser, this_command
 
 _EXAMPLES = """\
 examples:
@@ -76,7 +76,7 @@ def _print_environment(directory: Path, as_json: bool) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ganinv store",
         description="A real S3 server (SeaweedFS) on this machine, for development and tests.",
         epilog=_EXAMPLES,

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ganinv.errors import ConfigError
+from ganinv.masking import masked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,6 +20,13 @@ class Arguments:
     options: tuple[str, ...]
     as_json: bool
     switches: frozenset[str] = frozenset()
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose messages hide credentials inside URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))
 
 
 def parse(
@@ -34,7 +43,7 @@ def parse(
     `--cluster`, to their help. Raises `ConfigError` for too few or too many names.
     """
     usage = " ".join(["ganinv", verb, *([names] if names else []), "[key=value …]"])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"ganinv {verb}",
         usage=f"{usage} [--json]",
         description=description,

@@ -16,10 +16,10 @@ from ganinv import objectives
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute
 from ganinv.training.config import lay_out_batch
+from launch.options.reading import parse_words, read_words, with_text
 from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
-from launch.options.text import from_recipe, options_of, read_as_text
+from launch.options.text import UNREADABLE, read_as_text, reason
 from launch.options.words import (
-    UNREADABLE,
     assign,
     build_sections,
     grouped,
@@ -28,9 +28,6 @@ from launch.options.words import (
     make_absolute,
     make_writable,
     nearest,
-    parse_words,
-    read_words,
-    reason,
 )
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -58,19 +55,7 @@ def load_recipe(name: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a readable recipe: {reason(error)}") from error
     if not isinstance(loaded, dict) or not loaded:
         raise ConfigError(f"{path}: a recipe holds sections, for example 'train:'")
-    return _with_text({str(key): value for key, value in loaded.items()}, dict(leaves(texts)))
-
-
-def _with_text(loaded: dict[str, Any], texts: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe with the text of the file, as far as its options are text."""
-    options = dict(options_of(schema_for(dict(leaves(loaded)), [])))
-
-    def chosen(key: str, value: Any) -> Any:
-        if isinstance(value, Mapping) and key not in options:
-            return {name: chosen(f"{key}.{name}", inner) for name, inner in value.items()}
-        return from_recipe(value, texts.get(key), options.get(key))
-
-    return {section: chosen(section, value) for section, value in loaded.items()}
+    return with_text(schema_for(dict(leaves(loaded)), []), loaded, dict(leaves(texts)))
 
 
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:

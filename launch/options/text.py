@@ -13,6 +13,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+# What reading or converting a value may raise.
+UNREADABLE = (OmegaConfBaseException, ValueError, yaml.YAMLError)
 
 
 class TextLoader(yaml.SafeLoader):
@@ -52,7 +56,7 @@ def holds_text(node: Node) -> bool:
 def from_word(text: str, node: Node | None) -> Any:
     """The value of an option of the command line; `node` is None for an unknown key.
 
-    No text and `null` mean none where an option may be none. Raises one of `words.UNREADABLE`.
+    No text and `null` mean none where an option may be none. Raises one of `UNREADABLE`.
     """
     if node is not None and holds_text(node):
         return None if text in ("", "null") and node._metadata.optional else text
@@ -96,3 +100,12 @@ def literal(value: Any, node: Node | None) -> Any:
     if isinstance(value, dict):
         return {key: literal(item, None) for key, item in value.items()}
     return value
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error of OmegaConf, whose further lines repeat the key; or YAML's."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}" if mark is not None and mark.line else ""
+        return f"not YAML ({error.problem}{where}); put text with special characters in quotes"
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,16 +11,18 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ganinv.errors import ConfigError
+from ganinv.masking import masked
 from ganinv.places.names import absolute
-from launch.options.text import from_word, holds_text, literal, options_of, read_as_text
-
-# What reading or converting a value may raise.
-UNREADABLE = (OmegaConfBaseException, ValueError, yaml.YAMLError)
+from launch.options.text import (
+    UNREADABLE,
+    holds_text,
+    literal,
+    options_of,
+    reason,
+)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -30,36 +32,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def parse_words(words: Sequence[str], problems: list[str]) -> dict[str, Any]:
-    """The text after `=` of each word, by dotted key; `a={b: c}` counts as `a.b=c`."""
-    given: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            problems.append(f"{word!r}: options are written key=value, for example train.seed=1")
-        elif "." not in key and text.startswith("{"):
-            try:
-                given |= dict(leaves({key: read_as_text(text)}))
-            except UNREADABLE as error:
-                problems.append(f"{key} = {text!r}: {reason(error)}")
-        else:
-            given[key] = text
-    return given
-
-
-def read_words(schema: DictConfig, typed: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
-    """The values of `parse_words`, each read as the type of its option asks."""
-    options, given = dict(options_of(schema)), {}
-    for key, text in typed.items():
-        try:
-            value = from_word(text, options.get(key)) if isinstance(text, str) else text
-        except UNREADABLE as error:
-            problems.append(f"{key} = {text!r}: {reason(error)}")
-            continue
-        given |= dict(leaves({key: value}))
-    return given
 
 
 def grouped(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -102,6 +74,13 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
         return
     if key in ("objective.name", "network.name"):
         return  # `loading` has chosen the schema by this name, and reported a wrong one
+    if masked(str(value)) != str(value):
+        problems.append(
+            f"{key}: a URL must not carry credentials, because options appear in logs and on "
+            "pages; remove them, and give them in the environment (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY for s3://) or where the filesystem's driver looks for them"
+        )
+        return
     before = OmegaConf.select(schema, key)
     if value == "" and holds_text(options[key]):
         if before is not None:  # otherwise the key is reported as missing
@@ -197,12 +176,3 @@ def nearest(name: str, known: Sequence[str]) -> str:
         last = name.rpartition(".")[2]
         matches = [key for key in known if key.rpartition(".")[2] == last][:1]
     return f", did you mean {matches[0]!r}?" if matches else ""
-
-
-def reason(error: Exception) -> str:
-    """The first line of an error of OmegaConf, whose further lines repeat the key; or YAML's."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}" if mark is not None and mark.line else ""
-        return f"not YAML ({error.problem}{where}); put text with special characters in quotes"
-    return (str(error).splitlines() or [type(error).__name__])[0]

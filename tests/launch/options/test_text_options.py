@@ -13,12 +13,14 @@ from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError
 from launch.commands.submit import SubmitConfig
 from launch.options import data
+from launch.options.arguments import parse
 from launch.options.loading import load_config, load_recipe, read_sections, schema_for
 from launch.options.schema import CHOICES, LOCATIONS, StartConfig, StorageConfig
 from launch.options.text import holds_text, options_of
 from launch.options.words import make_absolute, make_writable
 from launch.verbs import VERBS
 
+PLANTED = "wJalrXUtnFEMI-planted"
 PLACES = ("storage.run=/tmp/run", "data.url=s3://bucket/data")
 # What YAML reads as a number, a truth value, nothing, a date, a comment, a list, an error …
 TYPED = [
@@ -129,6 +131,31 @@ def test_whatever_cannot_be_read_is_one_problem_with_its_key(word: str, says: st
     with pytest.raises(ConfigError) as caught:
         load_config(load_recipe("tiny-pvdgan"), [*PLACES, word])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "storage.run={}", "data.source={}", "data.mix=[{{url: '{}'}}]", "train.seed={}",
+        "start.networks=['{}']", "storage.rnu={}", "{}", "train.learning_rate={{kind: '{}'}}",
+        "storage.endpoint_url={}", "data={{url: '{}'}}", "data.url=[{}", "={}",
+    ],
+)  # fmt: skip
+def test_no_option_takes_or_shows_credentials(word: str, tmp_path: Path) -> None:
+    for url in (f"s3://key:{PLANTED}@bucket/a", f"http://user:{PLANTED}@host", f"s3://{PLANTED}@b"):
+        with pytest.raises(ConfigError) as caught:
+            load_config(load_recipe("tiny-pvdgan"), [*PLACES, word.format(url)])
+        assert PLANTED not in repr(caught.value)
+        (tmp_path / "my.yaml").write_text(f"data: {{url: '{url}'}}\nstorage: {{run: /a}}\n")
+        with pytest.raises(ConfigError, match=r"data\.url: a URL must not carry cred") as caught:
+            load_config(load_recipe("my.yaml"), [])
+        assert PLANTED not in repr(caught.value)
+
+
+def test_the_parser_of_words_shows_no_credentials(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([f"--storage.run=s3://key:{PLANTED}@bucket"], "status", "", "")
+    assert "s3://***@bucket" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
