@@ -160,7 +160,7 @@ def main() -> None:
     options.rows = options.folder / "rows.jsonl"  # includes measurements of interrupted runs
     try:
         server = seaweed.start(options.folder / "s3", [BUCKET])
-        os.environ.update(server.environment())
+        server.enter(os.environ)
         os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name of the variable
         os.environ["OMP_NUM_THREADS"] = "1"
         measure(prepare(options.folder, options.images), options)
