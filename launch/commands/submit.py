@@ -9,7 +9,7 @@ from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
-from ganinv.places.names import absolute, check_endpoint, parse_url
+from ganinv.places.names import absolute, find_endpoint, parse_url
 from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
@@ -28,8 +28,8 @@ examples:
   ganinv attach first
 
 Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (default:
-RAY_API_SERVER_ADDRESS). Ctrl-C stops following the job; the job continues. The exit status is that
-of `train` on the cluster.
+RAY_API_SERVER_ADDRESS, else RAY_ADDRESS if it is a URL). Ctrl-C stops following the job; the job
+continues. The exit status is that of `train` on the cluster.
 """
 # Names of variables that may hold secrets. All users of a cluster can read a job's environment.
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|_KEY|KEY_", re.IGNORECASE)
@@ -103,7 +103,7 @@ def check(recipe: str, options: Sequence[str]) -> RunConfig:
                 f"{key} = {value!r}: a relative path means nothing on the nodes; give an s3:// "
                 "URL, or the absolute path of a directory that all nodes share"
             )
-    check_endpoint(config.storage.endpoint_url)
+    find_endpoint(config.storage.endpoint_url)
     return config
 
 

@@ -29,7 +29,6 @@ from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
-    check_packages,
     check_same_run,
     check_storage,
     prepare_data,
@@ -75,7 +74,6 @@ def train(config: RunConfig, out: Console) -> int:
 
     Raises the errors of `ganinv.errors`.
     """
-    check_packages()
     store = check_storage(config)
     # Taken before anything is written or started: two commands must not write the same run.
     with lease(store, config.storage.lease_s, out.print) as held:

@@ -55,7 +55,9 @@ def load_recipe(name: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: not a readable recipe: {reason(error)}") from error
     if not isinstance(loaded, dict) or not loaded:
         raise ConfigError(f"{path}: a recipe holds sections, for example 'train:'")
-    return with_text(schema_for(dict(leaves(loaded)), []), loaded, dict(leaves(texts)))
+    sections = {str(section): values for section, values in loaded.items()}
+    schema = schema_for(dict(leaves(sections)), [])
+    return with_text(schema, sections, dict(leaves(texts)))
 
 
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:

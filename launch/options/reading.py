@@ -64,4 +64,4 @@ def with_text(
             return {str(name): chosen(f"{key}.{name}", inner) for name, inner in value.items()}
         return from_recipe(value, texts.get(key), options.get(key))
 
-    return {str(section): chosen(str(section), value) for section, value in loaded.items()}
+    return {section: chosen(section, value) for section, value in loaded.items()}

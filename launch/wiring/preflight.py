@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-import datasets
 from cluster.storage.opening import open_store, probe
 from datasets.building.build import build
 from datasets.parallel import Progress
@@ -28,19 +26,8 @@ from launch.options.words import leaves
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 
-CHECKOUT = Path(__file__).parents[2]
 # These options identify a run. All others may change when the run resumes.
 IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
-
-
-def check_packages() -> None:
-    """Raises `ConfigError` if another package named `datasets` was imported instead of ours."""
-    found = Path(datasets.__file__ or "").resolve()
-    if not found.is_relative_to(CHECKOUT):
-        raise ConfigError(
-            f"the package 'datasets' was imported from {found}, not from this checkout; use "
-            f"{CHECKOUT}/.venv/bin/ganinv, or type python -m launch … in {CHECKOUT}"
-        )
 
 
 def check_storage(config: RunConfig) -> Store:

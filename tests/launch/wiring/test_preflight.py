@@ -11,7 +11,6 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-import datasets
 from cluster.storage.opening import open_store
 from datasets.parallel import no_progress
 from datasets.shards.index import Index
@@ -24,7 +23,6 @@ from launch.wiring import preflight
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
-    check_packages,
     check_same_run,
     prepare_data,
     record,
@@ -68,12 +66,6 @@ def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
     assert check_same_run(store, lazy, INDEX) == ["objective.r1_every: 1 → 4"]
 
 
-def test_our_datasets_package_is_the_one_imported() -> None:
-    """Also where another package of that name is installed, which the checkout comes before."""
-    check_packages()
-    assert Path(datasets.__file__ or "").resolve() == ROOT / "datasets" / "__init__.py"
-
-
 @pytest.mark.parametrize("module", ["launch.wiring.preflight", "datasets"])
 def test_an_installed_package_named_datasets_does_not_hide_ours(
     tmp_path: Path, module: str
@@ -90,15 +82,6 @@ def test_an_installed_package_named_datasets_does_not_hide_ours(
         check=True,
     )
     assert Path(done.stdout.strip()) == ROOT / "datasets" / "__init__.py"
-
-
-def test_another_package_named_datasets_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = str(tmp_path / "site-packages" / "datasets" / "__init__.py")
-    monkeypatch.setattr(datasets, "__file__", other)
-    with pytest.raises(ConfigError, match=r"imported from .*site-packages"):
-        check_packages()
 
 
 def options(*words: str) -> RunConfig:
