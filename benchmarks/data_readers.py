@@ -159,7 +159,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     options.rows = options.folder / "rows.jsonl"  # includes measurements of interrupted runs
     with sharing.running(options.folder / "s3", [BUCKET]) as server:
-        os.environ.update(server.environment())
+        server.enter(os.environ)
         os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name of the variable
         os.environ["OMP_NUM_THREADS"] = "1"
         measure(prepare(options.folder, options.images), options)

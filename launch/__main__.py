@@ -3,9 +3,8 @@
 import importlib
 import sys
 
-from cluster.jobs import ray_environment
 from ganinv.errors import ConfigError, GanInvError
-from launch import signals, streams
+from launch import environment, signals, streams
 from launch.verbs import CLIENTS, VERBS
 
 
@@ -17,6 +16,7 @@ def main(argv: list[str]) -> int:
     streams.install()
     signals.install()
     try:
+        environment.prepare()
         status = _run(argv)
         streams.check()
     except GanInvError as error:
@@ -34,6 +34,8 @@ def _run(argv: list[str]) -> int:
     verb, *rest = argv
     if verb not in VERBS:
         raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
+    # Late: `environment.prepare` has made sure that this is our package.
+    ray_environment = importlib.import_module("cluster.jobs.ray_environment")
     ray_environment.prepare(client=verb in CLIENTS)
     status: int = importlib.import_module(f"launch.commands.{verb}").main(rest)
     return status

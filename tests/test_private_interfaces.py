@@ -293,7 +293,7 @@ INTERFACES = (
     Interface(
         use="._get_node",
         where="omegaconf:DictConfig._get_node",
-        files=("launch/options/words.py",),
+        files=("launch/options/text.py", "launch/options/words.py"),
         reason="a node without resolving or validating its value, which may be missing",
         parameters=("key",),
     ),
@@ -301,8 +301,8 @@ INTERFACES = (
         use="._metadata",
         where="omegaconf.base:Node",
         text="_metadata",
-        files=("launch/options/words.py",),
-        reason="the declared type of a key, from which shell completion takes its values",
+        files=("launch/options/text.py", "launch/options/words.py"),
+        reason="the declared type of an option: how to read its value, and which values to offer",
     ),
 )
 # What the scan looks for although it has no underscore.

@@ -1,6 +1,5 @@
 """Nodes of a Ray cluster: listening addresses, scheduling, and lost nodes."""
 
-import ipaddress
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,6 @@ UNEXPECTED_TERMINATION = 2
 def listening_address(host: str) -> str:
     """The address to listen on for `metrics.host`; `node`: this node's address in the cluster."""
     return str(ray.util.get_node_ip_address()) if host == "node" else host
-
-
-def is_loopback(address: str) -> bool:
-    """`address`: HOST:PORT."""
-    host = address.rpartition(":")[0]
-    return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
 
 
 def on_head() -> Any:

@@ -7,7 +7,7 @@ reboots. Everything lies in one private directory.
 import http.client
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +21,22 @@ from cluster.processes import Process, Server
 from cluster.seaweed.private_files import exclusively, read_private, write_private
 from cluster.seaweed.server import SERVICES, all_free, choose_ports, command, get, remove_sockets
 from ganinv.errors import ClusterError, StorageError
+from ganinv.places.loopback import proxies_for, spare_loopback
 
 REGION = "us-east-1"
+# S3 clients prefer these to the variables of `ObjectStore.environment`, or fail because of them.
+OUTRANKING = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",  # its former name
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_REGION",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+)
 START_DEADLINE_S = 60.0
 # After SIGTERM the server may wait 20 s for idle connections; SIGKILL loses no stored object.
 TERMINATE_DEADLINE_S = 6.0
@@ -47,12 +61,22 @@ class ObjectStore:
         return _endpoint_url(self.ports)
 
     def environment(self) -> dict[str, str]:
-        """The variables by which S3 clients find the store. They include its secret key."""
+        """The variables by which S3 clients find the store, without those of `OUTRANKING`.
+
+        They include its secret key.
+        """
         return {
             **_credentials(self.directory),
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
+
+    def enter(self, environment: MutableMapping[str, str]) -> None:
+        """Let S3 clients with this `environment` find the store, whatever it held before."""
+        for name in OUTRANKING:
+            environment.pop(name, None)
+        environment.update(self.environment())
+        spare_loopback(environment)
 
 
 def start(
@@ -200,7 +224,12 @@ def _client(store: ObjectStore) -> Any:
         endpoint_url=store.endpoint_url,
         aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-        config=Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1}),
+        config=Config(
+            connect_timeout=5,
+            read_timeout=15,
+            retries={"total_max_attempts": 1},
+            **proxies_for(store.endpoint_url),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from ganinv.errors import (
     StorageMissingError,
     StorageUnavailableError,
 )
+from ganinv.places.explaining import other_remedy
 from ganinv.places.filesystems import open_filesystem
 from ganinv.places.names import check_name
 from ganinv.seams.stores import Blobs, Entries, Entry, Range
@@ -153,7 +154,4 @@ class FsspecStore:
                 ) from error
             passing = isinstance(error, (ConnectionError, TimeoutError))
             kind = StorageUnavailableError if passing else StorageError
-            raise kind(
-                f"{what}: {type(error).__name__}: {error}; check the URL, the network and the "
-                "credentials that the filesystem's driver takes from the environment"
-            ) from error
+            raise kind(f"{what}: {type(error).__name__}: {error}; {other_remedy(error)}") from error

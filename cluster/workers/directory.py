@@ -16,17 +16,13 @@ from typing import Any
 import ray
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from cluster.machines.nodes import (
-    is_loopback,
-    listening_address,
-    on_head,
-    unexpectedly_dead_nodes,
-)
+from cluster.machines.nodes import listening_address, on_head, unexpectedly_dead_nodes
 from cluster.monitoring.node_losses import NodeLosses
 from cluster.monitoring.targets import TargetGroup, TargetsFile, targets_folder
 from cluster.run_folder.group_history import End, GroupRecord, Summary
 from cluster.workers.live_groups import LiveGroups, Purpose, WorkerLocation
 from ganinv.errors import GanInvError
+from ganinv.places.loopback import is_loopback
 
 
 class Directory:
@@ -111,7 +107,7 @@ class Directory:
         node only; if the head is another node, a warning is posted and the exporter is left out.
         """
         self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
-        if is_loopback(address) and node != ray.util.get_node_ip_address():
+        if is_loopback(address.rpartition(":")[0]) and node != ray.util.get_node_ip_address():
             del self._targets[rank]
             self._messages.append(
                 f"warning: Prometheus cannot reach rank {rank} on {node}: it listens on loopback; "

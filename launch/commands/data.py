@@ -34,7 +34,6 @@ from launch.options.data import (
 )
 from launch.options.loading import read_sections
 from launch.progress import console, counting
-from launch.wiring.preflight import check_packages
 
 NAMED_AT_MOST = 20  # files or problems that are listed one by one
 OpenStore = Callable[[str], Store]
@@ -48,7 +47,6 @@ def main(argv: list[str]) -> int:
     verb, *rest = argv
     if verb not in DESCRIPTIONS:
         raise ConfigError(f"data {verb!r}: no such command; choose {', '.join(DESCRIPTIONS)}")
-    check_packages()
     names = "SOURCE" if verb == "build" else ""
     arguments = parse(rest, f"data {verb}", DESCRIPTIONS[verb], EXAMPLES[verb], names)
     sections = read_sections(

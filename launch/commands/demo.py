@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         raise ConfigError("storage.endpoint_url: the demo starts its own store; leave the key out")
     out = console(arguments.as_json)
     with sharing.running(DIRECTORY / "store", [BUCKET]) as store:
-        os.environ |= store.environment()
+        store.enter(os.environ)
         out.print(f"object store at {store.endpoint_url}, its files in {DIRECTORY.absolute()}")
         status = train(config, out)
         page = write_report(

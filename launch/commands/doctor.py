@@ -16,11 +16,11 @@ from cluster.machines.ray_checks import check_ray
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
+from launch.environment import check_packages
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
 from launch.wiring.jobs import FORWARDED, environment, follow
-from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:

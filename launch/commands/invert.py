@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     sections = read_sections(arguments.options, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
-    source, target = Path(options.images).expanduser(), Path(options.to).expanduser()
+    source, target = Path(options.images), Path(options.to)
     names = _check_folders(source, target, overwrite=options.overwrite)
     model = _load(sections["storage"], options)
     photographs = Photographs(

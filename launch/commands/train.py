@@ -30,7 +30,6 @@ from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
-    check_packages,
     check_records,
     check_storage,
     prepare_data,
@@ -80,7 +79,6 @@ def train(config: RunConfig, out: Console) -> int:
 
     Raises the errors of `ganinv.errors`.
     """
-    check_packages()
     check_demand(config.cluster)
     check_ray()
     store = check_storage(config)

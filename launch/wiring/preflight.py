@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 
 import torch
 
-import datasets
 from cluster.run_folder.metrics_log import rows_to_continue
 from cluster.run_folder.options_record import Record
 from cluster.storage.opening import open_store, probe
@@ -26,18 +24,6 @@ from launch.options.schema import LEAST_SAMPLES, RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 from launch.wiring.same_run import check_may_build
-
-CHECKOUT = Path(__file__).parents[2]
-
-
-def check_packages() -> None:
-    """Raises `ConfigError` if another package named `datasets` was imported instead of ours."""
-    found = Path(datasets.__file__ or "").resolve()
-    if not found.is_relative_to(CHECKOUT):
-        raise ConfigError(
-            f"the package 'datasets' was imported from {found}, not from this checkout; use "
-            f"{CHECKOUT}/.venv/bin/ganinv, or type python -m launch … in {CHECKOUT}"
-        )
 
 
 def check_storage(config: RunConfig) -> Store:

@@ -103,7 +103,9 @@ def test_the_commit_selects_the_group(tmp_path: Path) -> None:
     assert selected("commit", tmp_path) == selected("commit", tmp_path)
     assert [selected(setting, ROOT) for setting in (None, "", "all")] == [None] * 3
     assert [selected(str(number), ROOT) for number in (0, 1, 2, 3)] == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="GANINV_CHAOS_GROUP = 4: expected 0, 1, 2, 3, all or commit"):
+    with pytest.raises(
+        ValueError, match="GANINV_CHAOS_GROUP = 4: expected 0, 1, 2, 3, all or commit"
+    ):
         selected("4", ROOT)
 
 

@@ -11,7 +11,6 @@ import pytest
 import ray
 
 from cluster.config import MetricsConfig
-from cluster.machines.nodes import is_loopback
 from cluster.workers.directory import Directory
 from ganinv.errors import ConfigError
 from tests.support.monitors import read_url
@@ -115,14 +114,6 @@ def test_a_read_only_home_folder_does_not_end_the_run(
     with directory_of() as directory:
         asyncio.run(directory.register_exporter(0, 1, "127.0.0.1:1", HERE))
         assert "will not find this run" in messages(directory)[0]
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [("127.0.0.1:1", True), ("localhost:1", True), ("[::1]:1", True), ("192.0.2.1:1", False)],
-)
-def test_loopback(address: str, expected: bool) -> None:
-    assert is_loopback(address) == expected
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])  # noqa: S104 (refused)
