@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from datasets.parallel import Progress
 from datasets.shards.splits import Split
 from datasets.sources.geometry import CROP, Geometry, parse_geometry
+from datasets.sources.left_out import LeftOut
 from ganinv.errors import ConfigError
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch
@@ -94,11 +95,17 @@ class Sample:
     split: Split
 
 
+UNREADABLE = "unreadable images"
+
+
 class Skipped(NamedTuple):
     """An image that a source could not read, and why."""
 
     path: str
     reason: str
+    """About this image alone."""
+    kind: str = UNREADABLE
+    """The reason under which `LeftOut` counts it."""
 
 
 # A piece of a source: a picklable call that returns one item per sample of the piece, in order.
@@ -110,6 +117,11 @@ class Source(Protocol):
 
     count: int
     """Number of samples, including those that will turn out to be unreadable."""
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What the input holds beside these samples, known before any image is decoded."""
+        return LeftOut()
 
     def work(self, first: int) -> Iterator[Work]:
         """All samples from number `first` on: train before test, each split sorted by key.

@@ -23,6 +23,8 @@ _FAMILY = Family(
             "find",
             "folder",
             "geometry",
+            "left_out",
+            "matching",
             "object_file",
             "photographs",
             "unreadable",
