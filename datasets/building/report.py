@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from datasets.inputs.left_out import LeftOut
 from datasets.sources.base import Skipped
-from datasets.sources.left_out import LeftOut
 from ganinv.errors import StorageMissingError
 from ganinv.seams.stores import Store
 

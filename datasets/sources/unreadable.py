@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from datasets.inputs.left_out import IMAGES, LeftOut
 from datasets.sources.base import Skipped
-from datasets.sources.left_out import IMAGES, LeftOut
 from ganinv.errors import DataError
 
 _LISTED = 20  # images that an error message names

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from datasets.inputs.left_out import IMAGES, ROWS, LeftOut
 from datasets.sources.base import Skipped
-from datasets.sources.left_out import IMAGES, ROWS, LeftOut
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
 

@@ -81,6 +81,10 @@ class LeftOut:
             if of is None or group.of == of
         )
 
+    def counts(self) -> dict[str, int]:
+        """Reason → how much is left out for it."""
+        return {reason: group.count for reason, group in self.groups.items()}
+
     def facts(self) -> dict[str, Any]:
         """As JSON: reason → count and first names. `load` reads it."""
         return {
