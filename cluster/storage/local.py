@@ -47,9 +47,11 @@ class LocalStore:
                     if not name.startswith(prefix) or file.startswith(TEMPORARY_PREFIX):
                         continue
                     try:
-                        found.append(Entry(name, path.stat().st_size))
+                        facts = path.stat()
                     except FileNotFoundError:
                         continue  # deleted after its directory was read
+                    version = f"{facts.st_mtime_ns}-{facts.st_ino}"
+                    found.append(Entry(name, facts.st_size, version))
         return sorted(found)
 
     def read(self, name: str) -> bytes:
