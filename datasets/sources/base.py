@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # worker processes import this module, and need no torch
 Item = TypeVar("Item")
 
 _MIB = 2**20
+TIME, CONTENT = CHECKS = ("time", "content")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +51,9 @@ class BuildOptions:
     """The largest ratio, 0–1, of unreadable images that are skipped."""
     drop_duplicates: bool = False
     """Leave out images with the pixels of an earlier image, instead of only reporting them."""
+    check: str = TIME
+    """When a repeated build compares the contents of its input with those it was built from: if
+    any file has another `time` (or size, inode, ETag), or always: `content`."""
     workers: int | None = None
     """Processes that draw, decode and encode; None: one per core, if there is enough to do."""
 
@@ -67,6 +71,10 @@ class BuildOptions:
             problems.append(
                 f"data.shard_bytes={self.shard_bytes} is below 1 MiB ({_MIB}), which makes far"
                 " too many small objects; raise it"
+            )
+        if self.check not in CHECKS:
+            problems.append(
+                f"data.check={self.check} is not one of {', '.join(CHECKS)}; choose one"
             )
         if not 0 <= self.max_unreadable <= 1:
             problems.append(
@@ -92,6 +100,8 @@ class Sample:
     attributes: dict[str, Any]
     """Labels and other facts about the image; plain JSON values."""
     split: Split
+    content: str = ""
+    """`Content.digest` of the image as it was read; empty if it was drawn."""
 
 
 class Skipped(NamedTuple):
@@ -99,6 +109,17 @@ class Skipped(NamedTuple):
 
     path: str
     reason: str
+    content: str = ""
+    """`Content.digest` of the image as it was read."""
+
+
+class Content(NamedTuple):
+    """What an image of the input was when it was read."""
+
+    name: str
+    """For messages."""
+    digest: str
+    """Hash of the encoded image, its key, split and attributes."""
 
 
 # A piece of a source: a picklable call that returns one item per sample of the piece, in order.
@@ -119,8 +140,23 @@ class Source(Protocol):
         ...
 
     def description(self) -> dict[str, Any]:
-        """JSON that identifies the data set: equal descriptions mean equal images."""
+        """JSON that says what the data set is made of, and is stored in its index.
+
+        Equal descriptions mean equal images if the contents of the input are equal, too.
+        """
         ...
+
+    def stamp(self) -> str | None:
+        """Changes if the contents of the input may have changed; None if the images are drawn.
+
+        Found without reading images: names, sizes, modification times and inodes or ETags of the
+        files, and all keys, splits and attributes that do not lie in these files.
+        """
+        return None
+
+    def contents(self) -> Iterator[Content]:
+        """The contents of all samples, read or unreadable, in their order; nothing is decoded."""
+        return iter(())
 
     def samples(self) -> Iterator[Sample]:
         """All readable samples, read or drawn in this process."""

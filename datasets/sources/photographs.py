@@ -1,6 +1,8 @@
 """Decoding and resizing photographs. Runs in worker processes, so its imports are light."""
 
+import hashlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.parallel import map_processes, processes_for
+from datasets.parallel import IO_THREADS, map_processes, map_threads, processes_for
 from datasets.shards.images import DECODE_ERRORS, FORMATS
 from datasets.shards.splits import Split
-from datasets.sources.base import Sample, Skipped, Work
+from datasets.sources.base import Content, Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
@@ -54,6 +56,11 @@ class Photo(NamedTuple):
     image: Path | bytes
     """The file, or its content."""
     attributes: dict[str, Any]
+
+
+def read_contents(photos: Iterable[Photo]) -> Iterator[Content]:
+    """The contents of the photographs, in order; threads read them."""
+    return map_threads(lambda photo: Content(photo.name, _content(photo)[1]), photos, IO_THREADS)
 
 
 def work_on(photos: Iterable[Photo], geometry: Geometry) -> Iterator[Work]:
@@ -109,15 +116,34 @@ class Photographs:
 def _make_samples(geometry: Geometry, photos: Sequence[Photo]) -> list[Sample | Skipped]:
     made: list[Sample | Skipped] = []
     for photo in photos:
-        image_HWC = _load(geometry, photo.image)
+        image, content = _content(photo)
+        image_HWC = _load(geometry, image)
         made.append(
-            Skipped(photo.name, image_HWC)
+            Skipped(photo.name, image_HWC, content)
             if isinstance(image_HWC, str)
             else Sample(
-                key=photo.key, image_HWC=image_HWC, attributes=photo.attributes, split=photo.split
+                key=photo.key,
+                image_HWC=image_HWC,
+                attributes=photo.attributes,
+                split=photo.split,
+                content=content,
             )
         )
     return made
+
+
+def _content(photo: Photo) -> tuple[Path | bytes, str]:
+    """The encoded image, or the path of a file that cannot be read; and `Content.digest`."""
+    image = photo.image
+    if isinstance(image, Path):
+        try:
+            image = image.read_bytes()
+        except OSError:
+            return image, "unreadable"  # decoding it says why
+    facts = json.dumps([photo.key, photo.split, photo.attributes], sort_keys=True, default=str)
+    digest = hashlib.blake2b(facts.encode() + b"\0", digest_size=16)
+    digest.update(image)
+    return image, digest.hexdigest()
 
 
 def _load(geometry: Geometry, source: Path | bytes) -> NDArray[np.uint8] | str:

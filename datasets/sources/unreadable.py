@@ -25,7 +25,7 @@ class Unreadable:
 
     def error(self) -> DataError:
         """The error for too many unreadable images, or for no readable image at all."""
-        listed = "; ".join(f"{path}: {reason}" for path, reason in self.skipped[:_LISTED])
+        listed = "; ".join(f"{s.path}: {s.reason}" for s in self.skipped[:_LISTED])
         return DataError(
             f"{len(self.skipped)} of {self.total} images are unreadable so far ({listed}), over"
             f" {self.option}={self.max_ratio}; repair or remove them, or raise that ratio"

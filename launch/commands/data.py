@@ -65,7 +65,8 @@ def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenSto
     with counting(out) as watching:
         inputs = Inputs(open_store=at_endpoint, show_progress=watching)
         source = find_source(arguments.names[0], options, inputs)
-        index = build(source, store, options, watching("images"))
+        announce = partial(out.print, markup=False, soft_wrap=True)
+        index = build(source, store, options, watching("images"), announce)
     _print_report(BuildReport.load(store), out)
     return _print_index(arguments, index, store)
 
