@@ -30,7 +30,9 @@ class Category:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
-        self.size_bytes = (folder / _DATA).stat().st_size
+        found = (folder / _DATA).stat()
+        self.size_bytes = found.st_size
+        self.version = f"{found.st_mtime_ns}-{found.st_ino}"
         self._folder = folder
 
     @cached_property

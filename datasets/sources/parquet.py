@@ -22,7 +22,7 @@ from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.input_places import data_entries, input_store
 from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams.stores import Store
+from ganinv.seams.stores import Entry, Store
 
 _PARQUET, _ARROW = ".parquet", (".arrow", ".feather")
 Opened: TypeAlias = (
@@ -46,7 +46,7 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
     advance = inputs.show_progress("reading file schemas")
     files = []
     for done, entry in enumerate(found, start=1):
-        files.append(TableFile(store, entry.name, entry.size_bytes, options.image_column))
+        files.append(TableFile(store, entry, options.image_column))
         advance(done, len(found), 0)
     return ContainerSource(
         files,
@@ -63,12 +63,13 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
 class TableFile:
     """A Parquet or Arrow file in a store. Implements `Container`."""
 
-    def __init__(self, store: Store, name: str, size_bytes: int, image_column: str | None) -> None:
+    def __init__(self, store: Store, entry: Entry, image_column: str | None) -> None:
         """`image_column`: None for the only column that can hold images."""
-        self.name = name
-        self.size_bytes = size_bytes
+        self.name = name = entry.name
+        self.size_bytes = entry.size_bytes
+        self.version = entry.version
         self._store = store
-        with _reading(store, name, size_bytes) as file:
+        with _reading(store, name, entry.size_bytes) as file:
             opened = _open(file, name)
             schema = opened.schema_arrow if _is_parquet(opened) else opened.schema
             if _is_parquet(opened):
