@@ -86,6 +86,14 @@ def refuse_no_images(where: str, left_out: LeftOut) -> ConfigError:
     )
 
 
+def other_files(name: str) -> str:
+    """The reason under which a file is counted that is none of those which are read."""
+    ending = Path(name).suffix.lower()
+    if not ending:
+        return "files without an ending"
+    return f"files ending in {ending}" if _PLAIN_ENDING.fullmatch(ending) else "other files"
+
+
 class _Hidden:
     """Notes hidden folders and loops of links, which are not entered."""
 
@@ -119,9 +127,7 @@ def _why_left_out(entry: os.DirEntry[str]) -> tuple[str, str | None] | None:
         return None
     if ending in _UNREADABLE:
         return f"files in the format {ending}, which cannot be read", IMAGES
-    if not ending:
-        return "files without an ending", None
-    return f"files ending in {ending}" if _PLAIN_ENDING.fullmatch(ending) else "other files", None
+    return other_files(entry.name), None
 
 
 def _refuse_folder(error: OSError) -> None:

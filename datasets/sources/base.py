@@ -96,9 +96,14 @@ class BuildOptions:
         """The size of the images, and how photographs are resized to it."""
         return parse_geometry(self.resolution, self.resize)
 
-    def split_facts(self) -> dict[str, bool]:
-        """The entry of `Source.description` for the split; the default is left out."""
-        return {} if self.split_by_name else {"split_by_name": False}
+    def facts(self) -> dict[str, bool | int]:
+        """The entries of `Source.description` for the choice of images; defaults are left out."""
+        found: dict[str, bool | int] = {}
+        if not self.split_by_name:
+            found["split_by_name"] = False
+        if self.max_pixels != DEFAULT_MAX_PIXELS:
+            found["max_pixels"] = self.max_pixels
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -88,7 +88,7 @@ class ContainerSource(Source):
         check_training((self._splits[c.name] for c in self._containers if c.count), where)
         self._geometry = options.geometry
         self._max_pixels = options.max_pixels
-        self._facts = dict(facts) | options.split_facts()
+        self._facts = dict(facts) | options.facts()
         self.count = len(self._numbers)
 
     @property

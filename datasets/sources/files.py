@@ -43,7 +43,7 @@ class FileSource(Source):
         self._files = sorted(files, key=lambda file: (SPLITS.index(file.split), file.key))
         self._geometry = options.geometry
         self._max_pixels = options.max_pixels
-        self._facts = dict(facts) | options.split_facts()
+        self._facts = dict(facts) | options.facts()
         self._attributes = attributes
         self._left_out = left_out
         self.count = len(files)
