@@ -14,7 +14,12 @@ from safetensors.numpy import load, save
 
 from ganinv.errors import DataError
 
-IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
+# Tables store the positions in this list, so new extensions come last. Their formats:
+# `datasets.shards.images.FORMATS`.
+IMAGE_EXTENSIONS = (
+    *("png", "jpg", "jpeg", "webp"),
+    *("jfif", "jpe", "bmp", "gif", "tif", "tiff", "avif"),
+)
 _NUMBERS = ("image_start", "image_bytes", "json_start", "json_bytes", "image_crc32")
 _NO_CRC32 = -1
 TAR_BYTES = 2**44  # an upper bound on the size of any tar

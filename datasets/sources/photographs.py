@@ -17,13 +17,14 @@ from PIL import Image
 from datasets.parallel import map_processes, processes_for
 from datasets.shards.images import DECODE_ERRORS, FORMATS
 from datasets.shards.splits import Split
+from datasets.shards.tables import IMAGE_EXTENSIONS
 from datasets.sources.base import Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
 from ganinv.resizing import resize_photograph
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+EXTENSIONS = tuple(f".{extension}" for extension in IMAGE_EXTENSIONS)
 
 # The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
@@ -31,7 +32,7 @@ _WORK_BYTES = 8 * 2**20
 
 
 def list_photographs(folder: Path) -> list[str]:
-    """Sorted paths, with forward slashes, of the jpg, png and webp files below `folder`.
+    """Sorted paths, with forward slashes, of the files with `EXTENSIONS` below `folder`.
 
     Skips hidden files and folders, and does not follow links to folders.
     """
