@@ -10,7 +10,7 @@ from datasets.shards.images import image_size
 from datasets.shards.index import Index
 from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.shard import Shard, load_table, write_table
-from datasets.shards.splits import Split, named_file_split
+from datasets.shards.splits import Split, splits_by_name
 from datasets.shards.tables import Member, layout
 from datasets.shards.tar_headers import File
 from datasets.shards.tars import list_tars, scan
@@ -31,17 +31,22 @@ class _Indexed(NamedTuple):
 
 
 def index_existing(
-    store: Store, on_progress: Progress = no_progress, *, checksums: bool = False
+    store: Store,
+    on_progress: Progress = no_progress,
+    *,
+    checksums: bool = False,
+    split_by_name: bool = True,
 ) -> Index:
     """Index all tars in the store, whatever their names, without rewriting them.
 
-    Folders or first words of names (train, test, val) decide the split; other shards are for
-    training. Reads only headers, by ranged reads. With `checksums`, reads every byte and stores
-    checksums of shards and images. An existing index that is still correct stays as it is.
-    `on_progress` counts shards instead of images.
+    Names of folders and tars decide the split (`shards.splits`); if no name does, and without
+    `split_by_name`, all tars are for training. Reads only headers, by ranged reads. With
+    `checksums`, reads every byte and stores checksums of shards and images. An existing index that
+    is still correct stays as it is. `on_progress` counts shards instead of images.
 
     Raises `DataError` if there are no tars, or compressed or corrupt tars, or tars of an unfinished
-    build, or images of different sizes.
+    build, or images of different sizes; `ConfigError` if some names decide the split and others
+    do not.
     """
     tars = list_tars(store, f"data.url={store.url}")
     stored = _stored(store)
@@ -50,12 +55,16 @@ def index_existing(
     size = None
     read_bytes = 0
     index_one = partial(_index_one, store, known, checksums)
+    names = [tar.name for tar in tars]
+    named = splits_by_name(names, f"data.url={store.url}", files=True) if split_by_name else None
+    all_train: list[Split] = ["train"] * len(names)
+    split_of_tar = dict(zip(names, named or all_train, strict=True))
     on_progress(0, len(tars), 0)
     for done, found in enumerate(map_threads(index_one, tars, IO_THREADS), start=1):
         size = size or found.size
         if found.size != size:
             raise _size_error(f"{found.shard.name} has images of", found.size, size)
-        splits[named_file_split(found.shard.name) or "train"].append(found.shard)
+        splits[split_of_tar[found.shard.name]].append(found.shard)
         read_bytes += found.read_bytes
         on_progress(done, len(tars), read_bytes)
     assert size is not None

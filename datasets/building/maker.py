@@ -36,7 +36,10 @@ class ShardMaker:
         self._first_keys: dict[str, str] = {}
         self._duplicates: list[Duplicate] = []
         self._unreadable = Unreadable(
-            total=source.count, max_ratio=options.max_unreadable, option="data.max_unreadable"
+            total=source.count,
+            max_ratio=options.max_unreadable,
+            option="data.max_unreadable",
+            before=source.left_out,
         )
         self._closed_bytes = 0
         self._split: Split = SPLITS[0]
@@ -54,6 +57,7 @@ class ShardMaker:
     def report(self) -> BuildReport:
         return BuildReport(
             skipped=self._unreadable.skipped,
+            left_out=self._unreadable.left_out,
             duplicates=self._duplicates,
             dropped=self._options.drop_duplicates,
         )

@@ -12,7 +12,7 @@ from ganinv.errors import DataError
 from ganinv.pixels import upright_rgb, upright_size
 
 # What Pillow may read: the formats of `datasets.shards.tables.IMAGE_EXTENSIONS`.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "QOI", "PPM"),)
 
 # What Pillow's decoders raise for corrupt or hostile bytes.
 DECODE_ERRORS = (

@@ -18,7 +18,8 @@ from ganinv.errors import DataError
 # `datasets.shards.images.FORMATS`.
 IMAGE_EXTENSIONS = (
     *("png", "jpg", "jpeg", "webp"),
-    *("jfif", "jpe", "bmp", "gif", "tif", "tiff", "avif"),
+    *("jfif", "jpe", "bmp", "dib", "gif", "tif", "tiff", "avif", "apng", "jp2", "j2k", "qoi"),
+    *("ppm", "pgm", "pbm", "pnm"),
 )
 _NUMBERS = ("image_start", "image_bytes", "json_start", "json_bytes", "image_crc32")
 _NO_CRC32 = -1

@@ -11,6 +11,7 @@ from datasets.shards.shard import BUILDING_NAME, INDEX_NAME
 from datasets.shards.tables import IMAGE_EXTENSIONS, Member
 from datasets.shards.tar_headers import File, Read, files
 from ganinv.errors import DataError
+from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Entry, Store
 
 _MAX_SAMPLES = 1_000_000  # in one tar
@@ -127,7 +128,8 @@ def list_tars(store: Store, where: str) -> list[Entry]:
 
     Raises `DataError` if there are no tars, or compressed tars, or an unfinished build.
     """
-    entries = store.list()
+    # macOS leaves `._a.tar` beside `a.tar` on disks of other systems.
+    entries = [e for e in store.list() if not is_system_file(e.name.rpartition("/")[2])]
     names = {entry.name for entry in entries}
     compressed = [entry.name for entry in entries if entry.name.endswith(_COMPRESSED)]
     tars = [entry for entry in entries if entry.name.endswith(".tar")]

@@ -6,6 +6,7 @@ from typing import cast
 
 from datasets.sources.base import BuildOptions, Inputs, Source
 from datasets.sources.folder import folder_source
+from datasets.sources.input_places import describe_file
 from ganinv.errors import ConfigError
 from ganinv.families import Family
 
@@ -23,6 +24,7 @@ _FAMILY = Family(
             "find",
             "folder",
             "geometry",
+            "input_places",
             "object_file",
             "photographs",
             "unreadable",
@@ -48,6 +50,8 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder_source(folder, options)
+    if folder.is_file():
+        raise ConfigError(f"source {name_or_folder!r} {describe_file(name_or_folder)}")
     nearest = difflib.get_close_matches(name_or_folder, names, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise ConfigError(

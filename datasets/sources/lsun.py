@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datasets.sources.base import BuildOptions, Inputs, input_folder
+from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
+from datasets.sources.input_places import input_folder
 from ganinv.errors import ConfigError, DataError
 
 _DATA = "data.mdb"

@@ -19,6 +19,7 @@ import pyarrow.parquet
 
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
+from datasets.sources.input_places import data_entries, input_store
 from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
@@ -35,11 +36,9 @@ _BUFFER_BYTES = 2**20
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
     """Raises `ConfigError` if files or image column are missing, `DataError` for corrupt files."""
-    if options.input is None:
-        raise ConfigError("data.input is missing: it says where the files lie; give data.input=URL")
-    store = inputs.open_store(options.input)
+    store = input_store(options, inputs, "the folder of tables")
     where = f"data.input={options.input}"
-    found = [entry for entry in store.list() if entry.name.endswith((_PARQUET, *_ARROW))]
+    found = [entry for entry in data_entries(store) if entry.name.endswith((_PARQUET, *_ARROW))]
     if not found:
         raise ConfigError(
             f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files; name another input"

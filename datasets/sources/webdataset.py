@@ -18,7 +18,7 @@ from datasets.shards.tables import Member
 from datasets.shards.tars import list_tars, scan
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
-from ganinv.errors import ConfigError
+from datasets.sources.input_places import input_store
 from ganinv.seams.stores import Entry, Store
 
 
@@ -59,9 +59,7 @@ class Tar:
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
     """Reads all headers. Raises `ConfigError` without `data.input`, `DataError` for bad tars."""
-    if options.input is None:
-        raise ConfigError("data.input is missing: it says where the tars lie; give data.input=URL")
-    store = inputs.open_store(options.input)
+    store = input_store(options, inputs, "the set of tars")
     entries = list_tars(store, f"data.input={options.input}")
     advance = inputs.show_progress("reading tar headers")
     tars: list[Tar] = []

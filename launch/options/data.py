@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from datasets.sources.base import BuildOptions
+from datasets.sources.base import DEFAULT_MAX_PIXELS, BuildOptions
 from datasets.sources.find import source_names
 
 
@@ -19,6 +19,7 @@ class DataIndexOptions:
 
     url: str
     checksums: bool = False  # read every byte, and store a SHA-256 per tar and a CRC-32 per image
+    split_by_name: bool = True  # False: all tars are for training, whatever their names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ DESCRIPTIONS = {
 }
 EXAMPLES = {
     "build": f"""\
-SOURCE is a folder of photographs (jpg, png, webp), or one of {", ".join(source_names())}.
+SOURCE is a folder of photographs, or one of {", ".join(source_names())}.
 All of these except avatars, which are drawn, read data.input=DIRECTORY; webdataset (tars) and
 parquet (Parquet and Arrow files) also read a URL. docs/data.md says where to get each data set.
 
@@ -74,7 +75,9 @@ options:
   data.shard_bytes=N        size of a shard; default: 64 MiB
   data.attributes=FILE      for folders: CSV or JSONL with a column 'file'
   data.image_column=NAME    for Parquet and Arrow files with several columns of images
-  data.max_unreadable=RATIO largest ratio of images that may be skipped; default: 0.01
+  data.max_unreadable=RATIO largest ratio of images or rows that may be left out; default: 0.01
+  data.max_pixels=N         images of more pixels are left out; default: {DEFAULT_MAX_PIXELS}
+  data.split_by_name=false  names of folders (train, val, test …) do not decide the split
   data.drop_duplicates=true leave out images with the pixels of an earlier image; they are always
                             listed
   data.workers=N            processes; default: one per core
@@ -89,7 +92,8 @@ examples:
 """,
     "index": """\
 Reads only headers, by ranged reads. data.checksums=true reads every byte and stores a SHA-256 of
-each tar, so that data verify can compare the bytes.
+each tar, so that data verify can compare the bytes. Names of folders and tars (train, val, test …)
+decide the split; with data.split_by_name=false, all tars are for training.
 
 examples:
   ganinv data index data.url=s3://bucket/existing-webdataset

@@ -76,7 +76,8 @@ def test_a_kind_has_the_same_pixels_everywhere(kind: str, make_store: MakeStore)
         names=[f"x.{extension}"],
         resolution=SIDE,
         max_unreadable=0,
-        option="invert.max_unreadable",
+        max_pixels=SIDE**2,
+        options="invert",
     )
     found["invert"] = dict(photographs.read())[f"x.{extension}"]
     with Image.open(io.BytesIO(data)) as picture:

@@ -186,10 +186,12 @@ def test_unreadable_files_are_listed_and_skipped(tmp_path: Path, make_store: Mak
         "cut.png",
         "deep.png",
         "empty.jpg",
-        "gone.jpg",
     ]
     assert all(s.reason for s in skipped)
-    assert progress[-1][:2] == (13, 13)
+    assert BuildReport.load(store).left_out.line() == (
+        "links to nothing: 1; images above data.max_pixels: 1; unreadable images: 3"
+    )
+    assert progress[-1][:2] == (12, 12)
     _, keys, _ = read_samples(store, index, "train", 0, index.samples("train"))
     assert keys == tuple("01234567")
 
@@ -210,7 +212,9 @@ def test_too_many_unreadable_files_stop_the_build(
 
 
 def test_fewer_images_than_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds 0 images"):
+    with pytest.raises(
+        ConfigError, match=r"holds no images \(.*\) and no other files; name another"
+    ):
         _source(tmp_path)
     for i in range(6):
         _save(tmp_path / f"{i}.png")

@@ -56,7 +56,7 @@ def test_ffhq_takes_only_numbered_files(tmp_path: Path) -> None:
     assert keys[TRAINING - 1 : TRAINING + 1] == ["59999", "60000"]
     (tmp_path / "00001.jpg").write_bytes(photo(1))
     (tmp_path / "00001.png").write_bytes(photo(1))
-    with pytest.raises(ConfigError, match=r"'00001\.png' occurs twice"):
+    with pytest.raises(ConfigError, match=r"'00001\.png' has the number of '00001\.jpg'"):
         _source("ffhq", tmp_path)
 
 

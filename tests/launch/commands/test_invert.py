@@ -120,7 +120,12 @@ def test_batches_change_nothing_and_one_of_them_is_held(
     found = []
     for size, target in ((batch_size, tmp_path / "small"), (len(NAMES), tmp_path / "whole")):
         photographs = Watched(
-            folder=images, names=NAMES, resolution=16, max_unreadable=0, option="here"
+            folder=images,
+            names=NAMES,
+            resolution=16,
+            max_unreadable=0,
+            max_pixels=999,
+            options="here",
         )
         photographs.target = target
         inverted_with = replace(model, batch_size=size)
