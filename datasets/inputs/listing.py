@@ -57,7 +57,7 @@ def list_images(folder: Path) -> Listing:
     others: list[_Other] = []
     hidden = _Hidden(folder)
     entries = files_below(
-        folder, enter=hidden.enter, on_loop=hidden.on_loop, on_error=_refuse_folder
+        folder, enter=hidden.enter, on_loop=hidden.on_loop, on_error=refuse_folder
     )
     for entry in entries:
         name = _name(folder, entry)
@@ -130,7 +130,8 @@ def _why_left_out(entry: os.DirEntry[str]) -> tuple[str, str | None] | None:
     return other_files(entry.name), None
 
 
-def _refuse_folder(error: OSError) -> None:
+def refuse_folder(error: OSError) -> None:
+    """Raises `DataError` for a folder below an input that cannot be listed."""
     raise DataError(
         f"the folder {error.filename} cannot be read ({error.strerror}); allow reading it, or take"
         " it out of the input"
