@@ -126,7 +126,7 @@ def _missing(store: Store) -> DataError:
     names = [entry.name for entry in store.list()]
     if names:
         return DataError(
-            f"data.url={store.url} is no data set ({INDEX_NAME} is missing): it"
+            f"data.url={store.url} holds no data set ({INDEX_NAME} is missing); it"
             f" {describe(store.url, names)}"
         )
     return DataError(
@@ -148,6 +148,19 @@ def _shard(row: Sequence[Any]) -> Shard:
     return Shard(
         name=name, size_bytes=size_bytes, sha256=sha256, samples=samples, table_sha256=table_sha256
     )
+
+
+def content_key(index: Index, store: Store) -> str:
+    """Equal keys mean equal bytes of all shards, also of those that have no checksums.
+
+    For these, the listing of the store tells (`Entry.version`), so a copied data set has another
+    key.
+    """
+    unknown = {shard.name for shard in index.shards if shard.sha256 is None}
+    if not unknown:
+        return index.fingerprint
+    versions = [(e.name, e.version) for e in store.list() if e.name in unknown]
+    return sha256_hex(json.dumps([index.fingerprint, versions]).encode())
 
 
 def check_sizes(index: Index, store: Store) -> None:

@@ -16,7 +16,7 @@ from cluster.storage.opening import open_store
 from datasets.parallel import no_progress
 from datasets.shards.index import Index
 from datasets.shards.shard import Shard
-from ganinv.errors import ConfigError
+from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import FigureOptions, RunConfig
@@ -213,3 +213,23 @@ def test_stores_are_opened_and_indexes_are_loaded_once(
     assert mixed is not None
     assert (opened, loaded) == ([first, second], [first, second])
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a/1.JPG", r"`data build .*photos data\.url=…`"),
+        ("1.tar", r"`data index data\.url=.*photos`"),
+        ("index.json", "index of another program"),
+    ],
+)
+def test_a_recipe_draws_nothing_into_a_folder_of_something_else(
+    name: str, remedy: str, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "photos"))
+    store.write(name, b"[]")
+    config = options(f"data.url={tmp_path / 'photos'}", "data.images=8")
+    told: list[str] = []
+    with pytest.raises(DataError, match=remedy):
+        prepare_data(config, lambda _: no_progress, told.append)
+    assert (told, [entry.name for entry in store.list()]) == ([], [name])
