@@ -15,6 +15,7 @@ from datasets.building.index_existing import index_existing
 from datasets.building.report import BuildReport
 from datasets.shards.index import Index
 from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.shard import Shard
 from datasets.shards.splits import SPLITS
 from datasets.shards.verify import Problem, verify, write_quarantine
 from datasets.sources.base import Inputs
@@ -87,7 +88,12 @@ def _print_report(report: BuildReport, out: Console) -> None:
 def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:
     store = at_endpoint(options.url)
     with counting(console(arguments.as_json)) as watching:
-        index = index_existing(store, watching("shards"), checksums=options.checksums)
+        index = index_existing(
+            store,
+            watching("shards"),
+            checksums=options.checksums,
+            test_images=options.test_images,
+        )
     return _print_index(arguments, index, store)
 
 
@@ -110,7 +116,7 @@ def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenS
             remedy += ", or exclude corrupt samples by data.quarantine=true"
         raise DataError(f"{store.url}: {len(problems) - listed} problems; {remedy}")
     if not problems:
-        without = sum(shard.sha256 is None for shard in index.shards)
+        without = sum(shard.sha256 is None for shard in index.tars)
         out.print(f"{store.url}: the data set agrees with its index; every image can be decoded")
         if without:
             out.print(
@@ -147,6 +153,7 @@ def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
         size = {"width": index.width, "height": index.height}
         size |= {"resolution": index.width} if index.width == index.height else {}
         facts = {"url": store.url, **size, "splits": splits}
+        facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts))
         return 0
@@ -155,10 +162,15 @@ def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
     table = Table("split", "images", "shards", "size", box=None)
     for split in SPLITS:
         shards = index.splits[split]
-        megabytes = sum(s.size_bytes for s in shards) / 1e6
+        megabytes = sum(_bytes(shard) for shard in shards) / 1e6
         table.add_row(split, f"{index.samples(split):,}", str(len(shards)), f"{megabytes:.1f} MB")
     out.print(table)
     return 0
+
+
+def _bytes(shard: Shard) -> float:
+    """The size of a shard's samples: about their share of the tar, if splits share it."""
+    return shard.size_bytes * shard.samples / (shard.whole or shard).samples
 
 
 _COMMANDS: dict[str, Callable[[Arguments, Any, OpenStore], int]] = {

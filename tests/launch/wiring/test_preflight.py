@@ -113,7 +113,6 @@ def index(held_out: int) -> Index:
 @pytest.mark.parametrize(
     ("words", "held_out", "reason"),
     [
-        (("evaluate.features=[pixels]",), 3, r"at least 4, and /data has 3; .*features=\[\]"),
         (
             ("evaluate.inception=nowhere.pt",),
             9,
@@ -142,7 +141,7 @@ def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
         check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
 
 
-def test_an_evaluation_needs_held_out_images_for_features_alone(
+def test_training_needs_no_held_out_images_but_says_what_evaluations_lack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extracted: list[tuple[str, tuple[int, ...]]] = []
@@ -164,16 +163,17 @@ def test_an_evaluation_needs_held_out_images_for_features_alone(
             return [Features(name) for name in self.config.features if name != "own"]
 
     monkeypatch.setattr(preflight, "FeatureNetworks", Networks)
-    check_evaluation(options("evaluate.features=[]"), index(0))
-    assert extracted == []
-    with pytest.raises(ConfigError, match="at least 4, and /data has 0"):
-        check_evaluation(options("evaluate.features=[own]"), index(0))
-    with pytest.raises(ConfigError, match="at least 4, and /data has 3"):
-        check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    missing = check_evaluation(options("evaluate.features=[own]"), index(0))
+    assert missing is not None
+    assert "/data has no held-out images: evaluations leave out all figures" in missing
+    assert "`data index data.url=/data data.test_images=N` reserves" in missing
     assert extracted == []
     # The features of a network are tried on an image of the data set's size.
-    check_evaluation(options("evaluate.features=[own,pixels]"), index(4))
+    missing = check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    assert missing is not None
+    assert "/data has 3 held-out images, and comparisons take 4" in missing
     assert extracted == [("pixels", (1, 3, 16, 16))]
+    assert check_evaluation(options("evaluate.features=[own,pixels]"), index(4)) is None
 
 
 def test_stores_are_opened_and_indexes_are_loaded_once(
