@@ -121,9 +121,9 @@ def _error(names: Sequence[str], found: Sequence[_Found | None], where: str) -> 
         _beside(name, places) for name, part in zip(names, found, strict=True) if not part
     )
     return ConfigError(
-        f"{where}: {_listed(known)} say which images are for training and which for tests, but"
-        f" {_listed(unknown)} beside them do not; rename these to train, val or test, take them"
-        " out, or give data.split_by_name=false, so that names do not count"
+        f"{where}: the names {_listed(known)} decide the split, but say nothing about"
+        f" {_listed(unknown)}; rename that to train, val or test, take it out, or give"
+        " data.split_by_name=false, so that names do not count"
     )
 
 

@@ -121,7 +121,7 @@ def test_an_unknown_name_beside_known_ones(name: str, tmp_path: Path) -> None:
         if re.search("val|test", path.name) and not path.name.endswith(".mdb")
     )
     renamed.rename(renamed.with_name(re.sub("val|test", "extra", renamed.name)))
-    with pytest.raises(ConfigError, match=r"train.* say which .*, but .*extra.* beside them"):
+    with pytest.raises(ConfigError, match=r"the names .*train.* decide .* about .*extra"):
         _source(name, folder)
     renamed = next(folder.rglob("*extra*"))
     renamed.rename(renamed.with_name(renamed.name.replace("extra", "dev")))
