@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
+from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.geometry import CROP, Geometry, parse_geometry
 from ganinv.errors import ConfigError
@@ -104,9 +105,6 @@ class Sample:
     attributes: dict[str, Any]
     """Labels and other facts about the image; plain JSON values."""
     split: Split
-
-
-UNREADABLE = "unreadable images"
 
 
 class Skipped(NamedTuple):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from datasets.sources.base import DEFAULT_MAX_PIXELS, BuildOptions
 from datasets.sources.find import source_names
+from ganinv.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,13 @@ class DataIndexOptions:
     url: str
     checksums: bool = False  # read every byte, and store a SHA-256 per tar and a CRC-32 per image
     split_by_name: bool = True  # False: all tars are for training, whatever their names
+    max_unreadable: float = 0.01  # largest ratio, 0–1, of images that may be left out
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_unreadable <= 1:
+            raise ConfigError(
+                f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +102,10 @@ examples:
 Reads only headers, by ranged reads. data.checksums=true reads every byte and stores a SHA-256 of
 each tar, so that data verify can compare the bytes. Names of folders and tars (train, val, test …)
 decide the split; with data.split_by_name=false, all tars are for training.
+
+Samples that cannot be used are left out and named, up to the ratio data.max_unreadable=0.01:
+corrupt images, images of another size, several images or none under one key, attributes that are
+not a JSON object.
 
 examples:
   ganinv data index data.url=s3://bucket/existing-webdataset
