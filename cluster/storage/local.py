@@ -49,7 +49,9 @@ class LocalStore:
                 # and files deleted after their directory was read, are no files any more.
                 with suppress(FileNotFoundError):
                     if is_file(file):
-                        found.append(Entry(name, file.stat().st_size))
+                        facts = file.stat()
+                        version = f"{facts.st_mtime_ns}-{facts.st_ino}"
+                        found.append(Entry(name, facts.st_size, version))
         return sorted(found)
 
     def read(self, name: str) -> bytes:

@@ -13,14 +13,15 @@ from datasets.parallel import IO_THREADS, Progress, map_threads, no_progress
 from datasets.shards.attributes import parse_attributes
 from datasets.shards.images import image_size
 from datasets.shards.index import Index
+from datasets.shards.location import foreign_index, is_our_index
 from datasets.shards.scan import LeftMember, scan
 from datasets.shards.sequential_reader import SequentialReader
-from datasets.shards.shard import Shard, load_table, write_table
+from datasets.shards.shard import INDEX_NAME, Shard, load_table, write_table
 from datasets.shards.splits import Split, splits_by_name
 from datasets.shards.tables import Member, layout
 from datasets.shards.tar_headers import File
 from datasets.shards.tars import list_tars
-from ganinv.errors import DataError
+from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Entry, Store
 
 # The first bytes of nearly every image contain its size; other images are read whole.
@@ -72,8 +73,8 @@ def index_existing(
     attributes that are not a JSON object, and all that `shards.scan` leaves out.
 
     Raises `DataError` if that is more, or if there are no tars, or compressed or corrupt tars, or
-    tars of an unfinished build; `ConfigError` if some names decide the split and others
-    do not.
+    tars of an unfinished build, or an `index.json` of another program; `ConfigError` if some names
+    decide the split and others do not.
     """
     tars = list_tars(store, f"data.url={store.url}")
     stored = _stored(store)
@@ -192,6 +193,12 @@ def _same_layout(store: Store, shard: Shard, entry: Entry, members: Sequence[Mem
 
 def _stored(store: Store) -> Index | None:
     try:
+        data = store.read(INDEX_NAME)
+    except StorageMissingError:
+        return None
+    if not is_our_index(data):
+        raise foreign_index(store)
+    try:
         return Index.load(store)
     except DataError:
-        return None  # missing or corrupt: indexing replaces it
+        return None  # corrupt, or of an older version: indexing replaces it

@@ -3,6 +3,7 @@
 import re
 
 from datasets.building.encode import NewSample
+from datasets.building.inputs import NOTHING, Piece, link
 from datasets.building.journal import BuildJournal, FinishedShard
 from datasets.building.report import BuildReport, Duplicate
 from datasets.shards.scan import scan_tar
@@ -30,6 +31,8 @@ class ShardMaker:
         self._journal = journal
         self.done = 0
         """Samples of the source taken so far."""
+        self._chain = NOTHING
+        self._pieces: list[Piece] = []
         self._store = store
         self._options = options
         self._max_samples = max(_MIN_SHARD_SAMPLES, -(-source.count // _MIN_SHARDS))
@@ -55,6 +58,12 @@ class ShardMaker:
         return self._closed_bytes + self._tar.size_bytes
 
     @property
+    def pieces(self) -> list[Piece]:
+        """The contents of all samples so far, shard by shard."""
+        rest = [] if self._pieces and self._pieces[-1].end == self.done else [self._piece()]
+        return [*self._pieces, *rest]
+
+    @property
     def report(self) -> BuildReport:
         return BuildReport(
             skipped=self._unreadable.skipped,
@@ -68,7 +77,7 @@ class ShardMaker:
         if isinstance(item, Skipped):
             self._new_skipped.append(item)
             self._unreadable.add(item)
-            self.done += 1
+            self._advance(item.content)
             return
         if item.split != self._split:
             self._close()
@@ -79,7 +88,7 @@ class ShardMaker:
         self._last_key = item.key
         self._new_seen.append((item.key, item.digest))
         kept = self._is_new(item.key, item.digest) or not self._options.drop_duplicates
-        self.done += 1
+        self._advance(item.content)
         if kept:
             self._tar.add(item.key, item.png, item.attributes)
             full = self._tar.size_bytes >= self._options.shard_bytes
@@ -92,6 +101,13 @@ class ShardMaker:
         if not self._first_keys:
             raise self._unreadable.error()
         return {split: tuple(shards) for split, shards in self._shards.items()}
+
+    def _advance(self, content: str) -> None:
+        self.done += 1
+        self._chain = link(self._chain, content)
+
+    def _piece(self) -> Piece:
+        return Piece(self.done, self._chain)
 
     def _begin_shard(self) -> None:
         self._tar = TarBuilder()
@@ -111,7 +127,7 @@ class ShardMaker:
         finished = FinishedShard(
             split=self._split,
             shard=shard,
-            end=self.done,
+            piece=self._piece(),
             seen=self._new_seen,
             skipped=self._new_skipped,
         )
@@ -121,6 +137,7 @@ class ShardMaker:
 
     def _count_shard(self, finished: FinishedShard) -> None:
         self._shards[finished.split].append(finished.shard)
+        self._pieces.append(finished.piece)
         self._closed_bytes += finished.shard.size_bytes
 
     def _replay(self, finished: FinishedShard) -> None:
@@ -130,7 +147,7 @@ class ShardMaker:
         for skipped in finished.skipped:
             self._unreadable.add(skipped)
         self._count_shard(finished)
-        self.done, self._split = finished.end, finished.split
+        (self.done, self._chain), self._split = finished.piece, finished.split
         self._last_key = finished.seen[-1][0]
 
     def _is_new(self, key: str, digest: str) -> bool:

@@ -57,7 +57,7 @@ def list_images(folder: Path) -> Listing:
     others: list[_Other] = []
     hidden = _Hidden(folder)
     entries = files_below(
-        folder, enter=hidden.enter, on_loop=hidden.on_loop, on_error=_refuse_folder
+        folder, enter=hidden.enter, on_loop=hidden.on_loop, on_error=refuse_folder
     )
     for entry in entries:
         name = _name(folder, entry)
@@ -84,6 +84,14 @@ def refuse_no_images(where: str, left_out: LeftOut) -> ConfigError:
         + (f" but {found}; convert or unpack these, or" if found else " and no other files;")
         + " name another input"
     )
+
+
+def other_files(name: str) -> str:
+    """The reason under which a file is counted that is none of those which are read."""
+    ending = Path(name).suffix.lower()
+    if not ending:
+        return "files without an ending"
+    return f"files ending in {ending}" if _PLAIN_ENDING.fullmatch(ending) else "other files"
 
 
 class _Hidden:
@@ -119,12 +127,11 @@ def _why_left_out(entry: os.DirEntry[str]) -> tuple[str, str | None] | None:
         return None
     if ending in _UNREADABLE:
         return f"files in the format {ending}, which cannot be read", IMAGES
-    if not ending:
-        return "files without an ending", None
-    return f"files ending in {ending}" if _PLAIN_ENDING.fullmatch(ending) else "other files", None
+    return other_files(entry.name), None
 
 
-def _refuse_folder(error: OSError) -> None:
+def refuse_folder(error: OSError) -> None:
+    """Raises `DataError` for a folder below an input that cannot be listed."""
     raise DataError(
         f"the folder {error.filename} cannot be read ({error.strerror}); allow reading it, or take"
         " it out of the input"

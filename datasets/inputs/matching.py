@@ -32,15 +32,15 @@ def match_rows(
         still_left = []
         for row_name in left:
             found = images.find(row_name)
-            if len(found) > 1:
+            if all(name in matched for name in found):
+                still_left.append(row_name)
+            elif len(found) == 1:
+                matched[found[0]] = table[row_name]
+            else:
                 raise DataError(
                     f"{where}: the row {row_name!r} matches {found[0]!r} and {found[1]!r}; write"
                     " paths relative to the folder of the images"
                 )
-            if found and found[0] not in matched:
-                matched[found[0]] = table[row_name]
-            else:
-                still_left.append(row_name)
         left = still_left
     return matched, left
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from datasets.shards.location import describe, foreign_index, is_our_index
 from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
 from datasets.shards.splits import SPLITS, Split
 from ganinv.errors import DataError, StorageMissingError
@@ -78,12 +79,13 @@ class Index:
         """Raises `DataError` if the index is missing, corrupt or of another format version."""
         where = f"{store.url.rstrip('/')}/{INDEX_NAME}"
         try:
-            content = json.loads(store.read(INDEX_NAME))
+            data = store.read(INDEX_NAME)
         except StorageMissingError as problem:
-            raise DataError(
-                f"data.url={store.url} holds no data set ({INDEX_NAME} is missing); make one with"
-                " `data build`, or index the tars there with `data index`"
-            ) from problem
+            raise _missing(store) from problem
+        if not is_our_index(data):
+            raise foreign_index(store)
+        try:
+            content = json.loads(data)
         except ValueError as problem:
             raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         version = content.get("version") if isinstance(content, dict) else None
@@ -118,6 +120,19 @@ class Index:
             "columns": _COLUMNS,
             "splits": {s: [_row(shard) for shard in self.splits[s]] for s in SPLITS},
         }
+
+
+def _missing(store: Store) -> DataError:
+    names = [entry.name for entry in store.list()]
+    if names:
+        return DataError(
+            f"data.url={store.url} is no data set ({INDEX_NAME} is missing): it"
+            f" {describe(store.url, names)}"
+        )
+    return DataError(
+        f"data.url={store.url} holds no data set ({INDEX_NAME} is missing, and nothing else is"
+        " there); make one with `data build`, or check the URL"
+    )
 
 
 def _compact(content: Mapping[str, Any]) -> bytes:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
 from ganinv.errors import ConfigError
@@ -92,7 +93,7 @@ def _parts(name: str, files: bool) -> list[tuple[str, bool]]:
 @cache
 def _named(part: str, is_file: bool) -> _Named | None:
     """The split that one part of a path names; None for no split and for both."""
-    words = _words(part.rpartition(".")[0] if is_file else part)
+    words = _words(PurePosixPath(part).stem if is_file else part)
     splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     if len(splits) != 1:
         return None

@@ -27,6 +27,7 @@ Item = TypeVar("Item")
 
 _MIB = 2**20
 DEFAULT_MAX_PIXELS = 89_478_485  # from where Pillow warns of a decompression bomb
+TIME, CONTENT = CHECKS = ("time", "content")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,9 @@ class BuildOptions:
     """False: names of folders and files do not decide the split."""
     drop_duplicates: bool = False
     """Leave out images with the pixels of an earlier image, instead of only reporting them."""
+    check: str = TIME
+    """When a repeated build compares the contents of its input with those it was built from: if
+    any file has another `time` (or size, inode, ETag), or always: `content`."""
     workers: int | None = None
     """Processes that draw, decode and encode; None: one per core, if there is enough to do."""
 
@@ -77,6 +81,10 @@ class BuildOptions:
             )
         if self.max_pixels < 1:
             problems.append(f"data.max_pixels={self.max_pixels} is below 1; raise it")
+        if self.check not in CHECKS:
+            problems.append(
+                f"data.check={self.check} is not one of {', '.join(CHECKS)}; choose one"
+            )
         if not 0 <= self.max_unreadable <= 1:
             problems.append(
                 f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
@@ -89,9 +97,14 @@ class BuildOptions:
         """The size of the images, and how photographs are resized to it."""
         return parse_geometry(self.resolution, self.resize)
 
-    def split_facts(self) -> dict[str, bool]:
-        """The entry of `Source.description` for the split; the default is left out."""
-        return {} if self.split_by_name else {"split_by_name": False}
+    def facts(self) -> dict[str, bool | int]:
+        """The entries of `Source.description` for the choice of images; defaults are left out."""
+        found: dict[str, bool | int] = {}
+        if not self.split_by_name:
+            found["split_by_name"] = False
+        if self.max_pixels != DEFAULT_MAX_PIXELS:
+            found["max_pixels"] = self.max_pixels
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -105,6 +118,8 @@ class Sample:
     attributes: dict[str, Any]
     """Labels and other facts about the image; plain JSON values."""
     split: Split
+    content: str = ""
+    """`Content.digest` of the image as it was read; empty if it was drawn."""
 
 
 class Skipped(NamedTuple):
@@ -113,8 +128,19 @@ class Skipped(NamedTuple):
     path: str
     reason: str
     """About this image alone."""
+    content: str = ""
+    """`Content.digest` of the image as it was read."""
     kind: str = UNREADABLE
     """The reason under which `LeftOut` counts it."""
+
+
+class Content(NamedTuple):
+    """What an image of the input was when it was read."""
+
+    name: str
+    """For messages."""
+    digest: str
+    """Hash of the encoded image, its key, split and attributes."""
 
 
 # A piece of a source: a picklable call that returns one item per sample of the piece, in order.
@@ -140,8 +166,23 @@ class Source(Protocol):
         ...
 
     def description(self) -> dict[str, Any]:
-        """JSON that identifies the data set: equal descriptions mean equal images."""
+        """JSON that says what the data set is made of, and is stored in its index.
+
+        Equal descriptions mean equal images if the contents of the input are equal, too.
+        """
         ...
+
+    def stamp(self) -> str | None:
+        """Changes if the contents of the input may have changed; None if the images are drawn.
+
+        Found without reading images: names, sizes, modification times and inodes or ETags of the
+        files, and all keys, splits and attributes that do not lie in these files.
+        """
+        return None
+
+    def contents(self) -> Iterator[Content]:
+        """The contents of all samples, read or unreadable, in their order; nothing is decoded."""
+        return iter(())
 
     def samples(self) -> Iterator[Sample]:
         """All readable samples, read or drawn in this process."""

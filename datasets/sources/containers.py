@@ -4,6 +4,7 @@ This process reads, because reading needs only a few large requests; worker proc
 """
 
 import hashlib
+import json
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -11,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from datasets.inputs.left_out import LeftOut
 from datasets.shards.splits import SPLITS, Split, split_of, splits_by_name
-from datasets.sources.base import BuildOptions, Source, Work, check_training, spread
-from datasets.sources.photographs import Photo, work_on
+from datasets.sources.base import BuildOptions, Content, Source, Work, check_training, spread
+from datasets.sources.photographs import Photo, read_contents, work_on
 
 
 class ContainerImage(NamedTuple):
@@ -32,6 +33,11 @@ class Container(Protocol):
 
     @property
     def size_bytes(self) -> int: ...
+
+    @property
+    def version(self) -> str:
+        """As `Entry.version`."""
+        ...
 
     @property
     def count(self) -> int:
@@ -82,7 +88,7 @@ class ContainerSource(Source):
         check_training((self._splits[c.name] for c in self._containers if c.count), where)
         self._geometry = options.geometry
         self._max_pixels = options.max_pixels
-        self._facts = dict(facts) | options.split_facts()
+        self._facts = dict(facts) | options.facts()
         self.count = len(self._numbers)
 
     @property
@@ -102,6 +108,13 @@ class ContainerSource(Source):
             **self._geometry.facts(),
             "files_sha256": listing.hexdigest(),
         }
+
+    def stamp(self) -> str:
+        files = [(c.name, c.size_bytes, c.version) for c in self._containers]
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def contents(self) -> Iterator[Content]:
+        return read_contents(self._photos(0))
 
     def _photos(self, first: int) -> Iterator[Photo]:
         position, start = first, 0

@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.inputs.left_out import ROWS, LeftOut
-from datasets.inputs.listing import list_images, refuse_no_images
+from datasets.inputs.listing import list_images, refuse_folder, refuse_no_images
 from datasets.inputs.matching import match_rows
 from datasets.shards.splits import Split, split_of, splits_by_name, splits_if_all_named
 from datasets.sources.attributes import AttributeTable, read_attributes
 from datasets.sources.base import BuildOptions, spread
 from datasets.sources.files import FileSource, ImageFile
 from ganinv.errors import ConfigError, DataError
-from ganinv.places.walking import is_system_file
+from ganinv.places.walking import files_below, is_system_file
 
 _MAX_KEY_CHARACTERS = 80
 # Files of other kinds, and the source that reads them.
-_CONTAINERS = {
-    "*.tar": "webdataset",
-    "*.parquet": "parquet",
-    "*.arrow": "parquet",
-    "data.mdb": "lsun",
-}
+_CONTAINERS = (
+    (".tar", "webdataset", ""),
+    (".parquet", "parquet", ""),
+    (".arrow", "parquet", ""),
+    (".mdb", "lsun", ""),
+    (".zip", "stylegan", " if it holds a dataset.json (StyleGAN's layout), or else unpack it"),
+)
 
 
 def folder_source(folder: Path, options: BuildOptions) -> FileSource:
@@ -84,12 +85,13 @@ def _match(table: Path, names: Sequence[str], left_out: LeftOut) -> AttributeTab
 
 
 def _refuse_containers(folder: Path) -> None:
-    for pattern, source in _CONTAINERS.items():
-        found = (path for path in folder.rglob(pattern) if not is_system_file(path.name))
-        if next(found, None) is not None:
+    entries = files_below(folder, on_error=refuse_folder)
+    names = [entry.name for entry in entries if not is_system_file(entry.name)]
+    for ending, source, condition in _CONTAINERS:
+        if any(name.lower().endswith(ending) for name in names):
             raise ConfigError(
-                f"{folder} holds no image files, only {pattern}; type"
-                f" data build {source} data.input={folder}"
+                f"{folder} holds no image files but *{ending}; type data build {source}"
+                f" data.input={folder}{condition}"
             )
 
 

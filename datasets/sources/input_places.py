@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.inputs.listing import EXTENSIONS
+from datasets.inputs.left_out import LeftOut
+from datasets.inputs.listing import EXTENSIONS, other_files
 from datasets.sources.base import BuildOptions, Inputs
 from ganinv.errors import ConfigError
 from ganinv.places.names import parse_url
@@ -103,9 +104,17 @@ def describe_file(path: str) -> str:
     return f"is {kind.what}: " + kind.remedy.format(file=path, parent=Path(path).parent)
 
 
-def data_entries(store: Store) -> list[Entry]:
-    """The objects of an input, without those that systems leave behind, such as `._a.tar`."""
-    return [e for e in store.list() if not is_system_file(e.name.rpartition("/")[2])]
+def data_entries(store: Store, endings: tuple[str, ...]) -> tuple[list[Entry], LeftOut]:
+    """The objects of an input with these endings; all others are noted."""
+    found, left_out = [], LeftOut()
+    for entry in store.list():
+        if is_system_file(entry.name.rpartition("/")[2]):
+            continue
+        if entry.name.lower().endswith(endings):
+            found.append(entry)
+        else:
+            left_out.note(other_files(entry.name), entry.name)
+    return found, left_out
 
 
 def _kind(name: str) -> _Kind:

@@ -1,6 +1,8 @@
 """Decoding and resizing photographs. Runs in worker processes, so its imports are light."""
 
+import hashlib
 import io
+import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.inputs.left_out import LeftOut
-from datasets.parallel import map_processes, processes_for
+from datasets.parallel import IO_THREADS, map_processes, map_threads, processes_for
 from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
-from datasets.sources.base import Sample, Skipped, Work
+from datasets.sources.base import Content, Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
@@ -55,6 +57,11 @@ class _Problem(NamedTuple):
 
     reason: str
     kind: str = UNREADABLE  # as in `Skipped`
+
+
+def read_contents(photos: Iterable[Photo]) -> Iterator[Content]:
+    """The contents of the photographs, in order; threads read them."""
+    return map_threads(lambda photo: Content(photo.name, _content(photo)[1]), photos, IO_THREADS)
 
 
 def work_on(photos: Iterable[Photo], geometry: Geometry, max_pixels: int) -> Iterator[Work]:
@@ -105,7 +112,7 @@ class Photographs:
         with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
             for name, found in zip(self.names, images, strict=True):
                 if isinstance(found, _Problem):
-                    unreadable.add(Skipped(name, *found))
+                    unreadable.add(Skipped(name, found.reason, kind=found.kind))
                 else:
                     yield name, found
         if len(self.skipped) == len(self.names):
@@ -117,19 +124,34 @@ def _make_samples(
 ) -> list[Sample | Skipped]:
     made: list[Sample | Skipped] = []
     for photo in photos:
-        if photo.problem is not None:
-            made.append(Skipped(photo.name, photo.problem))
-            continue
-        found = _load(geometry, limit, photo.image)
-        if isinstance(found, _Problem):
-            made.append(Skipped(photo.name, *found))
-        else:
-            made.append(
-                Sample(
-                    key=photo.key, image_HWC=found, attributes=photo.attributes, split=photo.split
-                )
+        image, content = _content(photo)
+        found = _Problem(photo.problem) if photo.problem else _load(geometry, limit, image)
+        made.append(
+            Skipped(photo.name, found.reason, content, found.kind)
+            if isinstance(found, _Problem)
+            else Sample(
+                key=photo.key,
+                image_HWC=found,
+                attributes=photo.attributes,
+                split=photo.split,
+                content=content,
             )
+        )
     return made
+
+
+def _content(photo: Photo) -> tuple[Path | bytes, str]:
+    """The encoded image, or the path of a file that cannot be read; and `Content.digest`."""
+    image = photo.image
+    if isinstance(image, Path):
+        try:
+            image = image.read_bytes()
+        except OSError:
+            return image, "unreadable"  # decoding it says why
+    facts = json.dumps([photo.key, photo.split, photo.attributes], sort_keys=True, default=str)
+    digest = hashlib.blake2b(facts.encode() + b"\0", digest_size=16)
+    digest.update(image)
+    return image, digest.hexdigest()
 
 
 def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np.uint8] | _Problem:

@@ -43,6 +43,10 @@ class Tar:
         return self.entry.size_bytes
 
     @property
+    def version(self) -> str:
+        return self.entry.version
+
+    @property
     def count(self) -> int:
         return len(self.members)
 

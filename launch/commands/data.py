@@ -66,7 +66,8 @@ def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenSto
     with counting(out) as watching:
         inputs = Inputs(open_store=at_endpoint, show_progress=watching)
         source = find_source(arguments.names[0], options, inputs)
-        index = build(source, store, options, watching("images"))
+        announce = partial(out.print, markup=False, soft_wrap=True)
+        index = build(source, store, options, watching("images"), announce)
     report = BuildReport.load(store)
     _print_report(report, out)
     if not index.samples("test"):

@@ -88,6 +88,8 @@ options:
   data.split_by_name=false  names of folders (train, val, test …) do not decide the split
   data.drop_duplicates=true leave out images with the pixels of an earlier image; they are always
                             listed
+  data.check=time|content   when a repeated build compares the contents of its input: if a file has
+                            another time, size or inode (or ETag), or always
   data.workers=N            processes; default: one per core
   storage.endpoint_url=URL  of an S3 server other than AWS
 

@@ -13,6 +13,7 @@ from cluster.storage.opening import open_store, probe
 from datasets.building.build import build
 from datasets.parallel import Progress
 from datasets.shards.index import Index, check_sizes
+from datasets.shards.location import check_room
 from datasets.shards.shard import INDEX_NAME
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
@@ -110,10 +111,11 @@ def _build_if_missing(
     exists = any(entry.name == INDEX_NAME for entry in store.list(INDEX_NAME))
     if exists or not data.build or data.source is None:
         return
+    check_room(store)  # before anything is announced
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
-    build(source, store, options, watching(f"{data.source} images"))
+    build(source, store, options, watching(f"{data.source} images"), announce)
 
 
 def check_same_run(

@@ -1,0 +1,87 @@
+"""What a data set was built from: a stamp of its input, and the contents of the images.
+
+`inputs.json` beside the index says it, so that a repeated build notices an input that has changed
+although names and sizes have not. Drawn images have no input.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from datasets.parallel import Progress
+from datasets.sources.base import Source
+from ganinv.errors import StorageMissingError
+from ganinv.seams.stores import Store
+
+INPUTS_NAME = "inputs.json"
+NOTHING = ""  # the chain before the first image
+
+
+class Piece(NamedTuple):
+    """The contents of the first `end` samples of a source, read or unreadable."""
+
+    end: int
+    chain: str
+    """Hash of the `Content.digest` of all these samples, see `link`."""
+
+
+class Difference(NamedTuple):
+    """Where an input first differs from what was built: one of these samples has changed."""
+
+    pieces: int
+    """How many pieces agree."""
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"one from {self.first} to {self.last}"
+
+
+def link(chain: str, digest: str) -> str:
+    """The chain with one more sample."""
+    return hashlib.blake2b(f"{chain}{digest}".encode(), digest_size=16).hexdigest()
+
+
+def first_difference(
+    source: Source, pieces: Sequence[Piece], on_progress: Progress
+) -> Difference | None:
+    """Read the contents of a source; None if they agree with all pieces."""
+    contents = source.contents()
+    chain, done, first = NOTHING, 0, ""
+    for number, piece in enumerate(pieces):
+        name = ""
+        while done < piece.end:
+            name, digest = next(contents)
+            first = first or name
+            chain = link(chain, digest)
+            done += 1
+            on_progress(done, source.count, 0)
+        if chain != piece.chain:
+            return Difference(number, first, name)
+        first = ""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputRecord:
+    """The content of `inputs.json`."""
+
+    stamp: str
+    """`Source.stamp`."""
+    pieces: Sequence[Piece]
+    """In order; the last one ends with the source."""
+
+    def save(self, store: Store) -> None:
+        content = {"stamp": self.stamp, "pieces": self.pieces}
+        store.write(INPUTS_NAME, (json.dumps(content) + "\n").encode())
+
+    @classmethod
+    def load(cls, store: Store) -> "InputRecord | None":
+        """None if there is no record: the images are drawn, or an old version built the set."""
+        try:
+            content = json.loads(store.read(INPUTS_NAME))
+        except StorageMissingError:
+            return None
+        return cls(stamp=content["stamp"], pieces=[Piece(*piece) for piece in content["pieces"]])
