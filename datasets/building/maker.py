@@ -6,9 +6,10 @@ from datasets.building.encode import NewSample
 from datasets.building.inputs import NOTHING, Piece, link
 from datasets.building.journal import BuildJournal, FinishedShard
 from datasets.building.report import BuildReport, Duplicate
+from datasets.shards.scan import scan_tar
 from datasets.shards.shard import Shard, sha256_hex, write_table
 from datasets.shards.splits import SPLITS, Split
-from datasets.shards.tars import TarBuilder, scan_tar
+from datasets.shards.tars import TarBuilder
 from datasets.sources.base import BuildOptions, Skipped, Source
 from datasets.sources.unreadable import Unreadable
 from ganinv.seams.stores import Store

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ganinv.errors import DataError
 from ganinv.pixels import upright_rgb, upright_size
@@ -62,16 +62,21 @@ def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> 
                 raise _wrong_size(upright.size, size)
             return np.asarray(upright)
     except (DataError, *DECODE_ERRORS) as problem:
-        raise _unusable(what, problem) from problem
+        remedy = "; run `data verify` to find all such images, then build or upload their shards"
+        raise _unusable(what, problem, remedy) from problem
 
 
-def _unusable(what: str, problem: Exception) -> DataError:
+def _unusable(what: str, problem: Exception, remedy: str = "") -> DataError:
     if isinstance(problem, DataError):
         return DataError(f"{what}: {problem}")
-    return DataError(
-        f"{what} cannot be decoded ({type(problem).__name__}: {problem}); run `data verify` to"
-        " find all such images, then build or upload these shards again"
-    )
+    return DataError(f"{what} cannot be decoded ({reason_of(problem)}){remedy}")
+
+
+def reason_of(problem: Exception) -> str:
+    """Why an image cannot be decoded, for one of `DECODE_ERRORS`."""
+    if isinstance(problem, UnidentifiedImageError):
+        return "no picture of a format that can be read"  # Pillow's own text holds an address
+    return f"{type(problem).__name__}: {problem}"
 
 
 def _wrong_size(found: tuple[int, int], size: tuple[int, int]) -> DataError:

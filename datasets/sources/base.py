@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
+from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.geometry import CROP, Geometry, parse_geometry
 from ganinv.errors import ConfigError
@@ -119,9 +120,6 @@ class Sample:
     split: Split
     content: str = ""
     """`Content.digest` of the image as it was read; empty if it was drawn."""
-
-
-UNREADABLE = "unreadable images"
 
 
 class Skipped(NamedTuple):

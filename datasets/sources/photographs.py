@@ -17,9 +17,10 @@ from PIL import Image
 
 from datasets.inputs.left_out import LeftOut
 from datasets.parallel import IO_THREADS, map_processes, map_threads, processes_for
-from datasets.shards.images import DECODE_ERRORS, FORMATS
+from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
+from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
-from datasets.sources.base import UNREADABLE, Content, Sample, Skipped, Work
+from datasets.sources.base import Content, Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
@@ -171,7 +172,7 @@ def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np
             f"images above {limit.option}",
         )
     except DECODE_ERRORS as problem:
-        return _Problem(f"{type(problem).__name__}: {problem}")
+        return _Problem(reason_of(problem))
 
 
 @contextmanager

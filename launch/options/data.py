@@ -23,16 +23,24 @@ class DataIndexOptions:
     split_by_name: bool = True  # False: all tars are for training, whatever their names
     # Training samples to reserve for tests: a number, or a share in (0, 1); None: as before.
     test_images: int | float | None = None
+    max_unreadable: float = 0.01  # largest ratio, 0–1, of images that may be left out
 
     def __post_init__(self) -> None:
+        problems = []
         wanted = self.test_images
         is_share = isinstance(wanted, float) and 0 < wanted < 1
         is_count = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
         if wanted is not None and not is_share and not is_count:
-            raise ConfigError(
-                f"test_images = {wanted}: neither a number of images nor a share between 0 and 1;"
-                " give for example 1000 or 0.01, or 0 to reserve none"
+            problems.append(
+                f"data.test_images={wanted} is neither a number of images nor a share between 0 and"
+                " 1; give for example 1000 or 0.01, or 0 to reserve none"
             )
+        if not 0 <= self.max_unreadable <= 1:
+            problems.append(
+                f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
+            )
+        if problems:
+            raise ConfigError("; ".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +120,9 @@ decide the split; with data.split_by_name=false, all tars are for training.
 
 data.test_images=N reserves N of the training images for tests, or a share such as 0.01, chosen by
 their keys. The tars stay as they are. Later calls keep that choice; data.test_images=0 ends it.
+Samples that cannot be used are left out and named, up to the ratio data.max_unreadable=0.01:
+corrupt images, images of another size, several images or none under one key, attributes that are
+not a JSON object.
 
 examples:
   ganinv data index data.url=s3://bucket/existing-webdataset
