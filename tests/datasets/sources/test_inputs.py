@@ -48,7 +48,9 @@ def test_attributes_of_tars_and_tables(tmp_path: Path) -> None:
     tars = _samples("webdataset", photo_inputs.webdataset(tmp_path / "tars"))
     assert [s.attributes for s in tars[:3]] == [{}, {"number": 1}, {}]
     assert tars[0].key == "00000-00000000"
-    rows = _samples("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    tables = _source("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    assert tables.left_out.line() == "columns that are neither images nor attributes: 1"
+    rows = list(tables.samples())
     assert [s.attributes for s in rows] == [{"label": i, "score": None} for i in range(IMAGES)]
 
 
