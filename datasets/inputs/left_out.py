@@ -11,6 +11,7 @@ IMAGES = "images"
 ROWS = "rows of attributes"
 
 _EXAMPLES = 20  # names that are kept for each reason
+_ROUNDING = 1e-9
 _IN_MESSAGES = 5  # names that one message repeats for each reason
 
 
@@ -63,7 +64,7 @@ class LeftOut:
         `option` is the key of that ratio, for the message.
         """
         for of, total in self.totals.items():
-            if self.share(of) > max_ratio:
+            if self.count(of) > max_ratio * total + _ROUNDING:
                 raise DataError(
                     f"{self.count(of)} of {total} {of} would be left out"
                     f" ({self.line(of=of, names=True)}), over {option}={max_ratio}; repair, convert"
