@@ -55,7 +55,10 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
         return cast(Source, _FAMILY.find(name_or_folder).source(options, inputs))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
-        if options.input is not None:
+        if (
+            options.input is not None
+            and Path(options.input).expanduser().resolve() != folder.resolve()
+        ):
             raise ConfigError(
                 f"data.input={options.input} and the folder {name_or_folder!r} both say where the"
                 " images lie; give one of them: data build FOLDER, or data build SOURCE"
