@@ -3,10 +3,12 @@
 import collections
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from datasets.building.report import BuildReport
+from datasets.building.reserve import reserve
 from datasets.inputs.left_members import count_left_out
 from datasets.inputs.left_out import IMAGES, LeftOut
 from datasets.parallel import IO_THREADS, Progress, map_threads, no_progress
@@ -17,7 +19,7 @@ from datasets.shards.location import foreign_index, is_our_index
 from datasets.shards.scan import LeftMember, scan
 from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.shard import INDEX_NAME, Shard, load_table, write_table
-from datasets.shards.splits import Split, splits_by_name
+from datasets.shards.splits import SPLITS, Split, splits_by_name
 from datasets.shards.tables import Member, layout
 from datasets.shards.tar_headers import File
 from datasets.shards.tars import list_tars
@@ -59,14 +61,16 @@ def index_existing(
     *,
     checksums: bool = False,
     split_by_name: bool = True,
+    test_images: int | float | None = None,
     max_unreadable: float = 0.01,
 ) -> Index:
     """Index all tars in the store, whatever their names, without rewriting them.
 
     Names of folders and tars decide the split (`shards.splits`); if no name does, and without
     `split_by_name`, all tars are for training. Reads only headers, by ranged reads. With
-    `checksums`, reads every byte and stores checksums of shards and images. An existing index that
-    is still correct stays as it is. `on_progress` counts shards instead of images.
+    `checksums`, reads every byte and stores checksums of shards and images. Reserves `test_images`
+    of the training samples for tests, see `reserve`; None: as many as before. An existing index
+    that is still correct stays as it is. `on_progress` counts shards instead of images.
 
     Leaves out what cannot be used, up to the ratio `max_unreadable` (0–1) of the images, and lists
     it in `build.json`: images that `ganinv.pixels` or the decoder refuses, images of another size,
@@ -78,7 +82,7 @@ def index_existing(
     """
     tars = list_tars(store, f"data.url={store.url}")
     stored = _stored(store)
-    known = {shard.name: shard for shard in stored.shards} if stored else {}
+    known = {shard.name: shard for shard in stored.tars} if stored else {}
     splits: dict[Split, list[Shard]] = {"train": [], "test": []}
     size = None
     read_bytes = 0
@@ -102,15 +106,21 @@ def index_existing(
     if size is None:
         found_instead = left_out.line(names=True)
         raise DataError(f"data.url={store.url} holds no images, only {found_instead}")
+    if test_images is None:
+        test_images = stored.test_images if stored else 0
+    tars_now = [shard for split in SPLITS for shard in splits[split]]
+    same_tars = stored is not None and set(stored.tars) == set(tars_now)
     index = Index(
-        description={"source": "tars"},
+        # A stored description may say more about where the tars come from.
+        description=stored.description if stored and same_tars else {"source": "tars"},
         width=size[0],
         height=size[1],
-        splits={split: tuple(shards) for split, shards in splits.items()},
+        splits=reserve(store, splits, test_images),
+        test_images=test_images,
     )
-    if stored is not None and stored.splits == index.splits:
-        return stored  # its description may say more about where the shards come from
-    BuildReport(left_out=left_out).save(store)
+    if stored is not None and stored.fingerprint == index.fingerprint:
+        return stored
+    replace(BuildReport.load(store), left_out=left_out).save(store)
     index.save(store)
     return index
 

@@ -36,7 +36,8 @@ class Difference(NamedTuple):
     last: str
 
     def __str__(self) -> str:
-        return self.first if self.first == self.last else f"one from {self.first} to {self.last}"
+        one = self.first == self.last
+        return self.first if one else f"one of the images from {self.first} to {self.last}"
 
 
 def link(chain: str, digest: str) -> str:

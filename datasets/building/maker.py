@@ -65,9 +65,13 @@ class ShardMaker:
 
     @property
     def report(self) -> BuildReport:
+        left_out = self._unreadable.left_out
+        if self._options.drop_duplicates:
+            for duplicate in self._duplicates:
+                left_out.note("images with the pixels of an earlier image", duplicate.key)
         return BuildReport(
             skipped=self._unreadable.skipped,
-            left_out=self._unreadable.left_out,
+            left_out=left_out,
             duplicates=self._duplicates,
             dropped=self._options.drop_duplicates,
         )

@@ -33,6 +33,11 @@ class BuildReport:
     dropped: bool = False
     """Whether the duplicates were left out of the data set."""
 
+    @property
+    def closing_line(self) -> str:
+        """Everything that was left out, by reason; empty for nothing."""
+        return f"Left out: {self.left_out.line()}" if self.left_out else ""
+
     def save(self, store: Store) -> None:
         content = {
             "skipped": self.skipped,

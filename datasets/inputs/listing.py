@@ -80,8 +80,8 @@ def refuse_no_images(where: str, left_out: LeftOut) -> ConfigError:
     """The error for a folder without readable images; `where` names it. Says what lies there."""
     found = left_out.line(names=True)
     return ConfigError(
-        f"{where} holds no images ({', '.join(EXTENSIONS)})"
-        + (f" but {found}; convert or unpack these, or" if found else " and no other files;")
+        f"{where} holds no images (.jpg, .png, .webp, .gif, .bmp, .tif and others)"
+        + (f", but {found}; convert or unpack these, or" if found else " and no other files;")
         + " name another input"
     )
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Sequence
-from functools import cache
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -60,7 +59,9 @@ def splits_by_name(names: Sequence[str], where: str, *, files: bool = False) -> 
 
 
 def splits_if_all_named(names: Sequence[str]) -> list[Split] | None:
-    """The split of each path, by its file's name, too; None unless all names and both splits do."""
+    """The split of each path by its file's name, if all files name one, and both; else None."""
+    if not names or _named(names[0].rpartition("/")[2], is_file=True) is None:
+        return None  # quickly, because there may be millions
     splits = [named.split for named in _find(names, files=True) if named]
     return splits if len(splits) == len(names) and len(set(splits)) == len(SPLITS) else None
 
@@ -75,7 +76,7 @@ class _Found(NamedTuple):
 
 def _find(names: Sequence[str], files: bool) -> list[_Found | None]:
     paths = [_parts(name, files) for name in names]
-    named = {part: _named(*part) for path in paths for part in path}
+    named = {part: _named(*part) for part in {part for path in paths for part in path}}
     both = len({found.split for found in named.values() if found}) == len(SPLITS)
     splits = {p: found.split for p, found in named.items() if found and (found.certain or both)}
     return [
@@ -90,7 +91,6 @@ def _parts(name: str, files: bool) -> list[tuple[str, bool]]:
     return [(folder, False) for folder in folders] + ([(file_name, True)] if files else [])
 
 
-@cache
 def _named(part: str, is_file: bool) -> _Named | None:
     """The split that one part of a path names; None for no split and for both."""
     words = _words(PurePosixPath(part).stem if is_file else part)
@@ -121,9 +121,9 @@ def _error(names: Sequence[str], found: Sequence[_Found | None], where: str) -> 
         _beside(name, places) for name, part in zip(names, found, strict=True) if not part
     )
     return ConfigError(
-        f"{where}: {_listed(known)} say which images are for training and which for tests, but"
-        f" {_listed(unknown)} beside them do not; rename these to train, val or test, take them"
-        " out, or give data.split_by_name=false, so that names do not count"
+        f"{where}: the names {_listed(known)} decide the split, but say nothing about"
+        f" {_listed(unknown)}; rename that to train, val or test, take it out, or give"
+        " data.split_by_name=false, so that names do not count"
     )
 
 

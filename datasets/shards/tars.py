@@ -5,6 +5,7 @@ import tarfile
 from typing import Any
 
 from datasets.shards.attributes import dump_attributes
+from datasets.shards.location import describe
 from datasets.shards.shard import BUILDING_NAME, INDEX_NAME
 from ganinv.errors import DataError
 from ganinv.places.walking import is_system_file
@@ -53,12 +54,15 @@ def list_tars(store: Store, where: str) -> list[Entry]:
     names = {entry.name for entry in entries}
     compressed = [entry.name for entry in entries if entry.name.endswith(_COMPRESSED)]
     tars = [entry for entry in entries if entry.name.endswith(".tar")]
-    if compressed or not tars:
-        found = f"compressed tars ({', '.join(compressed[:5])})" if compressed else "no tars"
+    if compressed:
         raise DataError(
-            f"{where} holds {found}; put plain .tar files there (ranged reads need uncompressed"
-            " tars)"
+            f"{where} holds compressed tars ({', '.join(compressed[:5])}); put plain .tar files"
+            " there (ranged reads need uncompressed tars)"
         )
+    if not tars and names:
+        raise DataError(f"{where} holds no tars: it {describe(store.url, names)}")
+    if not tars:
+        raise DataError(f"{where} holds no tars, nor anything else; check the URL")
     if BUILDING_NAME in names and INDEX_NAME not in names:
         raise DataError(
             f"{where} holds a `data build` that was interrupted or still runs; repeat the same"

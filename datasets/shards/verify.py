@@ -39,13 +39,18 @@ def verify(
     `StorageError` if the storage is unreachable.
     """
     problems: list[Problem] = []
-    total = sum(shard.samples for shard in index.shards)
+    tars = index.tars
+    parts: dict[str, list[Shard]] = {}
+    for shard in index.shards:
+        if shard.whole is not None:
+            parts.setdefault(shard.name, []).append(shard)
+    total = sum(shard.samples for shard in tars)
     images = read_bytes = 0
     sizes = {entry.name: entry.size_bytes for entry in store.list()}
-    check = partial(_verify_shard, index, store, sizes)
+    check = partial(_verify_tar, index, store, sizes, parts)
     on_progress(0, total, 0)
-    found = map_threads(check, index.shards, workers or cores())
-    for shard, problems_of_shard in zip(index.shards, found, strict=True):
+    found = map_threads(check, tars, workers or cores())
+    for shard, problems_of_shard in zip(tars, found, strict=True):
         problems += problems_of_shard
         images += shard.samples
         read_bytes += shard.size_bytes
@@ -65,8 +70,12 @@ def write_quarantine(index: Index, store: Store, problems: Sequence[Problem]) ->
     return len(samples)
 
 
-def _verify_shard(
-    index: Index, store: Store, sizes: Mapping[str, int], shard: Shard
+def _verify_tar(
+    index: Index,
+    store: Store,
+    sizes: Mapping[str, int],
+    parts: Mapping[str, Sequence[Shard]],
+    shard: Shard,
 ) -> list[Problem]:
     size_bytes = sizes.get(shard.name)
     if size_bytes is None:
@@ -75,13 +84,16 @@ def _verify_shard(
         reason = f"has {size_bytes} bytes instead of {shard.size_bytes}; upload it again"
         return [Problem(shard.name, None, reason)]
     try:
-        return list(_compare(index, store, shard))
+        return list(_compare(index, store, shard, parts.get(shard.name, ())))
     except (StorageMissingError, DataError) as problem:
         return [Problem(shard.name, None, str(problem))]
 
 
-def _compare(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
-    """Checks headers, images and checksum in one pass over the tar."""
+def _compare(index: Index, store: Store, shard: Shard, parts: Sequence[Shard]) -> Iterator[Problem]:
+    """Checks headers, images and checksum in one pass over the tar.
+
+    `parts`: the shards of the splits that share the tar, if they do.
+    """
     reader = SequentialReader(store, shard.name, shard.size_bytes, whole=True)
     corrupt: list[Problem] = []
     table = load_table(store, shard)
@@ -116,7 +128,10 @@ def _compare(index: Index, store: Store, shard: Shard) -> Iterator[Problem]:
     except DataError as problem:
         yield Problem(shard.name, None, str(problem))
     else:
-        if members != layout(table) or len(members) != shard.samples:
+        dealt = [member for part in parts for member in load_table(store, part)]
+        in_order = sorted(dealt, key=lambda member: member.image_start) if parts else list(table)
+        agree = members == layout(table) == layout(in_order)
+        if not agree or len(members) != shard.samples:
             reason = "its samples do not lie where its table says; run `data index` again"
             yield Problem(shard.name, None, reason)
     yield from corrupt

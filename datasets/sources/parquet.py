@@ -51,6 +51,8 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
         files.append(TableFile(store, entry, options.image_column))
         advance(done, len(found), 0)
     _refuse_paths(files, where)
+    for column in files[0].ignored:
+        left_out.note("columns that are neither images nor attributes", column)
     return ContainerSource(
         files,
         options,
@@ -95,6 +97,7 @@ class TableFile:
                 self.count = sum(batch.num_rows for batch in _record_batches(opened))
         self.image_column = _choose(schema, image_column, name)
         self._attributes = [field.name for field in schema if _is_plain(field.type)]
+        self.ignored = sorted({*schema.names} - {self.image_column, *self._attributes})
 
     def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
         if not wanted:

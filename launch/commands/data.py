@@ -15,6 +15,7 @@ from datasets.building.index_existing import index_existing
 from datasets.building.report import BuildReport
 from datasets.shards.index import Index
 from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.shard import Shard
 from datasets.shards.splits import SPLITS
 from datasets.shards.verify import Problem, verify, write_quarantine
 from datasets.sources.base import Inputs
@@ -89,8 +90,8 @@ def _print_report(report: BuildReport, out: Console) -> None:
         out.print(f"{len(report.duplicates)} images have the pixels of an earlier image, {fate}:")
         for duplicate in report.duplicates[:NAMED_AT_MOST]:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
-    if report.left_out:
-        out.print(f"Left out: {report.left_out.line()}", markup=False, soft_wrap=True)
+    if line := report.closing_line:
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:
@@ -102,6 +103,7 @@ def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenSto
             watching("shards"),
             checksums=options.checksums,
             split_by_name=options.split_by_name,
+            test_images=options.test_images,
             max_unreadable=options.max_unreadable,
         )
     left_out = BuildReport.load(store).left_out
@@ -130,7 +132,7 @@ def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenS
             remedy += ", or exclude corrupt samples by data.quarantine=true"
         raise DataError(f"{store.url}: {len(problems) - listed} problems; {remedy}")
     if not problems:
-        without = sum(shard.sha256 is None for shard in index.shards)
+        without = sum(shard.sha256 is None for shard in index.tars)
         out.print(f"{store.url}: the data set agrees with its index; every image can be decoded")
         if without:
             out.print(
@@ -170,6 +172,7 @@ def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) 
         size = {"width": index.width, "height": index.height}
         size |= {"resolution": index.width} if index.width == index.height else {}
         facts = {"url": store.url, **size, "splits": splits}
+        facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts | more))
         return 0
@@ -178,10 +181,15 @@ def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) 
     table = Table("split", "images", "shards", "size", box=None)
     for split in SPLITS:
         shards = index.splits[split]
-        megabytes = sum(s.size_bytes for s in shards) / 1e6
+        megabytes = sum(_bytes(shard) for shard in shards) / 1e6
         table.add_row(split, f"{index.samples(split):,}", str(len(shards)), f"{megabytes:.1f} MB")
     out.print(table)
     return 0
+
+
+def _bytes(shard: Shard) -> float:
+    """The size of a shard's samples: about their share of the tar, if splits share it."""
+    return shard.size_bytes * shard.samples / (shard.whole or shard).samples
 
 
 _COMMANDS: dict[str, Callable[[Arguments, Any, OpenStore], int]] = {

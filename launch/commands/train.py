@@ -88,7 +88,9 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     with counting(out) as watching:
         data_sets = prepare_data(config, watching, out.print)
     index = data_sets[0].index
-    check_evaluation(config, index)
+    missing = check_evaluation(config, index)
+    if missing is not None:
+        out.print(missing, markup=False, soft_wrap=True)
     check_start(config, store, index)
     mix_fingerprint = check_loading(config, data_sets)
     for change in check_same_run(store, config, index, mix_fingerprint):

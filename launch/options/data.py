@@ -21,13 +21,26 @@ class DataIndexOptions:
     url: str
     checksums: bool = False  # read every byte, and store a SHA-256 per tar and a CRC-32 per image
     split_by_name: bool = True  # False: all tars are for training, whatever their names
+    # Training samples to reserve for tests: a number, or a share in (0, 1); None: as before.
+    test_images: int | float | None = None
     max_unreadable: float = 0.01  # largest ratio, 0–1, of images that may be left out
 
     def __post_init__(self) -> None:
+        problems = []
+        wanted = self.test_images
+        is_share = isinstance(wanted, float) and 0 < wanted < 1
+        is_count = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
+        if wanted is not None and not is_share and not is_count:
+            problems.append(
+                f"data.test_images={wanted} is neither a number of images nor a share between 0 and"
+                " 1; give for example 1000 or 0.01, or 0 to reserve none"
+            )
         if not 0 <= self.max_unreadable <= 1:
-            raise ConfigError(
+            problems.append(
                 f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
             )
+        if problems:
+            raise ConfigError("; ".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +118,8 @@ Reads only headers, by ranged reads. data.checksums=true reads every byte and st
 each tar, so that data verify can compare the bytes. Names of folders and tars (train, val, test …)
 decide the split; with data.split_by_name=false, all tars are for training.
 
+data.test_images=N reserves N of the training images for tests, or a share such as 0.01, chosen by
+their keys. The tars stay as they are. Later calls keep that choice; data.test_images=0 ends it.
 Samples that cannot be used are left out and named, up to the ratio data.max_unreadable=0.01:
 corrupt images, images of another size, several images or none under one key, attributes that are
 not a JSON object.
@@ -112,6 +127,7 @@ not a JSON object.
 examples:
   ganinv data index data.url=s3://bucket/existing-webdataset
   ganinv data index data.url=s3://bucket/existing-webdataset data.checksums=true
+  ganinv data index data.url=s3://bucket/existing-webdataset data.test_images=1000
 """,
     "verify": """\
 The exit status is 0 if there is no problem, else 3. data.quarantine=true lists corrupt samples in

@@ -47,6 +47,17 @@ def test_features_read_back_bit_for_bit(tmp_path: Path) -> None:
     assert torch.equal(found, rows())
 
 
+def test_tars_without_checksums_are_told_apart_by_their_versions(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write(SHARD.name, b"123456789")
+    unknown = index(splits={"train": (), "test": (replace(SHARD, sha256=None),)})
+    references(store, index=unknown).save(FEATURES, rows())
+    assert references(store, index=unknown).load(FEATURES) is not None
+    store.delete([SHARD.name])
+    store.write(SHARD.name, b"987654321")
+    assert references(store, index=unknown).load(FEATURES) is None
+
+
 def test_the_key_holds_all_that_features_depend_on(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     kept = references(store)

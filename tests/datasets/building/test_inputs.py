@@ -159,7 +159,9 @@ def test_contents_are_compared_on_request_although_the_times_are_the_same(tmp_pa
         file.write(content)
     os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     assert _build(words, tmp_path / "made") == 0
-    with pytest.raises(DataError, match=r"one from 00\.png to 13\.png has changed since"):
+    with pytest.raises(
+        DataError, match=r"one of the images from 00\.png to 13\.png has changed since"
+    ):
         _build(words, tmp_path / "made", "data.check=content")
 
 

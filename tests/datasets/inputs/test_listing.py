@@ -96,7 +96,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(
 
 def test_the_error_for_no_image_says_what_there_is(tmp_path: Path) -> None:
     assert str(refuse_no_images("here", list_images(tmp_path).left_out)).startswith(
-        "here holds no images (.png, .jpg, "
+        "here holds no images (.jpg, .png, "
     )
     _touch(tmp_path, "a.heic", "b.zip")
     message = str(refuse_no_images("here", list_images(tmp_path).left_out))

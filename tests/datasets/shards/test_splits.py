@@ -61,16 +61,19 @@ def test_names_of_files(names: list[str], splits: list[Split] | None) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["train/a.png", "test/a.png", "extra/a.png"], r"train, test say .*, but extra beside"),
-        (["train/a.png", "b.png"], r"train say .*, but b\.png beside"),
+        (
+            ["train/a.png", "test/a.png", "extra/a.png"],
+            "the names train, test decide .* about extra;",
+        ),
+        (["train/a.png", "b.png"], r"the names train decide .* about b\.png;"),
         (
             ["x/train/a.png", "x/more/a.png", "x/c.png"],
-            r"x/train say .*, but x/more, x/c\.png beside",
+            r"the names x/train .* about x/more, x/c\.png;",
         ),
-        (["x/train/a.png", "y/more/a.png"], "x/train say .*, but y beside"),
+        (["x/train/a.png", "y/more/a.png"], "the names x/train .* about y;"),
         (
             ["train/a", *(f"c{i}/a" for i in range(7))],
-            "train say .*, but c0, c1, c2, c3, c4, … beside",
+            "the names train .* about c0, c1, c2, c3, c4, …;",
         ),
     ],
 )

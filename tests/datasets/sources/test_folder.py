@@ -125,7 +125,7 @@ def test_unknown_names_beside_known_ones_are_refused_unless_names_do_not_count(
 ) -> None:
     for name in ("train/a.png", "test/b.png", "extra/c.png"):
         _save(tmp_path / name)
-    with pytest.raises(ConfigError, match=r"test, train say .*, but extra beside them do not"):
+    with pytest.raises(ConfigError, match=r"the names test, train decide .* about extra;"):
         _source(tmp_path)
     source = _source(tmp_path, split_by_name=False)
     assert [s.split for s in source.samples()] == ["train"] * 3

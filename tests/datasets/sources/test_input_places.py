@@ -9,7 +9,7 @@ from datasets.parallel import no_progress
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.sources.input_places import check_folder
-from ganinv.errors import ConfigError
+from ganinv.errors import ConfigError, DataError
 from tests.support import photo_inputs
 
 INPUTS = Inputs(open_store=open_store, show_progress=lambda _: no_progress)
@@ -73,4 +73,13 @@ def test_files_of_macos_beside_containers_are_ignored(name: str, tmp_path: Path)
         path.with_name(f"._{path.name}").write_bytes(b"Mac OS X")
     source = find_source(name, options, INPUTS)
     assert source.count == before.count
-    assert source.left_out.counts() == {}
+    assert source.left_out.counts() == before.left_out.counts()
+
+
+def test_other_files_are_named_where_tars_or_tables_are_expected(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    options = BuildOptions(input=str(tmp_path))
+    with pytest.raises(DataError, match=r"no tars: it holds images .*\(a\.png\); .*`data build "):
+        find_source("webdataset", options, INPUTS)
+    with pytest.raises(ConfigError, match=r"no \.parquet, .* files ending in \.png: 1 \(a\.png\)"):
+        find_source("parquet", options, INPUTS)

@@ -48,7 +48,9 @@ def test_attributes_of_tars_and_tables(tmp_path: Path) -> None:
     tars = _samples("webdataset", photo_inputs.webdataset(tmp_path / "tars"))
     assert [s.attributes for s in tars[:3]] == [{}, {"number": 1}, {}]
     assert tars[0].key == "00000-00000000"
-    rows = _samples("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    tables = _source("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    assert tables.left_out.line() == "columns that are neither images nor attributes: 1"
+    rows = list(tables.samples())
     assert [s.attributes for s in rows] == [{"label": i, "score": None} for i in range(IMAGES)]
 
 
@@ -121,7 +123,7 @@ def test_an_unknown_name_beside_known_ones(name: str, tmp_path: Path) -> None:
         if re.search("val|test", path.name) and not path.name.endswith(".mdb")
     )
     renamed.rename(renamed.with_name(re.sub("val|test", "extra", renamed.name)))
-    with pytest.raises(ConfigError, match=r"train.* say which .*, but .*extra.* beside them"):
+    with pytest.raises(ConfigError, match=r"the names .*train.* decide .* about .*extra"):
         _source(name, folder)
     renamed = next(folder.rglob("*extra*"))
     renamed.rename(renamed.with_name(renamed.name.replace("extra", "dev")))

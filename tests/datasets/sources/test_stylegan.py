@@ -83,5 +83,5 @@ def test_other_archives_and_places(tmp_path: Path) -> None:
         _source(tmp_path / "cut.zip")
     with pytest.raises(DataError, match=r"dataset\.json is not StyleGAN's"):
         _source(_write(tmp_path / "a.zip", _faces(), labels=[1]))
-    with pytest.raises(ConfigError, match=r"a\.zip: train say .*, but extra beside"):
+    with pytest.raises(ConfigError, match=r"a\.zip: the names train decide .* about extra;"):
         _source(_write(tmp_path / "a.zip", {"train/a.png": photo(1), "extra/b.png": photo(2)}))

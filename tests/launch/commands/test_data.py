@@ -70,12 +70,17 @@ def test_duplicates_and_unreadable_images_are_listed(
     for name, number in {"a": 1, "b": 2, "c": 1}.items():
         (images / f"{name}.png").write_bytes(photo_inputs.photo(number))
     (images / "d.png").write_bytes(b"nothing")
+    (images / "notes.txt").write_bytes(b"")
     words = ["build", str(images), f"data.url={tmp_path / 'made'}", "data.max_unreadable=0.3"]
     for _ in range(2):  # a finished build lists the same again
         printed = _run(capsys, *words)
         assert "1 unreadable images were skipped:\n  d.png: no picture of a format" in printed
         assert "1 images have the pixels of an earlier image" in printed
         assert "  c = a" in printed
+        assert "Left out: files ending in .txt: 1; unreadable images: 1" in printed
+        assert "The test split is empty" in " ".join(printed.split())
+    answer = json.loads(_run(capsys, *words, "--json").splitlines()[-1])
+    assert answer["left_out"] == {"files ending in .txt": 1, "unreadable images": 1}
 
 
 def test_corrupt_samples_are_listed_and_quarantined(
