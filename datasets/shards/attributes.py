@@ -6,20 +6,29 @@ from typing import Any
 
 from ganinv.errors import DataError
 
-_LARGEST_SHOWN = 60  # characters of a reason
+
+def parse_json(data: bytes | str) -> Any:
+    """JSON, where NaN and infinite numbers, which many programs write, become None.
+
+    Raises `ValueError`.
+    """
+    try:
+        return json.loads(data, parse_float=_float, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("its lists are nested too deeply") from None
 
 
 def parse_attributes(data: bytes, what: str) -> dict[str, Any]:
     """The attributes in the bytes of a JSON member; `what` names the image in messages.
 
-    NaN and infinite numbers, which are no JSON but which many programs write, become None. Raises
-    `DataError` for anything that is not a JSON object.
+    Raises `DataError` for anything that is not a JSON object.
     """
     try:
-        found = json.loads(data, parse_float=_float, parse_constant=_no_number)
-    except (ValueError, RecursionError) as problem:
-        reason = str(problem)[:_LARGEST_SHOWN]
-        raise DataError(f"the attributes of {what} are not JSON ({reason}); correct them") from None
+        found = parse_json(data)
+    except ValueError as problem:
+        raise DataError(
+            f"the attributes of {what} are not JSON ({problem}); correct them"
+        ) from problem
     if not isinstance(found, dict):
         raise DataError(
             f"the attributes of {what} are not a JSON object, but {_KINDS[type(found)]}; write"

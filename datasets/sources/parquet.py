@@ -115,13 +115,22 @@ class TableFile:
 
     def _image(self, batch: pa.RecordBatch, row: int) -> ContainerImage:
         found = batch.column(self.image_column)[row].as_py()
-        attributes = {name: _json(batch.column(name)[row].as_py()) for name in self._attributes}
+        attributes = {name: self._attribute(batch, name, row) for name in self._attributes}
         image = found.get("bytes") if isinstance(found, dict) else found
         if image:
             return ContainerImage(image, attributes)
         path = found.get("path") if isinstance(found, dict) else None
         problem = f"{_ONLY_PATH} {path!r}" if path else "the row holds no image"
         return ContainerImage(b"", attributes, problem)
+
+    def _attribute(self, batch: pa.RecordBatch, column: str, row: int) -> Any:
+        try:
+            return _json(batch.column(column)[row].as_py())
+        except UnicodeDecodeError as problem:
+            raise DataError(
+                f"{self.name}: the column {column!r} holds {problem.object!r}, which is not UTF-8;"
+                " write the file again with UTF-8, or without that column"
+            ) from problem
 
     def _batches(self, opened: Opened, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Number of the first row, and rows, of each batch; begins with the batch of `first`."""

@@ -6,7 +6,6 @@
 Tars whose images already have one size need no build: `data index` uses them as they are.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from datasets.inputs.left_members import count_left_out
 from datasets.inputs.left_out import IMAGES, LeftOut
 from datasets.parallel import IO_THREADS, map_threads
+from datasets.shards.attributes import parse_json
 from datasets.shards.scan import LeftMember, scan
 from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.tables import Member
@@ -109,7 +109,7 @@ def _open(store: Store, entry: Entry) -> _Opened:
 def _attributes(data: bytes) -> dict[str, Any]:
     """The JSON object beside an image; any other content is kept under the name `json`."""
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
+        found = parse_json(data)
+    except ValueError:
         return {"json": data.decode("utf-8", "replace")}
     return found if isinstance(found, dict) else {"json": found}

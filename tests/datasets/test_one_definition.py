@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,10 @@ READ = [kind for kind in KINDS if KINDS[kind].pixels_HWC is not None]
 REFUSED = [kind for kind in KINDS if KINDS[kind].pixels_HWC is None]
 
 
-def _build(source: str, folder: Path, store: Any) -> Index:
-    options = BuildOptions(resolution=SIDE, input=str(folder))
-    inputs = Inputs(open_store=lambda _: type(store)(folder), show_progress=lambda _: no_progress)
+def _build(source: str, tars: Any, store: Any) -> Index:
+    """`source`: a folder of images, or "webdataset" for the `tars`."""
+    options = BuildOptions(resolution=SIDE, input=str(tars.folder) if tars else None)
+    inputs = Inputs(open_store=lambda _: tars, show_progress=lambda _: no_progress)
     return build(find_source(source, options, inputs), store, options)
 
 
@@ -69,8 +69,8 @@ def test_a_kind_has_the_same_pixels_everywhere(kind: str, make_store: MakeStore)
         .permute(1, 2, 0)
         .numpy()
     )
-    found["build of a folder"] = _trained(built, _build(str(images), images, built))
-    found["build of tars"] = _trained(rebuilt, _build("webdataset", indexed.folder, rebuilt))
+    found["build of a folder"] = _trained(built, _build(str(images), None, built))
+    found["build of tars"] = _trained(rebuilt, _build("webdataset", indexed, rebuilt))
     photographs = Photographs(
         folder=images,
         names=[f"x.{extension}"],
@@ -95,7 +95,7 @@ def test_a_refused_kind_is_named_everywhere(kind: str, make_store: MakeStore) ->
     with pytest.raises(DataError, match=r"'x' in a\.tar.*convert it before"):
         index_existing(store)
     with pytest.raises(DataError, match="convert it before"):
-        _build("webdataset", store.folder, make_store("built"))
+        _build("webdataset", store, make_store("built"))
 
     # An index of a version that did not look.
     member = Member("x", extension, 512, len(data), 0, 0)

@@ -54,6 +54,15 @@ def test_attributes_of_tars_and_tables(tmp_path: Path) -> None:
     assert [s.attributes for s in rows] == [{"label": i, "score": None} for i in range(IMAGES)]
 
 
+def test_texts_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    ends, text = pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer("café".encode("latin-1"))
+    names = pa.Array.from_buffers(pa.string(), 1, [None, ends, text])
+    table = pa.table({"image": [photo(1)], "name": names})
+    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: the column 'name' holds b'caf\\xe9', which"):
+        _samples("parquet", tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["file", "stream"])
 def test_arrow_files_of_plain_bytes(kind: str, tmp_path: Path) -> None:
     table = pa.table({"jpg": [photo(i) for i in range(16)], "cls": ["a"] * 16})
