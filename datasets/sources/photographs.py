@@ -5,7 +5,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +58,7 @@ class Photo(NamedTuple):
     attributes: dict[str, Any]
 
 
-def read_contents(photos: Iterable[Photo]) -> Iterator[Content]:
+def read_contents(photos: Iterable[Photo]) -> Generator[Content, None, None]:
     """The contents of the photographs, in order; threads read them."""
     return map_threads(lambda photo: Content(photo.name, _content(photo)[1]), photos, IO_THREADS)
 
