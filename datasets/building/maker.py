@@ -6,9 +6,10 @@ from datasets.building.encode import NewSample
 from datasets.building.inputs import NOTHING, Piece, link
 from datasets.building.journal import BuildJournal, FinishedShard
 from datasets.building.report import BuildReport, Duplicate
+from datasets.shards.scan import scan_tar
 from datasets.shards.shard import Shard, sha256_hex, write_table
 from datasets.shards.splits import SPLITS, Split
-from datasets.shards.tars import TarBuilder, scan_tar
+from datasets.shards.tars import TarBuilder
 from datasets.sources.base import BuildOptions, Skipped, Source
 from datasets.sources.unreadable import Unreadable
 from ganinv.seams.stores import Store
@@ -39,7 +40,10 @@ class ShardMaker:
         self._first_keys: dict[str, str] = {}
         self._duplicates: list[Duplicate] = []
         self._unreadable = Unreadable(
-            total=source.count, max_ratio=options.max_unreadable, option="data.max_unreadable"
+            total=source.count,
+            max_ratio=options.max_unreadable,
+            option="data.max_unreadable",
+            before=source.left_out,
         )
         self._closed_bytes = 0
         self._split: Split = SPLITS[0]
@@ -61,8 +65,13 @@ class ShardMaker:
 
     @property
     def report(self) -> BuildReport:
+        left_out = self._unreadable.left_out
+        if self._options.drop_duplicates:
+            for duplicate in self._duplicates:
+                left_out.note("images with the pixels of an earlier image", duplicate.key)
         return BuildReport(
             skipped=self._unreadable.skipped,
+            left_out=left_out,
             duplicates=self._duplicates,
             dropped=self._options.drop_duplicates,
         )

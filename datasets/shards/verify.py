@@ -7,14 +7,15 @@ from functools import partial
 from typing import NamedTuple
 
 from datasets.parallel import Progress, cores, map_threads, no_progress
+from datasets.shards.attributes import parse_attributes
 from datasets.shards.images import decode_sized
 from datasets.shards.index import Index
 from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.scan import scan
 from datasets.shards.sequential_reader import SequentialReader
 from datasets.shards.shard import Shard, load_table
 from datasets.shards.tables import layout
 from datasets.shards.tar_headers import File
-from datasets.shards.tars import scan
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
 
@@ -98,20 +99,32 @@ def _compare(index: Index, store: Store, shard: Shard, parts: Sequence[Shard]) -
     table = load_table(store, shard)
     known = {member.key: member.image_crc32 for member in table}
 
+    def check(key: str, reason: str) -> None:
+        """A sample that the table lacks was left out by `data index`, for the same reason."""
+        if key not in known:
+            raise DataError(reason)
+        corrupt.append(Problem(shard.name, key, reason))
+
     def on_image(key: str, file: File) -> None:
         data = reader.read(file.start, file.start + file.size_bytes)
         what = f"image {key!r} in {shard.name}"
         try:
             decode_sized(data, (index.width, index.height), what)
         except DataError as problem:
-            corrupt.append(Problem(shard.name, key, str(problem)))
+            check(key, str(problem))
             return
         if known.get(key) not in (None, zlib.crc32(data)):
-            reason = f"{what} has other bytes than were indexed (its CRC-32 differs)"
-            corrupt.append(Problem(shard.name, key, reason))
+            check(key, f"{what} has other bytes than were indexed (its CRC-32 differs)")
+
+    def on_attributes(key: str, file: File) -> None:
+        data = reader.read(file.start, file.start + file.size_bytes)
+        try:
+            parse_attributes(data, f"image {key!r} in {shard.name}")
+        except DataError as problem:
+            check(key, str(problem))
 
     try:
-        members = scan(reader.read, shard.size_bytes, shard.name, on_image)
+        members = scan(reader.read, shard.size_bytes, shard.name, on_image, on_attributes).members
     except DataError as problem:
         yield Problem(shard.name, None, str(problem))
     else:

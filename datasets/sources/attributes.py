@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +34,6 @@ def read_attributes(path: Path) -> AttributeTable:
             )
         table[name] = row
     return table
-
-
-def match_attributes(table: AttributeTable, names: Sequence[str], path: Path) -> AttributeTable:
-    """Path of each image → its attributes. A row names the whole path, or only the file name.
-
-    Ignores rows of other images. Raises `DataError` if no row matches any image; `path` is that of
-    the table, for the message.
-    """
-    matched: AttributeTable = {}
-    for name in names:
-        row = table.get(name, table.get(name.rpartition("/")[2]))
-        if row is not None:
-            matched[name] = row
-    if not matched:
-        example = next(iter(table), "nothing")
-        raise DataError(
-            f"data.attributes={path}: no row matches an image; the table names {example!r}, the"
-            f" folder holds {names[0]!r}; write paths relative to the folder in {_FILE_COLUMN!r}"
-        )
-    return matched
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
-from datasets.shards.splits import SPLITS, Split, named_file_split, split_of
-from datasets.sources.base import BuildOptions, Content, Source, Work, spread
+from datasets.inputs.left_out import LeftOut
+from datasets.shards.splits import SPLITS, Split, split_of, splits_by_name
+from datasets.sources.base import BuildOptions, Content, Source, Work, check_training, spread
 from datasets.sources.photographs import Photo, read_contents, work_on
 
 
@@ -20,6 +21,8 @@ class ContainerImage(NamedTuple):
 
     image: bytes
     attributes: dict[str, Any]
+    problem: str | None = None
+    """Why there is no image, if the container says so."""
 
 
 class Container(Protocol):
@@ -49,8 +52,8 @@ class Container(Protocol):
 class ContainerSource(Source):
     """The images of containers. Their keys are numbers, because keys in containers may repeat.
 
-    Folders or first words of names (`train-00000.tar`) decide the split, if any name does;
-    otherwise the last eighth is the test split.
+    Names of folders and containers (`train-00000.tar`) decide the split, if any name does
+    (`shards.splits`); otherwise the last eighth is the test split.
     """
 
     def __init__(
@@ -60,26 +63,40 @@ class ContainerSource(Source):
         where: str,
         *,
         facts: Mapping[str, Any],
+        left_out: LeftOut | None = None,
     ) -> None:
         """`facts`: the first entries of `description`; `where`: names the input in messages.
 
-        Raises `ConfigError` if there are fewer images than requested.
+        Raises `ConfigError` if there are fewer images than requested, or none for training, or if
+        some names decide the split and others do not; `DataError` if more of the input is left out
+        than `options.max_unreadable`.
         """
-        splits = {c.name: named_file_split(c.name) for c in containers}
-        self._named = any(splits.values())
-        self._splits: dict[str, Split] = {n: split or "train" for n, split in splits.items()}
+        self._left_out = left_out or LeftOut()
+        self._left_out.check(options.max_unreadable, "data.max_unreadable")
+        names = [container.name for container in containers]
+        named = splits_by_name(names, where, files=True) if options.split_by_name else None
+        self._named = named is not None
+        self._splits: dict[str, Split] = dict(
+            zip(names, named or ["train"] * len(names), strict=True)
+        )
         self._containers = sorted(
             containers, key=lambda c: (SPLITS.index(self._splits[c.name]), c.name)
         )
         self._ends = list(accumulate(container.count for container in self._containers))
         total = self._ends[-1] if self._ends else 0
         self._numbers = spread(range(total), options.images, where)
+        check_training((self._splits[c.name] for c in self._containers if c.count), where)
         self._geometry = options.geometry
-        self._facts = dict(facts)
+        self._max_pixels = options.max_pixels
+        self._facts = dict(facts) | options.facts()
         self.count = len(self._numbers)
 
+    @property
+    def left_out(self) -> LeftOut:
+        return self._left_out
+
     def work(self, first: int) -> Iterator[Work]:
-        return work_on(self._photos(first), self._geometry)
+        return work_on(self._photos(first), self._geometry, self._max_pixels)
 
     def description(self) -> dict[str, Any]:
         listing = hashlib.sha256()
@@ -111,6 +128,7 @@ class ContainerSource(Source):
                     name=f"image {image_number} of {container.name}",
                     image=found.image,
                     attributes=found.attributes,
+                    problem=found.problem,
                 )
                 position += 1
             start = end

@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from datasets.inputs.left_out import LeftOut
 from datasets.shards.splits import SPLITS, Split
-from datasets.sources.base import BuildOptions, Content, Source, Work
+from datasets.sources.base import BuildOptions, Content, Source, Work, check_training
 from datasets.sources.photographs import Photo, read_contents, work_on
 
 
@@ -31,17 +32,28 @@ class FileSource(Source):
         *,
         facts: Mapping[str, Any],
         attributes: Mapping[str, Mapping[str, Any]],
+        left_out: LeftOut,
     ) -> None:
-        """`facts`: the first entries of `description`; `attributes`: path → attributes."""
+        """`facts`: the first entries of `description`; `attributes`: path → attributes.
+
+        Raises `ConfigError` if no image is for training.
+        """
+        check_training((file.split for file in files), str(folder))
         self._folder = folder
         self._files = sorted(files, key=lambda file: (SPLITS.index(file.split), file.key))
         self._geometry = options.geometry
-        self._facts = dict(facts)
+        self._max_pixels = options.max_pixels
+        self._facts = dict(facts) | options.facts()
         self._attributes = attributes
+        self._left_out = left_out
         self.count = len(files)
 
+    @property
+    def left_out(self) -> LeftOut:
+        return self._left_out
+
     def work(self, first: int) -> Iterator[Work]:
-        return work_on(self._photos(first), self._geometry)
+        return work_on(self._photos(first), self._geometry, self._max_pixels)
 
     def stamp(self) -> str:
         stamp = hashlib.sha256()

@@ -20,6 +20,7 @@ from datasets.shards.splits import SPLITS
 from datasets.shards.verify import Problem, verify, write_quarantine
 from datasets.sources.base import Inputs
 from datasets.sources.find import find_source
+from datasets.sources.input_places import check_folder
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
 from launch.options.arguments import Arguments, parse
@@ -68,12 +69,18 @@ def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenSto
         source = find_source(arguments.names[0], options, inputs)
         announce = partial(out.print, markup=False, soft_wrap=True)
         index = build(source, store, options, watching("images"), announce)
-    _print_report(BuildReport.load(store), out)
-    return _print_index(arguments, index, store)
+    report = BuildReport.load(store)
+    _print_report(report, out)
+    if not index.samples("test"):
+        out.print(
+            "The test split is empty, so figures that need held-out images cannot be measured.",
+            soft_wrap=True,
+        )
+    return _print_index(arguments, index, store, left_out=report.left_out.counts())
 
 
 def _print_report(report: BuildReport, out: Console) -> None:
-    """List the skipped images and the duplicates of a build."""
+    """List the skipped images and the duplicates of a build, and count all that was left out."""
     if report.skipped:
         out.print(f"{len(report.skipped)} unreadable images were skipped:")
         for skipped in report.skipped[:NAMED_AT_MOST]:
@@ -83,18 +90,27 @@ def _print_report(report: BuildReport, out: Console) -> None:
         out.print(f"{len(report.duplicates)} images have the pixels of an earlier image, {fate}:")
         for duplicate in report.duplicates[:NAMED_AT_MOST]:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
+    if line := report.closing_line:
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:
+    check_folder("data.url", options.url)
     store = at_endpoint(options.url)
     with counting(console(arguments.as_json)) as watching:
         index = index_existing(
             store,
             watching("shards"),
             checksums=options.checksums,
+            split_by_name=options.split_by_name,
             test_images=options.test_images,
+            max_unreadable=options.max_unreadable,
         )
-    return _print_index(arguments, index, store)
+    left_out = BuildReport.load(store).left_out
+    if left_out:
+        named = left_out.line(names=True)
+        console(arguments.as_json).print(f"Left out: {named}", markup=False, soft_wrap=True)
+    return _print_index(arguments, index, store, left_out=left_out.counts())
 
 
 def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenStore) -> int:
@@ -140,8 +156,11 @@ def _list(arguments: Arguments, options: DataListOptions, at_endpoint: OpenStore
     return _print_index(arguments, Index.load(store), store)
 
 
-def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
-    """Print what a data set holds, as a table or as JSON; returns the exit status."""
+def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) -> int:
+    """Print what a data set holds, as a table or as JSON; returns the exit status.
+
+    `more`: further entries of the JSON object.
+    """
     if arguments.as_json:
         splits = {
             split: {
@@ -155,7 +174,7 @@ def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
         facts = {"url": store.url, **size, "splits": splits}
         facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
-        print(json.dumps(facts))
+        print(json.dumps(facts | more))
         return 0
     out = console()
     out.print(f"{store.url}: {index.width} × {index.height} pixels", markup=False)

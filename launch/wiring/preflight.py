@@ -11,6 +11,7 @@ import yaml
 import datasets
 from cluster.storage.opening import open_store, probe
 from datasets.building.build import build
+from datasets.building.report import BuildReport
 from datasets.parallel import Progress
 from datasets.shards.index import Index, check_sizes
 from datasets.shards.location import check_room
@@ -114,6 +115,8 @@ def _build_if_missing(
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
     build(source, store, options, watching(f"{data.source} images"), announce)
+    if line := BuildReport.load(store).closing_line:
+        announce(line)
 
 
 def check_same_run(

@@ -41,7 +41,7 @@ def tars(make_store: MakeStore) -> Any:
     """100 images in four tars."""
     store = make_store("tars")
     for number in range(4):
-        store.write(f"{number}.tar", _tar(range(25 * number, 25 * number + 25)))
+        store.write(f"train-{number}.tar", _tar(range(25 * number, 25 * number + 25)))
     return store
 
 
@@ -111,7 +111,7 @@ def test_later_calls_keep_the_choice_until_it_is_ended(tars: Any) -> None:
     assert _keys(tars, summed, "test") == chosen
     assert index_existing(tars) == summed  # checksums are not lost
     assert verify(summed, tars) == []
-    tars.write("4.tar", _tar(range(100, 120)))
+    tars.write("train-4.tar", _tar(range(100, 120)))
     assert index_existing(tars).samples("test") == 10
     assert index_existing(tars, test_images=0).samples("test") == 0
 
