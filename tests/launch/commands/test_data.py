@@ -157,5 +157,5 @@ def test_images_are_reserved_for_tests_by_a_number_or_a_share(
         assert made.get("test_images", 0) == json.loads(word)
         _run(capsys, "verify", url)
     for word in ("-1", "1.5", "true", "many"):
-        with pytest.raises(ConfigError, match=r"data\.test_images = "):
+        with pytest.raises(ConfigError, match=r"data\.test_images ?="):
             data.main(["index", url, f"data.test_images={word}"])
