@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -28,6 +29,8 @@ from ganinv.seams.stores import Store
 log = logging.getLogger(__name__)
 FOLDER = "reference/"
 _TENSOR = "features"
+# Version 0.1 read foreign tars without opacity and orientation. Built data sets have neither.
+_PIXELS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,7 @@ class ReferenceFeatures:
         return content_key(self.index, self.store)
 
     def _key(self, features: Features) -> str:
-        depends_on = {
+        depends_on: dict[str, Any] = {
             "data_fingerprint": self._content_key,
             "split": self.split,
             "count": self.count,
@@ -100,6 +103,8 @@ class ReferenceFeatures:
             "network_sha256": features.sha256,
             "resize": features.resize,
         }
+        if self.index.description.get("source") == "tars":
+            depends_on["pixels"] = _PIXELS
         return json.dumps(depends_on, sort_keys=True)
 
     def _checked(self, payload: bytes, features: Features) -> Tensor | None:

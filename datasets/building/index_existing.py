@@ -12,7 +12,7 @@ from datasets.building.reserve import reserve
 from datasets.inputs.left_members import count_left_out
 from datasets.inputs.left_out import IMAGES, LeftOut
 from datasets.parallel import IO_THREADS, Progress, map_threads, no_progress
-from datasets.shards.attributes import parse_attributes
+from datasets.shards.attributes import check_attributes
 from datasets.shards.images import image_size
 from datasets.shards.index import Index
 from datasets.shards.location import foreign_index, is_our_index
@@ -29,10 +29,7 @@ from ganinv.seams.stores import Entry, Store
 # The first bytes of nearly every image contain its size; other images are read whole.
 _PROBE_BYTES = 16 * 2**10
 
-_OTHER_SIZE = (
-    "images of another size than those before (all must have the same: `data build webdataset`"
-    " resizes them)"
-)
+_OTHER_SIZE = "images of another size than those before (`data build webdataset` resizes them)"
 
 Size = tuple[int, int]  # width and height in pixels
 
@@ -150,11 +147,12 @@ def _index_one(
         return reader.read(file.start, file.start + file.size_bytes)
 
     def on_image(key: str, file: File) -> int | None:
-        sizes[key] = _probe(reader, file, f"image {key!r} in {entry.name}")
+        sizes[key] = _probe(reader, file)
         return zlib.crc32(read(file)) if checksums else None
 
     def on_attributes(key: str, file: File) -> None:
-        parse_attributes(read(file), f"image {key!r} in {entry.name}")
+        del key
+        check_attributes(read(file))
 
     found = scan(reader.read, entry.size_bytes, entry.name, on_image, on_attributes)
     frequent = collections.Counter(sizes[member.key] for member in found.members).most_common(1)
@@ -175,20 +173,20 @@ def _other_sizes(
 ) -> Iterator[LeftMember]:
     for key, (width, height) in ((member.key, sizes[member.key]) for member in members):
         if expected is not None and (width, height) != expected:
-            text = f"image {key!r} in {tar} has {width} × {height} pixels, the images before"
-            yield LeftMember(f"{text} have {expected[0]} × {expected[1]}", _OTHER_SIZE)
+            detail = f"{width} × {height} pixels instead of {expected[0]} × {expected[1]}"
+            yield LeftMember(f"{tar}: {key}: {detail}", _OTHER_SIZE)
 
 
-def _probe(reader: SequentialReader, file: File, what: str) -> Size:
+def _probe(reader: SequentialReader, file: File) -> Size:
     """Width and height of an image, from as few bytes as possible."""
     end = file.start + file.size_bytes
     probe = file.start + _PROBE_BYTES
     if probe < end:
         try:
-            return image_size(reader.read(file.start, probe), what)
+            return image_size(reader.read(file.start, probe))
         except DataError:
             pass  # either long metadata comes first, or the image is corrupt: read all of it
-    return image_size(reader.read(file.start, end), what)
+    return image_size(reader.read(file.start, end))
 
 
 def _same_layout(store: Store, shard: Shard, entry: Entry, members: Sequence[Member]) -> bool:

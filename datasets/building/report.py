@@ -35,8 +35,8 @@ class BuildReport:
 
     @property
     def closing_line(self) -> str:
-        """Everything that was left out, by reason; empty for nothing."""
-        return f"Left out: {self.left_out.line()}" if self.left_out else ""
+        """Everything that was left out, by reason, with the first names; empty for nothing."""
+        return f"Left out: {self.left_out.line(names=True)}" if self.left_out else ""
 
     def save(self, store: Store) -> None:
         content = {

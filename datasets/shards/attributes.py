@@ -24,16 +24,21 @@ def parse_attributes(data: bytes, what: str) -> dict[str, Any]:
     Raises `DataError` for anything that is not a JSON object.
     """
     try:
+        return check_attributes(data)
+    except DataError as problem:
+        raise DataError(
+            f'the attributes of {what} are {problem}; write an object: {{"NAME": VALUE, …}}'
+        ) from problem
+
+
+def check_attributes(data: bytes) -> dict[str, Any]:
+    """`parse_attributes`, but errors say only what the bytes are."""
+    try:
         found = parse_json(data)
     except ValueError as problem:
-        raise DataError(
-            f"the attributes of {what} are not JSON ({problem}); correct them"
-        ) from problem
+        raise DataError(f"not JSON ({problem})") from problem
     if not isinstance(found, dict):
-        raise DataError(
-            f"the attributes of {what} are not a JSON object, but {_KINDS[type(found)]}; write"
-            ' {"NAME": VALUE, …}'
-        )
+        raise DataError(f"{_KINDS[type(found)]} instead of an object")
     return found
 
 

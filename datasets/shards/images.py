@@ -30,16 +30,17 @@ DECODE_ERRORS = (
 )
 
 
-def image_size(data: bytes, what: str) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone; `what` names the image in messages.
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
 
-    Raises `DataError` for a corrupt header, and for pixels that `ganinv.pixels` refuses.
+    Raises `DataError`, with the reason alone, for a corrupt header, and for pixels that
+    `ganinv.pixels` refuses.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return upright_size(image)
-    except (DataError, *DECODE_ERRORS) as problem:
-        raise _unusable(what, problem) from problem
+    except DECODE_ERRORS as problem:
+        raise DataError(reason_of(problem)) from problem
 
 
 def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
@@ -61,15 +62,13 @@ def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> 
             if upright.size != size:
                 raise _wrong_size(upright.size, size)
             return np.asarray(upright)
-    except (DataError, *DECODE_ERRORS) as problem:
-        remedy = "; run `data verify` to find all such images, then build or upload their shards"
-        raise _unusable(what, problem, remedy) from problem
-
-
-def _unusable(what: str, problem: Exception, remedy: str = "") -> DataError:
-    if isinstance(problem, DataError):
-        return DataError(f"{what}: {problem}")
-    return DataError(f"{what} cannot be decoded ({reason_of(problem)}){remedy}")
+    except DataError as problem:
+        raise DataError(f"{what}: {problem}") from problem
+    except DECODE_ERRORS as problem:
+        raise DataError(
+            f"{what} cannot be decoded ({reason_of(problem)}); run `data verify` to find all such"
+            " images, then build or upload these shards again"
+        ) from problem
 
 
 def reason_of(problem: Exception) -> str:

@@ -12,9 +12,9 @@ _MAX_SAMPLES = 1_000_000  # in one tar
 _MAX_MEMBER_BYTES = 256 * 2**20
 
 # Called with the key and the file of each image; returns the image's CRC-32 if it read the image.
-# A `DataError` leaves out the sample.
+# A `DataError`, which says why, leaves out the sample.
 OnImage = Callable[[str, File], int | None]
-# Called with the key and the file of each JSON member. A `DataError` leaves out the sample.
+# The same for each JSON member.
 OnAttributes = Callable[[str, File], None]
 
 # Why members or samples are left out: phrases that a count can follow.
@@ -23,26 +23,26 @@ NO_IMAGE = "samples without an image"
 UNREAD_FORMAT = "images in a format that cannot be read"
 SEVERAL_IMAGES = "samples with several images"
 DOTTED = (
-    "images with a dot inside their name (in tars, a key ends at the first dot: rename a.b.png to"
-    " a_b.png)"
+    "images with a dot inside their name (a key ends at the first dot: rename a.b.png to a_b.png)"
 )
 SCATTERED = (
-    "samples in several places of a tar (keys must be unique, and the members of a sample follow"
-    " one another: tar --sort=name)"
+    "samples in several places of a tar (keys must be unique; pack their folder by tar --sort=name)"
 )
 REPEATED = "samples with two members of one name"
-LINKS = "samples with links, pipes or devices in tars (tar --dereference --hard-dereference)"
+LINKS = "samples with links, pipes or devices (pack by tar --dereference --hard-dereference)"
 TOO_LARGE = f"samples with a member above {_MAX_MEMBER_BYTES >> 20} MiB"
 NO_SAMPLES = "tars without any sample"
 UNREADABLE = "unreadable images"
-BAD_ATTRIBUTES = "samples whose attributes are not a JSON object"
+BAD_ATTRIBUTES = (
+    "samples whose attributes are not a JSON object (`data build webdataset` keeps others)"
+)
 
 
 class LeftMember(NamedTuple):
     """A sample of a tar that is left out, or a member that belongs to no sample."""
 
     name: str
-    """Its key or name, with its tar; for some reasons a sentence that contains them."""
+    """Its tar and its key or name, `a.tar: x`, and for some reasons more, `a.tar: x: …`."""
     reason: str
     """One of the phrases of this module."""
     counts: bool = True
@@ -121,8 +121,8 @@ class _Group:
     def __init__(self) -> None:
         self.files: dict[str, File] = {}
         """By extension, in lower case."""
-        self.problem: LeftMember | None = None
-        """Without a name unless the reason needs more words."""
+        self.problem: tuple[str, str] | None = None
+        """The reason, and more words about it, if it needs any."""
         self._checksum: int | None = None
 
     def add(self, extension: str, file: File) -> None:
@@ -135,9 +135,9 @@ class _Group:
             if file.size_bytes > _MAX_MEMBER_BYTES:
                 self.leave_out(TOO_LARGE)
 
-    def leave_out(self, reason: str, name: str = "") -> None:
+    def leave_out(self, reason: str, detail: str = "") -> None:
         """The first reason counts."""
-        self.problem = self.problem or LeftMember(name, reason)
+        self.problem = self.problem or (reason, detail)
 
     def call(
         self,
@@ -166,7 +166,8 @@ class _Group:
         if not images:
             return self._without_image(named, tar)
         if self.problem is not None:
-            return [self.problem._replace(name=self.problem.name or named)]
+            reason, detail = self.problem
+            return [LeftMember(f"{named}: {detail}" if detail else named, reason)]
         if len(images) > 1:
             return [LeftMember(named, SEVERAL_IMAGES)]
         image, attributes = self.files[images[0]], self.files.get("json")

@@ -23,6 +23,8 @@ class ContainerImage(NamedTuple):
     attributes: dict[str, Any]
     problem: str | None = None
     """Why there is no image, if the container says so."""
+    name: str | None = None
+    """Its name in messages; None for its number in the container."""
 
 
 class Container(Protocol):
@@ -125,7 +127,7 @@ class ContainerSource(Source):
                 yield Photo(
                     key=f"{place:05d}-{image_number:08d}",
                     split=self._split(position, container),
-                    name=f"image {image_number} of {container.name}",
+                    name=found.name or f"image {image_number} of {container.name}",
                     image=found.image,
                     attributes=found.attributes,
                     problem=found.problem,

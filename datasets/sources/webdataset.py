@@ -54,15 +54,16 @@ class Tar:
         reader = SequentialReader(self.store, self.name, self.size_bytes, whole=False)
         for number in wanted:
             member = self.members[number]
+            name = f"{self.name}: {member.key}"
             image = (member.image_start, member.image_start + member.image_bytes)
             text = (member.json_start, member.json_start + member.json_bytes)
             if not member.json_bytes:
-                yield ContainerImage(reader.read(*image), {})
+                yield ContainerImage(reader.read(*image), {}, name=name)
                 continue
             start, end = min(image[0], text[0]), max(image[1], text[1])
             both = reader.read(start, end)
             attributes = _attributes(both[text[0] - start : text[1] - start])
-            yield ContainerImage(both[image[0] - start : image[1] - start], attributes)
+            yield ContainerImage(both[image[0] - start : image[1] - start], attributes, name=name)
 
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:

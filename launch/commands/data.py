@@ -106,11 +106,10 @@ def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenSto
             test_images=options.test_images,
             max_unreadable=options.max_unreadable,
         )
-    left_out = BuildReport.load(store).left_out
-    if left_out:
-        named = left_out.line(names=True)
-        console(arguments.as_json).print(f"Left out: {named}", markup=False, soft_wrap=True)
-    return _print_index(arguments, index, store, left_out=left_out.counts())
+    report = BuildReport.load(store)
+    if line := report.closing_line:
+        console(arguments.as_json).print(line, markup=False, soft_wrap=True)
+    return _print_index(arguments, index, store, left_out=report.left_out.counts())
 
 
 def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenStore) -> int:

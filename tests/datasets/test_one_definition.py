@@ -22,7 +22,7 @@ from datasets.sources.photographs import Photographs
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
-from datasets.streaming.samples import read_good_images
+from datasets.streaming.samples import read_good_images, read_samples
 from ganinv.errors import DataError
 from ganinv.pictures import to_bytes, to_images
 from ganinv.seams.batches import Position
@@ -92,7 +92,7 @@ def test_a_refused_kind_is_named_everywhere(kind: str, make_store: MakeStore) ->
     data, extension, _ = KINDS[kind]
     store = make_store("tars")
     write_tar(store.folder / "a.tar", {f"x.{extension}": data})
-    with pytest.raises(DataError, match=r"'x' in a\.tar.*convert it before"):
+    with pytest.raises(DataError, match=r"a\.tar: x: .*convert it before"):
         index_existing(store)
     with pytest.raises(DataError, match="convert it before"):
         _build("webdataset", store, make_store("built"))
@@ -111,3 +111,16 @@ def test_a_refused_kind_is_named_everywhere(kind: str, make_store: MakeStore) ->
         pytest.raises(DataError, match="convert it before"),
     ):
         to_images(picture, channels=3, resolution=SIDE)
+
+
+def test_all_kinds_may_be_mixed_in_one_tar(make_store: MakeStore) -> None:
+    """Greyscale among colour, too: all images of a batch have three channels."""
+    store = make_store("tars")
+    members = {f"{n:02}.{KINDS[kind].extension}": KINDS[kind].data for n, kind in enumerate(READ)}
+    write_tar(store.folder / "a.tar", members)
+    index = index_existing(store)
+    assert verify(index, store) == []
+    images_BCHW, keys, _ = read_samples(store, index, "train", 0, len(READ))
+    for key, image_CHW in zip(keys, images_BCHW, strict=True):
+        expected_HWC = KINDS[READ[int(key)]].pixels_HWC
+        assert np.array_equal(image_CHW.permute(1, 2, 0).numpy(), expected_HWC)

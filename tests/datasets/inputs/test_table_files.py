@@ -144,17 +144,17 @@ def test_wrong_names_of_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"[1]", "a JSON object, but a list"),
-        (b'"x"', "a JSON object, but a text"),
-        (b"null", "a JSON object, but null"),
-        (b"1", "a JSON object, but a number"),
-        (b"{", "JSON"),
-        (b"\xe9", "JSON"),
-        (b"[" * 100_000, "JSON"),
+        (b"[1]", "a list instead of an object"),
+        (b'"x"', "a text instead of an object"),
+        (b"null", "null instead of an object"),
+        (b"1", "a number instead of an object"),
+        (b"{", "not JSON"),
+        (b"\xe9", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_attributes_that_are_not_an_object(data: bytes, reason: str) -> None:
-    with pytest.raises(DataError, match=rf"attributes of it are not {reason}"):
+    with pytest.raises(DataError, match=rf"attributes of it are {reason}.*write an object"):
         parse_attributes(data, "it")
 
 

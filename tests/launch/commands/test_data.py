@@ -77,7 +77,8 @@ def test_duplicates_and_unreadable_images_are_listed(
         assert "1 unreadable images were skipped:\n  d.png: no picture of a format" in printed
         assert "1 images have the pixels of an earlier image" in printed
         assert "  c = a" in printed
-        assert "Left out: files ending in .txt: 1; unreadable images: 1" in printed
+        expected = "Left out: files ending in .txt: 1 (notes.txt); unreadable images: 1 (d.png)"
+        assert expected in printed
         assert "The test split is empty" in " ".join(printed.split())
     answer = json.loads(_run(capsys, *words, "--json").splitlines()[-1])
     assert answer["left_out"] == {"files ending in .txt": 1, "unreadable images": 1}
