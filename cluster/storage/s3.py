@@ -58,7 +58,8 @@ class S3Store:
             for item in page.get("Contents", []):
                 # Consoles mark a folder by an object whose key ends with a slash.
                 if not item["Key"].endswith("/"):
-                    found.append(Entry(item["Key"][root_length:], int(item["Size"])))
+                    name, version = item["Key"][root_length:], item.get("ETag", "")
+                    found.append(Entry(name, int(item["Size"]), version))
             if not page.get("IsTruncated"):
                 return sorted(found)
             more = {"ContinuationToken": page["NextContinuationToken"]}

@@ -1,10 +1,11 @@
-"""The report of a build, `build.json` beside the index: skipped images and duplicates."""
+"""The report of a build, `build.json` beside the index: what was left out, and duplicates."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from datasets.inputs.left_out import LeftOut
 from datasets.sources.base import Skipped
 from ganinv.errors import StorageMissingError
 from ganinv.seams.stores import Store
@@ -22,16 +23,25 @@ class Duplicate(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildReport:
-    """Images that a build could not read, and images that have equal pixels."""
+    """What of the input is not in the data set, and images that have equal pixels."""
 
     skipped: Sequence[Skipped] = ()
+    """Images that could not be read, each with its own reason."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Everything that was left out, counted by reason, with the images of `skipped`."""
     duplicates: Sequence[Duplicate] = ()
     dropped: bool = False
     """Whether the duplicates were left out of the data set."""
 
+    @property
+    def closing_line(self) -> str:
+        """Everything that was left out, by reason, with the first names; empty for nothing."""
+        return f"Left out: {self.left_out.line(names=True)}" if self.left_out else ""
+
     def save(self, store: Store) -> None:
         content = {
             "skipped": self.skipped,
+            "left_out": self.left_out.facts(),
             "duplicates": self.duplicates,
             "dropped": self.dropped,
         }
@@ -46,6 +56,7 @@ class BuildReport:
             return cls()
         return cls(
             skipped=[Skipped(*skipped) for skipped in content["skipped"]],
+            left_out=LeftOut.load(content.get("left_out", {})),  # not in reports of version 0.1
             duplicates=[Duplicate(*duplicate) for duplicate in content["duplicates"]],
             dropped=content["dropped"],
         )

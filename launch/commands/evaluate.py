@@ -12,6 +12,7 @@ from cluster.run_folder.metrics_log import finite_or_null
 from cluster.storage.opening import open_store
 from ganinv.errors import StorageError
 from ganinv.training.statistics import statistic_named
+from launch.evaluation.in_training import without_held_out
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.options.schema import DataPlace, StorageConfig
@@ -64,6 +65,11 @@ def main(argv: list[str]) -> int:
         found = evaluate_here(storage, options, screen, place)
     else:
         found = evaluate_over_workers(storage, options, cluster, screen, place)
+    missing = without_held_out(
+        found.taken["data.url"], found.conditions["real"] + found.conditions["damaged"]
+    )
+    if missing is not None:
+        screen.print(missing, markup=False, soft_wrap=True)
     if options.record:
         _record(storage, found, screen)
     if arguments.as_json:

@@ -98,7 +98,9 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     index = data_sets[0].index
     mix_fingerprint = check_loading(config, data_sets)
     check_data(began, config, index, mix_fingerprint, store.url)
-    check_evaluation(config, index)
+    missing = check_evaluation(config, index)
+    if missing is not None:
+        out.print(missing, markup=False, soft_wrap=True)
     check_start(config, store, index)
     for change in changes(began, config):
         out.print(f"changed since this run began: {change}")

@@ -78,7 +78,8 @@ def evaluated_on(
     if index is not None:
         held_out = index.samples("test")
         used = min(options.test_images, held_out)
-        found["Held-out images"] = f"the first {used:,} of the {held_out:,} in the split test"
+        text = f"the first {used:,} of the {held_out:,} in the split test"
+        found["Held-out images"] = text if held_out else "none in the data set"
     found |= conditions_by_name(records)
     if changed := changes(records):
         found["Changed while training"] = ", ".join(changed)

@@ -223,7 +223,10 @@ def held_out_of(
         data, index = open_data(trained, storage.endpoint_url)
         available = min(count, index.samples("test"))
         if not available:
-            reason = f"No held-out images: {trained.config.data.url} has no split 'test'."
+            reason = (
+                f"No held-out images: {trained.config.data.url} has no split 'test'; "
+                "`data index data.test_images=N` reserves some."
+            )
             return index, HeldOutPictures(images_BCHW=none, missing=reason)
         held_out = held_out_images(data, index, available, trained.config.data)
         return index, HeldOutPictures(images_BCHW=held_out.read(range(available))[1])

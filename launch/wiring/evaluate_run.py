@@ -19,7 +19,7 @@ from cluster.storage.opening import open_store
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
-from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.errors import ConfigError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.model import best_device
 from ganinv.seams.batches import BadSample
@@ -146,7 +146,8 @@ def _evaluate(
     networks = FeatureNetworks(options, device).of(model, trained.manifest.name)
     evaluator = Evaluator(
         held_out,
-        generated=held_out.count,
+        # As many as there are held-out images, for comparisons with them.
+        generated=held_out.count if held_out.count >= LEAST_SAMPLES else options.samples,
         seed=options.seed,
         share=Share(rank=rank(), world=world_size()),
         reduce=all_reduce_sum,
@@ -177,7 +178,6 @@ def _opened(
     """The checkpoint and its data set. Raises as `load_trained` and `open_data`."""
     trained = load_trained(run, options.checkpoint, place)
     data, index = open_data(trained, storage.endpoint_url)
-    _check_held_out(trained, index)
     return trained, data, index
 
 
@@ -203,13 +203,4 @@ def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
         raise StorageError(
             f"{storage.run}: workers found different checkpoints ({', '.join(names)}), because "
             "the run is still training; evaluate again"
-        )
-
-
-def _check_held_out(trained: Trained, index: Index) -> None:
-    url = trained.config.data.url
-    if index.samples("test") < LEAST_SAMPLES:
-        raise DataError(
-            f"{url} has {index.samples('test')} held-out images, but an evaluation needs at "
-            f"least {LEAST_SAMPLES}; evaluate a run whose data set has a test split"
         )

@@ -9,18 +9,20 @@ from cluster.run_folder.metrics_log import rows_to_continue
 from cluster.run_folder.options_record import Record
 from cluster.storage.opening import open_store, probe
 from datasets.building.build import build
+from datasets.building.report import BuildReport
 from datasets.parallel import Progress
 from datasets.shards.index import Index, check_sizes
+from datasets.shards.location import check_room
 from datasets.shards.shard import INDEX_NAME
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
-from ganinv.errors import ConfigError
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
-from launch.options.schema import LEAST_SAMPLES, RunConfig
+from launch.evaluation.in_training import without_held_out
+from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 from launch.wiring.same_run import check_may_build
@@ -61,20 +63,17 @@ def prepare_data(
     return data_sets
 
 
-def check_evaluation(config: RunConfig, index: Index) -> None:
-    """Raises `ConfigError` for an unusable feature network, or too few held-out images."""
-    held_out = index.samples("test")
-    if config.evaluate.takes_features and held_out < LEAST_SAMPLES:
-        raise ConfigError(
-            f"evaluate.features = {config.evaluate.features}: compares generated images with "
-            f"held-out ones, at least {LEAST_SAMPLES}, and {config.data.url} has {held_out}; use a "
-            "data set with a split 'test', or set evaluate.features=[]"
-        )
+def check_evaluation(config: RunConfig, index: Index) -> str | None:
+    """What evaluations leave out for lack of held-out images, if anything.
+
+    Raises `ConfigError` for an unusable feature network.
+    """
     blank = torch.zeros(
         1, index.image_channels, index.resolution, index.resolution, dtype=torch.uint8
     )
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
+    return without_held_out(config.data.url, index.samples("test"))
 
 
 def check_records(run: Store) -> None:
@@ -104,7 +103,10 @@ def _build_if_missing(
     if exists or not data.build or data.source is None:
         return
     check_may_build(began, config)
+    check_room(store)  # before anything is announced
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
-    build(source, store, options, watching(f"{data.source} images"))
+    build(source, store, options, watching(f"{data.source} images"), announce)
+    if line := BuildReport.load(store).closing_line:
+        announce(line)

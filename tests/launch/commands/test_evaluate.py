@@ -136,6 +136,20 @@ def test_nothing_is_recorded_where_that_is_not_wanted_or_not_possible(
     assert json.loads(shown.out)["real"] == 4
 
 
+def test_without_held_out_images_the_other_figures_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = make_run(tmp_path, 7).save()  # an eighth of them, rounded down, is held out
+    assert evaluate.main([f"storage.run={url}", "evaluate.samples=5", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("has no held-out images: evaluations leave out all figures") == 1
+    found = json.loads(shown.out)
+    assert (found["real"], found["generated"]) == (0, 5)
+    assert {"eval/psnr_db_generated", "eval/enc"} < set(values(found))
+    assert not [name for name in values(found) if name.endswith("_test")]
+    assert "fd" in found["left_out"]
+
+
 def test_equal_images_have_no_psnr_in_json() -> None:
     found = Evaluated(conditions={}, figures={"eval/psnr_db_test": math.inf}, taken={})
     assert evaluate._rows(found)[0]["value"] is None

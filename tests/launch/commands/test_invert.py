@@ -120,7 +120,12 @@ def test_batches_change_nothing_and_one_of_them_is_held(
     found = []
     for size, target in ((batch_size, tmp_path / "small"), (len(NAMES), tmp_path / "whole")):
         photographs = Watched(
-            folder=images, names=NAMES, resolution=16, max_unreadable=0, option="here"
+            folder=images,
+            names=NAMES,
+            resolution=16,
+            max_unreadable=0,
+            max_pixels=999,
+            options="here",
         )
         photographs.target = target
         inverted_with = replace(model, batch_size=size)
@@ -146,10 +151,21 @@ def test_unreadable_images_are_named_up_to_a_ratio(
     options = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
     with pytest.raises(DataError, match=r"deep/b\.jpg.*over invert\.max_unreadable=0\.01"):
         invert.main(options)
-    found = go(capsys, *options, "invert.max_unreadable=0.2", "invert.overwrite=true")
+    (images / "f.heic").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 6 images would be left out .*f\.heic"):
+        invert.main([*options, "invert.overwrite=true"])
+    found = go(capsys, *options, "invert.max_unreadable=0.4", "invert.overwrite=true")
     assert found["images"] == len(NAMES) - 1
+    assert found["left_out"] == {
+        "files in the format .heic, which cannot be read": 1,
+        "files ending in .txt": 1,
+    }
     assert [skipped["path"] for skipped in found["skipped"]] == ["deep/b.jpg"]
     assert [row["image"] for row in rows(tmp_path / "out")] == sorted(set(NAMES) - {"deep/b.jpg"})
+    with pytest.raises(DataError, match=r"more pixels than invert\.max_pixels=99; raise"):
+        invert.main(
+            [*options, "invert.max_pixels=99", "invert.max_unreadable=1", "invert.overwrite=true"]
+        )
 
 
 paths = st.text("ab./", min_size=1, max_size=6).map(lambda stem: f"{stem}.png") | st.sampled_from(

@@ -99,6 +99,7 @@ def test_without_held_out_images_there_is_a_page_that_says_why(
     assert report.main(options) == 0
     document = Document(file.read_text())
     assert document.text.count(reason) == 3
+    assert ("none in the data set" in document.text) == (damage == "no test")
     assert document.count("img") == 1 + 2 + 3 * 9
     if damage != "no test":  # where it was said to be
         with pytest.raises(GanInvError, match=reason):

@@ -14,7 +14,7 @@ from cluster.storage.opening import open_store
 from datasets.parallel import no_progress
 from datasets.shards.index import Index
 from datasets.shards.shard import Shard
-from ganinv.errors import ConfigError
+from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import FigureOptions, RunConfig
@@ -59,7 +59,6 @@ def index(held_out: int) -> Index:
 @pytest.mark.parametrize(
     ("words", "held_out", "reason"),
     [
-        (("evaluate.features=[pixels]",), 3, r"at least 4, and /data has 3; .*features=\[\]"),
         (
             ("evaluate.inception=nowhere.pt",),
             9,
@@ -88,7 +87,7 @@ def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
         check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
 
 
-def test_an_evaluation_needs_held_out_images_for_features_alone(
+def test_training_needs_no_held_out_images_but_says_what_evaluations_lack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extracted: list[tuple[str, tuple[int, ...]]] = []
@@ -110,16 +109,17 @@ def test_an_evaluation_needs_held_out_images_for_features_alone(
             return [Features(name) for name in self.config.features if name != "own"]
 
     monkeypatch.setattr(preflight, "FeatureNetworks", Networks)
-    check_evaluation(options("evaluate.features=[]"), index(0))
-    assert extracted == []
-    with pytest.raises(ConfigError, match="at least 4, and /data has 0"):
-        check_evaluation(options("evaluate.features=[own]"), index(0))
-    with pytest.raises(ConfigError, match="at least 4, and /data has 3"):
-        check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    missing = check_evaluation(options("evaluate.features=[own]"), index(0))
+    assert missing is not None
+    assert "/data has no held-out images: evaluations leave out all figures" in missing
+    assert "`data index data.url=/data data.test_images=N` reserves" in missing
     assert extracted == []
     # The features of a network are tried on an image of the data set's size.
-    check_evaluation(options("evaluate.features=[own,pixels]"), index(4))
+    missing = check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    assert missing is not None
+    assert "/data has 3 held-out images, and comparisons take 4" in missing
     assert extracted == [("pixels", (1, 3, 16, 16))]
+    assert check_evaluation(options("evaluate.features=[own,pixels]"), index(4)) is None
 
 
 def test_stores_are_opened_and_indexes_are_loaded_once(
@@ -159,3 +159,23 @@ def test_stores_are_opened_and_indexes_are_loaded_once(
     assert mixed is not None
     assert (opened, loaded) == ([first, second], [first, second])
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a/1.JPG", r"`data build .*photos data\.url=…`"),
+        ("1.tar", r"`data index data\.url=.*photos`"),
+        ("index.json", "index of another program"),
+    ],
+)
+def test_a_recipe_draws_nothing_into_a_folder_of_something_else(
+    name: str, remedy: str, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "photos"))
+    store.write(name, b"[]")
+    config = options(f"data.url={tmp_path / 'photos'}", "data.images=8")
+    told: list[str] = []
+    with pytest.raises(DataError, match=remedy):
+        prepare_data(config, lambda _: no_progress, told.append)
+    assert (told, [entry.name for entry in store.list()]) == ([], [name])
