@@ -121,8 +121,8 @@ class LocalStore:
             except FileNotFoundError:
                 pass  # a concurrent deletion removed it
             except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                    return
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    return  # ENOTDIR: a link to a directory, which stays
                 raise
             directory = directory.parent
 

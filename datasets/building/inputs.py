@@ -7,7 +7,9 @@ although names and sizes have not. Drawn images have no input.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from datasets.parallel import Progress
@@ -49,19 +51,17 @@ def first_difference(
     source: Source, pieces: Sequence[Piece], on_progress: Progress
 ) -> Difference | None:
     """Read the contents of a source; None if they agree with all pieces."""
-    contents = source.contents()
-    chain, done, first = NOTHING, 0, ""
-    for number, piece in enumerate(pieces):
-        name = ""
-        while done < piece.end:
-            name, digest = next(contents)
-            first = first or name
-            chain = link(chain, digest)
-            done += 1
-            on_progress(done, source.count, 0)
-        if chain != piece.chain:
-            return Difference(number, first, name)
-        first = ""
+    chain, done = NOTHING, 0
+    with closing(source.contents()) as contents:
+        for number, piece in enumerate(pieces):
+            names = []
+            for name, digest in islice(contents, piece.end - done):
+                names.append(name)
+                chain = link(chain, digest)
+                done += 1
+                on_progress(done, source.count, 0)
+            if chain != piece.chain:
+                return Difference(number, names[0], names[-1])
     return None
 
 

@@ -30,7 +30,8 @@ def reserve(
     if splits["test"]:
         raise ConfigError(
             f"data.test_images={test_images}: there is a test split already, by the names of"
-            f" folders or tars such as {splits['test'][0].name}; leave data.test_images out"
+            f" folders or tars such as {splits['test'][0].name}; give data.test_images=0 to use"
+            " that one, or data.split_by_name=false to reserve some of all images"
         )
     count = max(1, round(test_images * total)) if isinstance(test_images, float) else test_images
     if count >= total:

@@ -5,7 +5,9 @@ import re
 from collections.abc import Collection, Iterable
 
 from datasets.shards.shard import BUILDING_NAME, INDEX_NAME
+from datasets.shards.tables import IMAGE_EXTENSIONS
 from ganinv.errors import DataError
+from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Store
 
 # A build that was interrupted leaves these beside its marker, a finished one the names without a
@@ -15,12 +17,7 @@ _OURS = re.compile(
     r"|building/\d{5,}\.json|(train|test)/\d{5,}\.(tar|index(-train|-test)?\.safetensors)"
     r"|reference/[^/]+\.safetensors"
 )
-# Programs leave these in folders: .DS_Store, .gitkeep, ._a.png, Thumbs.db.
-_LITTER = re.compile(r"(.*/)?(\.[^/]*|thumbs\.db|desktop\.ini)|(.*/)?\.[^/]+/.*", re.IGNORECASE)
-_IMAGES = (
-    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-    *(".heic", ".heif", ".avif"),
-)
+_IMAGES = tuple(f".{extension}" for extension in (*IMAGE_EXTENSIONS, "heic", "heif"))
 _NAMED = 3  # files in a message
 
 
@@ -29,8 +26,8 @@ def check_room(store: Store) -> None:
 
     Says what is there instead, and which command makes a data set of it.
     """
-    names = [entry.name for entry in store.list()]
-    foreign = [n for n in names if not _OURS.fullmatch(n) and not _LITTER.fullmatch(n)]
+    names = [entry.name for entry in store.list() if not _is_litter(entry.name)]
+    foreign = [name for name in names if not _OURS.fullmatch(name)]
     tars = [n for n in names if n.endswith(".tar")]
     if BUILDING_NAME not in names and tars:
         foreign = foreign or tars
@@ -40,7 +37,7 @@ def check_room(store: Store) -> None:
 
 def describe(url: str, names: Iterable[str]) -> str:
     """What files without an index of ours are, and what to do with them: the end of a message."""
-    found = sorted(name for name in names if not _LITTER.fullmatch(name))
+    found = sorted(name for name in names if not _is_litter(name))
     if BUILDING_NAME in found:
         return (
             "holds a `data build` that was interrupted or still runs; repeat the same command,"
@@ -48,9 +45,12 @@ def describe(url: str, names: Iterable[str]) -> str:
         )
     images = [name for name in found if name.lower().endswith(_IMAGES)]
     if images:
+        folder, first = url, ""
+        if "://" in url and not url.startswith("file://"):
+            folder, first = "FOLDER", "copy them to a folder of this machine, and "
         return (
-            f"holds images that are no data set ({_some(images)}); make one of them elsewhere by"
-            f" `data build {url} data.url=…`, and name that one"
+            f"holds images that are no data set ({_some(images)}); {first}make one of them"
+            f" elsewhere by `data build {folder} data.url=…`, and name that one"
         )
     for endings, what, remedy in _KINDS:
         fitting = [name for name in found if name.lower().endswith(endings)]
@@ -85,12 +85,25 @@ _KINDS = (
         "decompress them, because tars are read by ranges; then run `data index`",
     ),
     (
-        (".zip", ".7z", ".rar"),
+        (".zip",),
+        "zip archives",
+        "if they hold a dataset.json (the layout of StyleGAN), make a data set of them elsewhere by"
+        " `data build stylegan data.input={url} data.url=…`; else unpack them into another folder,"
+        " for `data build FOLDER data.url=…`",
+    ),
+    (
+        (".7z", ".rar"),
         "archives",
         "unpack them into another folder, and make a data set of that by `data build FOLDER"
         " data.url=…`",
     ),
 )
+
+
+def _is_litter(name: str) -> bool:
+    """Whether programs leave such files in folders: .DS_Store, .git/config, ._a.png, Thumbs.db."""
+    *folders, file_name = name.split("/")
+    return is_system_file(file_name) or any(p.startswith(".") for p in (*folders, file_name))
 
 
 def is_our_index(data: bytes) -> bool:

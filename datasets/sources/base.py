@@ -4,7 +4,7 @@ A new source is one file `datasets/sources/NAME.py` with a function
 `source(options: BuildOptions, inputs: Inputs) -> Source`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -59,8 +59,8 @@ class BuildOptions:
     drop_duplicates: bool = False
     """Leave out images with the pixels of an earlier image, instead of only reporting them."""
     check: str = TIME
-    """When a repeated build compares the contents of its input with those it was built from: if
-    any file has another `time` (or size, inode, ETag), or always: `content`."""
+    """When a repeated build compares the contents of its input with those that were built: if any
+    file has another `time` (or size, inode, ETag), or always: `content`."""
     workers: int | None = None
     """Processes that draw, decode and encode; None: one per core, if there is enough to do."""
 
@@ -180,9 +180,9 @@ class Source(Protocol):
         """
         return None
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self) -> Generator[Content, None, None]:
         """The contents of all samples, read or unreadable, in their order; nothing is decoded."""
-        return iter(())
+        yield from ()
 
     def samples(self) -> Iterator[Sample]:
         """All readable samples, read or drawn in this process."""

@@ -6,7 +6,7 @@ This process reads, because reading needs only a few large requests; worker proc
 import hashlib
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
@@ -115,7 +115,7 @@ class ContainerSource(Source):
         files = [(c.name, c.size_bytes, c.version) for c in self._containers]
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self) -> Generator[Content, None, None]:
         return read_contents(self._photos(0))
 
     def _photos(self, first: int) -> Iterator[Photo]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ class FileSource(Source):
             stamp.update(json.dumps(facts, sort_keys=True, default=str).encode())
         return stamp.hexdigest()
 
-    def contents(self) -> Iterator[Content]:
+    def contents(self) -> Generator[Content, None, None]:
         return read_contents(self._photos(0))
 
     def description(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,7 +59,7 @@ class _Problem(NamedTuple):
     kind: str = UNREADABLE  # as in `Skipped`
 
 
-def read_contents(photos: Iterable[Photo]) -> Iterator[Content]:
+def read_contents(photos: Iterable[Photo]) -> Generator[Content, None, None]:
     """The contents of the photographs, in order; threads read them."""
     return map_threads(lambda photo: Content(photo.name, _content(photo)[1]), photos, IO_THREADS)
 

@@ -11,7 +11,7 @@ is the test split.
 """
 
 import io
-import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from typing import Any
 
 from datasets.inputs.left_out import IMAGES, ROWS, LeftOut
 from datasets.inputs.listing import EXTENSIONS, other_files
+from datasets.shards.attributes import parse_json
 from datasets.shards.splits import SPLITS, splits_by_name
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
@@ -33,7 +34,8 @@ _ZIP = ".zip"
 _LABELS = "dataset.json"
 _BUFFER_BYTES = 2**20
 # What `zipfile` raises for corrupt, encrypted and unknown members.
-_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError)
+_MAX_IMAGE_BYTES = 256 * 2**20
 
 
 class Archive:
@@ -130,10 +132,13 @@ def _images(archive: zipfile.ZipFile, archive_name: str, left_out: LeftOut) -> l
         file_name = member.filename.rpartition("/")[2]
         if member.is_dir() or is_system_file(file_name) or member.filename == _LABELS:
             continue
-        if file_name.lower().endswith(EXTENSIONS) and not file_name.startswith("."):
-            names.add(member.filename)
+        name = f"{archive_name}/{member.filename}"
+        if not file_name.lower().endswith(EXTENSIONS) or file_name.startswith("."):
+            left_out.note(other_files(file_name), name)
+        elif member.file_size > _MAX_IMAGE_BYTES:
+            left_out.add("images above 256 MiB", name)
         else:
-            left_out.note(other_files(file_name), f"{archive_name}/{member.filename}")
+            names.add(member.filename)
     return sorted(names)
 
 
@@ -142,9 +147,9 @@ def _labels(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     if _LABELS not in archive.namelist():
         return {}
     try:
-        found = json.loads(archive.read(_LABELS))["labels"]
-        return dict(found) if found is not None else {}
-    except (*_ERRORS, ValueError, KeyError, TypeError) as problem:
+        pairs = parse_json(archive.read(_LABELS))["labels"] or []
+        return {name.removeprefix("./"): label for name, label in pairs}
+    except (*_ERRORS, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise DataError(
             f'{name}: {_LABELS} is not StyleGAN\'s, an object with the list "labels" of pairs of'
             f" name and label ({type(problem).__name__}: {problem}); correct it"

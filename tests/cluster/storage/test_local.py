@@ -166,3 +166,6 @@ def test_linked_directories_are_listed_and_pipes_are_not(tmp_path: Path) -> None
     assert store.list() == [Entry("link/a.tar", 4)]
     assert store.list("link/") == [Entry("link/a.tar", 4)]
     assert store.read("link/a.tar") == b"1234"
+    store.delete(["link/a.tar"])
+    assert store.list() == []
+    assert (root / "link").is_dir()

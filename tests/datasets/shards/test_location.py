@@ -58,7 +58,7 @@ def test_what_is_not_a_data_set_is_named_when_it_is_read(case: str, make_store: 
 
 def test_what_programs_leave_in_folders_is_no_obstacle(make_store: MakeStore) -> None:
     store = make_store("there")
-    for name in (".DS_Store", "._x.png", "Thumbs.db", ".git/config", "train/.directory"):
+    for name in (".DS_Store", "._x.tar", "Thumbs.db", ".git/config", "train/.directory"):
         store.write(name, b"-")
     index = build(AvatarSource(OPTIONS), store, OPTIONS)
     assert verify(index, store) == []

@@ -46,6 +46,9 @@ def test_one_archive_and_its_labels(tmp_path: Path) -> None:
     assert samples[2].attributes["label"] == [0.5, 2]
     unlabelled = _samples(_source(_write(tmp_path / "a.zip", _faces())))
     assert "label" not in unlabelled[0].attributes
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("a.png", photo(1))
+    assert len(_samples(_source(tmp_path / "b.zip"))) == 1
 
 
 def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
@@ -81,7 +84,8 @@ def test_other_archives_and_places(tmp_path: Path) -> None:
     (tmp_path / "cut.zip").write_bytes(_write(tmp_path / "a.zip", _faces()).read_bytes()[:-30])
     with pytest.raises(DataError, match=r"cut\.zip is no complete zip archive"):
         _source(tmp_path / "cut.zip")
-    with pytest.raises(DataError, match=r"dataset\.json is not StyleGAN's"):
-        _source(_write(tmp_path / "a.zip", _faces(), labels=[1]))
+    for labels in ([1], [[1, 2]], 5, [["a", 1, 2]]):
+        with pytest.raises(DataError, match=r"dataset\.json is not StyleGAN's"):
+            _source(_write(tmp_path / "a.zip", _faces(), labels=labels))
     with pytest.raises(ConfigError, match=r"a\.zip: the names train decide .* about extra;"):
         _source(_write(tmp_path / "a.zip", {"train/a.png": photo(1), "extra/b.png": photo(2)}))

@@ -143,3 +143,20 @@ def test_values_outside_their_range_are_named_together_before_anything_starts(
     with pytest.raises(ConfigError, match=r"^data\.resolution=x is neither .*; data\.workers=0"):
         data.main(["build", "avatars", *words])
     assert not (tmp_path / "new").exists()
+
+
+def test_images_are_reserved_for_tests_by_a_number_or_a_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo_inputs.write_tar(
+        tmp_path / "a.tar", {f"{i:02d}.png": photo_inputs.photo(i) for i in range(50)}
+    )
+    url = f"data.url={tmp_path}"
+    for word, count in (("6", 6), ("0.1", 5), ("0", 0)):
+        made = json.loads(_run(capsys, "index", url, f"data.test_images={word}", "--json"))
+        assert made["splits"]["test"]["samples"] == count
+        assert made.get("test_images", 0) == json.loads(word)
+        _run(capsys, "verify", url)
+    for word in ("-1", "1.5", "true", "many"):
+        with pytest.raises(ConfigError, match=r"data\.test_images ?="):
+            data.main(["index", url, f"data.test_images={word}"])
