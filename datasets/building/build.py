@@ -163,7 +163,7 @@ def _still_valid(
         announce(_CHANGED_STAMP.format(what="the build was interrupted"))
     changed = first_difference(source, [shard.piece for shard in finished], on_progress)
     if changed is None:
-        announce("their contents are the same: the build resumes")
+        announce("the finished shards hold what the input holds now: the build resumes")
         return len(finished)
     announce(
         f"{changed} has changed, or its attributes or split: of {len(finished)} finished shards,"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from datasets.parallel import Progress
 from datasets.sources.base import Source
-from ganinv.errors import StorageMissingError
+from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
 
 INPUTS_NAME = "inputs.json"
@@ -80,9 +80,19 @@ class InputRecord:
 
     @classmethod
     def load(cls, store: Store) -> "InputRecord | None":
-        """None if there is no record: the images are drawn, or an old version built the set."""
+        """None if there is no record: the images are drawn, or an old version built the set.
+
+        Raises `DataError` if it is corrupt.
+        """
         try:
             content = json.loads(store.read(INPUTS_NAME))
+            pieces = [Piece(int(end), str(chain)) for end, chain in content["pieces"]]
+            return cls(stamp=content["stamp"], pieces=pieces)
         except StorageMissingError:
             return None
-        return cls(stamp=content["stamp"], pieces=[Piece(*piece) for piece in content["pieces"]])
+        except (ValueError, TypeError, KeyError) as problem:
+            raise DataError(
+                f"{store.url.rstrip('/')}/{INPUTS_NAME}, the record of what the data set was built"
+                f" from, is corrupt ({problem!r}); delete it to keep the data set without a record,"
+                " or build the data set again elsewhere"
+            ) from problem

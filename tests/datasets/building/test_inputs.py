@@ -170,6 +170,9 @@ def test_a_data_set_of_an_older_version_is_kept(
 ) -> None:
     words = _folder(tmp_path / "input")
     _build(words, tmp_path / "made")
+    (tmp_path / "made" / "inputs.json").write_bytes(b"{")
+    with pytest.raises(DataError, match=r"inputs\.json.*is corrupt .*; delete it"):
+        _build(words, tmp_path / "made")
     (tmp_path / "made" / "inputs.json").unlink()
     capsys.readouterr()
     before = _contents(tmp_path / "made")
@@ -217,7 +220,7 @@ def test_an_interrupted_build_never_mixes_contents(
     said = " ".join(capsys.readouterr().out.split())
     assert (tmp_path / "made" / "train" / "00000.tar").stat().st_ino == kept
     if altered is None:
-        assert "their contents are the same: the build resumes" in said
+        assert "the finished shards hold what the input holds now: the build resumes" in said
     else:
         assert "of 2 finished shards, 1 are built again" in said
 
