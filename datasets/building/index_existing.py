@@ -78,7 +78,7 @@ def index_existing(
     decide the split and others do not.
     """
     tars = list_tars(store, f"data.url={store.url}")
-    stored = _stored(store)
+    stored, report = _stored(store), BuildReport.load(store)
     known = {shard.name: shard for shard in stored.tars} if stored else {}
     splits: dict[Split, list[Shard]] = {"train": [], "test": []}
     size = None
@@ -117,7 +117,7 @@ def index_existing(
     )
     if stored is not None and stored.fingerprint == index.fingerprint:
         return stored
-    replace(BuildReport.load(store), left_out=left_out).save(store)
+    replace(report, left_out=left_out).save(store)
     index.save(store)
     return index
 

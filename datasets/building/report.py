@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from datasets.inputs.left_out import LeftOut
 from datasets.sources.base import Skipped
-from ganinv.errors import StorageMissingError
+from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
 
 REPORT_NAME = "build.json"
@@ -49,14 +49,22 @@ class BuildReport:
 
     @classmethod
     def load(cls, store: Store) -> "BuildReport":
-        """The stored report; an empty report if there is none, as for tars that were indexed."""
+        """The stored report; an empty report if there is none, as for tars that were indexed.
+
+        Raises `DataError` for a corrupt report, and for a `build.json` of another program.
+        """
         try:
             content = json.loads(store.read(REPORT_NAME))
+            return cls(
+                skipped=[Skipped(*skipped) for skipped in content["skipped"]],
+                left_out=LeftOut.load(content.get("left_out", {})),  # not in reports of version 0.1
+                duplicates=[Duplicate(*duplicate) for duplicate in content["duplicates"]],
+                dropped=content["dropped"],
+            )
         except StorageMissingError:
             return cls()
-        return cls(
-            skipped=[Skipped(*skipped) for skipped in content["skipped"]],
-            left_out=LeftOut.load(content.get("left_out", {})),  # not in reports of version 0.1
-            duplicates=[Duplicate(*duplicate) for duplicate in content["duplicates"]],
-            dropped=content["dropped"],
-        )
+        except (ValueError, TypeError, KeyError, AttributeError) as problem:
+            raise DataError(
+                f"{store.url.rstrip('/')}/{REPORT_NAME} is not a report of this program"
+                f" ({problem!r}); move it elsewhere, or delete it if it is corrupt"
+            ) from problem

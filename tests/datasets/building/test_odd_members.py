@@ -186,6 +186,16 @@ def test_tars_without_images_are_refused_by_their_content(make_store: MakeStore)
         _build(store, make_store("built"), 0.01)
 
 
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"{", b'{"skipped": [1]}', b"\xff"])
+def test_another_program_s_report_is_kept(content: bytes, make_store: MakeStore) -> None:
+    store = make_store("tars")
+    store.write("a.tar", _tar(GOOD))
+    store.write("build.json", content)
+    with pytest.raises(DataError, match=r"build\.json is not a report of this program.*move it"):
+        index_existing(store)
+    assert [entry.name for entry in store.list()] == ["a.tar", "build.json"]
+
+
 def test_a_sample_that_appears_after_indexing_is_a_problem(make_store: MakeStore) -> None:
     """The table lacks it, and nothing is wrong with it."""
     store = make_store("tars")
