@@ -1,6 +1,8 @@
 """Which job server is asked, and what an error about it names."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,15 @@ from tests.support.tls import certificate, server
 
 CLOSED = "http://127.0.0.1:9"
 NAMES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@pytest.fixture(autouse=True)
+def _levels() -> Iterator[None]:
+    """A client quietens Ray's handlers; pytest adds those of `caplog` to them, for all tests."""
+    levels = {handler: handler.level for handler in logging.getLogger("ray").handlers}
+    yield
+    for handler, level in levels.items():
+        handler.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
