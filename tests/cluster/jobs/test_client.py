@@ -1,8 +1,6 @@
 """Which job server is asked, and what an error about it names."""
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,6 @@ from tests.support.tls import certificate, server
 
 CLOSED = "http://127.0.0.1:9"
 NAMES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-
-
-@pytest.fixture(autouse=True)
-def _levels() -> Iterator[None]:
-    """A client quietens Ray's handlers; pytest adds those of `caplog` to them, for all tests."""
-    levels = {handler: handler.level for handler in logging.getLogger("ray").handlers}
-    yield
-    for handler, level in levels.items():
-        handler.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +34,12 @@ def test_the_given_address_is_asked_whatever_the_environment_names(
         assert (bool(asked), asked_other) == (True, [])
         assert os.environ[name] == other
         assert os.environ.get("RAY_API_SERVER_ADDRESS") in (None, other)
+
+
+def test_a_client_quietens_the_handlers_of_ray_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UnreachableError):
+        JobServer(CLOSED)
+    assert caplog.handler.level == 0
 
 
 @pytest.mark.parametrize(
