@@ -1,10 +1,10 @@
 """What a command makes of the environment it was started in, before it imports anything heavy."""
 
 import importlib.util
-import io
 import sys
 from pathlib import Path
 
+from ganinv.command import replace_unprintable
 from ganinv.errors import ConfigError
 from ganinv.places.loopback import spare_loopback
 
@@ -17,10 +17,7 @@ def prepare() -> None:
 
     Raises `ConfigError` as `check_packages` does.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # An ASCII terminal shows `?` for what it lacks; so does any for a name that is not UTF-8.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    replace_unprintable()
     spare_loopback()
     check_packages()
 

@@ -34,7 +34,8 @@ class Client(JobSubmissionClient):  # type: ignore[misc]  # Ray is not typed for
     def __init__(self, address: str) -> None:
         # `submit` itself reports what it ships. Ray's loggers set their own levels; handlers don't.
         for handler in logging.getLogger("ray").handlers:
-            handler.setLevel(logging.ERROR)
+            if type(handler).__module__.startswith("ray."):  # not those of another program's log
+                handler.setLevel(logging.ERROR)
         super().__init__(address)
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:

@@ -36,6 +36,12 @@ def test_the_given_address_is_asked_whatever_the_environment_names(
         assert os.environ.get("RAY_API_SERVER_ADDRESS") in (None, other)
 
 
+def test_a_client_quietens_the_handlers_of_ray_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UnreachableError):
+        JobServer(CLOSED)
+    assert caplog.handler.level == 0
+
+
 @pytest.mark.parametrize(
     ("environment", "address"),
     [

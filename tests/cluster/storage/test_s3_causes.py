@@ -25,6 +25,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
     """Replaces everything in the environment that S3 clients read."""
 
     def replace(**variables: str) -> None:
+        for name in ("no_proxy", "NO_PROXY"):  # so that what `spare_loopback` sets is undone
+            monkeypatch.setenv(name, "")
         for name in [*os.environ]:
             if name.startswith("AWS_") or name.lower().endswith("_proxy"):
                 monkeypatch.delenv(name)

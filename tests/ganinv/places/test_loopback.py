@@ -34,7 +34,8 @@ def test_libraries_without_an_option_find_loopback_among_the_exceptions(
 ) -> None:
     for known in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         for variable in (known, known.upper()):
-            monkeypatch.delenv(variable, raising=False)
+            monkeypatch.setenv(variable, "")  # so that what `spare_loopback` sets is undone
+            monkeypatch.delenv(variable)
     for variable, value in {name: "http://proxy:3128", **before}.items():
         monkeypatch.setenv(variable, value)
     spare_loopback()

@@ -104,6 +104,7 @@ def test_whatever_the_shell_inherited_s3_clients_find_the_store(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
     for name, value in INHERITED.items():
         monkeypatch.setenv(name, value)
     assert main(["env"]) == 0
