@@ -51,6 +51,8 @@ chaos: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
 
 lab: setup
+	GANINV_LAB_DOWNLOAD=$(CURDIR)/$(VENV)/lab \
+	GANINV_LAB_PYTHON=$$($(BIN)/python -c 'from tests.lab.hosts import python; print(python())') \
 	tests/lab/enter.sh $(BIN)/python -m pytest -s tests/lab </dev/null
 
 format: setup
