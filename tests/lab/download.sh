@@ -20,7 +20,7 @@ index=${UV_DEFAULT_INDEX-$(setting index-url)}
 } >"$folder/uv.toml"
 printf '[global]\nno-index = true\nfind-links = /mnt/uv\n' >"$folder/pip.conf"
 
-"$python" -m pip download --quiet --no-deps --dest "$folder/uv" \
+"$python" -m pip download --quiet --quiet --no-deps --dest "$folder/uv" \
     "uv==$(sed -n 's/^uv_version=//p' "$script")"
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
