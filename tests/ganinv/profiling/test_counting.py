@@ -1,0 +1,71 @@
+"""What is counted of a step: FLOP as PyTorch counts them, and the tensors alive at once."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.profiler import record_function
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganinv.profiling.counting import FILTER, FORWARD, INPUT, MATMUL, REST, WEIGHT, Counting
+from tests.support.families import LATENT_SIZE, build, families, normal
+
+
+@families
+@pytest.mark.parametrize("network", ["g", "d"])
+def test_flop_are_those_of_pytorchs_counter(name: str, network: str) -> None:
+    """Ours takes gradients of convolutions apart; the sum must be the same."""
+    built, shapes = build(name)[network], {"g": (2, LATENT_SIZE), "d": (2, 3, 16, 16)}
+    # PyTorch's counter hooks modules in a way that `autograd.grad`, of R1 for example, refuses.
+    with FlopCounterMode(display=False) as theirs, Counting() as ours:
+        result = built(normal(*shapes[network]).requires_grad_())
+        (result if network == "g" else result.latent_BL).sum().backward()
+    flop = sum(product.flop * calls for (_, product), calls in ours.products.items())
+    assert flop == theirs.get_total_flops() > 0
+
+
+def test_products_by_kind_and_part() -> None:
+    images = torch.randn(2, 3, 8, 8, requires_grad=True)
+    convolution, kernel = nn.Conv2d(3, 4, 3), torch.randn(4, 1, 2, 2)
+    with Counting() as counted:
+        with record_function("outer"), record_function("inner"):
+            y = convolution(images)
+        F.conv2d(y, kernel, groups=4).flatten(1).mm(torch.randn(100, 5)).sum().backward()
+    found: Counter[tuple[str, str]] = Counter()
+    for (part, product), calls in counted.products.items():
+        found[part, product.kind] += product.flop * calls
+    multiply_adds = 2 * 4 * 36 * 3 * 9
+    assert found == {
+        ("outer", FORWARD): 2 * multiply_adds,
+        (REST, FILTER): 2 * 2 * 4 * 25 * 4 * 2,  # forward, and the gradient of the input
+        (REST, MATMUL): 2 * 2 * 100 * 5 * 2,  # forward, and the gradient of one factor
+        (REST, INPUT): 2 * multiply_adds,
+        (REST, WEIGHT): 2 * multiply_adds,
+    }
+    assert counted.calls == {"outer": 1}
+
+
+def test_tensors_count_until_nothing_holds_them() -> None:
+    kilobyte = torch.ones(256)
+    with Counting() as counted:
+        for _ in range(3):
+            a = kilobyte + 1  # 1 kB
+            b = a * a  # 2 kB
+            del a, b
+        with record_function("peak"):
+            c = kilobyte + 1
+            d = (c + 1).view(16, 16)  # a view holds no memory of its own
+            e = c + d.flatten()  # 3 kB
+        del c, d, e
+        kilobyte.add_(1)  # in place: nothing new
+    assert (counted.peak_bytes, counted.peak_part) == (3 * 1024, "peak")
+
+
+def test_tensors_that_the_graph_holds_count() -> None:
+    weight = torch.ones(256, requires_grad=True)
+    with Counting() as counted:
+        y = weight.exp().exp().exp()  # each result is kept for the backward pass
+        del y
+    assert counted.peak_bytes == pytest.approx(3 * 1024, abs=16)
