@@ -1,6 +1,7 @@
 """What is counted of a step: FLOP as PyTorch counts them, and the tensors alive at once."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,11 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ganinv.profiling.counting import FILTER, FORWARD, INPUT, MATMUL, REST, WEIGHT, Counting
+from ganinv.seams.engine import no_reduction
+from ganinv.training.step import train_step
 from tests.support.families import LATENT_SIZE, build, families, normal
+from tests.support.micro_batches import local_engines, random_batch
+from tests.support.runs import make_objective
 
 
 @families
@@ -69,3 +74,18 @@ def test_tensors_that_the_graph_holds_count() -> None:
         y = weight.exp().exp().exp()  # each result is kept for the backward pass
         del y
     assert counted.peak_bytes == pytest.approx(3 * 1024, abs=16)
+
+
+def test_the_precision_of_an_engine_is_that_of_its_products() -> None:
+    objective = make_objective("pvdgan", latent_size=LATENT_SIZE)
+    engines = {
+        name: replace(engine, precision="bf16")
+        for name, engine in local_engines(objective, build("conv")).items()
+    }
+    batch = random_batch(objective, dtype=torch.float32)
+    with Counting() as counted:
+        train_step(objective, engines, [batch], objective.new_state(8), no_reduction)
+    kinds = {p.kind for _, p in counted.products if p.dtype == torch.bfloat16}
+    assert kinds >= {FORWARD, INPUT, WEIGHT}
+    filters = {p.dtype for _, p in counted.products if p.kind == FILTER}
+    assert filters == {torch.float32}  # on a processor
