@@ -14,6 +14,15 @@ from tests.support.commands import launch
 QUICK = ("profile.steps=1", "profile.repeats=1")
 
 
+@pytest.fixture
+def made_up_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves time: `tests/ganinv/profiling` profiles in earnest."""
+    times = {"g: backward": 1.0}, {"convolutions": 1.0}
+    monkeypatch.setattr(Clock, "best", lambda *_: 1e-3)
+    monkeypatch.setattr(events, "record", lambda *_: times)
+
+
+@pytest.mark.usefixtures("made_up_times")
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("train.global_batch=4", "network.width=2", "network.max_width=4")
     assert main(["tiny-pvdgan", *words, *QUICK, "--json"]) == 0
@@ -23,10 +32,8 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["memory"]["on_gpu"] is None
 
 
-def test_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {"g: backward": 1.0}, {"convolutions": 1.0}
-    monkeypatch.setattr(Clock, "best", lambda *_: 1e-3)  # both save time
-    monkeypatch.setattr(events, "record", lambda *_: times)
+@pytest.mark.usefixtures("made_up_times")
+def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("train.global_batch=2", "cluster.workers=1", *QUICK)
     assert main(["tiny-pvdgan", *words]) == 0
     said = capsys.readouterr().out
