@@ -14,7 +14,7 @@ help:
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
 	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save, alerts;"
-	@echo "                 a third of them with GANINV_CHAOS_GROUP=0, 1 or 2"
+	@echo "                 a quarter of them with GANINV_CHAOS_GROUP=0, 1, 2 or 3"
 	@echo "make lab         a cluster of three hosts on this machine, through its life (root only)"
 	@echo "make check       linters and type checker alone"
 
@@ -51,6 +51,8 @@ chaos: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
 
 lab: setup
+	GANINV_LAB_DOWNLOAD=$(CURDIR)/$(VENV)/lab \
+	GANINV_LAB_PYTHON=$$($(BIN)/python -c 'from tests.lab.hosts import python; print(python())') \
 	tests/lab/enter.sh $(BIN)/python -m pytest -s tests/lab </dev/null
 
 format: setup

@@ -176,7 +176,7 @@ def main() -> None:
         try:
             server = seaweed.start(Path(folder), ["bench"])
             place(server.process.pid, other)
-            os.environ.update(server.environment())
+            server.enter(os.environ)
             store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session, noted = make_session(), Noted()
             with saver_to(store, noted) as saver:

@@ -136,7 +136,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             server = seaweed.start(Path(folder), ["bench"])
-            os.environ.update(server.environment())
+            server.enter(os.environ)
             store = open_store(URL, retries=RetryPolicy(deadline_s=60, option="storage.deadline_s"))
             session = make_session()
             result = stalls(session, store, options.rounds)

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.reader_formats import WRITERS, signed_urls, upload
 from benchmarks.readers import MODULES, READERS, Job
 from benchmarks.results import RESULTS, spread, write_json
-from cluster.seaweed import store as seaweed
+from cluster.seaweed import sharing
 
 BUCKET = "readers"
 TIMEOUT_S = 75
@@ -158,14 +158,11 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     options.rows = options.folder / "rows.jsonl"  # includes measurements of interrupted runs
-    try:
-        server = seaweed.start(options.folder / "s3", [BUCKET])
-        os.environ.update(server.environment())
+    with sharing.running(options.folder / "s3", [BUCKET]) as server:
+        server.enter(os.environ)
         os.environ["S3_ENDPOINT_URL"] = server.endpoint_url  # MosaicML's name of the variable
         os.environ["OMP_NUM_THREADS"] = "1"
         measure(prepare(options.folder, options.images), options)
-    finally:
-        seaweed.stop(options.folder / "s3")
     rows = [json.loads(line) for line in options.rows.read_text().splitlines()]
     versions = {name: importlib.metadata.version(name) for name in installed() if name != "ganinv"}
     absent = [name for name in READERS if name not in installed()]

@@ -141,7 +141,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             server = seaweed.start(Path(folder), ["bench"])
-            os.environ.update(server.environment())
+            server.enter(os.environ)
             print(json.dumps(measure(options, server), indent=1))
         finally:
             seaweed.stop(Path(folder))

@@ -33,6 +33,7 @@ from cluster.jobs import ray_environment
 from cluster.monitoring.exporter import Exporter
 from cluster.storage.local import LocalStore
 from cluster.workers.watchdog import Watchdog
+from ganinv.places.loopback import spare_loopback
 from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import Observer, Row, TimeState, run
 from ganinv.training.session import Session
@@ -210,6 +211,7 @@ def _each_ms(work: Callable[[], object]) -> float:
 
 
 def main() -> int:
+    spare_loopback()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--windows", type=int, default=8, help="of each kind; 0: the hooks alone")
     parser.add_argument("--steps", type=int, default=200, help="in a window")

@@ -130,13 +130,18 @@ class MetricsConfig:
             )
 
 
+def _address_in_environment() -> str:
+    found = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS") or ""
+    named = os.environ.get("RAY_API_SERVER_ADDRESS") or re.match("https?://", found)
+    return found if named else "http://127.0.0.1:8265"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
     """The address of a cluster's job server. The default fits an SSH tunnel to the head."""
 
-    address: str = field(
-        default_factory=lambda: os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265")
-    )
+    # RAY_API_SERVER_ADDRESS; else RAY_ADDRESS, if it is a URL, as Ray's own commands have it.
+    address: str = field(default_factory=lambda: _address_in_environment())
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[^/@\s]+/?", self.address):

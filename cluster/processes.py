@@ -51,6 +51,12 @@ def poll_until(done: Callable[[], bool], deadline_s: float) -> bool:
     return True
 
 
+def children() -> set[int]:
+    """Numbers of the processes that this process has started and that have not been waited for."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(number) for found in lists for number in found.read_text().split()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Process:
     """Identifies one process. Stored as a record, it lets another command find and stop it."""

@@ -3,8 +3,8 @@
 `reference/SPLIT-COUNT-NETWORK-KEY.safetensors` holds the features of the first COUNT images of a
 split, COUNT × F in float32, in the order of the index. Means and covariances are not stored,
 because they are cheap to compute from the features; the kernel distance, precision and recall need
-the features themselves. KEY is a hash of everything that the features depend on: the fingerprint
-of the data, split, count, resolution, network, hash of its weights, resizing.
+the features themselves. KEY is a hash of everything that the features depend on: the contents of
+the data, split, count, resolution, network, hash of its weights, resizing.
 """
 
 import hashlib
@@ -12,13 +12,15 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from datasets.shards.index import Index
+from datasets.shards.index import Index, content_key
 from datasets.shards.splits import Split
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
 from ganinv.metrics.features import Features
@@ -27,6 +29,8 @@ from ganinv.seams.stores import Store
 log = logging.getLogger(__name__)
 FOLDER = "reference/"
 _TENSOR = "features"
+# Version 0.1 read foreign tars without opacity and orientation. Built data sets have neither.
+_PIXELS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +89,13 @@ class ReferenceFeatures:
         except StorageError as error:
             log.warning("features of the data set are not saved for later evaluations: %s", error)
 
+    @cached_property
+    def _content_key(self) -> str:
+        return content_key(self.index, self.store)
+
     def _key(self, features: Features) -> str:
-        depends_on = {
-            "data_fingerprint": self.index.fingerprint,
+        depends_on: dict[str, Any] = {
+            "data_fingerprint": self._content_key,
             "split": self.split,
             "count": self.count,
             "resolution": self.index.resolution,
@@ -95,6 +103,8 @@ class ReferenceFeatures:
             "network_sha256": features.sha256,
             "resize": features.resize,
         }
+        if self.index.description.get("source") == "tars":
+            depends_on["pixels"] = _PIXELS
         return json.dumps(depends_on, sort_keys=True)
 
     def _checked(self, payload: bytes, features: Features) -> Tensor | None:

@@ -10,22 +10,25 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from ganinv.inputs import Floats
     from ganinv.model import InvertibleGan
 
 
 def load(
     place: "str | os.PathLike[str]",
     *,
-    device: "torch.device | str | None" = None,
+    device: "torch.device | str | int | None" = None,
     endpoint_url: str | None = None,
 ) -> "InvertibleGan":
     """A trained model from a run or an export: a directory, file:// or s3://, or a .safetensors.
 
     For a run, loads the newest checkpoint whose SHA-256 hashes match; the log names corrupt
-    checkpoints. `device`: None chooses a GPU if there is one. `endpoint_url`: the endpoint of an
-    S3 server other than AWS (default: AWS_ENDPOINT_URL); credentials come from the environment.
+    checkpoints. `device`: a name, or the number of a GPU; None chooses a GPU if there is one. The
+    weights keep their type, whatever torch's default type and device are. `endpoint_url`: the
+    endpoint of an S3 server other than AWS (default: AWS_ENDPOINT_URL); credentials come from the
+    environment.
     Raises `StorageError` if the place holds no model that can be loaded, and `ConfigError` for an
-    invalid place or option.
+    invalid place, device or option.
     """
     # Imported here, so that `import ganinv` does not import torch.
     from ganinv.saved.loading import load as load_place
@@ -33,8 +36,11 @@ def load(
     return load_place(place, device=device, endpoint_url=endpoint_url)
 
 
-def to_pictures(image_BCHW: "torch.Tensor") -> "list[Image]":
-    """Pillow images of a batch B × C × H × W in [−1, 1], C = 1 or 3; see `ganinv.pictures`."""
+def to_pictures(image_BCHW: "Floats") -> "list[Image]":
+    """Pillow images of a batch B × C × H × W in [−1, 1], C = 1 or 3; see `ganinv.pictures`.
+
+    Raises `DataError` for other shapes, types and values, and `ConfigError` if Pillow is missing.
+    """
     from ganinv.pictures import to_pictures as pictures_of
 
     return pictures_of(image_BCHW)

@@ -4,6 +4,7 @@ Evaluation, the library, exports and pages use a codec and know nothing of its m
 samples, L latent elements, F features, C × H × W image in about [−1, 1].
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -64,9 +65,14 @@ class Codec:
         return next(p for network in self.networks.values() for p in network.parameters())
 
     def to(self, device: torch.device | str) -> Self:
-        """The codec on another device. The networks are moved, not copied."""
+        """The codec on another device; networks that lie elsewhere are copied, not moved.
+
+        A module that moves itself would leave this codec's other tensors behind.
+        """
+        if torch.device(device) == self.device:
+            return self
         return replace(
             self,
-            networks={name: network.to(device) for name, network in self.networks.items()},
+            networks={name: copy.deepcopy(n).to(device) for name, n in self.networks.items()},
             tensors={name: tensor.to(device) for name, tensor in self.tensors.items()},
         )

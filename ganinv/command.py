@@ -7,6 +7,7 @@ script prints that it has no commands.
 """
 
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ The commands run from a checkout of the repository. Type make setup there, then
 def main() -> int:
     """Run the command of `sys.argv`; returns its exit status, 2 if there is no checkout."""
     words = sys.argv[1:]
+    replace_unprintable()
     if not has_commands(ROOT):
         return _refuse(words)
     # First, so that the checkout's `datasets` is found before any installed package of that name.
@@ -31,6 +33,13 @@ def main() -> int:
     # Imported by name: the library must not depend on the commands, which import it.
     status: int = importlib.import_module("launch.__main__").main(words)
     return status
+
+
+def replace_unprintable() -> None:
+    """Let an ASCII terminal show `?` for what it lacks, and any for a name that is not UTF-8."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def has_commands(folder: Path) -> bool:

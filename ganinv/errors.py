@@ -1,14 +1,19 @@
 """Errors that users see. Each class has the exit status that the command contract assigns to it.
 
 A message names the key (or object), the value, the reason and the remedy. Any other exception is a
-bug in ganinv and is shown with its traceback.
+bug in ganinv and is shown with its traceback. Credentials inside URLs are hidden in every message.
 """
+
+from ganinv.masking import masked
 
 
 class GanInvError(Exception):
     """Base of all errors that a user can fix; takes one argument, so that it can be pickled."""
 
     exit_status = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class ConfigError(GanInvError):
@@ -35,6 +40,11 @@ class StorageExistsError(StorageError):
 
 class StorageMissingError(StorageError):
     """The object or folder that was asked for does not exist."""
+
+
+class StorageContentError(StorageError):
+    """The store answers, but what it holds cannot be used: it is corrupt, of another version or of
+    another run. No restart mends that."""
 
 
 class StorageFullError(StorageError):

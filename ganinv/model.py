@@ -12,7 +12,10 @@ from torch import Tensor
 
 from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
+from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
 from ganinv.pictures import Images, to_images
+
+MANY = 2**63  # above all seeds and image numbers: `draws.py` needs 64 bits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,9 @@ class InvertibleGan:
 
     codec: Codec
     batch_size: int = 64  # images that go through a network at once
+
+    def __post_init__(self) -> None:
+        whole_number(self.batch_size, "batch_size", 1, 2**31)
 
     @property
     def latent_size(self) -> int:
@@ -53,29 +59,34 @@ class InvertibleGan:
         channels, height, width = image_BCHW.shape[1:]
         return channels, height, width
 
-    def to(self, device: torch.device | str) -> "InvertibleGan":
-        """The model on another device. The networks are moved, not copied."""
-        return replace(self, codec=self.codec.to(device))
+    def to(self, device: Device) -> "InvertibleGan":
+        """The model on another device; this one stays where it is, and usable.
+
+        Raises `ConfigError` for a device that PyTorch does not know or cannot use here.
+        """
+        return replace(self, codec=self.codec.to(usable_device(device)))
 
     def prior(self, image_numbers: Sequence[int], seed: int) -> Tensor:
-        """Codes drawn from the prior, B × L; seed and image number determine the code."""
-        return self.codec.latent.draw(seed, "prior", image_numbers).to(self.device)
+        """Codes drawn from the prior, B × L; seed and image number determine the code.
+
+        Raises `ConfigError` for a negative or fractional number, or no number at all.
+        """
+        checked = whole_number(seed, "seed", 0, MANY)
+        return self.codec.latent.draw(checked, "prior", _image_numbers(image_numbers)).to(
+            self.device
+        )
 
     def sample(self, count: int, seed: int) -> Tensor:
         """`count` generated images, B × C × H × W. Raises `ConfigError` for an invalid number."""
-        if count < 1 or not 0 <= seed < 2**63:
-            raise ConfigError(
-                f"sample({count}, {seed}): ask for at least 1 image, with a seed of at least 0 and "
-                "below 2^63"
-            )
-        return self.decode(self.prior(range(count), seed))
+        return self.decode(self.prior(range(whole_number(count, "count", 1, 2**31)), seed))
 
     def encode(self, images: Images) -> Tensor:
-        """E(x): the code of each image, B × L, ready for `decode`.
+        """E(x): the code of each image, B × L, ready for `decode`; without gradients.
 
-        `images`: floats B × C × H × W in [−1, 1], a Pillow image or a list of Pillow images. Pillow
-        images are cropped to their central square and resized. Raises `DataError` for other input,
-        and `ConfigError` if the model has no encoder.
+        `images`: floats B × C × H × W in [−1, 1] (a tensor, a NumPy array or a list of either), a
+        Pillow image or a list of Pillow images. Pillow images are cropped to their central square
+        and resized. Raises `DataError` for other input, and `ConfigError` if the model has no
+        encoder. For gradients, call `codec.encode` with a tensor on the model's device.
         """
         if not self.encodes:
             raise ConfigError(
@@ -86,10 +97,14 @@ class InvertibleGan:
         image_BCHW = to_images(images, channels=channels, resolution=resolution)
         return self._batched(self.codec.encode, image_BCHW)
 
-    def decode(self, code_BL: Tensor) -> Tensor:
-        """The image of each code, clamped to [−1, 1]. Raises `DataError` for invalid codes."""
-        self._check_codes(code_BL)
-        return self._batched(lambda code: self.codec.decode(code).clamp(-1, 1), code_BL)
+    def decode(self, code_BL: Floats) -> Tensor:
+        """The image of each code, B × C × H × W, clamped to [−1, 1]; without gradients.
+
+        `code_BL`: floats B × L, as a tensor, a NumPy array or a list. Raises `DataError` for other
+        input. For gradients, call `codec.decode` with a tensor on the model's device.
+        """
+        checked_BL = self._checked_codes(code_BL)
+        return self._batched(lambda code: self.codec.decode(code).clamp(-1, 1), checked_BL)
 
     def reconstruct(self, images: Images) -> Tensor:
         """`decode(encode(images))`; takes the same images as `encode`."""
@@ -100,18 +115,30 @@ class InvertibleGan:
         batches = inputs.to(self.device, self.dtype).split(self.batch_size)
         return torch.cat([function(batch) for batch in batches])
 
-    def _check_codes(self, code_BL: Tensor) -> None:
+    def _checked_codes(self, codes: Floats) -> Tensor:
+        code_BL = floats(codes, "codes")
         shape = tuple(code_BL.shape)
         if len(shape) != 2 or shape[1] != self.latent_size or not shape[0]:
             raise DataError(
                 f"codes of shape {shape}: this model takes B × {self.latent_size}; pass a single "
                 "code as code[None], and only codes of this model"
             )
-        if not code_BL.is_floating_point() or not code_BL.isfinite().all():
-            raise DataError(
-                f"codes of type {code_BL.dtype}: must be finite floats, as encode returns; "
-                "find the operation that gave non-finite numbers or integers"
-            )
+        return floats(code_BL.to(self.dtype), f"codes as {self.dtype}")  # float64 reaches further
+
+
+def _image_numbers(numbers: Sequence[int]) -> Sequence[int]:
+    if not isinstance(numbers, range):
+        try:
+            numbers = [whole_number(number, "image_numbers", 0, MANY) for number in numbers]
+        except TypeError as error:
+            raise ConfigError(
+                f"image_numbers = {numbers!r}: must be a sequence, such as range(4)"
+            ) from error
+    if not len(numbers):
+        raise ConfigError("image_numbers: name at least one image, for example range(4)")
+    for number in (min(numbers), max(numbers)):
+        whole_number(number, "image_numbers", 0, MANY)
+    return numbers
 
 
 def best_device() -> torch.device:

@@ -4,21 +4,25 @@ Photographs are cropped and resized as for training (`resizing.py`).
 Pillow is imported inside the functions that need it, because it is optional.
 """
 
+import struct
+import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
+from ganinv.inputs import Floats, floats
 from ganinv.resizing import resize_photograph
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Input of a model: a float tensor B × C × H × W, one picture, or several.
-Images: TypeAlias = "Tensor | Image | Sequence[Image]"
+# Input of a model: floats B × C × H × W, one picture, or several.
+Images: TypeAlias = "Floats | Image | Sequence[Image]"
 SLACK = 1e-3  # tolerance beyond [−1, 1], for arithmetic in half precision
 RGB_CHANNELS = 3
 
@@ -33,21 +37,23 @@ def to_bytes(image_BCHW: Tensor) -> Tensor:
     return ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def to_pictures(image_BCHW: Tensor) -> "list[Image]":
-    """A batch in [−1, 1] as Pillow images, grey or RGB.
+def to_pictures(image_BCHW: Floats) -> "list[Image]":
+    """A batch in [−1, 1], B × C × H × W, as Pillow images, grey (C = 1) or RGB (C = 3).
 
-    Raises `ConfigError` if Pillow is missing, and `DataError` for another number of channels.
+    Raises `ConfigError` if Pillow is missing, and `DataError` for other shapes, types and values.
     """
     _need_pillow()
     from PIL.Image import fromarray
 
-    if image_BCHW.ndim != 4 or image_BCHW.shape[1] not in (1, RGB_CHANNELS):
+    checked_BCHW = _batch(image_BCHW)
+    shape = tuple(checked_BCHW.shape)
+    if len(shape) != 4 or shape[1] not in (1, RGB_CHANNELS) or 0 in shape[2:]:
         raise DataError(
-            f"images of shape {tuple(image_BCHW.shape)}: pictures need B × 1 × H × W (grey) or "
-            "B × 3 × H × W (RGB)"
+            f"images of shape {shape}: pictures need B × 1 × H × W (grey) or B × 3 × H × W (RGB)"
         )
-    image_BHWC = to_bytes(image_BCHW).permute(0, 2, 3, 1).cpu().numpy()
-    if image_BCHW.shape[1] == 1:
+    _check_range(checked_BCHW)
+    image_BHWC = to_bytes(checked_BCHW).permute(0, 2, 3, 1).cpu().numpy()
+    if shape[1] == 1:
         image_BHWC = image_BHWC.squeeze(3)  # Pillow's shape of grey images
     return [fromarray(image) for image in image_BHWC]
 
@@ -55,50 +61,103 @@ def to_pictures(image_BCHW: Tensor) -> "list[Image]":
 def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
     """A user's images as a batch B × C × H × W in [−1, 1]; pictures are cropped and resized.
 
-    Raises `DataError` for a tensor of another shape, type or range, and `ConfigError` for pictures
-    if Pillow is missing or the model's images are not RGB.
+    Raises `DataError` for floats of another shape or range, other types, and pictures that cannot
+    be read; and `ConfigError` for pictures if Pillow is missing or the model's images are not RGB.
     """
-    if isinstance(images, Tensor):
-        _check(images, (channels, resolution, resolution))
-        return images
+    if _are_numbers(images):
+        image_BCHW = _batch(images)
+        _check_shape(image_BCHW, (channels, resolution, resolution))
+        _check_range(image_BCHW)
+        return image_BCHW
     _need_pillow()
     from PIL.Image import Image
 
-    pictures = list(images) if isinstance(images, Sequence) else [images]
-    if not pictures or not all(isinstance(picture, Image) for picture in pictures):
-        kinds = sorted({type(picture).__name__ for picture in pictures}) or ["nothing"]
+    one = isinstance(images, str | bytes) or not isinstance(images, Sequence)
+    listed: Sequence[object] = [images] if one else images  # type: ignore[assignment]
+    pictures = [picture for picture in listed if isinstance(picture, Image)]
+    if not listed or len(pictures) < len(listed):
+        kinds = sorted({type(picture).__name__ for picture in listed}) or ["nothing"]
         raise DataError(
-            f"images: {', '.join(kinds)} cannot be converted; give a float tensor B × {channels} × "
+            f"images: {', '.join(kinds)} cannot be converted; give floats B × {channels} × "
             f"{resolution} × {resolution} in [−1, 1], a Pillow image or a list of them"
         )
     if channels != RGB_CHANNELS:
         raise ConfigError(
             f"images: this model takes {channels} channels, but pictures have {RGB_CHANNELS}; give "
-            f"a float tensor B × {channels} × {resolution} × {resolution} in [−1, 1]"
+            f"floats B × {channels} × {resolution} × {resolution} in [−1, 1]"
         )
     square_BHWC = np.stack(
-        [np.asarray(resize_photograph(picture, resolution, resolution)) for picture in pictures]
+        [
+            _square(picture, resolution, "the image" if one else f"images[{number}]")
+            for number, picture in enumerate(pictures)
+        ]
     )
     return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
 
 
-def _check(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:
+def _are_numbers(images: Images) -> TypeGuard[Floats]:
+    found = images[0] if isinstance(images, list | tuple) and images else images
+    return isinstance(found, Tensor | np.ndarray)
+
+
+def _batch(images: Floats) -> Tensor:
+    remedy = "convert bytes by x / 127.5 - 1, or arrays H × W × 3 by PIL.Image.fromarray"
+    return floats(images, "images", remedy=remedy)
+
+
+def _square(picture: "Image", resolution: int, which: str) -> NDArray[np.uint8]:
+    """RGB pixels; `which` names the picture in messages. Raises `DataError` if it is unreadable."""
+    file = getattr(picture, "filename", "")
+    name = f"{which} ({file})" if file else which
+    if 0 in picture.size:
+        width, height = picture.size
+        raise DataError(f"{name}: has {width} × {height} pixels; leave it out")
+    try:
+        return np.asarray(resize_photograph(picture, resolution, resolution))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
+    except _decode_errors() as error:
+        raise DataError(
+            f"{name}: cannot be read ({type(error).__name__}: {error}); open it again, or leave it "
+            "out"
+        ) from error
+
+
+def _decode_errors() -> tuple[type[Exception], ...]:
+    """What Pillow raises for closed, truncated, corrupt and enormous pictures."""
+    from PIL.Image import DecompressionBombError
+
+    return (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        OverflowError,
+        struct.error,
+        zlib.error,
+        DecompressionBombError,
+    )
+
+
+def _check_shape(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:
     shape, size = tuple(image_BCHW.shape), " × ".join(map(str, expected_CHW))
     if len(shape) != 4 or shape[1:] != expected_CHW or not shape[0]:
         raise DataError(
             f"images of shape {shape}: this model takes B × {size}; crop and resize them, or give "
             "Pillow images, which are cropped and resized here"
         )
-    if not image_BCHW.is_floating_point():
-        raise DataError(
-            f"images of type {image_BCHW.dtype}: give floats in [−1, 1]; convert bytes by "
-            "x / 127.5 - 1"
-        )
+
+
+def _check_range(image_BCHW: Tensor) -> None:
+    if not image_BCHW.numel():
+        return
     low, high = image_BCHW.min().item(), image_BCHW.max().item()
-    if not (low >= -1 - SLACK and high <= 1 + SLACK):  # this form also refuses NaN
+    if low < -1 - SLACK or high > 1 + SLACK:
         raise DataError(
-            f"images with values from {low:.4g} to {high:.4g}: they must be finite and lie in "
-            "[−1, 1]; convert 0 … 255 by x / 127.5 - 1, and 0 … 1 by 2 * x - 1"
+            f"images with values from {low:.4g} to {high:.4g}: they must lie in [−1, 1]; convert "
+            "0 … 255 by x / 127.5 - 1, 0 … 1 by 2 * x - 1, and clamp what arithmetic gave by "
+            "x.clamp(-1, 1)"
         )
 
 

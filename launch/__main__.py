@@ -3,27 +3,41 @@
 import importlib
 import sys
 
-from cluster.jobs import ray_environment
 from ganinv.errors import ConfigError, GanInvError
+from launch import environment, signals, streams
 from launch.verbs import CLIENTS, VERBS
 
 
 def main(argv: list[str]) -> int:
-    """Run a verb and return the exit status; an error of ours is printed as one sentence."""
-    if not argv or argv[0] in ("-h", "--help"):
-        print(_usage())
-        return 0 if argv else 2
-    verb, *rest = argv
+    """Run a verb and return the exit status; an error of ours is printed as one sentence.
+
+    Ctrl-C, SIGTERM and a closed terminal end the verb with status 130.
+    """
+    streams.install()
+    signals.install()
     try:
-        if verb not in VERBS:
-            raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
-        ray_environment.prepare(client=verb in CLIENTS)
-        status: int = importlib.import_module(f"launch.commands.{verb}").main(rest)
+        environment.prepare()
+        status = _run(argv)
+        streams.check()
     except GanInvError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    verb, *rest = argv
+    if verb not in VERBS:
+        raise ConfigError(f"{verb!r}: no such command; choose {', '.join(VERBS)}")
+    # Late: `environment.prepare` has made sure that this is our package.
+    ray_environment = importlib.import_module("cluster.jobs.ray_environment")
+    ray_environment.prepare(client=verb in CLIENTS)
+    status: int = importlib.import_module(f"launch.commands.{verb}").main(rest)
     return status
 
 

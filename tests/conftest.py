@@ -11,6 +11,7 @@ import torch
 
 from cluster.seaweed import store as seaweed
 from cluster.storage.opening import open_store
+from ganinv.places.loopback import spare_loopback
 from ganinv.seams.stores import Store
 from tests.support.skips import (  # noqa: F401 (hooks: pytest finds them here)
     pytest_make_collect_report,
@@ -22,6 +23,10 @@ BUCKET = "tests"
 # processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
+# Nor should what this shell inherited stand between tests and their servers on this machine.
+spare_loopback()
+for name in seaweed.OUTRANKING:
+    os.environ.pop(name, None)
 # What a loaded machine takes for an example says nothing about it; pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -75,6 +75,20 @@ INTERFACES = (
         parameters=("path", "excludes"),
     ),
     Interface(
+        use="ray._private.services.canonicalize_bootstrap_address",
+        where="ray._private.services:canonicalize_bootstrap_address",
+        files=("cluster/machines/ray_checks.py",),
+        reason="the cluster that RAY_ADDRESS=auto means, before Ray waits for it for minutes",
+        parameters=("addr",),
+    ),
+    Interface(
+        use="RAY_gcs_server_port_wait_time_s",
+        where="ray._private.node:Node.start_gcs_server",
+        files=("cluster/workers/starting.py",),
+        reason="how long Ray's first server may take to listen, on the second attempt",
+        text="RAY_gcs_server_port_wait_time_s",
+    ),
+    Interface(
         use="ray._private.state.state.get_draining_nodes",
         where="ray._private.state:state.get_draining_nodes",
         files=("cluster/workers/reservations.py",),
@@ -157,7 +171,7 @@ INTERFACES = (
     Interface(
         use="RAY_JOB_CONFIG_JSON_ENV_VAR",
         where="ray._private.runtime_env.constants:RAY_JOB_CONFIG_JSON_ENV_VAR",
-        files=("cluster/run_folder/lease.py", "cluster/workers/group.py"),
+        files=("cluster/run_folder/lease.py", "cluster/workers/starting.py"),
         reason="variable that Ray sets for a job's command; holds the job's id",
     ),
     Interface(
@@ -279,7 +293,7 @@ INTERFACES = (
     Interface(
         use="._get_node",
         where="omegaconf:DictConfig._get_node",
-        files=("launch/options/words.py",),
+        files=("launch/options/text.py", "launch/options/words.py"),
         reason="a node without resolving or validating its value, which may be missing",
         parameters=("key",),
     ),
@@ -287,8 +301,8 @@ INTERFACES = (
         use="._metadata",
         where="omegaconf.base:Node",
         text="_metadata",
-        files=("launch/options/words.py",),
-        reason="the declared type of a key, from which shell completion takes its values",
+        files=("launch/options/text.py", "launch/options/words.py"),
+        reason="the declared type of an option: how to read its value, and which values to offer",
     ),
 )
 # What the scan looks for although it has no underscore.
@@ -298,6 +312,7 @@ LISTED_STRINGS = {
     "No available agent",
     "RayTrainWorker",
     "RAY_JOB_CONFIG_JSON_ENV_VAR",
+    "RAY_gcs_server_port_wait_time_s",
     "node:__internal_head__",
     "deepspeed.comm.torch",
 }

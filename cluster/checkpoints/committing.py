@@ -12,6 +12,7 @@ from cluster.checkpoints.retention import (
     delete_leftovers,
     expired,
     list_checkpoints,
+    with_own_manifest,
 )
 from cluster.config import CheckpointConfig
 from cluster.storage.outage_log import OutageLog
@@ -68,6 +69,8 @@ class Committer:
         self._before_commit = before_commit
         self._give_up = give_up
         self._newest = resumed  # the newest checkpoint that is known to be whole
+        # Checkpoints whose manifest was read or written here.
+        self._usable = set() if resumed is None else {resumed.name}
         self._trouble = OutageLog(f"save to {store.url}", "training continues")
         self._deleting = OutageLog("delete old checkpoints", "they stay")
 
@@ -87,6 +90,7 @@ class Committer:
             return self._after(failure, manifest.name)
         self._trouble.succeeded()
         self._newest = manifest
+        self._usable.add(manifest.name)
         self._observer.committed(manifest.images_seen)
         return "committed", None
 
@@ -131,7 +135,9 @@ class Committer:
         verified = self._newest.name
         try:
             folders = list_checkpoints(self._store)
-            delete_checkpoints(self._store, folders, expired(folders, self._config, verified))
+            self._usable = with_own_manifest(self._store, folders.committed, self._usable)
+            unwanted = expired(self._usable, self._config, verified)
+            delete_checkpoints(self._store, folders, unwanted)
             delete_leftovers(self._store, folders, abandoned(folders, {verified}))
         except StorageError as error:
             self._deleting.failed(error)

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
-from ganinv.errors import GanInvError, StorageError
+from ganinv.errors import DataError, GanInvError, StorageContentError, StorageError
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, read_tensors
 from ganinv.saved.manifest import Manifest
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 
+# What may not differ between a checkpoint and the run that resumes from it.
+IDENTIFYING = ("seed", "data_fingerprint", "mix_fingerprint", "image_resolution", "image_channels")
 _VERSIONED = ("torch", "deepspeed", "ray", "safetensors", "numpy")
 
 
@@ -34,6 +36,7 @@ class RunIdentity:
     image_resolution: int  # pixels per side
     image_channels: int
     config: Mapping[str, Any]
+    mix_fingerprint: str | None = None  # of several data sets and their shares of the batch
 
 
 def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
@@ -56,6 +59,7 @@ def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest
         config=identity.config,
         versions=_versions(),
         started_from=session.started_from,
+        mix_fingerprint=identity.mix_fingerprint,
     )
 
 
@@ -65,10 +69,12 @@ def _versions() -> dict[str, str]:
     return {p: importlib.metadata.version(p) for p in _VERSIONED}
 
 
-def restore(session: Session, store: Store) -> Manifest | None:
+def restore(session: Session, store: Store, identity: RunIdentity) -> Manifest | None:
     """Restore the session from the newest intact checkpoint; all ranks call this together.
 
-    Rank 0 chooses the checkpoint for all ranks. None if the run has no checkpoint yet.
+    Rank 0 chooses the checkpoint for all ranks. None if the run has no checkpoint yet. Raises
+    `StorageContentError` if no checkpoint can be loaded, or if the chosen one is of another seed or
+    other data than this rank's `identity`, and `DataError` if rank 0 has other data than this rank.
     """
     chosen: tuple[Manifest, dict[str, Tensor]] | None = None
     failure: GanInvError | None = None
@@ -77,14 +83,42 @@ def restore(session: Session, store: Store) -> Manifest | None:
             chosen = choose(store)
         except GanInvError as error:
             failure = error
-    manifest, failure = broadcast_object((chosen[0] if chosen else None, failure))
+    manifest, failure, first = broadcast_object((chosen[0] if chosen else None, failure, identity))
     if failure is not None:
         raise failure
+    _check_same_as_rank_0(identity, first)
     if manifest is None:
         return None
-    tensors = chosen[1] if chosen else read_tensors(store, manifest)
+    _check_identity(manifest, identity, store.url)
+    try:
+        tensors = chosen[1] if chosen else read_tensors(store, manifest)
+    except StorageContentError as error:
+        # Rank 0 has just found the same objects whole, so a new group may find them whole, too.
+        raise StorageError(f"rank {rank()}: {error}; rank 0 found it whole") from error
     _load(session, manifest, tensors)
     return manifest
+
+
+def _check_same_as_rank_0(identity: RunIdentity, first: RunIdentity) -> None:
+    for key in IDENTIFYING:
+        if getattr(identity, key) != getattr(first, key):
+            raise DataError(
+                f"rank {rank()} has {key} = {getattr(identity, key)!r}, but rank 0 has "
+                f"{getattr(first, key)!r}: their nodes have different data at data.url; put the "
+                "same data set on all nodes, or give a URL that all of them reach"
+            )
+
+
+def _check_identity(manifest: Manifest, identity: RunIdentity, url: str) -> None:
+    for key in IDENTIFYING:
+        before, now = getattr(manifest, key), getattr(identity, key)
+        # The manifests of runs with a mix did not always hold its fingerprint.
+        if before != now and (key != "mix_fingerprint" or before is not None):
+            raise StorageContentError(
+                f"checkpoint {manifest.name} in {url} was written with {key} = {before!r}, but on "
+                f"rank {rank()} it is {now!r}: data were replaced, or a node has other data at "
+                "data.url; restore the data that the run was trained on, then start again"
+            )
 
 
 def _replicated(session: Session) -> Iterator[tuple[str, Tensor]]:
@@ -135,7 +169,7 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
         session.state = {name: tensors[f"{names.STATE}{name}"] for name in session.state}
         session.means.load(tensors[names.MEANS])
     except (KeyError, RuntimeError) as error:
-        raise StorageError(
+        raise StorageContentError(
             f"checkpoint {manifest.name} does not fit the networks and objective of this run "
             f"({error}); use the configuration of that checkpoint, or another storage.run"
         ) from error

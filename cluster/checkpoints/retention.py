@@ -1,11 +1,17 @@
-"""Which checkpoints are kept: the last k, every n-th, and the newest that is known to be whole."""
+"""Which checkpoints are kept: the last k, every n-th, and the newest that is known to be whole.
 
-from collections.abc import Sequence, Set
+Folders whose manifest cannot be read, or belongs to another folder, count for none of these and are
+never deleted: only a person can tell what they are.
+"""
+
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 
 from cluster.config import CheckpointConfig
+from ganinv.errors import StorageError, StorageUnavailableError
 from ganinv.saved import format as names
+from ganinv.saved.manifest import read_manifest
 from ganinv.seams.stores import Store
 
 
@@ -32,9 +38,30 @@ def list_checkpoints(store: Store) -> CheckpointFolders:
     return CheckpointFolders(committed=committed, leftovers=leftovers)
 
 
-def expired(folders: CheckpointFolders, config: CheckpointConfig, verified: str) -> list[str]:
-    """Names of the committed checkpoints to delete, oldest first; never `verified`."""
-    committed = sorted(folders.committed)
+def with_own_manifest(store: Store, committed: Iterable[str], known: Set[str]) -> set[str]:
+    """Those of the `committed` folders that hold a readable manifest of their own.
+
+    `known` folders are not read again. Raises `StorageUnavailableError`.
+    """
+    found = set()
+    for name in committed:
+        if name not in known:
+            try:
+                read_manifest(store, name)
+            except StorageUnavailableError:
+                raise
+            except StorageError:
+                continue  # whoever loads a checkpoint or lists them says what is wrong
+        found.add(name)
+    return found
+
+
+def expired(usable: Collection[str], config: CheckpointConfig, verified: str) -> list[str]:
+    """Names of the checkpoints to delete, oldest first; never `verified`.
+
+    `usable`: the checkpoints with a manifest of their own that are not known to be corrupt.
+    """
+    committed = sorted(usable)
     kept = {verified, *committed[-config.keep_last :]}
     if config.keep_every_images:
         by_period: dict[int, str] = {}

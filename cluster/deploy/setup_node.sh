@@ -1,21 +1,40 @@
 #!/usr/bin/env bash
 # Installs exactly the packages of constraints.txt in ~/.ganinv, and makes every shell use them. Does
 # nothing if they are installed already. The cluster files' setup runs this script from a checkout.
+#
+#   setup_node.sh [PYTHON]
+#
+# PYTHON is a version, which uv downloads from GitHub, or the path of an interpreter on the node. Ray
+# refuses a node whose Python differs from the head's, even in the last number.
 set -euo pipefail
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+python=${1:-3.11.14}
 venv=$HOME/.ganinv
-python_version=3.11.14
 uv_version=0.13.8
 
-if ! cmp -s "$checkout/constraints.txt" "$venv/constraints.txt"; then
+fail() {
+    echo "setup_node.sh: $1" >&2
+    exit 1
+}
+
+# What decides the packages. It is written down after they are installed.
+wanted=$(echo "$python" && cat "${BASH_SOURCE[0]}" "$checkout"/{constraints.txt,pyproject.toml})
+if [ "$wanted" != "$(cat "$venv/installed" 2>/dev/null)" ]; then
     # uv installs its own Python, so the node's Python may have any version. pip only installs uv.
-    python3 -m pip install --quiet --upgrade --target "$HOME/.uv" "uv==$uv_version"
-    "$HOME/.uv/bin/uv" venv --quiet --clear --python "$python_version" "$venv"
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --upgrade --target "$HOME/.uv" "uv==$uv_version" ||
+        fail "pip could not install uv; install python3 with pip, and check the package index"
+    uv=$HOME/.uv/bin/uv
+    # A run may use the environment, so it is replaced only if it has another Python.
+    if [ "$python" != "$(head -n 1 "$venv/installed" 2>/dev/null)" ]; then
+        "$uv" venv --quiet --clear --python "$python" "$venv" || fail "there is no Python $python; \
+without access to GitHub, give the path of an interpreter, of the same version on all nodes"
+    fi
     # The project's dependencies without the project: jobs ship their own copy of the project.
-    "$HOME/.uv/bin/uv" pip install --quiet --python "$venv/bin/python" \
+    "$uv" pip install --quiet --exact --python "$venv/bin/python" \
         --constraint "$checkout/constraints.txt" --requirements "$checkout/pyproject.toml" \
-        --extra train --extra aws
-    cp "$checkout/constraints.txt" "$venv/constraints.txt"
+        --extra train --extra metrics --extra aws ||
+        fail "the packages could not be installed; correct what uv names above, and try again"
+    echo "$wanted" >"$venv/installed"
 fi
 
 [ ! -f "$HOME/.ray/auth_token" ] || chmod 600 "$HOME/.ray/auth_token"

@@ -23,6 +23,7 @@ from cluster.jobs.client import (
     Log,
     NotReadyError,
     UnreachableError,
+    addressed,
     translated_errors,
 )
 from cluster.jobs.shipping import runtime_environment
@@ -157,7 +158,7 @@ class JobServer:
         raise ConfigError(f"{self.address} has no job {job_id!r}; the latest jobs are: {known}")
 
     def _call(self, request: Callable[[], Any]) -> Any:
-        with translated_errors(self.address):
+        with translated_errors(self.address), addressed(self.address):
             return request()
 
 

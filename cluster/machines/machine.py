@@ -7,9 +7,14 @@ import shutil
 import socket
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from cluster.jobs.shipping import CHECKOUT
 from cluster.storage.opening import probe
@@ -19,6 +24,7 @@ from ganinv.seams.stores import Range, Store
 DISK_BYTES = 5 * 10**9  # for Ray's session, logs and spilled objects
 OPEN_FILES = 4096  # Ray needs at least one connection per worker process
 TRIAL_BYTES = 32 * 2**20  # written to and read from storage
+EXTRAS = ("train", "metrics")  # of pyproject.toml, which every machine that trains has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,17 +86,27 @@ def _installed(name: str) -> str | None:
         return None
 
 
+def needed() -> set[str]:
+    """The packages that recipes need, from pyproject.toml."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    extras = (project["optional-dependencies"][name] for name in EXTRAS)
+    lines = chain(project["dependencies"], *extras)
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
 def check_versions(machine: Machine) -> str:
-    """Raises `ConfigError` if an installed package does not have the pinned version."""
+    """Raises `ConfigError` for a package that is missing or does not have the pinned version."""
     pinned = pins()
     wrong = [
         f"{name} {found} instead of {pinned[name]}"
         for name, found in machine.packages.items()
         if found.partition("+")[0] != pinned[name]  # builds of torch differ after the +
     ]
+    there = {canonicalize_name(name) for name in machine.packages}
+    wrong += [f"no {name}" for name in sorted(needed() - there)]
     if wrong:
         raise ConfigError(
-            f"{machine.host} has other versions than constraints.txt: {', '.join(wrong)}; run "
+            f"{machine.host} has other packages than constraints.txt: {', '.join(wrong)}; run "
             "make setup (on a cluster's nodes: cluster/deploy/setup_node.sh)"
         )
     return f"{len(machine.packages)} packages as pinned"

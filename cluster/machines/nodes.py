@@ -1,6 +1,5 @@
 """Nodes of a Ray cluster: listening addresses, scheduling, and lost nodes."""
 
-import ipaddress
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +10,13 @@ import ray
 ANSWER_S = 2.0  # for a raylet to accept a connection
 CONNECTIONS = 32  # at the same time
 HEAD = "node:__internal_head__"  # a resource that only the head node has
+# Ray's `NodeDeathInfo.Reason`: 1 SIGTERM, 2 without notice, 3 preempted, 4 idle. 2 alone is a loss.
+UNEXPECTED_TERMINATION = 2
 
 
 def listening_address(host: str) -> str:
     """The address to listen on for `metrics.host`; `node`: this node's address in the cluster."""
     return str(ray.util.get_node_ip_address()) if host == "node" else host
-
-
-def is_loopback(address: str) -> bool:
-    """`address`: HOST:PORT."""
-    host = address.rpartition(":")[0]
-    return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
 
 
 def on_head() -> Any:
@@ -56,6 +51,15 @@ def lost_nodes(node_ids: Iterable[str]) -> set[str]:
 
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         return {name for name, yes in zip(names, pool.map(answers, names), strict=True) if not yes}
+
+
+def unexpectedly_dead_nodes() -> set[str]:
+    """The ids of all nodes of this Ray that left without notice: neither drained nor stopped."""
+    return {
+        node["NodeID"]
+        for node in ray.nodes()
+        if not node["Alive"] and node["DeathReason"] == UNEXPECTED_TERMINATION
+    }
 
 
 def _listens(host: str, port: int) -> bool:

@@ -20,6 +20,7 @@ from ganinv.training.statistics import SCHEDULE
 
 # The states of a training step. Goodput is their share of the time, as in `rules.yml`.
 STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
+PAUSES: tuple[TimeState, ...] = ("checkpoint", "evaluate")  # training waits for these
 
 
 class _BeforeEachScrape(Collector):
@@ -77,6 +78,8 @@ class Exporter:
             self.enter(outer)
             if histogram is not None:
                 histogram().observe(time.perf_counter() - started)
+            if state in PAUSES and self._is_rank_0:
+                self.meters.last_pause().set_to_current_time()
 
     def enter(self, state: TimeState) -> TimeState:
         """Count time toward `state` from now on; returns the previous state.

@@ -126,6 +126,9 @@ class Meters:
         )
         self.restarts = self._counter("restarts", "Restarts of the worker group", "reason")
         self.lost = self._counter("lost_images", "Images trained again after a restart")
+        self.last_pause = self._gauge(
+            "last_pause_timestamp_seconds", "Unix time of the end of the last save or evaluation"
+        )
         self.loss = self._gauge("loss", "Mean loss since the last row", "term")
         self.evaluation = self._gauge(
             "evaluation", "Figure of the averaged weights in the last evaluation", "figure"

@@ -4,16 +4,21 @@ Tests check dashboards, alert rules and `docs/metrics.md` against this table.
 """
 
 from cluster.monitoring.meters import Meters, MetricSpec
+from cluster.monitoring.node_losses import NODES_LOST
 from ganinv.training.statistics import all_statistics
 
 
 def metrics_table() -> dict[str, tuple[MetricSpec, ...]]:
-    """All metrics, by exporter: `every worker`, or `rank 0` for the whole run."""
+    """All metrics, by exporter: `every worker`, `rank 0` or `the head node` for the whole run."""
     meters = Meters(run="", rank=0)
     count = len(meters.specs)
     meters.add_run_wide(all_statistics().values())
     specs = meters.specs
-    return {"every worker": tuple(specs[:count]), "rank 0": tuple(specs[count:])}
+    return {
+        "every worker": tuple(specs[:count]),
+        "rank 0": tuple(specs[count:]),
+        "the head node": (NODES_LOST,),
+    }
 
 
 def as_markdown() -> str:

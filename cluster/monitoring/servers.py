@@ -22,7 +22,7 @@ def prometheus_config(
     `ray`: URL of a Ray dashboard, if nodes are watched too. `token`: file that holds its token, if
     it requires one.
     """
-    config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    config: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
     config["global"] = dict.fromkeys(config["global"], f"{interval_s}s")
     config["rule_files"] = [str(FOLDER / "rules.yml")]
     own, runs, nodes = config["scrape_configs"]

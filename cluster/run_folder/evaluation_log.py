@@ -17,10 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cluster.run_folder.metrics_log import finite_or_null
-from ganinv.errors import StorageError
+from cluster.run_folder.unreadable import leave_out
+from ganinv.errors import StorageMissingError
 from ganinv.seams.stores import Store
 
 FOLDER = "evaluations/"
+KEYS = {"checkpoint", "images_seen", "recorded", "figures"}  # of every record
 _IN_TRAINING = re.compile(rf"{FOLDER}(\d{{12}})-training-\w+\.json")
 
 
@@ -31,24 +33,40 @@ def write_record(store: Store, conditions: Mapping[str, Any], figures: Mapping[s
     training) name the model.
     """
     key = hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:8]
-    model = conditions["checkpoint"] or f"{conditions['images_seen']:012d}-training"
-    name = f"{FOLDER}{model}-{key}.json"
+    name = f"{FOLDER}{_model(conditions)}-{key}.json"
     record = {**conditions, "recorded": time.time(), "figures": finite_or_null(figures)}
     store.write(name, (json.dumps(record, indent=1) + "\n").encode())
     return name
 
 
 def read_records(store: Store) -> list[dict[str, Any]]:
-    """All evaluations of a run, oldest model first. Raises `StorageError` for a corrupt object."""
+    """All evaluations of a run, oldest model first. The log names records that cannot be read."""
     records = []
     for entry in store.list(FOLDER):
+        if not entry.name.endswith(".json"):
+            continue
         try:
-            records.append(json.loads(store.read(entry.name)))
+            records.append(_record_of(entry.name, store.read(entry.name)))
+        except StorageMissingError:
+            continue  # deleted since it was listed
         except ValueError as error:
-            raise StorageError(
-                f"{store.url}/{entry.name} is corrupt ({error}); delete it and evaluate again"
-            ) from error
+            leave_out(f"{store.url}/{entry.name}", error)
     return records
+
+
+def _record_of(name: str, text: bytes) -> dict[str, Any]:
+    """Raises `ValueError` if the object is not the record of an evaluation, or of another model."""
+    record = json.loads(text)
+    if not isinstance(record, dict) or not record.keys() >= KEYS:
+        raise ValueError("it is not the record of an evaluation")
+    if not name.startswith(f"{FOLDER}{_model(record)}-"):
+        raise ValueError(f"it is an evaluation of {_model(record)}")
+    return record
+
+
+def _model(record: Mapping[str, Any]) -> str:
+    """The model in an object's name: a checkpoint, or the images seen in training."""
+    return record["checkpoint"] or f"{record['images_seen']:012d}-training"
 
 
 def forget_after(store: Store, images_seen: int) -> None:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from ganinv.errors import StorageError
-
 # Why a group ended and a new group followed.
 Reason = Literal["failure", "hang", "node_lost", "storage", "preemption", "resize", "divergence"]
 FAULTS: tuple[Reason, ...] = ("failure", "hang", "node_lost", "storage")  # nobody requested these
@@ -45,12 +43,15 @@ class GroupRecord:
         return self.committed is not None and self.committed > (self.resumed_from or 0)
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], url: str) -> "GroupRecord":
-        """Raises `StorageError` if the object is not a record."""
-        try:
-            return cls(**content)
-        except TypeError as error:
-            raise StorageError(f"{url} is corrupt ({error}); delete it") from error
+    def from_json(cls, content: Any) -> "GroupRecord":
+        """Raises `ValueError` if the object is not a record."""
+        known = cls.__dataclass_fields__
+        if not isinstance(content, dict) or content.keys() - known.keys():
+            raise ValueError("it is not a record of this version")
+        for key in ("number", "launched", "world_size"):
+            if not isinstance(content.get(key), int | float):
+                raise ValueError(f"{key!r} is not a number")
+        return cls(**content)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

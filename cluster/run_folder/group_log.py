@@ -6,38 +6,50 @@ objects of the first.
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterable
 
 from cluster.run_folder.group_history import GroupRecord, as_json
+from cluster.run_folder.unreadable import leave_out
 from cluster.storage.write_behind import WriteBehind
-from ganinv.errors import StorageError
+from ganinv.errors import StorageMissingError
 from ganinv.seams.stores import Reader, Store
 
 FOLDER = "groups/"
+_NAME = re.compile(rf"{FOLDER}(\d{{6,}})-[0-9a-f]+\.json")
 REFRESH_S = 15.0  # how often the record of a training group is rewritten
 
 
 def read_groups(store: Reader) -> list[GroupRecord]:
-    """All worker groups of a run, oldest first. Raises `StorageError` for a corrupt object."""
+    """All worker groups of a run, oldest first. The log names records that cannot be read."""
     records = []
-    for entry in store.list(FOLDER):
-        url = f"{store.url}/{entry.name}"
+    for name, number in _numbers(store).items():
         try:
-            content = json.loads(store.read(entry.name))
+            record = GroupRecord.from_json(json.loads(store.read(name)))
+            if record.number != number:
+                raise ValueError(f"it is the record of group {record.number}")
+        except StorageMissingError:
+            continue  # deleted since it was listed
         except ValueError as error:
-            raise StorageError(f"{url} is corrupt ({error}); delete it") from error
-        records.append(GroupRecord.from_json(content, url))
+            leave_out(f"{store.url}/{name}", error)
+        else:
+            records.append(record)
     return sorted(records, key=lambda record: (record.number, record.launched))
+
+
+def _numbers(store: Reader) -> dict[str, int]:
+    """The numbers of the groups that have an object, by its name."""
+    matches = (_NAME.fullmatch(entry.name) for entry in store.list(FOLDER))
+    return {match[0]: int(match[1]) for match in matches if match}
 
 
 class GroupLog:
     """Writes group records in the background; an outage never blocks the driver."""
 
     def __init__(self, store: Store) -> None:
-        known = read_groups(store)
-        self.first_number = known[-1].number + 1 if known else 0
+        self.first_number = max(_numbers(store).values(), default=-1) + 1
         self._store = WriteBehind(store)
         self._driver = secrets.token_hex(4)
         self._kept: dict[int, tuple[GroupRecord, float]] = {}

@@ -9,9 +9,11 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from ganinv.errors import StorageError, StorageMissingError
-from ganinv.seams.stores import Store
+from cluster.run_folder.unreadable import leave_out
+from ganinv.errors import StorageContentError, StorageMissingError
+from ganinv.seams.stores import Reader, Store
 
 NAME = "metrics.jsonl"
 FLUSH_EVERY_S = 10.0
@@ -24,7 +26,7 @@ class MetricsLog:
         self._store = store
         self._lines = [
             json.dumps(finite_or_null(row))
-            for row in read_rows(store)
+            for row in rows_to_continue(store)
             if row["images_seen"] <= images_seen
         ]
         self._flushed = time.monotonic()
@@ -48,20 +50,68 @@ def finite_or_null(row: Mapping[str, float]) -> dict[str, float | None]:
     return {key: value if math.isfinite(value) else None for key, value in row.items()}
 
 
-def read_rows(store: Store) -> list[dict[str, float]]:
-    """All rows, oldest first; non-finite values are NaN. Empty without a file.
+class BadLine(NamedTuple):
+    """A line that is no row: its place, which is the file and the line's number, and why."""
 
-    Raises `StorageError` for a corrupt file.
+    place: str
+    reason: str
+
+
+def read_rows(store: Reader) -> list[dict[str, float]]:
+    """All rows that can be read, oldest first; non-finite values are NaN. Empty without a file.
+
+    The log names each line that cannot be read.
     """
+    rows, bad, _ = _parse(store)
+    for line in bad:
+        leave_out(*line)
+    return rows
+
+
+def rows_to_continue(store: Reader) -> list[dict[str, float]]:
+    """The rows of a run that will write further ones, and so writes the whole file anew.
+
+    A torn last line is left out, because nothing can be lost with it that is still there. Raises
+    `StorageContentError` for any other line that cannot be read: a person may be able to repair it.
+    """
+    rows, bad, last_is_bad = _parse(store)
+    if last_is_bad:
+        leave_out(*bad.pop())
+    if bad:
+        more = f", and {len(bad) - 1} more lines" if len(bad) > 1 else ""
+        raise StorageContentError(
+            f"{bad[0].place} cannot be read ({bad[0].reason}){more}; repair or delete these lines, "
+            "or delete the file: checkpoints do not need it"
+        )
+    return rows
+
+
+def _parse(store: Reader) -> tuple[list[dict[str, float]], list[BadLine], bool]:
+    """The rows, the lines that are none, and whether the last line is such a line."""
     try:
-        text = store.read(NAME).decode()
+        lines = store.read(NAME).split(b"\n")
     except StorageMissingError:
-        return []
-    try:
-        rows = [json.loads(line) for line in text.splitlines()]
-        return [{k: math.nan if v is None else v for k, v in row.items()} for row in rows]
-    except (ValueError, AttributeError) as error:
-        raise StorageError(
-            f"{store.url}/{NAME} is corrupt ({error}); repair or delete it, checkpoints do "
-            "not need it"
-        ) from error
+        return [], [], False
+    rows, bad, last_is_bad = [], [], False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_row(line))
+        except ValueError as error:
+            bad.append(BadLine(f"{store.url}/{NAME}, line {number}", str(error)))
+            last_is_bad = True
+        else:
+            last_is_bad = False
+    return rows, bad, last_is_bad
+
+
+def _row(line: bytes) -> dict[str, float]:
+    """Raises `ValueError` if the line is no row."""
+    row = json.loads(line)
+    if not isinstance(row, dict) or not isinstance(row.get("images_seen"), int | float):
+        raise ValueError("it is no object with a number 'images_seen'")
+    for key, value in row.items():
+        if not isinstance(value, int | float | None):
+            raise ValueError(f"{key!r} is not a number: {value!r}")
+    return {key: math.nan if value is None else value for key, value in row.items()}

@@ -7,7 +7,7 @@ reboots. Everything lies in one private directory.
 import http.client
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +21,22 @@ from cluster.processes import Process, Server
 from cluster.seaweed.private_files import exclusively, read_private, write_private
 from cluster.seaweed.server import SERVICES, all_free, choose_ports, command, get, remove_sockets
 from ganinv.errors import ClusterError, StorageError
+from ganinv.places.loopback import proxies_for, spare_loopback
 
 REGION = "us-east-1"
+# S3 clients prefer these to the variables of `ObjectStore.environment`, or fail because of them.
+OUTRANKING = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",  # its former name
+    "AWS_CREDENTIAL_EXPIRATION",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_REGION",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+)
 START_DEADLINE_S = 60.0
 # After SIGTERM the server may wait 20 s for idle connections; SIGKILL loses no stored object.
 TERMINATE_DEADLINE_S = 6.0
@@ -47,25 +61,37 @@ class ObjectStore:
         return _endpoint_url(self.ports)
 
     def environment(self) -> dict[str, str]:
-        """The variables by which S3 clients find the store. They include its secret key."""
+        """The variables by which S3 clients find the store, without those of `OUTRANKING`.
+
+        They include its secret key.
+        """
         return {
             **_credentials(self.directory),
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.endpoint_url,
         }
 
+    def enter(self, environment: MutableMapping[str, str]) -> None:
+        """Let S3 clients with this `environment` find the store, whatever it held before."""
+        for name in OUTRANKING:
+            environment.pop(name, None)
+        environment.update(self.environment())
+        spare_loopback(environment)
 
-def start(directory: Path, buckets: Sequence[str] = ()) -> ObjectStore:
+
+def start(
+    directory: Path, buckets: Sequence[str] = (), *, until_unused: bool = False
+) -> ObjectStore:
     """Start the store of `directory` unless it runs, and create the `buckets` that do not exist.
 
     Returns when the store serves requests. Raises `StorageError`, with the end of its log, if it
-    does not within `START_DEADLINE_S`.
+    does not within `START_DEADLINE_S`. `until_unused`: if it is started, `stop_unused` may stop it.
     """
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     with _locked(directory):
-        store = status(directory) or _start_stopped(directory)
+        store = status(directory) or _start_stopped(directory, until_unused)
         _create_buckets(store, buckets)
     return store
 
@@ -82,11 +108,24 @@ def stop(directory: Path) -> bool:
     if not directory.is_dir():
         return False
     with _locked(directory):
-        store = _recorded(directory)
-        if store is None:
-            return False
-        stopped = store.process.stop(TERMINATE_DEADLINE_S)
-        remove_sockets(store.ports)
+        return _stop(directory)
+
+
+def stop_unused(directory: Path, unused: Callable[[], bool]) -> None:
+    """Stop the store if it was started `until_unused` and `unused` says that nobody uses it."""
+    directory = directory.absolute()
+    with _locked(directory):
+        state = read_private(_state(directory))
+        if state is not None and state.get("until_unused") and unused():
+            _stop(directory)
+
+
+def _stop(directory: Path) -> bool:
+    store = _recorded(directory)
+    if store is None:
+        return False
+    stopped = store.process.stop(TERMINATE_DEADLINE_S)
+    remove_sockets(store.ports)
     return stopped
 
 
@@ -103,21 +142,22 @@ def _locked(directory: Path) -> Iterator[None]:
             ) from error
 
 
-def _start_stopped(directory: Path) -> ObjectStore:
+def _start_stopped(directory: Path, until_unused: bool) -> ObjectStore:
     former = _recorded(directory)
     # The former ports, so that shells which hold the endpoint's URL find the store again.
     ports = former.ports if former else {}
     for attempt in range(1, START_ATTEMPTS + 1):
         if not ports or not all_free(ports.values()):
             ports = dict(zip(SERVICES, choose_ports(len(SERVICES)), strict=True))
-        server, store = _launch(directory, ports)
+        server, store = _launch(directory, ports, until_unused)
         try:
             _await_serving(server, store)
-        except ClusterError:
+        except BaseException as error:  # Ctrl-C, too: nobody would stop the half-started server
             was_alive = store.process.stop(TERMINATE_DEADLINE_S)
             remove_sockets(ports)
             # Other ports can only help a server that has ended by itself.
-            if was_alive or attempt == START_ATTEMPTS:
+            ended_itself = isinstance(error, ClusterError) and not was_alive
+            if not ended_itself or attempt == START_ATTEMPTS:
                 raise
             ports = {}
         else:
@@ -125,7 +165,9 @@ def _start_stopped(directory: Path) -> ObjectStore:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _launch(directory: Path, ports: Mapping[str, int]) -> tuple[Server, ObjectStore]:
+def _launch(
+    directory: Path, ports: Mapping[str, int], until_unused: bool
+) -> tuple[Server, ObjectStore]:
     environment = {
         **_credentials(directory),
         "GOMEMLIMIT": "256MiB",  # without a limit the server grows to 600 MB under load
@@ -134,7 +176,12 @@ def _launch(directory: Path, ports: Mapping[str, int]) -> tuple[Server, ObjectSt
     url = _endpoint_url(ports)
     server = Server("SeaweedFS", url, words, _log(directory), environment, directory)
     store = ObjectStore(directory=directory, process=server.process, ports=dict(ports))
-    write_private(_state(directory), {"process": asdict(store.process), "ports": store.ports})
+    state = {
+        "process": asdict(store.process),
+        "ports": store.ports,
+        "until_unused": until_unused,
+    }
+    write_private(_state(directory), state)
     return server, store
 
 
@@ -177,7 +224,12 @@ def _client(store: ObjectStore) -> Any:
         endpoint_url=store.endpoint_url,
         aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-        config=Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1}),
+        config=Config(
+            connect_timeout=5,
+            read_timeout=15,
+            retries={"total_max_attempts": 1},
+            **proxies_for(store.endpoint_url),
+        ),
     )
 
 

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ BLOCK_BYTES = 2**20
 _DIGEST_BYTES = 32
 _KEPT_RATIO = 0.9  # evictions leave at most this share of the limit
 _MISSING = b""
+_OURS = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{32}")  # blocks, and unfinished ones
 
 
 class CachedStore:
@@ -169,7 +171,8 @@ def _make_room(folder: Path, size_file: Path, needed: int, most: int) -> None:
     except (FileNotFoundError, ValueError):
         size = most  # unknown: measure below
     if size + needed > most:
-        files = [path for path in folder.glob("??/*") if path.is_file()]
+        # Only our own: the folder may hold other files, too.
+        files = [path for path in folder.glob("??/*") if _OURS.fullmatch(path.name)]
         stats = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in files)
         size = sum(entry[1] for entry in stats)
         for _, freed, path in stats:

@@ -1,8 +1,9 @@
 """A folder in any filesystem of fsspec as a store: `gs://BUCKET/PREFIX`, `az://…`."""
 
+import hashlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from ganinv.errors import (
     StorageMissingError,
     StorageUnavailableError,
 )
+from ganinv.places.explaining import other_remedy
 from ganinv.places.filesystems import open_filesystem
 from ganinv.places.names import check_name
 from ganinv.seams.stores import Blobs, Entries, Entry, Range
@@ -54,7 +56,10 @@ class FsspecStore:
                 found = filesystem.find(folder, detail=True, withdirs=False)
             except _GONE:
                 return []
-            return [Entry(at[len(root) + 1 :], int(facts["size"])) for at, facts in found.items()]
+            return [
+                Entry(at[len(root) + 1 :], int(facts["size"]), _version(facts))
+                for at, facts in found.items()
+            ]
 
         entries = self._translating_errors("list", prefix, find)
         return sorted(entry for entry in entries if entry.name.startswith(prefix))
@@ -153,7 +158,9 @@ class FsspecStore:
                 ) from error
             passing = isinstance(error, (ConnectionError, TimeoutError))
             kind = StorageUnavailableError if passing else StorageError
-            raise kind(
-                f"{what}: {type(error).__name__}: {error}; check the URL, the network and the "
-                "credentials that the filesystem's driver takes from the environment"
-            ) from error
+            raise kind(f"{what}: {type(error).__name__}: {error}; {other_remedy(error)}") from error
+
+
+def _version(facts: Mapping[str, Any]) -> str:
+    """A hash of all that the filesystem says of a file, as `AbstractFileSystem.ukey` makes it."""
+    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()[:32]

@@ -18,6 +18,7 @@ from ganinv.errors import (
     StorageMissingError,
 )
 from ganinv.places.names import TEMPORARY_PREFIX, check_name
+from ganinv.places.walking import files_below, is_file
 from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 # How often a write recreates its directory when concurrent deletions keep removing it.
@@ -40,16 +41,17 @@ class LocalStore:
         with self._errors("list", prefix):
             if folder:
                 check_name(self.url, folder)
-            for directory, _, files in os.walk(Path(self.url, folder), onerror=_raise_unless_gone):
-                for file in files:
-                    path = Path(directory, file)
-                    name = path.relative_to(self.url).as_posix()
-                    if not name.startswith(prefix) or file.startswith(TEMPORARY_PREFIX):
-                        continue
-                    try:
-                        found.append(Entry(name, path.stat().st_size))
-                    except FileNotFoundError:
-                        continue  # deleted after its directory was read
+            for file in files_below(Path(self.url, folder), on_error=_raise_unless_gone):
+                name = Path(file.path).relative_to(self.url).as_posix()
+                if not name.startswith(prefix) or file.name.startswith(TEMPORARY_PREFIX):
+                    continue
+                # A pipe or a device is no object: reading it could wait for ever. Links to nothing,
+                # and files deleted after their directory was read, are no files any more.
+                with suppress(FileNotFoundError):
+                    if is_file(file):
+                        facts = file.stat()
+                        version = f"{facts.st_mtime_ns}-{facts.st_ino}"
+                        found.append(Entry(name, facts.st_size, version))
         return sorted(found)
 
     def read(self, name: str) -> bytes:
@@ -119,8 +121,8 @@ class LocalStore:
             except FileNotFoundError:
                 pass  # a concurrent deletion removed it
             except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                    return
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    return  # ENOTDIR: a link to a directory, which stays
                 raise
             directory = directory.parent
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 from cluster.storage.local import LocalStore
 from cluster.storage.retries import RetryPolicy
 from ganinv.errors import StorageError, StorageExistsError
-from ganinv.places.names import check_endpoint, parse_url
+from ganinv.places.names import find_endpoint, parse_url
 from ganinv.seams.stores import Range, Store
 
 
@@ -29,7 +29,7 @@ def open_store(
     # Imported here because s3fs takes most of a second to import, and directories do not need it.
     from cluster.storage.s3 import S3Store
 
-    return S3Store(address.bucket, address.root, check_endpoint(endpoint_url), retries)
+    return S3Store(address.bucket, address.root, find_endpoint(endpoint_url), retries)
 
 
 def remove_unfinished(store: Store) -> None:

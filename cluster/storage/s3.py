@@ -17,7 +17,7 @@ from cluster.storage.s3_client import CONNECTIONS, connect_lazily
 from cluster.storage.s3_errors import credentials_are_stale, http_status, storage_errors
 from cluster.storage.s3_parts import cut, size_of, upload_in_parts
 from ganinv.errors import StorageError, StorageExistsError, StorageMissingError
-from ganinv.places.names import check_name
+from ganinv.places.names import Endpoint, check_name
 from ganinv.seams.stores import Blobs, Entries, Entry, Range
 
 DELETE_BATCH = 1000  # the most that S3 accepts in one request
@@ -30,21 +30,20 @@ T = TypeVar("T")
 class S3Store:
     """Implements `seams.stores.Store` for the objects of `bucket` below the prefix `root`.
 
-    An empty `root` means the whole bucket. `endpoint_url` is None for AWS. Without `retries` every
-    failure is final.
+    An empty `root` means the whole bucket. Without `retries` every failure is final.
     """
 
     def __init__(
-        self, bucket: str, root: str, endpoint_url: str | None, retries: RetryPolicy | None = None
+        self, bucket: str, root: str, endpoint: Endpoint, retries: RetryPolicy | None = None
     ) -> None:
         self._bucket = bucket
         self._root = root
-        self._endpoint_url = endpoint_url
+        self._endpoint = endpoint
         self._retries = retries
         self._opened: tuple[int, s3fs.S3FileSystem] | None = None
 
     def __reduce__(self) -> tuple[type["S3Store"], tuple[Any, ...]]:
-        return S3Store, (self._bucket, self._root, self._endpoint_url, self._retries)
+        return S3Store, (self._bucket, self._root, self._endpoint, self._retries)
 
     @property
     def url(self) -> str:
@@ -59,7 +58,8 @@ class S3Store:
             for item in page.get("Contents", []):
                 # Consoles mark a folder by an object whose key ends with a slash.
                 if not item["Key"].endswith("/"):
-                    found.append(Entry(item["Key"][root_length:], int(item["Size"])))
+                    name, version = item["Key"][root_length:], item.get("ETag", "")
+                    found.append(Entry(name, int(item["Size"]), version))
             if not page.get("IsTruncated"):
                 return sorted(found)
             more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -213,7 +213,7 @@ class S3Store:
         self, op: str, name: str, request: Callable[[], Awaitable[T]], *, hedge: bool
     ) -> T:
         async def send() -> T:
-            with storage_errors(self.url, self._endpoint_url, op, name):
+            with storage_errors(self.url, self._endpoint, op, name):
                 return await request()
 
         async def attempt() -> T:
@@ -228,7 +228,7 @@ class S3Store:
         retries = self._retries
         if retries is None:
             return await attempt()
-        what = f"{self.url}/{name} (endpoint {self._endpoint_url or 'of AWS'})"
+        what = f"{self.url}/{name} (endpoint {self._endpoint.url or 'of AWS'})"
         if hedge:
             return await retries.call(op, what, lambda: retries.hedged(op, attempt))
         return await retries.call(op, what, attempt)
@@ -239,5 +239,5 @@ class S3Store:
         opened = self._opened
         if opened is None or opened[0] != os.getpid():
             once = self._retries is not None
-            opened = self._opened = (os.getpid(), connect_lazily(self._endpoint_url, once=once))
+            opened = self._opened = (os.getpid(), connect_lazily(self._endpoint.url, once=once))
         return opened[1]

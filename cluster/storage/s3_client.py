@@ -7,6 +7,8 @@ import s3fs
 from aiobotocore.session import get_session
 from botocore.handlers import add_expect_header
 
+from ganinv.places.loopback import proxies_for
+
 # For stores without a retry policy. An endpoint that never answers costs ATTEMPTS timeouts and a
 # pause of at most 1 s between them.
 ATTEMPTS = 2
@@ -42,6 +44,7 @@ def connect_lazily(endpoint_url: str | None, *, once: bool) -> s3fs.S3FileSystem
             "retries": {"mode": "standard", "total_max_attempts": 1 if once else ATTEMPTS},
             "max_pool_connections": CONNECTIONS + SPARE_CONNECTIONS,
             "connector_args": {"socket_factory": _socket_with_send_timeout},
+            **proxies_for(endpoint_url),
         },
     )
     # botocore retries already, and for more reasons; retries of both would multiply.

@@ -9,23 +9,26 @@ from botocore.exceptions import (
     ClientError,
     HTTPClientError,
     IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
+    ProxyConnectionError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
+from cluster.storage.s3_credentials import credentials_failure
 from ganinv.errors import (
     StorageError,
     StorageFullError,
     StorageMissingError,
     StorageUnavailableError,
 )
-
-_CREDENTIALS = (
-    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the machine's role) to credentials "
-    "that may read, write, list and delete there"
+from ganinv.places.explaining import (
+    credentials_remedy,
+    proxy_in_force,
+    raised_by_provider,
+    tls_failure,
 )
+from ganinv.places.names import Endpoint
+
 _REMEDIES = {
     "NoSuchBucket": "create the bucket or correct its name in the URL",
     "RequestTimeTooSkewed": "set this machine's clock",
@@ -54,15 +57,18 @@ _UNREACHABLE = (
     IncompleteReadError,
     ResponseParserError,
 )
+_EXPECTED = (OSError, BotoCoreError, ClientError, TransferError, ResponseParserError)
 
 
 @contextmanager
-def storage_errors(url: str, endpoint_url: str | None, verb: str, name: str) -> Iterator[None]:
+def storage_errors(url: str, endpoint: Endpoint, verb: str, name: str) -> Iterator[None]:
     """Translate errors of s3fs, botocore and the network during `verb` of object `name`."""
     try:
         yield
-    except (OSError, BotoCoreError, ClientError, TransferError, ResponseParserError) as error:
-        where = f"{url} (endpoint {endpoint_url or 'of AWS'})"
+    except Exception as error:
+        if not isinstance(error, _EXPECTED) and not raised_by_provider(error):
+            raise
+        where = f"{url} (endpoint {endpoint.url or 'of AWS'})"
         what = f"{where}: cannot {verb} {name!r}" if name else f"{where}: cannot {verb}"
         answer = _server_answer(error)
         # Any other 404 may come from another server, such as a proxy, while the store is down. The
@@ -73,16 +79,23 @@ def storage_errors(url: str, endpoint_url: str | None, verb: str, name: str) -> 
             raise StorageMissingError(
                 f"{what}: there is no such object; check storage.run and data.url"
             ) from error
-        reason, remedy = _reason_from_answer(answer) if answer else _reason_without_answer(error)
-        raise _kind(error, answer)(f"{what}: {reason}; {remedy}") from error
+        kind, reason, remedy = _final(error, endpoint) or (
+            _from_answer(answer) if answer else _without_answer(error, endpoint)
+        )
+        raise kind(f"{what}: {reason}; {remedy}") from error
 
 
-def _kind(error: Exception, answer: ClientError | None) -> type[StorageError]:
-    if answer is None:
-        return StorageUnavailableError if isinstance(error, _UNREACHABLE) else StorageError
-    if _code(answer) in _FULL or http_status(answer) == _FULL_STATUS:
-        return StorageFullError
-    return StorageUnavailableError if _is_transient(answer) else StorageError
+Explained = tuple[type[StorageError], str, str]  # kind, reason, remedy
+
+
+def _final(error: BaseException, endpoint: Endpoint) -> Explained | None:
+    """Failures that look transient, or like answers of the store, but are neither."""
+    answer = _server_answer(error)
+    if answer and _is_transient(answer):  # of the service that gives credentials, perhaps
+        return None
+    asked = str(getattr(error, "kwargs", {}).get("endpoint_url") or endpoint.url or "AWS")
+    found = credentials_failure(error) or tls_failure(error, asked, endpoint.named_by)
+    return (StorageError, *found) if found else None
 
 
 def http_status(error: BaseException) -> int | None:
@@ -120,25 +133,35 @@ def _is_transient(answer: ClientError) -> bool:
     )
 
 
-def _reason_from_answer(answer: ClientError) -> tuple[str, str]:
+def _from_answer(answer: ClientError) -> Explained:
     code, status = _code(answer), http_status(answer)
     message = answer.response.get("Error", {}).get("Message") or "no explanation"
     reason = f"the server answered {code} ({message.strip().rstrip('.')})"
+    kind = StorageError
+    if code in _FULL or status == _FULL_STATUS:
+        kind = StorageFullError
+    elif _is_transient(answer):
+        kind = StorageUnavailableError
     if code in _REMEDIES:
-        return reason, _REMEDIES[code]
+        return kind, reason, _REMEDIES[code]
     if status in (401, 403) or code in _STALE:
-        return reason, _CREDENTIALS
+        return kind, reason, credentials_remedy(expired="Expired" in code)
     if status is not None and status >= 500:
-        return reason, "try again later, or read the server's log"
-    return reason, "check the URL, the endpoint and the credentials against the server"
+        return kind, reason, "try again later, or read the server's log"
+    return kind, reason, "check the URL, the endpoint and the credentials against the server"
 
 
-def _reason_without_answer(error: BaseException) -> tuple[str, str]:
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-        return "no credentials were found", _CREDENTIALS
+def _without_answer(error: BaseException, endpoint: Endpoint) -> Explained:
+    if isinstance(error, ProxyConnectionError):
+        proxy = proxy_in_force(endpoint.url or "https://s3.amazonaws.com")
+        reason = f"the proxy that {proxy} names does not answer or refuses"
+        remedy = f"correct {proxy}, or add the endpoint's host to no_proxy"
+        return StorageUnavailableError, reason, remedy
     if isinstance(error, _UNREACHABLE):
+        named = endpoint.named_by if endpoint.url else f"whether to set {endpoint.named_by}"
         return (
+            StorageUnavailableError,
             f"the endpoint does not answer ({type(error).__name__})",
-            "check storage.endpoint_url or AWS_ENDPOINT_URL, the network, and that the server runs",
+            f"check {named}, the network, and that the server runs",
         )
-    return f"{type(error).__name__}: {error}", "correct the cause and try again"
+    return StorageError, f"{type(error).__name__}: {error}", "correct the cause and try again"

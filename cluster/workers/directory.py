@@ -3,22 +3,26 @@
 It stores the addresses of the workers' exporters, the progress and the error that ends the run. It
 runs on the head node, as `ganinv monitor` does, and survives restarts of the worker group.
 Prometheus gets the addresses from a file (`cluster.monitoring.targets`) or by HTTP service
-discovery.
+discovery. The directory itself exports how many nodes the cluster has lost.
 """
 
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import ray
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from cluster.machines.nodes import is_loopback, listening_address, on_head
+from cluster.machines.nodes import listening_address, on_head, unexpectedly_dead_nodes
+from cluster.monitoring.node_losses import NodeLosses
 from cluster.monitoring.targets import TargetGroup, TargetsFile, targets_folder
 from cluster.run_folder.group_history import End, GroupRecord, Summary
 from cluster.workers.live_groups import LiveGroups, Purpose, WorkerLocation
 from ganinv.errors import GanInvError
+from ganinv.places.loopback import is_loopback
 
 
 class Directory:
@@ -27,8 +31,16 @@ class Directory:
     The state is lost when the command ends; `cluster.run_folder` stores what must survive it.
     """
 
-    def __init__(self, run: str, host: str, discovery_port: int, ray_targets: list[str]) -> None:
+    def __init__(
+        self,
+        run: str,
+        host: str,
+        discovery_port: int,
+        ray_targets: list[str],
+        lost: Callable[[], set[str]] = unexpectedly_dead_nodes,
+    ) -> None:
         self._run = run
+        self._losses = NodeLosses(run, lost)
         self._ray_targets = ray_targets
         self._targets: dict[int, str] = {}
         self._progress: dict[str, Any] = {}
@@ -41,10 +53,11 @@ class Directory:
         self._server = ThreadingHTTPServer((address, discovery_port), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self._url = f"http://{address}:{self._server.server_port}/targets"
+        self._own = f"{address}:{self._server.server_port}"
+        self._write_targets()
 
     async def discovery_url(self) -> str:
-        return self._url
+        return f"http://{self._own}/targets"
 
     async def group_launched(self, world_size: int) -> None:
         """The supervisor calls this when it requests the workers of a new group."""
@@ -94,14 +107,19 @@ class Directory:
         node only; if the head is another node, a warning is posted and the exporter is left out.
         """
         self._targets = {r: a for r, a in self._targets.items() if r < world} | {rank: address}
-        if is_loopback(address) and node != ray.util.get_node_ip_address():
+        if is_loopback(address.rpartition(":")[0]) and node != ray.util.get_node_ip_address():
             del self._targets[rank]
             self._messages.append(
                 f"warning: Prometheus cannot reach rank {rank} on {node}: it listens on loopback; "
                 "give metrics.host=node"
             )
-        if self._file is not None:
-            self._file.write(self._target_groups())
+        self._write_targets()
+
+    async def withdraw_exporter(self, rank: int, address: str) -> None:
+        """A worker calls this before it ends in order, so that nobody scrapes it any more."""
+        if self._targets.get(rank) == address:
+            del self._targets[rank]
+            self._write_targets()
 
     async def report(self, progress: dict[str, Any]) -> None:
         """Rank 0 calls this with a row of metrics, or with `images_seen` and `steps_seconds`."""
@@ -153,9 +171,12 @@ class Directory:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:  # name given by http.server
-                body = json.dumps(directory._target_groups()).encode()
+                if self.path == "/metrics":
+                    body, kind = directory._losses.page(), CONTENT_TYPE_LATEST
+                else:
+                    body, kind = json.dumps(directory._target_groups()).encode(), "application/json"
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -172,6 +193,10 @@ class Directory:
             self._messages.append(f"warning: `ganinv monitor` will not find this run: {error}")
             return None
 
+    def _write_targets(self) -> None:
+        if self._file is not None:
+            self._file.write(self._target_groups())
+
     def _target_groups(self) -> list[TargetGroup]:
         """Prometheus' targets. A rank keeps its label, so its series survive restarts."""
         groups = [
@@ -181,8 +206,11 @@ class Directory:
             }
             for rank in sorted(self._targets)
         ]
-        own = {"targets": self._ray_targets, "labels": {"job": "ray"}}
-        return [*groups, own] if groups and self._ray_targets else groups
+        nodes = {"job": "nodes", "run": self._run, "instance": "head"}
+        groups.append({"targets": [self._own], "labels": nodes})
+        if self._ray_targets:
+            groups.append({"targets": self._ray_targets, "labels": {"job": "ray"}})
+        return groups
 
 
 def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:

@@ -12,7 +12,7 @@ import ray
 from cluster.machines.nodes import lost_nodes, on_node
 from cluster.run_folder.group_history import Reason
 from cluster.workers.live_groups import WorkerLocation
-from ganinv.errors import GanInvError, StorageError
+from ganinv.errors import GanInvError, LeaseLostError, StorageContentError, StorageError
 
 READ_S = 10.0  # time limit for reading the logs of dead workers on their nodes
 READ_BYTES = 200_000  # from the end of each log
@@ -20,6 +20,17 @@ READ_AT_MOST = 4  # logs; one of the first dead workers is the cause
 # What faulthandler writes when a watchdog's limit expires (`cluster.workers.watchdog`).
 _TIMEOUT = re.compile(r"^Timeout \([\d:.]+\)!$", re.MULTILINE)
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
+
+
+def no_restart_mends(error: GanInvError) -> bool:
+    """Whether a new worker group would only meet the same error again.
+
+    Requests to storage may succeed again: an outage ends, keys are renewed, a disk is cleared. What
+    storage holds stays as it is, and so do options and data.
+    """
+    return not isinstance(error, StorageError) or isinstance(
+        error, StorageContentError | LeaseLostError
+    )
 
 
 class Restart(Exception):  # noqa: N818 (not an error: the group has saved, a new group follows)

@@ -4,22 +4,23 @@
 every worker, with the process group initialised, and reports through the run's `Directory`.
 """
 
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from cluster.config import ClusterConfig, MetricsConfig
-from cluster.jobs.shipping import CHECKOUT, runtime_environment, shipped
+from cluster.jobs.ray_environment import cluster_address
 from cluster.machines.nodes import on_this_node
 from cluster.run_folder.group_history import End, GroupRecord
 from cluster.workers.directory import start_directory
+from cluster.workers.room import WaitReport
+from cluster.workers.starting import start_ray
 from ganinv.errors import ClusterError, GanInvError
 
+ANSWER_S = 120.0  # for the directory on the head; a busy machine takes seconds
 CLOSE_S = 5.0  # time limit for the directory to withdraw the run from Prometheus
 # After one worker has met an error that no restart can repair, the others have this long to end.
 GRACE_S = 5.0
@@ -34,75 +35,12 @@ class Outcome:
     error: GanInvError | None = None
 
 
-def start_ray(config: ClusterConfig) -> None:
-    """Join the cluster named by RAY_ADDRESS, or start Ray on this machine.
-
-    A local Ray ends with this process, even if the process is killed. Call
-    `cluster.jobs.ray_environment.prepare` first: it sets who may connect.
-    """
-    settings = {
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "1",  # detect failures early
-        "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(config.hang_floor_s),
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(config.start_timeout_s),
-    }
-    if not config.use_gpu:
-        settings["DS_ACCELERATOR"] = (
-            "cpu"  # otherwise DeepSpeed searches for accelerators and warns
-        )
-    missing = {name: value for name, value in settings.items() if name not in os.environ}
-    os.environ.update(missing)
-    if os.environ.get("RAY_ADDRESS"):
-        _join({name: os.environ[name] for name in settings}, missing)
-        return
-    # Ray lets workers import from the current folder first. That must be the checkout: the folder
-    # where the command was typed may hold another package `datasets`.
-    with _children_ignore_sigterm(), chdir(CHECKOUT):
-        _start_local(config)
-
-
 def _undiscovered_ray_targets() -> list[str]:
     """Addresses of a local Ray's exporters. A local Ray has no dashboard that announces them."""
-    if os.environ.get("RAY_ADDRESS"):
+    if cluster_address() is not None:
         return []
     nodes = (node for node in ray.nodes() if node["Alive"])
     return [f"{node['NodeManagerAddress']}:{node['MetricsExportPort']}" for node in nodes]
-
-
-def _join(settings: dict[str, str], missing: dict[str, str]) -> None:
-    """Connect, and pass on variables, because nodes do not inherit this process' environment."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        # The job has shipped the checkout and set its variables; Ray refuses to set one twice.
-        environment: dict[str, object] = {"env_vars": missing}
-    else:
-        shipped()  # raises if the checkout is too large
-        environment = {**runtime_environment(), "env_vars": settings}
-    ray.init(runtime_env=environment, logging_level="warning", log_to_driver=False)
-
-
-def _start_local(config: ClusterConfig) -> None:
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, int(config.sizes[-1] * config.cpus_per_worker) + 1),
-        include_dashboard=False,
-        logging_level="warning",
-        log_to_driver=False,  # messages for people come through the directory
-        object_store_memory=100 * 2**20,  # no tensor travels through it
-    )
-
-
-@contextmanager
-def _children_ignore_sigterm() -> Iterator[None]:
-    """Processes that start inside this context ignore SIGTERM.
-
-    `timeout` and systemd signal the whole process group of a command. Without this, Ray's own
-    processes would end before the workers have saved. They inherit the signal mask, and end when
-    this process shuts them down or dies.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 class WorkerGroup:
@@ -110,12 +48,17 @@ class WorkerGroup:
 
     def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
         self._cluster = cluster
-        start_ray(cluster)
-        self.directory = start_directory(
-            run, metrics.host, metrics.discovery_port, _undiscovered_ray_targets()
-        )
-        self.discovery_url: str = ray.get(self.directory.discovery_url.remote())
         self._fit: Any = None
+        self._waiting = WaitReport(cluster)
+        start_ray(cluster)
+        try:
+            self.directory = start_directory(
+                run, metrics.host, metrics.discovery_port, _undiscovered_ray_targets()
+            )
+            self.discovery_url: str = self._ask("discovery_url", timeout_s=cluster.max_wait_s)
+        except BaseException:  # nobody could call `close`
+            ray.shutdown()
+            raise
 
     def close(self) -> None:
         """End the workers, and Ray if it was started here."""
@@ -129,7 +72,7 @@ class WorkerGroup:
 
         `number_from`: the number of the first worker group, counted over the run's whole life.
         """
-        ray.get(self.directory.number_groups_from.remote(number_from))
+        self._ask("number_groups_from", number_from)
         # On the driver's node, so that the loss of a worker's node does not end the supervisor.
         here = on_this_node()
         fit = ray.remote(_supervise).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
@@ -138,7 +81,7 @@ class WorkerGroup:
     def wait(self, timeout_s: float) -> Outcome | None:
         """The outcome, or None if the run still trains after `timeout_s`."""
         ready, _ = ray.wait([self._fit], timeout=timeout_s)
-        reported: GanInvError | None = ray.get(self.directory.error.remote())
+        reported: GanInvError | None = self._ask("error")
         if not ready and reported is not None:
             # The other workers may wait in a collective for the worker that has failed. Without
             # this limit they would wait for `cluster.collective_timeout_s`.
@@ -152,31 +95,47 @@ class WorkerGroup:
         except ray.exceptions.RayError as error:
             failure = ClusterError(f"the group's supervisor was lost ({error}); start again")
         # A worker's own error is closer to the cause than the error that Ray observed.
-        return Outcome(error=ray.get(self.directory.error.remote()) or failure)
+        return Outcome(error=self._ask("error") or failure)
 
     def progress(self) -> dict[str, Any]:
-        progress: dict[str, Any] = ray.get(self.directory.progress.remote())
+        progress: dict[str, Any] = self._ask("progress")
         return progress
 
     def take_messages(self) -> list[str]:
-        """The lines that workers have posted since the last call."""
-        lines: list[str] = ray.get(self.directory.take_messages.remote())
-        return lines
+        """What workers have posted since the last call, and every minute what a group waits for."""
+        lines: list[str] = self._ask("take_messages")
+        started = len(self._ask("worker_locations"))
+        return lines + self._waiting.lines(started, self.groups())
 
     def request_stop(self) -> None:
         """Ask the workers to save and end."""
-        ray.get(self.directory.request_save.remote("stop"))
+        self._ask("request_save", "stop")
+
+    def trains(self) -> bool:
+        """Whether a group is alive that has trained since its start, so that it can save."""
+        records = self.groups()
+        return bool(records) and records[-1].reason is None and records[-1].first_step is not None
 
     def groups(self) -> list[GroupRecord]:
         """The records of the worker groups since `start`."""
-        records: list[GroupRecord] = ray.get(self.directory.groups.remote())
+        records: list[GroupRecord] = self._ask("groups")
         return records
 
     def ended(self, reason: End, detail: str = "") -> list[GroupRecord]:
         """Record why the last group ended, if no reason is recorded yet; returns all records."""
         if self.groups():  # empty if the nodes never had room for a group
-            ray.get(self.directory.group_ended.remote(reason, detail))
+            self._ask("group_ended", reason, detail)
         return self.groups()
+
+    def _ask(self, verb: str, *words: Any, timeout_s: float = ANSWER_S) -> Any:
+        """What the directory answers. Raises `ClusterError` if it was lost or does not answer."""
+        try:
+            return ray.get(getattr(self.directory, verb).remote(*words), timeout=timeout_s)
+        except ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"the run's directory on the head node was lost or does not answer "
+                f"({type(error).__name__}); start again: training resumes from the last checkpoint"
+            ) from error
 
 
 def _supervise(

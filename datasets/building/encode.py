@@ -22,6 +22,8 @@ class NewSample(NamedTuple):
     attributes: dict[str, Any]
     digest: str
     """Hash of the pixels: equal for equal images, whatever files they came from."""
+    content: str
+    """As `Sample.content`."""
 
 
 def encode(work: Work) -> list[NewSample | Skipped]:
@@ -30,7 +32,12 @@ def encode(work: Work) -> list[NewSample | Skipped]:
         made
         if isinstance(made, Skipped)
         else NewSample(
-            made.key, made.split, _png(made.image_HWC), made.attributes, _digest(made.image_HWC)
+            key=made.key,
+            split=made.split,
+            png=_png(made.image_HWC),
+            attributes=made.attributes,
+            digest=_digest(made.image_HWC),
+            content=made.content,
         )
         for made in work()
     ]

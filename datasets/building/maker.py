@@ -3,11 +3,13 @@
 import re
 
 from datasets.building.encode import NewSample
+from datasets.building.inputs import NOTHING, Piece, link
 from datasets.building.journal import BuildJournal, FinishedShard
 from datasets.building.report import BuildReport, Duplicate
+from datasets.shards.scan import scan_tar
 from datasets.shards.shard import Shard, sha256_hex, write_table
 from datasets.shards.splits import SPLITS, Split
-from datasets.shards.tars import TarBuilder, scan_tar
+from datasets.shards.tars import TarBuilder
 from datasets.sources.base import BuildOptions, Skipped, Source
 from datasets.sources.unreadable import Unreadable
 from ganinv.seams.stores import Store
@@ -29,6 +31,8 @@ class ShardMaker:
         self._journal = journal
         self.done = 0
         """Samples of the source taken so far."""
+        self._chain = NOTHING
+        self._pieces: list[Piece] = []
         self._store = store
         self._options = options
         self._max_samples = max(_MIN_SHARD_SAMPLES, -(-source.count // _MIN_SHARDS))
@@ -36,7 +40,10 @@ class ShardMaker:
         self._first_keys: dict[str, str] = {}
         self._duplicates: list[Duplicate] = []
         self._unreadable = Unreadable(
-            total=source.count, max_ratio=options.max_unreadable, option="data.max_unreadable"
+            total=source.count,
+            max_ratio=options.max_unreadable,
+            option="data.max_unreadable",
+            before=source.left_out,
         )
         self._closed_bytes = 0
         self._split: Split = SPLITS[0]
@@ -51,9 +58,20 @@ class ShardMaker:
         return self._closed_bytes + self._tar.size_bytes
 
     @property
+    def pieces(self) -> list[Piece]:
+        """The contents of all samples so far, shard by shard."""
+        rest = [] if self._pieces and self._pieces[-1].end == self.done else [self._piece()]
+        return [*self._pieces, *rest]
+
+    @property
     def report(self) -> BuildReport:
+        left_out = self._unreadable.left_out
+        if self._options.drop_duplicates:
+            for duplicate in self._duplicates:
+                left_out.note("images with the pixels of an earlier image", duplicate.key)
         return BuildReport(
             skipped=self._unreadable.skipped,
+            left_out=left_out,
             duplicates=self._duplicates,
             dropped=self._options.drop_duplicates,
         )
@@ -63,7 +81,7 @@ class ShardMaker:
         if isinstance(item, Skipped):
             self._new_skipped.append(item)
             self._unreadable.add(item)
-            self.done += 1
+            self._advance(item.content)
             return
         if item.split != self._split:
             self._close()
@@ -74,7 +92,7 @@ class ShardMaker:
         self._last_key = item.key
         self._new_seen.append((item.key, item.digest))
         kept = self._is_new(item.key, item.digest) or not self._options.drop_duplicates
-        self.done += 1
+        self._advance(item.content)
         if kept:
             self._tar.add(item.key, item.png, item.attributes)
             full = self._tar.size_bytes >= self._options.shard_bytes
@@ -87,6 +105,13 @@ class ShardMaker:
         if not self._first_keys:
             raise self._unreadable.error()
         return {split: tuple(shards) for split, shards in self._shards.items()}
+
+    def _advance(self, content: str) -> None:
+        self.done += 1
+        self._chain = link(self._chain, content)
+
+    def _piece(self) -> Piece:
+        return Piece(self.done, self._chain)
 
     def _begin_shard(self) -> None:
         self._tar = TarBuilder()
@@ -106,7 +131,7 @@ class ShardMaker:
         finished = FinishedShard(
             split=self._split,
             shard=shard,
-            end=self.done,
+            piece=self._piece(),
             seen=self._new_seen,
             skipped=self._new_skipped,
         )
@@ -116,6 +141,7 @@ class ShardMaker:
 
     def _count_shard(self, finished: FinishedShard) -> None:
         self._shards[finished.split].append(finished.shard)
+        self._pieces.append(finished.piece)
         self._closed_bytes += finished.shard.size_bytes
 
     def _replay(self, finished: FinishedShard) -> None:
@@ -125,7 +151,7 @@ class ShardMaker:
         for skipped in finished.skipped:
             self._unreadable.add(skipped)
         self._count_shard(finished)
-        self.done, self._split = finished.end, finished.split
+        (self.done, self._chain), self._split = finished.piece, finished.split
         self._last_key = finished.seen[-1][0]
 
     def _is_new(self, key: str, digest: str) -> bool:

@@ -6,11 +6,13 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ganinv.errors import DataError
+from ganinv.pixels import upright_rgb, upright_size
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+# What Pillow may read: the formats of `datasets.shards.tables.IMAGE_EXTENSIONS`.
+FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "QOI", "PPM"),)
 
 # What Pillow's decoders raise for corrupt or hostile bytes.
 DECODE_ERRORS = (
@@ -20,6 +22,7 @@ DECODE_ERRORS = (
     EOFError,
     IndexError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -27,16 +30,17 @@ DECODE_ERRORS = (
 )
 
 
-def image_size(data: bytes, what: str) -> tuple[int, int]:
-    """Width and height in pixels, from the header alone; `what` names the image in messages.
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header alone.
 
-    Raises `DataError` for a corrupt header.
+    Raises `DataError`, with the reason alone, for a corrupt header, and for pixels that
+    `ganinv.pixels` refuses.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.size
+            return upright_size(image)
     except DECODE_ERRORS as problem:
-        raise _unreadable(what, problem) from problem
+        raise DataError(reason_of(problem)) from problem
 
 
 def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
@@ -45,26 +49,37 @@ def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArra
 
 
 def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3; `size` is (W, H) in pixels.
+    """RGB uint8, H × W × 3, as `ganinv.pixels` defines it; `size` is (W, H) in pixels.
 
-    Raises `DataError` for a corrupt image and for an image of another size. The size is checked
-    before any pixel is decoded.
+    Raises `DataError` for a corrupt image, for an image of another size, and for pixels that have
+    no definition. The size is checked before any pixel is decoded.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.size != size:
-                raise DataError(
-                    f"{what} has {image.width} × {image.height} pixels, the index says"
-                    f" {size[0]} × {size[1]}; run `data index` or `data build` again"
-                )
-            # `convert` would copy an image that is RGB already.
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            if image.size not in (size, size[::-1]):
+                raise _wrong_size(image.size, size)
+            upright = upright_rgb(image)
+            if upright.size != size:
+                raise _wrong_size(upright.size, size)
+            return np.asarray(upright)
+    except DataError as problem:
+        raise DataError(f"{what}: {problem}") from problem
     except DECODE_ERRORS as problem:
-        raise _unreadable(what, problem) from problem
+        raise DataError(
+            f"{what} cannot be decoded ({reason_of(problem)}); run `data verify` to find all such"
+            " images, then build or upload these shards again"
+        ) from problem
 
 
-def _unreadable(what: str, problem: Exception) -> DataError:
+def reason_of(problem: Exception) -> str:
+    """Why an image cannot be decoded, for one of `DECODE_ERRORS`."""
+    if isinstance(problem, UnidentifiedImageError):
+        return "no picture of a format that can be read"  # Pillow's own text holds an address
+    return f"{type(problem).__name__}: {problem}"
+
+
+def _wrong_size(found: tuple[int, int], size: tuple[int, int]) -> DataError:
     return DataError(
-        f"{what} cannot be decoded ({type(problem).__name__}: {problem}); run `data verify` to"
-        " find all such images, then build or upload these shards again"
+        f"it has {found[0]} × {found[1]} pixels, the index says {size[0]} × {size[1]}; run `data"
+        " index` or `data build` again"
     )

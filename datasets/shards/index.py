@@ -7,10 +7,11 @@ of every sample (`datasets.shards.tables`). The tars themselves stay plain WebDa
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from datasets.shards.location import describe, foreign_index, is_our_index
 from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
 from datasets.shards.splits import SPLITS, Split
 from ganinv.errors import DataError, StorageMissingError
@@ -18,6 +19,9 @@ from ganinv.seams.stores import Store
 
 _VERSION = 3
 _COLUMNS = ("name", "size_bytes", "sha256", "samples", "table_sha256")
+# Programs that read only version 3 would train on the reserved samples.
+_RESERVING_VERSION = 4
+_OF_THE_TAR = ("tar_samples", "tar_table_sha256")  # only of tars that two splits share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,9 @@ class Index:
     height: int
     """Height of every image, in pixels."""
     splits: Mapping[Split, tuple[Shard, ...]]
-    """Shards by split, in the order of their names."""
+    """Shards by split, in the order of their names. A tar may occur in both."""
+    test_images: int | float = 0
+    """How many samples of training tars, or which share of them, were reserved for tests."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -70,6 +76,11 @@ class Index:
         """The shards of all splits."""
         return [shard for split in SPLITS for shard in self.splits[split]]
 
+    @property
+    def tars(self) -> list[Shard]:
+        """All tars, each with all of its samples."""
+        return list(dict.fromkeys(shard.whole or shard for shard in self.shards))
+
     def save(self, store: Store) -> None:
         store.write(INDEX_NAME, _compact({**self._content(), "fingerprint": self.fingerprint}))
 
@@ -78,26 +89,31 @@ class Index:
         """Raises `DataError` if the index is missing, corrupt or of another format version."""
         where = f"{store.url.rstrip('/')}/{INDEX_NAME}"
         try:
-            content = json.loads(store.read(INDEX_NAME))
+            data = store.read(INDEX_NAME)
         except StorageMissingError as problem:
-            raise DataError(
-                f"data.url={store.url} holds no data set ({INDEX_NAME} is missing); make one with"
-                " `data build`, or index the tars there with `data index`"
-            ) from problem
+            raise _missing(store) from problem
+        if not is_our_index(data):
+            raise foreign_index(store)
+        try:
+            content = json.loads(data)
         except ValueError as problem:
             raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         version = content.get("version") if isinstance(content, dict) else None
-        if version != _VERSION:
+        if version not in (_VERSION, _RESERVING_VERSION):
             raise DataError(
-                f"{where} has format version {version!r}, but this program reads {_VERSION}; run"
-                " `data index` again"
+                f"{where} has format version {version!r}, but this program reads {_VERSION} and"
+                f" {_RESERVING_VERSION}; run `data index` again"
             )
         try:
             index = cls(
                 description=content["description"],
                 width=content["width"],
                 height=content["height"],
-                splits={s: tuple(map(_shard, content["splits"][s])) for s in SPLITS},
+                splits={
+                    split: tuple(_shard(row, split) for row in content["splits"][split])
+                    for split in SPLITS
+                },
+                test_images=content.get("test_images", 0),
             )
         except (KeyError, TypeError, ValueError) as problem:
             raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
@@ -108,7 +124,11 @@ class Index:
         return index
 
     def _content(self) -> dict[str, Any]:
-        return {
+        reserving: dict[str, Any] = {}
+        if self.test_images:
+            reserving = {"version": _RESERVING_VERSION, "test_images": self.test_images}
+            reserving["columns"] = (*_COLUMNS, *_OF_THE_TAR)
+        content = {
             "version": _VERSION,
             "description": dict(self.description),
             "width": self.width,
@@ -118,6 +138,20 @@ class Index:
             "columns": _COLUMNS,
             "splits": {s: [_row(shard) for shard in self.splits[s]] for s in SPLITS},
         }
+        return content | reserving
+
+
+def _missing(store: Store) -> DataError:
+    names = [entry.name for entry in store.list()]
+    if names:
+        return DataError(
+            f"data.url={store.url} holds no data set ({INDEX_NAME} is missing); it"
+            f" {describe(store.url, names)}"
+        )
+    return DataError(
+        f"data.url={store.url} holds no data set ({INDEX_NAME} is missing, and nothing else is"
+        " there); make one with `data build`, or check the URL"
+    )
 
 
 def _compact(content: Mapping[str, Any]) -> bytes:
@@ -125,14 +159,33 @@ def _compact(content: Mapping[str, Any]) -> bytes:
 
 
 def _row(shard: Shard) -> tuple[str | int | None, ...]:
-    return shard.name, shard.size_bytes, shard.sha256, shard.samples, shard.table_sha256
+    row = (shard.name, shard.size_bytes, shard.sha256, shard.samples, shard.table_sha256)
+    return row if shard.whole is None else (*row, shard.whole.samples, shard.whole.table_sha256)
 
 
-def _shard(row: Sequence[Any]) -> Shard:
-    name, size_bytes, sha256, samples, table_sha256 = row
-    return Shard(
+def _shard(row: Sequence[Any], split: Split) -> Shard:
+    name, size_bytes, sha256, samples, table_sha256, *of_the_tar = row
+    shard = Shard(
         name=name, size_bytes=size_bytes, sha256=sha256, samples=samples, table_sha256=table_sha256
     )
+    if not of_the_tar:
+        return shard
+    tar_samples, tar_table_sha256 = of_the_tar
+    whole = replace(shard, samples=tar_samples, table_sha256=tar_table_sha256)
+    return replace(shard, split=split, whole=whole)
+
+
+def content_key(index: Index, store: Store) -> str:
+    """Equal keys mean equal bytes of all shards, also of those that have no checksums.
+
+    For these, the listing of the store tells (`Entry.version`), so a copied data set has another
+    key.
+    """
+    unknown = {shard.name for shard in index.shards if shard.sha256 is None}
+    if not unknown:
+        return index.fingerprint
+    versions = [(e.name, e.version) for e in store.list() if e.name in unknown]
+    return sha256_hex(json.dumps([index.fingerprint, versions]).encode())
 
 
 def check_sizes(index: Index, store: Store) -> None:

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from datasets.shards.splits import Split
 from datasets.shards.tables import Member, SampleTable, dump_table
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
@@ -15,7 +16,7 @@ BUILDING_NAME = "index.building.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One tar and its table of samples."""
+    """One tar, or the samples of one split in it, and their table."""
 
     name: str
     """Name of the tar, below the root of the store."""
@@ -24,13 +25,19 @@ class Shard:
     sha256: str | None
     """Of the tar; None if only its headers were read, see `datasets.building.index_existing`."""
     samples: int
-    """Number of samples in the tar."""
+    """Number of samples."""
     table_sha256: str
     """Of the table."""
+    split: Split | None = None
+    """The samples of the tar that this shard consists of, if it shares the tar with the other
+    split; None: all of them."""
+    whole: "Shard | None" = None
+    """All samples of the tar, if this shard shares it with the other split."""
 
     @property
     def table_name(self) -> str:
-        return self.name.removesuffix(".tar") + ".index.safetensors"
+        part = f"-{self.split}" if self.split else ""
+        return f"{self.name.removesuffix('.tar')}.index{part}.safetensors"
 
 
 def write_table(
@@ -44,6 +51,20 @@ def write_table(
         sha256=sha256,
         samples=len(members),
         table_sha256=sha256_hex(table),
+    )
+    store.write(shard.table_name, table)
+    return shard
+
+
+def write_part(store: Store, whole: Shard, split: Split, members: Sequence[Member]) -> Shard:
+    """Write the table of the samples of a tar that belong to one split, and return the shard."""
+    table = dump_table(members)
+    shard = replace(
+        whole,
+        samples=len(members),
+        table_sha256=sha256_hex(table),
+        split=split,
+        whole=whole,
     )
     store.write(shard.table_name, table)
     return shard

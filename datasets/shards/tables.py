@@ -14,7 +14,18 @@ from safetensors.numpy import load, save
 
 from ganinv.errors import DataError
 
-IMAGE_EXTENSIONS = ("png", "jpg", "jpeg", "webp")
+# Tables store the positions in this list, so new extensions come last. Their formats:
+# `datasets.shards.images.FORMATS`.
+IMAGE_EXTENSIONS = (
+    *("png", "jpg", "jpeg", "webp"),
+    *("jfif", "jpe", "bmp", "dib", "gif", "tif", "tiff", "avif", "apng", "jp2", "j2k", "qoi"),
+    *("ppm", "pgm", "pbm", "pnm"),
+)
+# Images that Pillow cannot read, or does not recognise by their content.
+UNREAD_EXTENSIONS = (
+    *("heic", "heif", "hif", "jxl", "jpx", "svg", "svgz", "psd", "xcf", "exr", "hdr", "tga", "ico"),
+    *("eps", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef", "srw"),
+)
 _NUMBERS = ("image_start", "image_bytes", "json_start", "json_bytes", "image_crc32")
 _NO_CRC32 = -1
 TAR_BYTES = 2**44  # an upper bound on the size of any tar

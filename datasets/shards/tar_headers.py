@@ -16,11 +16,14 @@ BLOCK_BYTES = 512  # tars consist of blocks of this size
 # Far more than long names and attributes need, and than the zeros that end a tar (a tape record).
 MAX_EXTENSION_BYTES = 2**20
 MAX_TAIL_BYTES = 2**20
+_EMPTY_BYTES = 10_240  # a tar without members: one tape record of zeros
 _MAX_NAME_CHARACTERS = 4096
 
 _ZEROS = bytes(BLOCK_BYTES)
 _OLD, _DIRECTORY = b"\0", b"5"
 _REGULAR = (b"0", _OLD, b"7")
+# Hard and symbolic links, devices, pipes, and the label of a volume.
+_NO_CONTENT = (b"1", b"2", b"3", b"4", b"6", b"V")
 _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _MAGICS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -29,11 +32,13 @@ Read = Callable[[int, int], bytes]
 
 
 class File(NamedTuple):
-    """A regular file in a tar, and the byte range of its content."""
+    """A member of a tar that is not a folder, and the byte range of its content."""
 
     name: str
     start: int
     size_bytes: int
+    is_regular: bool = True
+    """False for links, devices and pipes, which have no content."""
 
 
 class _Header(NamedTuple):
@@ -43,10 +48,10 @@ class _Header(NamedTuple):
 
 
 def files(read: Read, size_bytes: int, where: str) -> Iterator[File]:
-    """The regular files of a tar of `size_bytes`, in order; `where` names the tar in messages.
+    """The members of a tar of `size_bytes` but for folders, in order; `where` names the tar.
 
-    Raises `DataError` unless the tar is complete, uncompressed, and consists of regular files and
-    folders whose names do not lead outside.
+    Raises `DataError` unless the tar is complete and uncompressed, holds no sparse files, and no
+    name in it leads outside.
     """
     position = 0
     extended: dict[str, str] | None = None  # what extended headers say of the next member
@@ -55,7 +60,7 @@ def files(read: Read, size_bytes: int, where: str) -> Iterator[File]:
             rest = read(position, size_bytes)
             raise _unusable(where, position, "it ends where a header should be", rest)
         block = read(position, position + BLOCK_BYTES)
-        if block == _ZEROS and position:
+        if block == _ZEROS and (position or size_bytes <= _EMPTY_BYTES):
             _check_tail(read, position, size_bytes, where)
             if extended is not None:
                 raise _unusable(where, position, "an extended header has no member", block)
@@ -76,6 +81,10 @@ def files(read: Read, size_bytes: int, where: str) -> Iterator[File]:
         _refuse_hostile(name, header.kind, where)
         if header.kind == _DIRECTORY or (header.kind == _OLD and name.endswith("/")):
             position = start
+            continue
+        if header.kind in _NO_CONTENT:
+            position = start
+            yield File(name, start, 0, is_regular=False)
             continue
         position = _after(start, length)
         if position > size_bytes:
@@ -123,7 +132,7 @@ def _extension(
         raise _unusable(where, start, "an extended header extends beyond the end", b"")
     data = read(start, start + header.size_bytes)
     if header.kind == _GNU_LINK:
-        return {}  # the next member is a link, which `_refuse_hostile` rejects
+        return {}  # the next member is a link, and links are not followed
     if header.kind == _GNU_NAME:
         return {"path": _text(data)}
     try:
@@ -161,10 +170,10 @@ def _refuse_hostile(name: str, kind: bytes, where: str) -> None:
     if outside or not name or len(name) > _MAX_NAME_CHARACTERS:
         shown = name if len(name) <= 80 else f"{name[:80]}…"
         raise DataError(f"{where}: the member name {shown!r} is not allowed; rewrite the tar")
-    if kind not in _REGULAR and kind != _DIRECTORY:
+    if kind not in (*_REGULAR, *_NO_CONTENT, _DIRECTORY):
         raise DataError(
-            f"{where}: the member {name!r} is a link, device or sparse file; rewrite the tar with"
-            " regular files only"
+            f"{where}: the member {name!r} is a sparse file or of an unknown type; rewrite the tar"
+            " with regular files only"
         )
 
 

@@ -1,101 +1,40 @@
-"""Attribute tables of image folders: CSV with a header, or JSONL with one object per line."""
+"""Attribute tables of image folders."""
 
-import csv
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganinv.errors import ConfigError, DataError
+from datasets.inputs.table_files import find_column, read_rows
+from ganinv.errors import DataError
 
-_FILE_COLUMN = "file"
+# Columns that name the image, in the order in which they are looked for; capitals are ignored. The
+# others are those of Hugging Face's folders of images and of Kaggle's CelebA, and common ones.
+NAME_COLUMNS = ("file", "file_name", "filename", "image_id", "image", "path")
 
-# Value of the column `file` → the other columns.
+# Name of the image → the other columns.
 AttributeTable = dict[str, dict[str, Any]]
 
 
 def read_attributes(path: Path) -> AttributeTable:
-    """Read an attribute table. CSV fields that look like numbers become numbers.
+    """Read an attribute table, see `datasets.inputs.table_files`.
 
     Raises `ConfigError` for a missing file or another file type, `DataError` for a corrupt file.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
-    read = readers.get(path.suffix.lower())
-    if read is None or not path.is_file():
-        raise ConfigError(
-            f"data.attributes={path} is not an existing file ending in .csv or .jsonl; name one"
-        )
+    where = f"data.attributes={path}"
     table: AttributeTable = {}
-    for line, row in enumerate(read(path), start=1):
-        name = row.pop(_FILE_COLUMN, None)
-        if not isinstance(name, str) or not name or name in table:
+    for line, values in read_rows(path, where, NAME_COLUMNS):
+        column = find_column(values, NAME_COLUMNS)
+        if column is None:
             raise DataError(
-                f"data.attributes={path}: row {line} has {name!r} in the column"
-                f" {_FILE_COLUMN!r}; every row must name a different image file there"
+                f"{where}: line {line} has the columns {', '.join(values)}, and none of"
+                f" {', '.join(NAME_COLUMNS)}, which name the image file; rename one"
             )
-        table[name] = row
+        name = values.pop(column)
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(
+                f"{where}: line {line} has {name!r} in the column {column!r}; every row must name"
+                " an image file there"
+            )
+        if name in table:
+            raise DataError(f"{where}: line {line} names {name!r} a second time; remove one row")
+        table[name] = values
     return table
-
-
-def match_attributes(table: AttributeTable, names: Sequence[str], path: Path) -> AttributeTable:
-    """Path of each image → its attributes. A row names the whole path, or only the file name.
-
-    Ignores rows of other images. Raises `DataError` if no row matches any image; `path` is that of
-    the table, for the message.
-    """
-    matched: AttributeTable = {}
-    for name in names:
-        row = table.get(name, table.get(name.rpartition("/")[2]))
-        if row is not None:
-            matched[name] = row
-    if not matched:
-        example = next(iter(table), "nothing")
-        raise DataError(
-            f"data.attributes={path}: no row matches an image; the table names {example!r}, the"
-            f" folder holds {names[0]!r}; write paths relative to the folder in {_FILE_COLUMN!r}"
-        )
-    return matched
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (csv.Error, UnicodeDecodeError) as problem:
-        raise DataError(f"data.attributes={path} is not CSV ({problem}); correct it") from problem
-    for line, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            raise DataError(
-                f"data.attributes={path}: row {line} has another number of fields than the header;"
-                " correct it"
-            )
-    return [
-        {column: field if column == _FILE_COLUMN else _number(field) for column, field in r.items()}
-        for r in rows
-    ]
-
-
-def _number(field: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(field)
-        except ValueError:
-            continue
-    return field
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as problem:
-            raise DataError(
-                f"data.attributes={path}: line {number} is not JSON ({problem}); correct it"
-            ) from problem
-        if not isinstance(row, dict):
-            raise DataError(
-                f"data.attributes={path}: line {number} is not a JSON object; correct it"
-            )
-        rows.append(row)
-    return rows

@@ -4,7 +4,7 @@ A new source is one file `datasets/sources/NAME.py` with a function
 `source(options: BuildOptions, inputs: Inputs) -> Source`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
+from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.geometry import CROP, Geometry, parse_geometry
 from ganinv.errors import ConfigError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # worker processes import this module, and need no torch
 Item = TypeVar("Item")
 
 _MIB = 2**20
+DEFAULT_MAX_PIXELS = 89_478_485  # from where Pillow warns of a decompression bomb
+TIME, CONTENT = CHECKS = ("time", "content")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +52,15 @@ class BuildOptions:
     """Parquet only: the column with the images; None: the only column that can hold images."""
     max_unreadable: float = 0.01
     """The largest ratio, 0–1, of unreadable images that are skipped."""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    """Photographs of more pixels than this are left out, because decoding them takes memory."""
+    split_by_name: bool = True
+    """False: names of folders and files do not decide the split."""
     drop_duplicates: bool = False
     """Leave out images with the pixels of an earlier image, instead of only reporting them."""
+    check: str = TIME
+    """When a repeated build compares the contents of its input with those that were built: if any
+    file has another `time` (or size, inode, ETag), or always: `content`."""
     workers: int | None = None
     """Processes that draw, decode and encode; None: one per core, if there is enough to do."""
 
@@ -68,6 +79,12 @@ class BuildOptions:
                 f"data.shard_bytes={self.shard_bytes} is below 1 MiB ({_MIB}), which makes far"
                 " too many small objects; raise it"
             )
+        if self.max_pixels < 1:
+            problems.append(f"data.max_pixels={self.max_pixels} is below 1; raise it")
+        if self.check not in CHECKS:
+            problems.append(
+                f"data.check={self.check} is not one of {', '.join(CHECKS)}; choose one"
+            )
         if not 0 <= self.max_unreadable <= 1:
             problems.append(
                 f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
@@ -79,6 +96,15 @@ class BuildOptions:
     def geometry(self) -> Geometry:
         """The size of the images, and how photographs are resized to it."""
         return parse_geometry(self.resolution, self.resize)
+
+    def facts(self) -> dict[str, bool | int]:
+        """The entries of `Source.description` for the choice of images; defaults are left out."""
+        found: dict[str, bool | int] = {}
+        if not self.split_by_name:
+            found["split_by_name"] = False
+        if self.max_pixels != DEFAULT_MAX_PIXELS:
+            found["max_pixels"] = self.max_pixels
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -92,6 +118,8 @@ class Sample:
     attributes: dict[str, Any]
     """Labels and other facts about the image; plain JSON values."""
     split: Split
+    content: str = ""
+    """`Content.digest` of the image as it was read; empty if it was drawn."""
 
 
 class Skipped(NamedTuple):
@@ -99,6 +127,20 @@ class Skipped(NamedTuple):
 
     path: str
     reason: str
+    """About this image alone."""
+    content: str = ""
+    """`Content.digest` of the image as it was read."""
+    kind: str = UNREADABLE
+    """The reason under which `LeftOut` counts it."""
+
+
+class Content(NamedTuple):
+    """What an image of the input was when it was read."""
+
+    name: str
+    """For messages."""
+    digest: str
+    """Hash of the encoded image, its key, split and attributes."""
 
 
 # A piece of a source: a picklable call that returns one item per sample of the piece, in order.
@@ -111,6 +153,11 @@ class Source(Protocol):
     count: int
     """Number of samples, including those that will turn out to be unreadable."""
 
+    @property
+    def left_out(self) -> LeftOut:
+        """What the input holds beside these samples, known before any image is decoded."""
+        return LeftOut()
+
     def work(self, first: int) -> Iterator[Work]:
         """All samples from number `first` on: train before test, each split sorted by key.
 
@@ -119,8 +166,23 @@ class Source(Protocol):
         ...
 
     def description(self) -> dict[str, Any]:
-        """JSON that identifies the data set: equal descriptions mean equal images."""
+        """JSON that says what the data set is made of, and is stored in its index.
+
+        Equal descriptions mean equal images if the contents of the input are equal, too.
+        """
         ...
+
+    def stamp(self) -> str | None:
+        """Changes if the contents of the input may have changed; None if the images are drawn.
+
+        Found without reading images: names, sizes, modification times and inodes or ETags of the
+        files, and all keys, splits and attributes that do not lie in these files.
+        """
+        return None
+
+    def contents(self) -> Generator[Content, None, None]:
+        """The contents of all samples, read or unreadable, in their order; nothing is decoded."""
+        yield from ()
 
     def samples(self) -> Iterator[Sample]:
         """All readable samples, read or drawn in this process."""
@@ -143,26 +205,22 @@ def spread(items: Sequence[Item], wanted: int | None, where: str) -> list[Item]:
 
     Raises `ConfigError` if there are fewer items, or none; `where` is for the message.
     """
+    if not items:
+        raise ConfigError(f"{where} holds no images; name another input")
     count = len(items) if wanted is None else wanted
-    if not items or count > len(items):
+    if count > len(items):
         raise ConfigError(
-            f"{where} holds {len(items)} images, but {max(count, 1)} were requested; lower"
-            " data.images, or name another input"
+            f"{where} holds {len(items)} images, but {count} were requested; lower data.images, or"
+            " name another input"
         )
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def input_folder(options: BuildOptions, source: str) -> Path:
-    """The directory `data.input`, for sources that read only local files.
-
-    Raises `ConfigError` if the option is missing or the directory does not exist.
-    """
-    if options.input is None:
-        raise ConfigError(f"data.input is missing: it says where {source} lies; give data.input=…")
-    folder = Path(options.input).expanduser()
-    if not folder.is_dir():
+def check_training(splits: Iterable[Split], where: str) -> None:
+    """Raises `ConfigError` if no image is for training; `where` names the input."""
+    if "train" not in splits:
         raise ConfigError(
-            f"data.input={options.input} is not a directory on this machine, and {source} is read"
-            " from one; name one"
+            f"{where}: all images are in the test split, so that nothing can be trained on; name"
+            " the input that holds training images, too, or give data.split_by_name=false, so that"
+            " names do not count"
         )
-    return folder

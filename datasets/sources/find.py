@@ -6,6 +6,7 @@ from typing import cast
 
 from datasets.sources.base import BuildOptions, Inputs, Source
 from datasets.sources.folder import folder_source
+from datasets.sources.input_places import describe_file
 from ganinv.errors import ConfigError
 from ganinv.families import Family
 
@@ -23,6 +24,7 @@ _FAMILY = Family(
             "find",
             "folder",
             "geometry",
+            "input_places",
             "object_file",
             "photographs",
             "unreadable",
@@ -40,14 +42,31 @@ def source_names() -> list[str]:
 def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> Source:
     """The built-in source of that name, or else the images below that folder.
 
-    Raises `ConfigError` if there is neither. Write `./NAME` for a folder named like a source.
+    Raises `ConfigError` if there is neither, or if an option would be ignored. Write `./NAME` for a
+    folder named like a source.
     """
     names = source_names()
     if name_or_folder in names:
+        if options.attributes is not None:
+            raise ConfigError(
+                f"data.attributes={options.attributes} is read only for a folder of images, not for"
+                f" the source {name_or_folder!r}; leave it out, or build a folder"
+            )
         return cast(Source, _FAMILY.find(name_or_folder).source(options, inputs))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
+        if (
+            options.input is not None
+            and Path(options.input).expanduser().resolve() != folder.resolve()
+        ):
+            raise ConfigError(
+                f"data.input={options.input} and the folder {name_or_folder!r} both say where the"
+                " images lie; give one of them: data build FOLDER, or data build SOURCE"
+                " data.input=…"
+            )
         return folder_source(folder, options)
+    if folder.is_file():
+        raise ConfigError(f"source {name_or_folder!r} {describe_file(name_or_folder)}")
     nearest = difflib.get_close_matches(name_or_folder, names, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     raise ConfigError(

@@ -6,8 +6,8 @@ From https://github.com/fyu/lsun: unpack for example `bedroom_train_lmdb.zip` an
     ganinv data build lsun data.input=~/lsun/bedroom data.url=s3://bucket/bedroom256 \\
         data.resolution=256
 
-Folders named `…_train_lmdb` become the training split, `…_val_lmdb` and `…_test_lmdb` the test
-split; without such names the last eighth is the test split. Build images that were exported to
+Folders named `…_train_lmdb` become the training split, `…_val_lmdb`, `…_test_lmdb` and the like the
+test split; without such names the last eighth is the test split. Build images that were exported to
 files by `data build FOLDER`.
 """
 
@@ -17,9 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datasets.sources.base import BuildOptions, Inputs, input_folder
+from datasets.inputs.listing import refuse_folder
+from datasets.shards.splits import SPLIT_WORDS
+from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
+from datasets.sources.input_places import input_folder
 from ganinv.errors import ConfigError, DataError
+from ganinv.places.walking import files_below
 
 _DATA = "data.mdb"
 
@@ -29,7 +33,9 @@ class Category:
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
-        self.size_bytes = (folder / _DATA).stat().st_size
+        found = (folder / _DATA).stat()
+        self.size_bytes = found.st_size
+        self.version = f"{found.st_mtime_ns}-{found.st_ino}"
         self._folder = folder
 
     @cached_property
@@ -53,7 +59,8 @@ class Category:
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
     """Raises `ConfigError` if there is no LMDB database, `DataError` for a corrupt one."""
     folder = input_folder(options, "LSUN")
-    found = sorted(path.parent for path in folder.rglob(_DATA))
+    data = (Path(f.path) for f in files_below(folder, on_error=refuse_folder) if f.name == _DATA)
+    found = sorted(path.parent for path in data)
     if not found:
         raise ConfigError(
             f"data.input={options.input} holds no LMDB database ({_DATA}); unpack the archives of"
@@ -74,8 +81,8 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
 
 def _name(folder: Path) -> str:
     """The folder's name below the name of its split, if any: `train/bedroom_train_lmdb`."""
-    split = re.search(r"_(train|val|test)_lmdb$", folder.name)
-    return f"{split[1]}/{folder.name}" if split else folder.name
+    word = re.search(r"_([a-z]+)_lmdb$", folder.name)
+    return f"{word[1]}/{folder.name}" if word and word[1] in SPLIT_WORDS else folder.name
 
 
 def _opened(folder: Path) -> Any:

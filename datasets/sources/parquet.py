@@ -19,9 +19,10 @@ import pyarrow.parquet
 
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
+from datasets.sources.input_places import data_entries, input_store
 from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
-from ganinv.seams.stores import Store
+from ganinv.seams.stores import Entry, Store
 
 _PARQUET, _ARROW = ".parquet", (".arrow", ".feather")
 Opened: TypeAlias = (
@@ -29,26 +30,29 @@ Opened: TypeAlias = (
     | pyarrow.ipc.RecordBatchFileReader
     | pyarrow.ipc.RecordBatchStreamReader
 )
+_ONLY_PATH = "the row holds only the path"
 _BATCH_ROWS = 64
 _BUFFER_BYTES = 2**20
 
 
 def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
     """Raises `ConfigError` if files or image column are missing, `DataError` for corrupt files."""
-    if options.input is None:
-        raise ConfigError("data.input is missing: it says where the files lie; give data.input=URL")
-    store = inputs.open_store(options.input)
+    store = input_store(options, inputs, "the folder of tables")
     where = f"data.input={options.input}"
-    found = [entry for entry in store.list() if entry.name.endswith((_PARQUET, *_ARROW))]
+    found, left_out = data_entries(store, (_PARQUET, *_ARROW))
     if not found:
+        others = f" but {left_out.line(names=True)}" if left_out else ""
         raise ConfigError(
-            f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files; name another input"
+            f"{where} holds no {_PARQUET}, {' or '.join(_ARROW)} files{others}; name another input"
         )
     advance = inputs.show_progress("reading file schemas")
     files = []
     for done, entry in enumerate(found, start=1):
-        files.append(TableFile(store, entry.name, entry.size_bytes, options.image_column))
+        files.append(TableFile(store, entry, options.image_column))
         advance(done, len(found), 0)
+    _refuse_paths(files, where)
+    for column in files[0].ignored:
+        left_out.note("columns that are neither images nor attributes", column)
     return ContainerSource(
         files,
         options,
@@ -58,18 +62,33 @@ def source(options: BuildOptions, inputs: Inputs) -> ContainerSource:
             "image_column": files[0].image_column,
             "licence": "that of the images",
         },
+        left_out=left_out,
     )
+
+
+def _refuse_paths(files: Sequence["TableFile"], where: str) -> None:
+    """Raises `ConfigError` if the first image is only a path, as when images lie beside a table."""
+    for file in files:
+        for first in file.images([0] if file.count else []):
+            if first.problem is not None and first.problem.startswith(_ONLY_PATH):
+                raise ConfigError(
+                    f"{where}: the column {file.image_column} of {file.name} does not hold images:"
+                    f" {first.problem}; build the folder of these images by data build FOLDER, or"
+                    " save the table with the images in it"
+                )
+            return
 
 
 class TableFile:
     """A Parquet or Arrow file in a store. Implements `Container`."""
 
-    def __init__(self, store: Store, name: str, size_bytes: int, image_column: str | None) -> None:
+    def __init__(self, store: Store, entry: Entry, image_column: str | None) -> None:
         """`image_column`: None for the only column that can hold images."""
-        self.name = name
-        self.size_bytes = size_bytes
+        self.name = name = entry.name
+        self.size_bytes = entry.size_bytes
+        self.version = entry.version
         self._store = store
-        with _reading(store, name, size_bytes) as file:
+        with _reading(store, name, entry.size_bytes) as file:
             opened = _open(file, name)
             schema = opened.schema_arrow if _is_parquet(opened) else opened.schema
             if _is_parquet(opened):
@@ -78,6 +97,7 @@ class TableFile:
                 self.count = sum(batch.num_rows for batch in _record_batches(opened))
         self.image_column = _choose(schema, image_column, name)
         self._attributes = [field.name for field in schema if _is_plain(field.type)]
+        self.ignored = sorted({*schema.names} - {self.image_column, *self._attributes})
 
     def images(self, wanted: Sequence[int]) -> Iterator[ContainerImage]:
         if not wanted:
@@ -94,12 +114,23 @@ class TableFile:
                     number = following
 
     def _image(self, batch: pa.RecordBatch, row: int) -> ContainerImage:
-        image = batch.column(self.image_column)[row].as_py()
-        if isinstance(image, dict):
-            image = image["bytes"]
-        attributes = {name: _json(batch.column(name)[row].as_py()) for name in self._attributes}
-        # A null becomes an unreadable image, so that it is counted and listed.
-        return ContainerImage(image or b"", attributes)
+        found = batch.column(self.image_column)[row].as_py()
+        attributes = {name: self._attribute(batch, name, row) for name in self._attributes}
+        image = found.get("bytes") if isinstance(found, dict) else found
+        if image:
+            return ContainerImage(image, attributes)
+        path = found.get("path") if isinstance(found, dict) else None
+        problem = f"{_ONLY_PATH} {path!r}" if path else "the row holds no image"
+        return ContainerImage(b"", attributes, problem)
+
+    def _attribute(self, batch: pa.RecordBatch, column: str, row: int) -> Any:
+        try:
+            return _json(batch.column(column)[row].as_py())
+        except UnicodeDecodeError as problem:
+            raise DataError(
+                f"{self.name}: the column {column!r} holds {problem.object!r}, which is not UTF-8;"
+                " write the file again with UTF-8, or without that column"
+            ) from problem
 
     def _batches(self, opened: Opened, first: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Number of the first row, and rows, of each batch; begins with the batch of `first`."""
@@ -122,7 +153,7 @@ class TableFile:
 
 def _open(file: io.BufferedIOBase, name: str) -> Opened:
     """Open a file by its ending. Arrow files exist with a footer (file) and without (stream)."""
-    if name.endswith(_PARQUET):
+    if name.lower().endswith(_PARQUET):
         return pyarrow.parquet.ParquetFile(file)
     try:
         return pyarrow.ipc.open_file(file)
@@ -151,10 +182,15 @@ def _choose(schema: pa.Schema, wanted: str | None, name: str) -> str:
         return wanted
     if wanted is None and len(possible) == 1:
         return possible[0]
+    paths = (
+        "; if a column holds paths of images, build their folder by data build FOLDER"
+        if not possible and any(pa.types.is_string(field.type) for field in schema)
+        else ""
+    )
     raise ConfigError(
         f"data.image_column={wanted}: {name} has the columns {', '.join(schema.names)}, of which"
         f" {', '.join(possible) or 'none'} can hold images (bytes, or a struct with bytes);"
-        " name one"
+        f" name one{paths}"
     )
 
 

@@ -1,10 +1,11 @@
 """Decoding and resizing photographs. Runs in worker processes, so its imports are light."""
 
+import hashlib
 import io
-import os
+import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,34 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datasets.parallel import map_processes, processes_for
-from datasets.shards.images import DECODE_ERRORS, FORMATS
+from datasets.inputs.left_out import LeftOut
+from datasets.parallel import IO_THREADS, map_processes, map_threads, processes_for
+from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
+from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
-from datasets.sources.base import Sample, Skipped, Work
+from datasets.sources.base import Content, Sample, Skipped, Work
 from datasets.sources.geometry import CROP, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
 from ganinv.resizing import resize_photograph
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-
 # The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
 _WORK_BYTES = 8 * 2**20
-
-
-def list_photographs(folder: Path) -> list[str]:
-    """Sorted paths, with forward slashes, of the jpg, png and webp files below `folder`.
-
-    Skips hidden files and folders, and does not follow links to folders.
-    """
-    names = []
-    for where, folders, file_names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in file_names:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                names.append((Path(where) / name).relative_to(folder).as_posix())
-    return sorted(names)
 
 
 class Photo(NamedTuple):
@@ -54,20 +41,42 @@ class Photo(NamedTuple):
     image: Path | bytes
     """The file, or its content."""
     attributes: dict[str, Any]
+    problem: str | None = None
+    """Why there is no image, if that is known already."""
 
 
-def work_on(photos: Iterable[Photo], geometry: Geometry) -> Iterator[Work]:
+class _Limit(NamedTuple):
+    """Images of more pixels are not decoded."""
+
+    pixels: int
+    option: str  # the key of that number, for messages
+
+
+class _Problem(NamedTuple):
+    """Why an image is left out."""
+
+    reason: str
+    kind: str = UNREADABLE  # as in `Skipped`
+
+
+def read_contents(photos: Iterable[Photo]) -> Generator[Content, None, None]:
+    """The contents of the photographs, in order; threads read them."""
+    return map_threads(lambda photo: Content(photo.name, _content(photo)[1]), photos, IO_THREADS)
+
+
+def work_on(photos: Iterable[Photo], geometry: Geometry, max_pixels: int) -> Iterator[Work]:
     """Calls that make samples of the photographs, in order."""
+    limit = _Limit(max_pixels, "data.max_pixels")
     chunk: list[Photo] = []
     size_bytes = 0
     for photo in photos:
         chunk.append(photo)
         size_bytes += len(photo.image) if isinstance(photo.image, bytes) else 0
         if len(chunk) >= _WORK_PHOTOS or size_bytes >= _WORK_BYTES:
-            yield partial(_make_samples, geometry, chunk)
+            yield partial(_make_samples, geometry, limit, chunk)
             chunk, size_bytes = [], 0
     if chunk:
-        yield partial(_make_samples, geometry, chunk)
+        yield partial(_make_samples, geometry, limit, chunk)
 
 
 @dataclass(kw_only=True)
@@ -78,7 +87,9 @@ class Photographs:
     names: Sequence[str]
     resolution: int  # pixels a side
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
-    option: str  # the key of that ratio, for messages
+    max_pixels: int
+    options: str  # the section of both keys, for messages, such as `invert`
+    left_out: LeftOut = field(default_factory=LeftOut)  # when the files were listed
     skipped: list[Skipped] = field(default_factory=list)  # by the last call of `read`, so far
 
     def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -91,47 +102,87 @@ class Photographs:
         unreadable = Unreadable(
             total=len(self.names),
             max_ratio=self.max_unreadable,
-            option=self.option,
+            option=f"{self.options}.max_unreadable",
+            before=self.left_out,
             skipped=self.skipped,
         )
-        load = partial(_load, Geometry(width=self.resolution, height=self.resolution, resize=CROP))
+        geometry = Geometry(width=self.resolution, height=self.resolution, resize=CROP)
+        load = partial(_load, geometry, _Limit(self.max_pixels, f"{self.options}.max_pixels"))
         paths = (self.folder / name for name in self.names)
         with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
-            for name, image_HWC in zip(self.names, images, strict=True):
-                if isinstance(image_HWC, str):
-                    unreadable.add(Skipped(name, image_HWC))
+            for name, found in zip(self.names, images, strict=True):
+                if isinstance(found, _Problem):
+                    unreadable.add(Skipped(name, found.reason, kind=found.kind))
                 else:
-                    yield name, image_HWC
+                    yield name, found
         if len(self.skipped) == len(self.names):
             raise unreadable.error()
 
 
-def _make_samples(geometry: Geometry, photos: Sequence[Photo]) -> list[Sample | Skipped]:
+def _make_samples(
+    geometry: Geometry, limit: _Limit, photos: Sequence[Photo]
+) -> list[Sample | Skipped]:
     made: list[Sample | Skipped] = []
     for photo in photos:
-        image_HWC = _load(geometry, photo.image)
+        image, content = _content(photo)
+        found = _Problem(photo.problem) if photo.problem else _load(geometry, limit, image)
         made.append(
-            Skipped(photo.name, image_HWC)
-            if isinstance(image_HWC, str)
+            Skipped(photo.name, found.reason, content, found.kind)
+            if isinstance(found, _Problem)
             else Sample(
-                key=photo.key, image_HWC=image_HWC, attributes=photo.attributes, split=photo.split
+                key=photo.key,
+                image_HWC=found,
+                attributes=photo.attributes,
+                split=photo.split,
+                content=content,
             )
         )
     return made
 
 
-def _load(geometry: Geometry, source: Path | bytes) -> NDArray[np.uint8] | str:
-    """The image, RGB uint8 of the geometry's size; or the reason why it cannot be read."""
+def _content(photo: Photo) -> tuple[Path | bytes, str]:
+    """The encoded image, or the path of a file that cannot be read; and `Content.digest`."""
+    image = photo.image
+    if isinstance(image, Path):
+        try:
+            image = image.read_bytes()
+        except OSError:
+            return image, "unreadable"  # decoding it says why
+    facts = json.dumps([photo.key, photo.split, photo.attributes], sort_keys=True, default=str)
+    digest = hashlib.blake2b(facts.encode() + b"\0", digest_size=16)
+    digest.update(image)
+    return image, digest.hexdigest()
+
+
+def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np.uint8] | _Problem:
+    """The image, RGB uint8 of the geometry's size; or the reason why it is left out."""
+    try:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with _limiting(limit), Image.open(file, formats=FORMATS) as image:
+            stretch = geometry.resize == STRETCH
+            return np.array(
+                resize_photograph(image, geometry.width, geometry.height, stretch=stretch)
+            )
+    except DataError as problem:
+        return _Problem(str(problem))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return _Problem(
+            f"it has more pixels than {limit.option}={limit.pixels}; raise that number if there is"
+            " memory for such images",
+            f"images above {limit.option}",
+        )
+    except DECODE_ERRORS as problem:
+        return _Problem(reason_of(problem))
+
+
+@contextmanager
+def _limiting(limit: _Limit) -> Iterator[None]:
+    """Pillow raises one of its two errors for decompression bombs above this number of pixels."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = limit.pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(file, formats=FORMATS) as image:
-                stretch = geometry.resize == STRETCH
-                return np.array(
-                    resize_photograph(image, geometry.width, geometry.height, stretch=stretch)
-                )
-    except DataError as problem:
-        return str(problem)
-    except DECODE_ERRORS as problem:
-        return f"{type(problem).__name__}: {problem}"
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before

@@ -6,7 +6,6 @@ and the content of the data alone. So every world size, every number of loader t
 resumed run choose the same replacement without communicating.
 """
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasets.shards.attributes import parse_attributes
 from datasets.shards.images import decode_image
 from datasets.shards.quarantine import Quarantine
 from datasets.shards.shard import Shard
@@ -117,19 +117,7 @@ def decode_sample(sample: EncodedSample, resolution: int) -> NDArray[np.uint8]:
 
 def decode_attributes(sample: EncodedSample) -> dict[str, Any]:
     """The attributes, {} if there are none. Raises `DataError` if they are not a JSON object."""
-    if not sample.attributes:
-        return {}
-    try:
-        found = json.loads(sample.attributes)
-    except ValueError as problem:
-        raise DataError(
-            f"the attributes of {sample.what} are not JSON ({problem}); build the shard again"
-        ) from problem
-    if not isinstance(found, dict):
-        raise DataError(
-            f"the attributes of {sample.what} are not a JSON object; build the shard again"
-        )
-    return found
+    return parse_attributes(sample.attributes, sample.what) if sample.attributes else {}
 
 
 def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:

@@ -1,8 +1,9 @@
 """Computes all figures of a model, on any number of ranks.
 
 The ranks share the batches of images. Each rank keeps only float64 sums and features, so the number
-of ranks changes no more than the last bits of a sum. Rank 0 computes set metrics on the features of
-all images, in the order of the images.
+of ranks changes no more than the last bits of a sum. Then every rank gets the features of all
+images, in the order of the images, and the ranks share the set metrics. They wait for each other
+after each batch and each piece of a metric: a collective fails if it waits too long.
 
 Shapes: B images of a batch, N of a set, L latent elements, F features, C × H × W image.
 """
@@ -21,6 +22,7 @@ from ganinv.evaluation.held_out import HeldOut, RealFeatures
 from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
+from ganinv.metrics.ranks import Ranks
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
@@ -90,6 +92,7 @@ class Evaluator:
         self.seed = seed
         self._share = share or Share()
         self._reduce = reduce
+        self._ranks = Ranks(rank=self._share.rank, world=self._share.world, reduce=reduce)
         self._watch = watch
         self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
         self.corrupt = 0
@@ -131,7 +134,7 @@ class Evaluator:
         known = {f.name: self._real.known(f) for f in networks}
         rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
         read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
-        for asked in self._watch(self._share.batches(self.held_out.count), "held-out images"):
+        for asked in self._batches(self.held_out.count, "held-out images"):
             numbers, found_BCHW = self.held_out.read(asked)
             if not numbers:
                 continue
@@ -158,7 +161,7 @@ class Evaluator:
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
     ) -> dict[str, FeatureRows]:
         rows = {f.name: FeatureRows(self.generated) for f in networks}
-        for numbers in self._watch(self._share.batches(self.generated), "generated images"):
+        for numbers in self._batches(self.generated, "generated images"):
             code_BL = model.prior(numbers, self.seed)
             image_BCHW = model.decode(code_BL)
             recovered_BCHW = None
@@ -173,6 +176,11 @@ class Evaluator:
                 if recovered_BCHW is not None:
                     self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
         return rows
+
+    def _batches(self, count: int, title: str) -> Iterator[range]:
+        """This rank's batches out of `count` images, in step with all ranks."""
+        own = self._watch(self._share.batches(count), title)
+        return self._ranks.in_step(own, -(-count // BATCH))
 
     def _add_pairs(
         self, sums: Sums, image_set: str, image_BCHW: Tensor, other_BCHW: Tensor
@@ -196,16 +204,22 @@ class Evaluator:
         device: torch.device,
     ) -> dict[str, float]:
         names = [set_name(figure, features) for m in sets for figure in m.figures]
-        value_K = torch.zeros(len(names), dtype=torch.float64)
-        if self._share.rank == 0:  # the other ranks would only repeat the work
-            real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
-            found = [v for m in sets for v in self._measured(m, real_NF, fake_MF)]
-            value_K = torch.tensor(found, dtype=torch.float64)
+        real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
+        found = [v for m in sets for v in self._measured(m, real_NF, fake_MF)]
+        value_K = torch.tensor(found, dtype=torch.float64)
+        if self._share.rank != 0:  # equal, unless the ranks' processors differ
+            value_K = torch.zeros_like(value_K)
         return dict(zip(names, self._reduce(value_K).tolist(), strict=True))
 
     def _measured(self, metric: SetMetric, real_NF: Tensor, fake_MF: Tensor) -> list[float]:
+        """A metric's figures; NaN if it cannot be computed.
+
+        Features that are not finite are found by all ranks before their first collective. A matrix
+        may fail to decompose on one rank alone, but only after the metric's last collective.
+        """
         try:
-            return list(metric.measure(real_NF, fake_MF, seed=self.seed).values())
+            found = metric.measure(real_NF, fake_MF, seed=self.seed, ranks=self._ranks)
+            return list(found.values())
         # LinAlgError is public and documented, but PyTorch's type stubs do not export it.
         except (DataError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
             log.warning("a figure is left empty: %s", error)

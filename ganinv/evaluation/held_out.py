@@ -67,20 +67,20 @@ class RealFeatures:
                 rows = FeatureRows(self._held_out.count)
                 if found_NF is not None:
                     rows.put(range(self._held_out.count), found_NF)
-                self._kept[features.name] = rows.gathered(self._reduce).float()
+                self._kept[features.name] = rows.gathered(self._reduce)
         return self._kept.get(features.name)
 
     def gathered(self, features: Features, rows: FeatureRows, good_N: Tensor) -> Tensor:
-        """The features of all images in `good_N`, from all ranks' `rows` or kept: float64, … × F.
+        """The features of all images in `good_N`, from all ranks' `rows` or kept: float32, … × F.
 
         Features are kept only if no image is corrupt, because a corrupt image may be repaired.
         """
         kept_NF = self._kept.get(features.name)
         if kept_NF is not None:
-            return kept_NF.double()[good_N]
+            return kept_NF[good_N]
         feature_NF = rows.gathered(self._reduce)
         if features.sha256 is not None and bool(good_N.all()):
-            self._kept[features.name] = feature_NF.float()
+            self._kept[features.name] = feature_NF
             if self._references is not None:
-                self._references.save(features, feature_NF.float())
+                self._references.save(features, feature_NF)
         return feature_NF[good_N]

@@ -30,4 +30,4 @@ class StandardNormal:
 
     def spread(self, tensors: LatentTensors) -> Tensor:
         del tensors
-        return torch.ones(self.size)
+        return torch.ones(self.size, dtype=torch.float32, device="cpu")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
+from ganinv.metrics.ranks import ALONE, Ranks
 
 INCEPTION = "inception"  # FID's features; only on these do some figures have their published names
 
@@ -72,15 +73,20 @@ class FeaturePairMetric:
 class SetMetric:
     """Compares the features of real and of generated images.
 
-    `function(real_NF, fake_MF, seed)` takes float64 on one device, returns all figures.
+    `function(real_NF, fake_MF, seed, ranks)` takes float32 or float64 on one device and computes in
+    float64. All ranks call it together, with the same features, and it returns all figures. Work
+    that grows faster than the sets is dealt out over the ranks; what every rank repeats must be
+    short. Memory beyond the features must not grow with the product of the sets' sizes.
     """
 
     figures: tuple[Figure, ...]
-    function: Callable[[Tensor, Tensor, int], Sequence[float]]
+    function: Callable[[Tensor, Tensor, int, Ranks], Sequence[float]]
     least_samples: int = 2  # of each set
 
-    def measure(self, real_NF: Tensor, fake_MF: Tensor, *, seed: int) -> dict[str, float]:
-        """Figures by name; `seed` decides all random draws.
+    def measure(
+        self, real_NF: Tensor, fake_MF: Tensor, *, seed: int, ranks: Ranks = ALONE
+    ) -> dict[str, float]:
+        """Figures by name; `seed` decides all random draws. All `ranks` call this together.
 
         Raises `ConfigError` for sets that are too small or have unequal numbers of features, and
         `DataError` for non-finite features.
@@ -102,7 +108,7 @@ class SetMetric:
                 f"{names}: some features are non-finite; check the feature network, or evaluate an "
                 "earlier checkpoint"
             )
-        values = self.function(real_NF.double(), fake_MF.double(), seed)
+        values = self.function(real_NF, fake_MF, seed, ranks)
         return {f.name: float(v) for f, v in zip(self.figures, values, strict=True)}
 
 

@@ -52,7 +52,7 @@ class FeatureRows:
         self._rows_NF[list(numbers)] = feature_BF.float().cpu()
 
     def gathered(self, reduce: SumReduce) -> Tensor:
-        """All ranks' rows in order of the numbers, N × F, float64. All ranks call this together.
+        """All ranks' rows in order of the numbers, N × F, float32. All ranks call this together.
 
         The bits do not depend on the number of ranks: each row is the row of one rank plus zeros.
         """
@@ -60,7 +60,7 @@ class FeatureRows:
         holders = reduce(torch.tensor([own, own > 0], dtype=torch.float64))
         size = int(holders[0] / holders[1])  # a rank that held no image does not know F
         rows = torch.zeros(self._count, size) if self._rows_NF is None else self._rows_NF
-        return reduce(rows.double())
+        return reduce(rows)
 
 
 def pixel_features() -> Features:

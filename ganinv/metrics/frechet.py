@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from ganinv.metrics.base import Figure, SetMetric
+from ganinv.metrics.ranks import ALONE, Ranks
 
 CHUNK = 4096  # samples whose outer products are summed at once
+COLUMNS = 128  # features whose products a rank sums before it waits for the others
 
 
 class Moments(NamedTuple):
@@ -40,16 +42,20 @@ class Moments(NamedTuple):
         return centred / (self.samples - 1)
 
 
-def moments(feature_NF: Tensor) -> Moments:
-    """The moments of N samples; N may be 0."""
+def moments(feature_NF: Tensor, ranks: Ranks = ALONE) -> Moments:
+    """The moments of N samples; N may be 0. Every rank has all samples and sums some columns."""
     size = feature_NF.shape[1]
     total = torch.zeros(size, dtype=torch.float64, device=feature_NF.device)
     outer = torch.zeros(size, size, dtype=torch.float64, device=feature_NF.device)
-    for chunk in feature_NF.split(CHUNK):
-        part = chunk.double()
-        total += part.sum(0)
-        outer += part.T @ part
-    return Moments(torch.tensor(float(len(feature_NF)), dtype=torch.float64), total, outer)
+    for part in feature_NF.split(CHUNK):
+        total += part.double().sum(0)
+    for piece in ranks.pieces(-(-size // COLUMNS)):
+        columns = slice(piece * COLUMNS, (piece + 1) * COLUMNS)
+        for chunk in feature_NF.split(CHUNK):
+            part = chunk.double()
+            outer[:, columns] += part.T @ part[:, columns]
+    count = torch.tensor(float(len(feature_NF)), dtype=torch.float64)
+    return Moments(count, total, ranks.total(outer))
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
@@ -79,11 +85,12 @@ def _factor(feature_NF: Tensor) -> Tensor:
     return (feature_NF - feature_NF.mean(0)) / math.sqrt(len(feature_NF) - 1)
 
 
-def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int) -> tuple[float]:
+def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int, ranks: Ranks) -> tuple[float]:
     del seed  # nothing is drawn
+    # Every rank decomposes the matrices: 6 s of a CPU for 2,048 features, and less with fewer.
     if max(len(real_NF), len(fake_MF)) < real_NF.shape[1]:
-        return (frechet_of_few(real_NF, fake_MF),)
-    return (frechet_distance(moments(real_NF), moments(fake_MF)),)
+        return (frechet_of_few(real_NF.double(), fake_MF.double()),)
+    return (frechet_distance(moments(real_NF, ranks), moments(fake_MF, ranks)),)
 
 
 METRIC = SetMetric(

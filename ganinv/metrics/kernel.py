@@ -5,7 +5,7 @@ Paper: M. Bińkowski et al., "Demystifying MMD GANs" (KID), ICLR 2018. Mean over
 KID only on FID's Inception features. The estimate is unbiased, so it may be negative for equal
 distributions.
 
-Shapes: N and M samples, F features.
+Shapes: N and M samples, F features, S subsets.
 """
 
 import torch
@@ -13,26 +13,27 @@ from torch import Tensor
 
 from ganinv.draws import stream
 from ganinv.metrics.base import Figure, SetMetric
+from ganinv.metrics.ranks import ALONE, Ranks
 
 SUBSETS = 100
 SUBSET_SAMPLES = 1000
 
 
-def kernel_distance(real_NF: Tensor, fake_MF: Tensor, seed: int) -> float:
+def kernel_distance(real_NF: Tensor, fake_MF: Tensor, seed: int, ranks: Ranks = ALONE) -> float:
     """Mean of MMD² over subsets; the subsets depend only on `seed` and the sizes of both sets."""
     n, m = len(real_NF), len(fake_MF)
-    if max(n, m) <= SUBSET_SAMPLES:
-        return float(squared_mmd(real_NF, fake_MF))
+    if max(n, m) <= SUBSET_SAMPLES:  # less than a second, so every rank computes it
+        return float(squared_mmd(real_NF.double(), fake_MF.double()))
     size = min(n, m, SUBSET_SAMPLES)
-    total = 0.0
-    for subset in range(SUBSETS):
+    value_S = torch.zeros(SUBSETS, dtype=torch.float64)
+    for subset in ranks.pieces(SUBSETS):
         draw = stream(seed, "kernel distance/subsets", subset)
         real_rows, fake_rows = (
             torch.from_numpy(draw.choice(count, size, replace=False)).to(real_NF.device)
             for count in (n, m)
         )
-        total += float(squared_mmd(real_NF[real_rows], fake_MF[fake_rows]))
-    return total / SUBSETS
+        value_S[subset] = squared_mmd(real_NF[real_rows].double(), fake_MF[fake_rows].double())
+    return float(ranks.total(value_S).mean())
 
 
 def squared_mmd(real_NF: Tensor, fake_MF: Tensor) -> Tensor:
@@ -51,8 +52,8 @@ def _kernel(x_NF: Tensor, y_MF: Tensor) -> Tensor:
     return (x_NF @ y_MF.T / x_NF.shape[1] + 1) ** 3
 
 
-def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int) -> tuple[float]:
-    return (kernel_distance(real_NF, fake_MF, seed),)
+def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int, ranks: Ranks) -> tuple[float]:
+    return (kernel_distance(real_NF, fake_MF, seed, ranks),)
 
 
 METRIC = SetMetric(

@@ -9,7 +9,7 @@ size, that is the mean squared difference of the sorted samples. The distance be
 differ by a shift δ is about ‖δ‖ / √F. This is not the SWD on Laplacian patches of T. Karras et al.
 (2018).
 
-Shapes: N and M samples, F features, Q intervals of probability.
+Shapes: N and M samples, F features, D directions, Q intervals of probability.
 """
 
 import math
@@ -20,9 +20,11 @@ from torch import Tensor
 
 from ganinv.draws import stream
 from ganinv.metrics.base import Figure, SetMetric
+from ganinv.metrics.ranks import ALONE, Ranks
 
 DIRECTIONS = 512
-CHUNK = 64  # directions at once
+CHUNK = 32  # directions that a rank takes before it waits for the others
+SAMPLES = 4096  # projected at once
 
 
 def directions(size: int, seed: int) -> Tensor:
@@ -35,14 +37,23 @@ def directions(size: int, seed: int) -> Tensor:
     return torch.nn.functional.normalize(vectors)
 
 
-def sliced_wasserstein(real_NF: Tensor, fake_MF: Tensor, seed: int) -> float:
+def sliced_wasserstein(real_NF: Tensor, fake_MF: Tensor, seed: int, ranks: Ranks = ALONE) -> float:
     """SW₂ of two sets."""
     weight_Q, real_Q, fake_Q = _common_quantiles(len(real_NF), len(fake_MF), real_NF.device)
-    total = 0.0
-    for chunk in directions(real_NF.shape[1], seed).to(real_NF.device).split(CHUNK):
-        real, fake = (real_NF @ chunk.T).sort(0).values, (fake_MF @ chunk.T).sort(0).values
-        total += float((weight_Q @ (real[real_Q] - fake[fake_Q]).square()).sum())
-    return math.sqrt(total / DIRECTIONS)
+    chunks = directions(real_NF.shape[1], seed).to(real_NF.device).split(CHUNK)
+    distance_D = torch.zeros(DIRECTIONS, dtype=torch.float64)
+    for piece in ranks.pieces(len(chunks)):
+        real, fake = (_along(chunks[piece], samples) for samples in (real_NF, fake_MF))
+        first = piece * CHUNK
+        found = weight_Q @ (real[real_Q] - fake[fake_Q]).square()
+        distance_D[first : first + CHUNK] = found.cpu()
+    return math.sqrt(float(ranks.total(distance_D).mean()))
+
+
+def _along(direction_DF: Tensor, sample_NF: Tensor) -> Tensor:
+    """The samples' sorted components along each direction, N × D."""
+    parts = [part.double() @ direction_DF.T for part in sample_NF.split(SAMPLES)]
+    return torch.cat(parts).sort(0).values
 
 
 def _common_quantiles(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,8 +68,8 @@ def _common_quantiles(n: int, m: int, device: torch.device) -> tuple[Tensor, Ten
     return width_Q.to(device), (begin_Q // m).to(device), (begin_Q // n).to(device)
 
 
-def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int) -> tuple[float]:
-    return (sliced_wasserstein(real_NF, fake_MF, seed),)
+def _measure(real_NF: Tensor, fake_MF: Tensor, seed: int, ranks: Ranks) -> tuple[float]:
+    return (sliced_wasserstein(real_NF, fake_MF, seed, ranks),)
 
 
 METRIC = SetMetric(

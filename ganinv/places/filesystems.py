@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ganinv.errors import ConfigError
+from ganinv.errors import ConfigError, StorageError
+from ganinv.places.explaining import other_remedy
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -10,7 +11,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
 
     Sends no requests, except those of the driver's constructor. Listings are not cached. The
     driver looks for credentials itself. Raises `ConfigError`, with the package to install, if the
-    driver is missing.
+    driver is missing, and `StorageError` if it refuses.
     """
     from fsspec.core import url_to_fs
 
@@ -24,5 +25,9 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         raise ConfigError(
             f"{url}: {scheme}:// needs a package that is not installed ({error}); type pip install "
             f"{missing}, here and on every node"
+        ) from error
+    except Exception as error:  # some drivers look for credentials, or connect, when opened
+        raise StorageError(
+            f"{url}: cannot be opened: {type(error).__name__}: {error}; {other_remedy(error)}"
         ) from error
     return filesystem, root

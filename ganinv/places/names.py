@@ -17,6 +17,8 @@ _NO_STORES = {
     *("jlab", "jupyter", "libarchive", "pyscript", "reference", "root", "s3a", "simplecache"),
     *("tar", "wandb", "zip"),
 }
+# The strongest first.
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 # Marks unfinished files of a local store. Reserved: no object name may contain such a part.
 TEMPORARY_PREFIX = ".unfinished-"
 # S3 allows 3 to 63 characters; old buckets may contain capitals and underscores.
@@ -34,6 +36,16 @@ class Address:
     root: str
     """For a directory: its absolute path. For s3: the keys' common prefix, without outer slashes.
     For other schemes: everything after `://`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """The S3 server of a store."""
+
+    url: str | None
+    """None: that of AWS, or of the profile in the user's AWS configuration."""
+    named_by: str
+    """The option or variable that names it; without a URL, those that could."""
 
 
 def parse_url(url: str) -> Address:
@@ -79,6 +91,21 @@ def _parse_other(url: str, scheme: str, rest: str) -> Address:
     return Address(scheme=scheme, bucket="", root=root)
 
 
+def absolute(path: str) -> Path:
+    """A path, absolute and with the home directory in place of a leading `~` or `~USER`.
+
+    Raises `ConfigError` if that home directory is unknown.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        user = path.partition("/")[0].removeprefix("~")
+        unknown = f"there is no user {user!r} on this machine" if user else "HOME is not set"
+        raise ConfigError(
+            f"{path!r}: {unknown}; give the whole path, or ./{path} for a folder of that name"
+        ) from error
+
+
 def _parse_path(path: str) -> Address:
     if re.match(r"(s3|file):", path):
         scheme = path.partition(":")[0]
@@ -86,7 +113,7 @@ def _parse_path(path: str) -> Address:
             f"the storage URL starts with '{scheme}:' but not with '{scheme}://'; "
             "write two slashes, or prepend ./ for a directory of that name"
         )
-    root = os.path.abspath(Path(path).expanduser())  # noqa: PTH100 (resolve() follows links)
+    root = os.path.abspath(absolute(path))  # noqa: PTH100 (resolve() follows links)
     return Address(scheme="file", bucket="", root=root)
 
 
@@ -116,13 +143,12 @@ def _parse_s3(url: str, rest: str) -> Address:
     return Address(scheme="s3", bucket=bucket, root=root)
 
 
-def check_endpoint(endpoint_url: str | None) -> str | None:
-    """The effective S3 endpoint; None for AWS. Raises `ConfigError` if it is not an http(s) URL."""
-    candidates = {
-        "storage.endpoint_url": endpoint_url,
-        "AWS_ENDPOINT_URL_S3": os.environ.get("AWS_ENDPOINT_URL_S3"),
-        "AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL"),
-    }
+def find_endpoint(given: str | None, option: str = "storage.endpoint_url") -> Endpoint:
+    """The S3 server in force: `given`, the value of `option`, else that of the environment.
+
+    Raises `ConfigError` if it is not an http(s) URL.
+    """
+    candidates = {option: given} | {name: os.environ.get(name) for name in ENDPOINT_VARIABLES}
     for key, value in candidates.items():
         if not value:
             continue
@@ -136,8 +162,8 @@ def check_endpoint(endpoint_url: str | None) -> str | None:
             raise ConfigError(
                 f"{key}={value!r} is not an endpoint; write http://HOST:PORT or https://HOST"
             )
-        return value
-    return None
+        return Endpoint(url=value, named_by=key)
+    return Endpoint(url=None, named_by=f"{option} or {ENDPOINT_VARIABLES[-1]}")
 
 
 def check_name(url: str, name: str) -> None:

@@ -11,8 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganinv.errors import ConfigError, StorageError, StorageMissingError
+from ganinv.places.explaining import (
+    credentials_remedy,
+    other_remedy,
+    raised_by_provider,
+    tls_failure,
+)
 from ganinv.places.filesystems import open_filesystem
-from ganinv.places.names import check_endpoint, check_name, parse_url
+from ganinv.places.loopback import proxies_for
+from ganinv.places.names import Endpoint, check_name, find_endpoint, parse_url
 from ganinv.seams.stores import Entries, Entry
 
 CONNECT_TIMEOUT_S = 5
@@ -28,6 +35,7 @@ class FsspecReader:
     root: str  # the folder's path in `filesystem`
     filesystem: Any
     failures: tuple[type[Exception], ...]  # the exceptions of `filesystem`
+    endpoint: Endpoint | None = None  # of S3
 
     def list(self, prefix: str = "") -> Entries:
         folder = f"{self.root}/{prefix}".rpartition("/")[0]
@@ -51,12 +59,19 @@ class FsspecReader:
             raise StorageMissingError(
                 f"{what}: there is no such object ({error}); check the URL"
             ) from error
-        except self.failures as error:
-            raise StorageError(
-                f"{what}: {type(error).__name__}: {error}; check the URL, the network and, for "
-                "S3, the endpoint (endpoint_url or AWS_ENDPOINT_URL) and the credentials in the "
-                "environment"
-            ) from error
+        except Exception as error:
+            if not (isinstance(error, self.failures) or raised_by_provider(error)):
+                raise
+            raise StorageError(f"{what}: {self._explained(error)}") from error
+
+    def _explained(self, error: Exception) -> str:
+        said, endpoint = f"{type(error).__name__}: {error}", self.endpoint
+        if endpoint is None:
+            return f"{said}; {other_remedy(error)}"
+        if found := tls_failure(error, endpoint.url or "AWS", endpoint.named_by):
+            return "; ".join(found)
+        check = f"check the URL, the network and {endpoint.named_by}"
+        return f"{said}; {check}, and {credentials_remedy()}"
 
 
 def open_reader(url: str, endpoint_url: str | None) -> FsspecReader:
@@ -82,14 +97,16 @@ def open_reader(url: str, endpoint_url: str | None) -> FsspecReader:
             f"{url}: s3:// needs the package {error.name!r}, which is not installed; type pip "
             "install 'ganinv[s3]', or copy the run to a directory"
         ) from error
+    endpoint = find_endpoint(endpoint_url, "endpoint_url")
     filesystem = S3FileSystem(
-        endpoint_url=check_endpoint(endpoint_url),
+        endpoint_url=endpoint.url,
         use_listings_cache=False,
         skip_instance_cache=True,  # its key lacks the credentials, which are in the environment
         config_kwargs={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
+            **proxies_for(endpoint.url),
         },
     )
     filesystem.retries = 1  # botocore retries already; retries of both would multiply
@@ -98,4 +115,5 @@ def open_reader(url: str, endpoint_url: str | None) -> FsspecReader:
         f"{address.bucket}/{address.root}".rstrip("/"),
         filesystem,
         (OSError, BotoCoreError, ClientError, TransferError),
+        endpoint,
     )

@@ -11,9 +11,20 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from ganinv.errors import StorageError
+from ganinv.errors import (
+    StorageContentError,
+    StorageError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 from ganinv.saved.format import folder
-from ganinv.saved.manifest import Manifest, StoredObject, manifests_newest_first
+from ganinv.saved.manifest import (
+    Manifest,
+    StoredObject,
+    committed_names,
+    manifests_newest_first,
+    read_manifest,
+)
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
@@ -31,16 +42,22 @@ def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[s
     """The newest committed checkpoint that is complete and intact, with its wanted tensors.
 
     Falls back to older checkpoints, with a warning in the log. None if there is no checkpoint.
-    Raises `StorageError` if there are checkpoints but none can be loaded.
+    Raises `StorageUnavailableError` if the store does not answer, and `StorageContentError` if
+    there are checkpoints but none can be loaded (`StorageError` if one of them is refused).
     """
     candidates = manifests_newest_first(store)
+    kind: type[StorageError] = StorageContentError
     for manifest in candidates:
         try:
             return manifest, read_tensors(store, manifest, wanted)
+        except StorageUnavailableError:
+            raise  # an outage ends; an older checkpoint would cost images
         except StorageError as error:
             log.warning("checkpoint %s cannot be used, trying the next: %s", manifest.name, error)
+            if not isinstance(error, StorageContentError | StorageMissingError):
+                kind = StorageError
     if candidates:
-        raise StorageError(
+        raise kind(
             f"none of the {len(candidates)} checkpoints in {store.url} can be loaded; restore one "
             "from a backup, or start a new run at another storage.run"
         )
@@ -49,13 +66,14 @@ def choose(store: Reader, wanted: Wanted = everything) -> tuple[Manifest, dict[s
 
 def choose_named(store: Reader, name: str, wanted: Wanted) -> tuple[Manifest, dict[str, Tensor]]:
     """The committed checkpoint of this name. Raises `StorageError` if it cannot be loaded."""
-    candidates = {manifest.name: manifest for manifest in manifests_newest_first(store)}
-    if name not in candidates:
-        raise StorageError(
+    names = committed_names(store)
+    if name not in names:
+        raise StorageContentError(
             f"{store.url} holds no checkpoint {name!r}; choose among "
-            f"{', '.join(candidates) or 'none: there are no checkpoints'}"
+            f"{', '.join(reversed(names)) or 'none: there are no checkpoints'}"
         )
-    return candidates[name], read_tensors(store, candidates[name], wanted)
+    manifest = read_manifest(store, name)
+    return manifest, read_tensors(store, manifest, wanted)
 
 
 def read_tensors(
@@ -70,15 +88,17 @@ def read_tensors(
             found = safetensors.torch.load(payload)
         except safetensors.SafetensorError as error:
             name = folder(manifest.name) + stored.name
-            raise StorageError(f"{store.url}/{name} is not a safetensors file: {error}") from error
+            raise StorageContentError(
+                f"{store.url}/{name} is not a safetensors file: {error}"
+            ) from error
         tensors |= {key: tensor for key, tensor in found.items() if is_wanted(key)}
     return tensors
 
 
 def read_object(store: Reader, manifest: Manifest, stored: StoredObject) -> bytes:
-    """One payload object of a checkpoint. Raises `StorageError` if its SHA-256 differs."""
+    """One payload object of a checkpoint. Raises `StorageContentError` if its SHA-256 differs."""
     name = folder(manifest.name) + stored.name
     payload = store.read(name)
     if hashlib.sha256(payload).hexdigest() != stored.sha256:
-        raise StorageError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
+        raise StorageContentError(f"{store.url}/{name} is not what was written (SHA-256 differs)")
     return payload

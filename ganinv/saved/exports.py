@@ -1,31 +1,38 @@
 """Exports: a trained model in one safetensors file, independent of its run.
 
 The file holds the networks used after training and the latent's tensors (`format.py`). Its metadata
-holds the description as JSON under the key `ganinv`. An exported folder holds that file, a copy of
-the description as `model.json` for people and other programs (ganinv never reads it), and graphs
-(`torchscript.py`).
+holds the description as JSON under the key `ganinv`, and under `sha256` a hash of description and
+tensors (`digest`); exports of version 0.1 have no hash. An exported folder holds that file, graphs
+(`torchscript.py`), and `model.json` for people and other programs (ganinv never reads it): the
+description, and size and SHA-256 of each file.
 """
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
+from torch import Tensor
 
-from ganinv.errors import ConfigError, StorageError
+from ganinv.errors import ConfigError, StorageContentError
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
 from ganinv.saved import format as names
 from ganinv.saved.manifest import Manifest
-from ganinv.saved.networks import build_objective, build_trained
+from ganinv.saved.networks import build_objective, build_trained, checked_codec
 from ganinv.seams.stores import Reader
 
 MODEL_NAME = f"model{names.SUFFIX}"
 DESCRIPTION_NAME = "model.json"
-_KEY = "ganinv"  # key of the description in the file's metadata
+# Keys of the description and of the hash in the file's metadata.
+_KEY = "ganinv"
+_DIGEST_KEY = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,20 +68,47 @@ class Description:
         return {"format": names.EXPORT_VERSION, **asdict(self)}
 
 
-def export_files(model: InvertibleGan, description: Description) -> dict[str, bytes]:
-    """The files of an exported folder by name; `read_export` needs only the first file."""
+def export_files(
+    model: InvertibleGan,
+    description: Description,
+    graphs: Mapping[str, bytes] = MappingProxyType({}),
+) -> dict[str, bytes]:
+    """The files of an exported folder by name; `read_export` needs only the first one.
+
+    `graphs`: further files of the folder, from `torchscript.graph_files`.
+    """
     plain = description.plain()
     tensors = dict(model.codec.tensors)
     for network, module in model.codec.networks.items():
         prefix = names.exported(network)
         tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
-    payload = safetensors.torch.save(
-        {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={_KEY: json.dumps(plain)},
-    )
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(plain)
+    metadata = {_KEY: text, _DIGEST_KEY: digest(text, tensors)}
+    files = {MODEL_NAME: safetensors.torch.save(tensors, metadata=metadata), **graphs}
     latent = {without_shape(name): t.tolist() for name, t in model.codec.tensors.items()}
-    text = json.dumps({**plain, **latent}, indent=1)
-    return {MODEL_NAME: payload, DESCRIPTION_NAME: text.encode()}
+    hashes = {
+        name: {"size_bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
+        for name, payload in files.items()
+    }
+    told = json.dumps({**plain, **latent, "files": hashes}, indent=1)
+    return {**files, DESCRIPTION_NAME: told.encode()}
+
+
+def digest(description: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a description and of the tensors' names, types, shapes and numbers.
+
+    The order of the tensors in the file does not matter.
+    """
+    held = {
+        name: [
+            str(tensor.dtype),
+            list(tensor.shape),
+            hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest(),
+        ]
+        for name, tensor in tensors.items()
+    }
+    return hashlib.sha256(json.dumps([description, held], sort_keys=True).encode()).hexdigest()
 
 
 def read_export(store: Reader, name: str) -> InvertibleGan:
@@ -87,8 +121,15 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
     try:
         tensors = safetensors.torch.load(payload)
     except safetensors.SafetensorError as error:
-        raise StorageError(f"{where} is corrupt ({error}); export it again") from error
-    description = _description(payload, where)
+        raise StorageContentError(f"{where} is corrupt ({error}); export it again") from error
+    metadata = _metadata(payload)
+    text, written = metadata.get(_KEY, "null"), metadata.get(_DIGEST_KEY)
+    if written is not None and written != digest(text, tensors):
+        raise StorageContentError(
+            f"{where} is not what was written (SHA-256 differs); copy it again from its origin, or "
+            "export the run again"
+        )
+    description = _description(text, where)
     options = {"objective": description.objective, "network": description.network}
     objective = build_objective(options)
     networks = build_trained(
@@ -102,10 +143,7 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
         },
         where=where,
     )
-    try:
-        return InvertibleGan(codec=objective.codec(networks, tensors))
-    except KeyError as error:
-        raise StorageError(f"{where} lacks the tensor {error.args[0]}; export it again") from error
+    return InvertibleGan(codec=checked_codec(objective, networks, tensors, where))
 
 
 def without_shape(name: str) -> str:
@@ -113,21 +151,25 @@ def without_shape(name: str) -> str:
     return name.rpartition("_")[0] or name
 
 
-def _description(payload: bytes, where: str) -> Description:
-    """The description in the header; the file's first 8 bytes are its length, little-endian."""
+def _metadata(payload: bytes) -> dict[str, str]:
+    """The metadata in the header; the file's first 8 bytes are its length, little-endian."""
     (length,) = struct.unpack_from("<Q", payload)
-    text = json.loads(payload[8 : 8 + length]).get("__metadata__", {}).get(_KEY)
+    found: dict[str, str] = json.loads(payload[8 : 8 + length]).get("__metadata__") or {}
+    return found
+
+
+def _description(text: str, where: str) -> Description:
     try:
-        plain = json.loads(text or "null")
+        plain = json.loads(text)
         version = plain.pop("format")
-    except (ValueError, KeyError, AttributeError) as error:
-        raise StorageError(
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise StorageContentError(
             f"{where} is not an exported model of ganinv; make one with ganinv export"
         ) from error
     if version != names.EXPORT_VERSION:
-        raise StorageError(
-            f"{where} has format {version}, but this program reads format {names.EXPORT_VERSION}; "
-            "use the version of ganinv that wrote it"
+        raise StorageContentError(
+            f"{where} has format {version!r}, but this program reads format "
+            f"{names.EXPORT_VERSION}; use the version of ganinv that wrote it"
         )
     try:
         return from_plain(Description, plain, "description")

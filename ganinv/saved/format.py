@@ -17,10 +17,11 @@ ZeRO stage:
     means                                        sums of the statistics since the last row
 
 An export is one safetensors file with NETWORK/NAME for the networks used after training, and the
-tensors of the latent (`scale_L`), which have no slash. Its description is JSON in the metadata.
+tensors of the latent (`scale_L`), which have no slash. Its metadata holds a description, as JSON,
+and a hash of description and tensors.
 
-The only version so far is 1. Keys that were added to the manifest later are optional, so that older
-manifests still load.
+The only version so far is 1. Keys that were added to the manifest or the metadata later, such as an
+export's hash, are optional, so that older manifests and exports still load.
 """
 
 import re
@@ -108,6 +109,14 @@ def parse_moment(name: str) -> MomentPiece | None:
     """The piece that a tensor's name describes; None if it is not part of an optimizer moment."""
     match = _MOMENT.fullmatch(name)
     return MomentPiece(match[1], match[2], match[3], int(match[4])) if match else None
+
+
+def split_file(url: str) -> tuple[str, str]:
+    """The folder and the name of a file at a path or URL."""
+    folder, slash, name = url.rpartition("/")
+    if folder in ("", "file://"):  # a file of the root directory, or of the working directory
+        return folder + slash or ".", name
+    return folder, name
 
 
 def exported(network: str) -> str:

@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ganinv.errors import StorageError, StorageMissingError
+from ganinv.errors import ConfigError, StorageContentError, StorageMissingError
+from ganinv.inputs import Device, place_name, usable_device
 from ganinv.model import InvertibleGan, best_device
 from ganinv.objectives.base import Objective
 from ganinv.places.reading import open_reader
@@ -15,7 +15,12 @@ from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, choose_named
 from ganinv.saved.exports import MODEL_NAME, read_export
 from ganinv.saved.manifest import Manifest
-from ganinv.saved.networks import build_objective, build_trained, trained_prefix
+from ganinv.saved.networks import (
+    build_objective,
+    build_trained,
+    checked_codec,
+    trained_prefix,
+)
 from ganinv.seams.stores import Reader
 
 
@@ -32,17 +37,20 @@ class TrainedRun:
 def load(
     place: str | os.PathLike[str],
     *,
-    device: torch.device | str | None = None,
+    device: Device | None = None,
     endpoint_url: str | None = None,
 ) -> InvertibleGan:
     """See `ganinv.load`."""
-    url = os.fspath(place)
+    url = place_name(place)
+    if not (endpoint_url is None or isinstance(endpoint_url, str)):
+        raise ConfigError(f"endpoint_url = {endpoint_url!r}: must be text; write http://HOST:PORT")
+    chosen = best_device() if device is None else usable_device(device)
     if url.endswith(names.SUFFIX):
-        folder, _, name = url.rpartition("/")
-        model = read_export(open_reader(folder or ".", endpoint_url), name)
+        folder, name = names.split_file(url)
+        model = read_export(open_reader(folder, endpoint_url), name)
     else:
         model = _load_folder(open_reader(url, endpoint_url))
-    return model.to(device or best_device())
+    return model.to(chosen)
 
 
 def _load_folder(folder: Reader) -> InvertibleGan:
@@ -67,32 +75,33 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
     if chosen is None:
         begun = bool(store.list(names.FOLDER))
         unfinished = ", only parts of an uncommitted one," if begun else ""
-        raise StorageError(
+        raise StorageContentError(
             f"{store.url} holds no checkpoint yet{unfinished} and no {MODEL_NAME}; name the "
             "storage.run of a trained run, or an export"
         )
-    manifest, tensors = chosen
+    manifest, held = chosen
     where = f"{store.url}, checkpoint {manifest.name}"
     objective = build_objective(manifest.config)
-    state = names.below(tensors, names.STATE)
+    state = names.below(held, names.STATE)
     networks = build_trained(
         manifest.config,
         resolution=manifest.image_resolution,
         image_channels=manifest.image_channels,
         weights={
-            name: names.below(tensors, trained_prefix(objective, manifest.config, name))
+            name: names.below(held, trained_prefix(objective, manifest.config, name))
             for name, role in objective.roles.items()
             if role.exported
         },
         where=where,
     )
     try:
-        codec = objective.codec(networks, objective.tensors(state))
+        tensors = objective.tensors(state)
     except KeyError as error:
-        raise StorageError(
+        raise StorageContentError(
             f"{where} lacks the trace {error}, which its objective {objective.config.name!r} "
             "needs; restore config and checkpoint of the same run"
         ) from error
+    codec = checked_codec(objective, networks, tensors, where)
     return TrainedRun(
         model=InvertibleGan(codec=codec), objective=objective, state=state, manifest=manifest
     )

@@ -10,13 +10,18 @@ from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ganinv.errors import StorageError, StorageMissingError
-from ganinv.saved.format import CHECKPOINT_VERSION, FOLDER, committed, manifest_of
+from ganinv.errors import (
+    StorageContentError,
+    StorageError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
+from ganinv.saved.format import CHECKPOINT_VERSION, FOLDER, committed, images_of, manifest_of
 from ganinv.seams.batches import Position
 from ganinv.seams.stores import Reader
 
 log = logging.getLogger(__name__)
-OPTIONAL_KEYS = frozenset({"started_from"})
+OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,9 @@ class Manifest:
     # The origin of networks, if the run started from another run's networks
     # (`saved.starting.Origin`). Absent from the manifests of all other runs.
     started_from: Mapping[str, Any] | None = None
+    # Of all data sets together and their shares of the batch. Absent from the manifests of runs
+    # with one data set.
+    mix_fingerprint: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -56,34 +64,35 @@ class Manifest:
 
     def to_json(self) -> bytes:
         content = {"format": CHECKPOINT_VERSION, **asdict(self)}
-        if self.started_from is None:
-            del content["started_from"]
+        for key in OPTIONAL_KEYS:
+            if content[key] is None:
+                del content[key]
         content["sha256"] = digest(content)
         return json.dumps(content, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: bytes, url: str) -> "Manifest":
-        """Raises `StorageError` if the text is not a manifest of this version, or is corrupt."""
+        """Raises `StorageContentError` if it is not a manifest of this version, or is corrupt."""
         try:
             content = json.loads(text)
             written, found = content.pop("sha256", None), digest(content)
             version = content.pop("format")
             if version != CHECKPOINT_VERSION:
-                raise StorageError(
+                raise StorageContentError(
                     f"{url} has format {version}, but this program reads format "
                     f"{CHECKPOINT_VERSION}; use the version of ganinv that wrote it"
                 )
             known = {field.name for field in fields(cls)}
             _check_keys(content.keys() | OPTIONAL_KEYS, known, url)
             if written != found:
-                raise StorageError(
+                raise StorageContentError(
                     f"{url} is not what was written (SHA-256 differs); delete its folder"
                 )
             content["position"] = Position(**content["position"])
             content["objects"] = tuple(StoredObject(**o) for o in content["objects"])
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(f"{url} is corrupt ({error!r}); delete its folder") from error
+            raise StorageContentError(f"{url} is corrupt ({error!r}); delete its folder") from error
 
 
 def digest(content: Mapping[str, Any]) -> str:
@@ -92,13 +101,13 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 def _check_keys(found: Set[str], known: Set[str], url: str) -> None:
-    """Raises `StorageError` if another version wrote the manifest; that is not corruption."""
+    """Raises `StorageContentError` if another version wrote it; that is no corruption."""
     for writer, verb, keys in (
         ("an older version", "lacks", known - found),
         ("a newer version", "has", found - known),
     ):
         if keys:
-            raise StorageError(
+            raise StorageContentError(
                 f"{url} was written by {writer} of ganinv (it {verb} {', '.join(sorted(keys))}); "
                 "resume with that version, or train anew at another storage.run"
             )
@@ -110,9 +119,20 @@ def committed_names(store: Reader) -> list[str]:
 
 
 def read_manifest(store: Reader, name: str) -> Manifest:
-    """The manifest of the committed checkpoint `name`. Raises `StorageError` if it is corrupt."""
+    """The manifest of the committed checkpoint `name`.
+
+    Raises `StorageContentError` if it is corrupt, or is the manifest of another checkpoint: of one
+    whose folder was copied or renamed, so that its objects lie elsewhere.
+    """
     at = manifest_of(name)
-    return Manifest.from_json(store.read(at), f"{store.url}/{at}")
+    manifest = Manifest.from_json(store.read(at), f"{store.url}/{at}")
+    if (manifest.name, manifest.images_seen) != (name, images_of(name)):
+        raise StorageContentError(
+            f"{store.url}/{at} is the manifest of checkpoint {manifest.name} at "
+            f"{manifest.images_seen} images, so its folder was copied or renamed; rename the "
+            f"folder to {manifest.name}, or delete it if that folder exists"
+        )
+    return manifest
 
 
 def manifests_newest_first(store: Reader) -> list[Manifest]:
@@ -121,9 +141,10 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
     Attempts to save at the same number of images hold the same state. They are sorted by name,
     because the clocks of different hosts disagree.
 
-    The log names each unreadable manifest; its checkpoint cannot be loaded and is left out. Raises
-    `StorageError` if all manifests are unreadable, so that a run never starts over existing
-    checkpoints.
+    The log names each unreadable manifest, and those of copied or renamed folders; such a
+    checkpoint cannot be loaded and is left out. Raises `StorageError` if all manifests are
+    unreadable, so that a run never starts over existing checkpoints, and `StorageUnavailableError`
+    if the store does not answer: an outage must not make an older checkpoint the newest.
     """
     readable: list[Manifest] = []
     problems: list[StorageError] = []
@@ -132,6 +153,8 @@ def manifests_newest_first(store: Reader) -> list[Manifest]:
             readable.append(read_manifest(store, name))
         except StorageMissingError:
             continue  # retention has deleted it since the listing
+        except StorageUnavailableError:
+            raise
         except StorageError as error:
             problems.append(error)
     if problems and not readable:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ganinv.errors import ConfigError
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose_named
-from ganinv.saved.manifest import Manifest, committed_names
+from ganinv.saved.manifest import Manifest, manifests_newest_first
 from ganinv.seams.stores import Reader
 
 Weights = Literal["average", "current"]
@@ -30,13 +30,16 @@ class Origin:
 
 
 def newest_name(store: Reader) -> str:
-    """The name of the newest committed checkpoint. Raises `ConfigError` if there is none."""
-    found = committed_names(store)
+    """The name of the newest committed checkpoint whose manifest can be read.
+
+    Raises `ConfigError` if there is no checkpoint, and `StorageError` if no manifest can be read.
+    """
+    found = manifests_newest_first(store)
     if not found:
         raise ConfigError(
             f"start.run = {store.url!r}: holds no checkpoint; name the storage.run of a trained run"
         )
-    return found[-1]
+    return found[0].name
 
 
 def read_start(

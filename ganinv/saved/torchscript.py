@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ganinv.codec import Codec
 from ganinv.model import InvertibleGan
 
+GRAPH_NAMES = GENERATOR, ENCODER = "generator.pt", "encoder.pt"
 TRACED_IMAGES = 2  # not 1, because tracing may treat a dimension of length 1 as constant
 
 
@@ -36,9 +37,9 @@ def graph_files(model: InvertibleGan) -> dict[str, bytes]:
     codec = model.codec
     code_BL = model.prior(range(TRACED_IMAGES), seed=0)
     decode = _Graph(codec, lambda code: codec.decode(code).clamp(-1, 1))
-    files = {"generator.pt": _traced(decode, code_BL)}
+    files = {GENERATOR: _traced(decode, code_BL)}
     if codec.encodes:
-        files["encoder.pt"] = _traced(_Graph(codec, codec.encode), model.decode(code_BL))
+        files[ENCODER] = _traced(_Graph(codec, codec.encode), model.decode(code_BL))
     return files
 
 

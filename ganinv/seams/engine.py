@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-# Sums a float64 tensor over all ranks; every rank gets the sum.
+# Sums a tensor over all ranks, in its own precision; every rank gets the sum.
 SumReduce = Callable[[Tensor], Tensor]
 
 

@@ -1,15 +1,19 @@
 """What ganinv needs from storage: a folder of objects to read, or to read and write."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, order=True, slots=True)
+class Entry:
     """One stored object: its name below the store's root, with forward slashes, and its size."""
 
     name: str
     size_bytes: int
+    version: str = field(default="", compare=False)
+    """Differs if the object may have changed: its ETag, or its modification time and inode."""
 
 
 class Range(NamedTuple):

@@ -18,7 +18,12 @@ from cluster.config import CheckpointConfig
 from cluster.run_folder.lease import lease
 from cluster.storage.opening import open_store, remove_unfinished
 from cluster.storage.retries import RetryPolicy
-from ganinv.errors import StorageError, StorageMissingError
+from ganinv.errors import (
+    StorageContentError,
+    StorageError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 from ganinv.saved.checkpoints import read_object
 from ganinv.saved.manifest import Manifest, committed_names, read_manifest
 from ganinv.seams.stores import Store
@@ -33,9 +38,11 @@ examples:
   ganinv checkpoints storage.run=s3://ganinv/runs/a --verify --json
   ganinv checkpoints storage.run=runs/tiny checkpoint.keep_last=2 --prune
 
---prune deletes leftovers of failed saves, and all checkpoints except the last
-checkpoint.keep_last, the first of every checkpoint.keep_every_images images, and the newest whole
-one. It refuses a run that is being written. Exit status 3 if --verify finds a corrupt checkpoint.
+--prune deletes leftovers of failed saves, checkpoints whose bytes it found damaged, and all others
+except the last checkpoint.keep_last, the first of every checkpoint.keep_every_images images, and
+the newest whole one. Folders that were copied or renamed, and those with an unreadable manifest,
+are named and left alone. It refuses a run that is being written, and one without any whole
+checkpoint. Exit status 3 if a checkpoint is found corrupt.
 """
 SWITCHES = {
     "--verify": "read every object and compare its hash",
@@ -49,13 +56,15 @@ CORRUPT = 3  # exit status
 class ListedCheckpoint:
     """One committed checkpoint. `manifest` is None if it cannot be read.
 
-    `problem` is None as long as none was found; the bytes were read only if `verified`.
+    `problem` is None as long as none was found; the bytes were read only if `verified`. `damaged`:
+    its bytes are known to differ from what was written.
     """
 
     name: str
     manifest: Manifest | None
     problem: str | None
     verified: bool = False
+    damaged: bool = False
 
     @property
     def whole(self) -> bool | None:
@@ -108,6 +117,8 @@ def list_committed(store: Store) -> list[ListedCheckpoint]:
             rows.append(ListedCheckpoint(name=name, manifest=manifest, problem=None))
         except StorageMissingError:
             continue  # deleted since it was listed
+        except StorageUnavailableError:
+            raise
         except StorageError as error:
             rows.append(ListedCheckpoint(name=name, manifest=None, problem=str(error)))
     return rows
@@ -122,8 +133,11 @@ def verify(store: Store, rows: Sequence[ListedCheckpoint], out: Console) -> None
         for done, (row, manifest, stored) in enumerate(objects, 1):
             try:
                 size_bytes += len(read_object(store, manifest, stored))
+            except StorageUnavailableError:
+                raise  # no checkpoint is corrupt because the store does not answer
             except StorageError as error:
                 row.problem = row.problem or str(error)
+                row.damaged |= isinstance(error, StorageContentError | StorageMissingError)
             advance(done, len(objects), size_bytes)
     for row in rows:
         row.verified = True
@@ -134,8 +148,9 @@ def prune(
 ) -> tuple[list[str], list[str]]:
     """Delete the checkpoints that retention does not keep, and all leftovers; returns both names.
 
-    Removes deleted checkpoints from `rows`. The caller must hold the run's lease. Raises
-    `StorageError`, and deletes nothing, if no checkpoint is whole.
+    Checkpoints that are known to be damaged count for nothing and are deleted. Folders without a
+    readable manifest of their own stay. Removes deleted checkpoints from `rows`. The caller must
+    hold the run's lease. Raises `StorageError`, and deletes nothing, if no checkpoint is whole.
     """
     whole = next((row for row in rows if _is_whole(store, row, out)), None)
     if whole is None and rows:
@@ -144,7 +159,9 @@ def prune(
             "restore one from a backup, or delete the run's folder yourself"
         )
     folders = list_checkpoints(store)
-    names = expired(folders, config, whole.name) if whole else []
+    usable = [row.name for row in rows if row.manifest is not None and not row.damaged]
+    names = expired(usable, config, whole.name) if whole else []
+    names += [row.name for row in rows if row.damaged]
     delete_checkpoints(store, folders, names)
     leftovers = list(folders.leftovers)  # no save is in progress, because the lease is held
     delete_leftovers(store, folders, leftovers)

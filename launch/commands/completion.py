@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in ("-h", "--help"):
         print(HELP)
     elif len(argv) == 1 and argv[0] in shells:
-        print((SCRIPTS / f"ganinv.{argv[0]}").read_text(), end="")
+        print((SCRIPTS / f"ganinv.{argv[0]}").read_text(encoding="utf-8"), end="")
     elif len(argv) == 2 and argv[0] == "candidates":
         words = split(argv[1])[1:]  # without the command itself
         offers = remembered(_collect) if needs_offers(words) else Offers()

@@ -15,10 +15,12 @@ from datasets.building.index_existing import index_existing
 from datasets.building.report import BuildReport
 from datasets.shards.index import Index
 from datasets.shards.quarantine import QUARANTINE_NAME
+from datasets.shards.shard import Shard
 from datasets.shards.splits import SPLITS
 from datasets.shards.verify import Problem, verify, write_quarantine
 from datasets.sources.base import Inputs
 from datasets.sources.find import find_source
+from datasets.sources.input_places import check_folder
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
 from launch.options.arguments import Arguments, parse
@@ -34,7 +36,6 @@ from launch.options.data import (
 )
 from launch.options.loading import read_sections
 from launch.progress import console, counting
-from launch.wiring.preflight import check_packages
 
 NAMED_AT_MOST = 20  # files or problems that are listed one by one
 OpenStore = Callable[[str], Store]
@@ -48,7 +49,6 @@ def main(argv: list[str]) -> int:
     verb, *rest = argv
     if verb not in DESCRIPTIONS:
         raise ConfigError(f"data {verb!r}: no such command; choose {', '.join(DESCRIPTIONS)}")
-    check_packages()
     names = "SOURCE" if verb == "build" else ""
     arguments = parse(rest, f"data {verb}", DESCRIPTIONS[verb], EXAMPLES[verb], names)
     sections = read_sections(
@@ -65,13 +65,20 @@ def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenSto
     with counting(out) as watching:
         inputs = Inputs(open_store=at_endpoint, show_progress=watching)
         source = find_source(arguments.names[0], options, inputs)
-        index = build(source, store, options, watching("images"))
-    _print_report(BuildReport.load(store), out)
-    return _print_index(arguments, index, store)
+        announce = partial(out.print, markup=False, soft_wrap=True)
+        index = build(source, store, options, watching("images"), announce)
+    report = BuildReport.load(store)
+    _print_report(report, out)
+    if not index.samples("test"):
+        out.print(
+            "The test split is empty, so figures that need held-out images cannot be measured.",
+            soft_wrap=True,
+        )
+    return _print_index(arguments, index, store, left_out=report.left_out.counts())
 
 
 def _print_report(report: BuildReport, out: Console) -> None:
-    """List the skipped images and the duplicates of a build."""
+    """List the skipped images and the duplicates of a build, and count all that was left out."""
     if report.skipped:
         out.print(f"{len(report.skipped)} unreadable images were skipped:")
         for skipped in report.skipped[:NAMED_AT_MOST]:
@@ -81,13 +88,26 @@ def _print_report(report: BuildReport, out: Console) -> None:
         out.print(f"{len(report.duplicates)} images have the pixels of an earlier image, {fate}:")
         for duplicate in report.duplicates[:NAMED_AT_MOST]:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
+    if line := report.closing_line:
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:
+    check_folder("data.url", options.url)
     store = at_endpoint(options.url)
     with counting(console(arguments.as_json)) as watching:
-        index = index_existing(store, watching("shards"), checksums=options.checksums)
-    return _print_index(arguments, index, store)
+        index = index_existing(
+            store,
+            watching("shards"),
+            checksums=options.checksums,
+            split_by_name=options.split_by_name,
+            test_images=options.test_images,
+            max_unreadable=options.max_unreadable,
+        )
+    report = BuildReport.load(store)
+    if line := report.closing_line:
+        console(arguments.as_json).print(line, markup=False, soft_wrap=True)
+    return _print_index(arguments, index, store, left_out=report.left_out.counts())
 
 
 def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenStore) -> int:
@@ -109,7 +129,7 @@ def _verify(arguments: Arguments, options: DataVerifyOptions, at_endpoint: OpenS
             remedy += ", or exclude corrupt samples by data.quarantine=true"
         raise DataError(f"{store.url}: {len(problems) - listed} problems; {remedy}")
     if not problems:
-        without = sum(shard.sha256 is None for shard in index.shards)
+        without = sum(shard.sha256 is None for shard in index.tars)
         out.print(f"{store.url}: the data set agrees with its index; every image can be decoded")
         if without:
             out.print(
@@ -133,8 +153,11 @@ def _list(arguments: Arguments, options: DataListOptions, at_endpoint: OpenStore
     return _print_index(arguments, Index.load(store), store)
 
 
-def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
-    """Print what a data set holds, as a table or as JSON; returns the exit status."""
+def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) -> int:
+    """Print what a data set holds, as a table or as JSON; returns the exit status.
+
+    `more`: further entries of the JSON object.
+    """
     if arguments.as_json:
         splits = {
             split: {
@@ -146,18 +169,24 @@ def _print_index(arguments: Arguments, index: Index, store: Store) -> int:
         size = {"width": index.width, "height": index.height}
         size |= {"resolution": index.width} if index.width == index.height else {}
         facts = {"url": store.url, **size, "splits": splits}
+        facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
-        print(json.dumps(facts))
+        print(json.dumps(facts | more))
         return 0
     out = console()
     out.print(f"{store.url}: {index.width} × {index.height} pixels", markup=False)
     table = Table("split", "images", "shards", "size", box=None)
     for split in SPLITS:
         shards = index.splits[split]
-        megabytes = sum(s.size_bytes for s in shards) / 1e6
+        megabytes = sum(_bytes(shard) for shard in shards) / 1e6
         table.add_row(split, f"{index.samples(split):,}", str(len(shards)), f"{megabytes:.1f} MB")
     out.print(table)
     return 0
+
+
+def _bytes(shard: Shard) -> float:
+    """The size of a shard's samples: about their share of the tar, if splits share it."""
+    return shard.size_bytes * shard.samples / (shard.whole or shard).samples
 
 
 _COMMANDS: dict[str, Callable[[Arguments, Any, OpenStore], int]] = {

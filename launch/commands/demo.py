@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from cluster.seaweed import sharing
 from cluster.seaweed import store as seaweed
 from ganinv.errors import ConfigError
 from launch.commands.report import ReportConfig, write_report
@@ -36,26 +37,30 @@ def main(argv: list[str]) -> int:
     if config.storage.endpoint_url is not None:
         raise ConfigError("storage.endpoint_url: the demo starts its own store; leave the key out")
     out = console(arguments.as_json)
-    store = seaweed.start(DIRECTORY / "store", [BUCKET])
-    os.environ |= store.environment()
-    out.print(f"object store at {store.endpoint_url}, its files in {DIRECTORY.absolute()}")
-    try:
+    with sharing.running(DIRECTORY / "store", [BUCKET]) as store:
+        store.enter(os.environ)
+        out.print(f"object store at {store.endpoint_url}, its files in {DIRECTORY.absolute()}")
         status = train(config, out)
         page = write_report(
             StorageConfig(run=config.storage.run),
             ReportConfig(file=str(DIRECTORY / "report.html")),
             out,
         )
-    finally:
-        seaweed.stop(DIRECTORY / "store")
     out.print(f"open this page in a browser: {page.as_uri()}", soft_wrap=True)
     return status
 
 
 def clean() -> int:
-    """Stop the store and remove everything that the demo made."""
-    if DIRECTORY.exists():
-        seaweed.stop(DIRECTORY / "store")
+    """Stop the store and remove everything that the demo made.
+
+    Raises `StorageError` while a demo runs.
+    """
+    store = DIRECTORY / "store"
+    if store.exists():
+        with sharing.unused(store):
+            seaweed.stop(store)
+            shutil.rmtree(DIRECTORY)
+    elif DIRECTORY.exists():
         shutil.rmtree(DIRECTORY)
     print(f"{DIRECTORY} is removed")
     return 0

@@ -1,7 +1,6 @@
 """`ganinv doctor`: find problems before a run, and say how to repair them."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ from functools import partial
 from rich.console import Console
 
 from cluster.config import ClusterConfig, ServerConfig
+from cluster.jobs.ray_environment import cluster_address
 from cluster.jobs.server import JobServer
 from cluster.machines import machine
+from cluster.machines.ray_checks import check_ray
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
+from launch.environment import check_packages
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.progress import console
 from launch.wiring.jobs import FORWARDED, environment, follow
-from launch.wiring.preflight import check_packages
 
 EXAMPLES = """\
 examples:
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
     )
     sections = read_sections(arguments.options, SECTIONS)
     out = console(arguments.as_json)
-    if "--cluster" in arguments.switches and not os.environ.get("RAY_ADDRESS"):
+    if "--cluster" in arguments.switches and cluster_address() is None:
         return _as_job(argv, sections["server"], out)
     if "--cluster" in arguments.switches:
         checks = _cluster(sections["storage"], sections["data"])
@@ -113,6 +114,7 @@ def _here(storage: PlaceConfig, data: DataPlaceConfig) -> Iterator[tuple[str, Ca
     yield "this machine", partial(machine.check_room, facts)
     yield "packages", partial(machine.check_versions, facts)
     yield "checkout", _checkout
+    yield "Ray", check_ray
     yield "Prometheus", _prometheus
     yield from _places(storage, data)
 
@@ -130,7 +132,7 @@ def _cluster(
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     # Imported late: these imports take seconds, and checks of this machine do not need them.
     from cluster.machines import survey
-    from cluster.workers.group import start_ray
+    from cluster.workers.starting import start_ray
 
     start_ray(ClusterConfig(use_gpu=True))  # joins the cluster; GPUs may be used
     yield from survey.checks(storage.run, storage.endpoint_url)

@@ -12,9 +12,10 @@ from cluster.run_folder.metrics_log import finite_or_null
 from cluster.storage.opening import open_store
 from ganinv.errors import StorageError
 from ganinv.training.statistics import statistic_named
+from launch.evaluation.in_training import without_held_out
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
+from launch.options.schema import DataPlace, StorageConfig
 from launch.progress import console
 from launch.wiring.evaluate_run import (
     Evaluated,
@@ -36,6 +37,7 @@ keys:
   evaluate.inception=FILE     adds FID, KID, precision and recall on FID's features
   evaluate.checkpoint=NAME    a checkpoint listed by `ganinv checkpoints` (the newest)
   evaluate.record=false       do not write the result to the run's folder evaluations/
+  data.url=URL                where the run's data set lies now, if it has moved
   cluster.workers=N           evaluate on N workers; the figures stay the same (this process)
 
 examples:
@@ -43,9 +45,11 @@ examples:
   ganinv evaluate storage.run=s3://ganinv/runs/a evaluate.features=[own,lite0] --json
   ganinv evaluate storage.run=runs/a evaluate.inception=inception-2015-12-05.pt
   ganinv evaluate storage.run=s3://ganinv/runs/a cluster.workers=4
+  ganinv evaluate storage.run=copied/a data.url=copied/faces128
 """
 SECTIONS: dict[str, type] = {
     "storage": StorageConfig,
+    "data": DataPlace,
     "evaluate": EvaluateOptions,
     "cluster": ClusterConfig,
 }
@@ -55,12 +59,17 @@ BETTER = {True: "higher", False: "lower", None: ""}
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "evaluate", "Evaluate a checkpoint of a run.", EXAMPLES)
     sections = read_sections(arguments.options, SECTIONS)
-    storage, options, cluster = (sections[name] for name in ("storage", "evaluate", "cluster"))
+    storage, place, options, cluster = (sections[name] for name in SECTIONS)
     screen = console(arguments.as_json)
     if cluster == ClusterConfig():
-        found = evaluate_here(storage, options, screen)
+        found = evaluate_here(storage, options, screen, place)
     else:
-        found = evaluate_over_workers(storage, options, cluster, screen)
+        found = evaluate_over_workers(storage, options, cluster, screen, place)
+    missing = without_held_out(
+        found.taken["data.url"], found.conditions["real"] + found.conditions["damaged"]
+    )
+    if missing is not None:
+        screen.print(missing, markup=False, soft_wrap=True)
     if options.record:
         _record(storage, found, screen)
     if arguments.as_json:

@@ -6,25 +6,27 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from cluster.storage.opening import open_store
-from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.errors import ConfigError, StorageError, StorageMissingError
 from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files
-from ganinv.saved.format import SUFFIX
+from ganinv.saved.format import FOLDER, SUFFIX, split_file
 from ganinv.saved.loading import load_run
-from ganinv.saved.torchscript import graph_files
+from ganinv.saved.torchscript import GRAPH_NAMES, graph_files
 from ganinv.seams.stores import Range, Store
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
 from launch.options.schema import StorageConfig
 from launch.progress import console
 
+FILES = (MODEL_NAME, DESCRIPTION_NAME, *GRAPH_NAMES)  # all that an exported folder may hold
 EXAMPLES = f"""\
 keys:
   export.to=PLACE          a directory, file:// or s3://, or one file whose name ends with {SUFFIX}
   export.torchscript=true  add generator.pt and encoder.pt, which run without ganinv
-  export.overwrite=true    replace an existing export
+  export.overwrite=true    replace an existing export, with all of its files
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
-{DESCRIPTION_NAME} (scale and description). ganinv.load reads the folder and the single file.
+{DESCRIPTION_NAME} (scale, description, SHA-256 of each file). ganinv.load reads the folder and
+the single file.
 
 examples:
   ganinv export storage.run=runs/tiny export.to=exports/tiny
@@ -68,23 +70,19 @@ def main(argv: list[str]) -> int:
 def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> dict[str, int]:
     """Export the newest good checkpoint; returns the URLs of the files, with their sizes in bytes.
 
-    Raises `ConfigError` if an export exists and `overwrite` is false, and `StorageError` if the run
-    cannot be loaded or the target cannot be written.
+    Raises `ConfigError` if an export exists and `overwrite` is false, or if the target is a run;
+    and `StorageError` if the run cannot be loaded or the target cannot be written.
     """
-    folder, _, name = options.to.rpartition("/") if options.single_file else (options.to, "", "")
-    target = open_store(folder or ".", endpoint_url=storage.endpoint_url)
-    name = name or MODEL_NAME
-    if not options.overwrite and _exists(target, name):
-        raise ConfigError(
-            f"export.to = {options.to!r}: {name} exists already; choose another place, or give "
-            "export.overwrite=true"
-        )
+    folder, name = split_file(options.to) if options.single_file else (options.to, MODEL_NAME)
+    target = open_store(folder, endpoint_url=storage.endpoint_url)
+    old = _old_files(target, name, options)
     run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
-    files = export_files(run.model, Description.of(run.manifest))
+    graphs = graph_files(run.model) if options.torchscript else {}
+    files = export_files(run.model, Description.of(run.manifest), graphs)
     if options.single_file:
         files = {name: files[MODEL_NAME]}
-    elif options.torchscript:
-        files |= graph_files(run.model)
+    # Nothing of the old model ever lies beside the new one, even if this process is killed.
+    target.delete(sorted(old - {name}))
     for file_name, payload in files.items():
         target.write(file_name, payload)
         at = f"{target.url}/{file_name}"
@@ -93,9 +91,33 @@ def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> di
     return {f"{target.url}/{file_name}": len(payload) for file_name, payload in files.items()}
 
 
+def _old_files(target: Store, name: str, options: ExportConfig) -> set[str]:
+    """The files of an export that lies where the new one goes.
+
+    Raises `ConfigError` if there are any and `overwrite` is false, and for the folder of a run,
+    where `ganinv.load` would then return the export whatever the run learns later.
+    """
+    own = set(FILES) if name == MODEL_NAME else {name}
+    old = {found for found in own if _exists(target, found)}
+    if old and not options.overwrite:
+        verb = "exists" if len(old) == 1 else "exist"
+        raise ConfigError(
+            f"export.to = {options.to!r}: {', '.join(sorted(old))} {verb} already; choose another "
+            "place, or give export.overwrite=true, which replaces the whole export"
+        )
+    if name == MODEL_NAME and target.list(FOLDER):
+        raise ConfigError(
+            f"export.to = {options.to!r}: is the folder of a run, and would hide its checkpoints "
+            "from ganinv.load; choose another folder"
+        )
+    return old
+
+
 def _exists(store: Store, name: str) -> bool:
     try:
         store.read_ranges([Range(name, 0, 1)])
     except StorageMissingError:
         return False
+    except StorageError:
+        store.read(name)  # an empty object has no first byte
     return True

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import time
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cluster.jobs.ray_environment import cluster_address
 from cluster.monitoring.servers import (
     find_prometheus,
     grafana_command,
@@ -108,9 +108,6 @@ def _servers(config: MonitorConfig) -> Iterator[list[Server]]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     ray = _ray_dashboard(config)
     with ExitStack() as stack:
-        # All three stop the servers too. A script's background job starts with SIGINT ignored.
-        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(ending, signal.default_int_handler)
         prometheus = start_prometheus(
             folder,
             config.host,
@@ -149,7 +146,7 @@ def _announce(config: MonitorConfig, servers: list[Server], out: Console) -> Non
 
 def _ray_dashboard(config: MonitorConfig) -> str | None:
     if config.ray == "auto":
-        return LOCAL_DASHBOARD if os.environ.get("RAY_ADDRESS") else None
+        return LOCAL_DASHBOARD if cluster_address() is not None else None
     return None if config.ray == "none" else config.ray
 
 
@@ -158,7 +155,7 @@ def _token_file(folder: Path) -> Path | None:
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return None
     # Without RAY_ADDRESS, the token in the environment is for a Ray that is started later.
-    if os.environ.get("RAY_ADDRESS") and os.environ.get("RAY_AUTH_TOKEN"):
+    if cluster_address() is not None and os.environ.get("RAY_AUTH_TOKEN"):
         path = folder / "ray_token"
         path.touch(mode=0o600)
         path.chmod(0o600)
@@ -182,8 +179,9 @@ def _check_free(key: str, host: str, port: int) -> None:
 
 
 def _is_ready(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
     try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=2) as answer:  # noqa: S310 (http)
+        with direct.open(f"{url}/-/ready", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -14,7 +14,7 @@ from ganinv.errors import ConfigError
 from launch.evaluation.trained import Trained, load_trained
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
+from launch.options.schema import NOT_MOVED, DataPlace, StorageConfig
 from launch.pages.facts import (
     config_yaml,
     evaluated_on,
@@ -35,10 +35,12 @@ keys:
   report.samples=N     generated images (64)
   report.pairs=N       reconstructions of generated and of held-out images, each (16)
   report.rows=N        of interpolations, noise, and the traversal of each element (4)
+  data.url=URL         where the run's data set lies now, if it has moved
 
 examples:
   ganinv report storage.run=runs/tiny
   ganinv report storage.run=s3://ganinv/runs/a report.file=pages/a.html
+  ganinv report storage.run=copied/a data.url=copied/faces128
 """
 
 
@@ -57,14 +59,18 @@ class ReportConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
 
 
-SECTIONS: dict[str, type] = {"storage": StorageConfig, "report": ReportConfig}
+SECTIONS: dict[str, type] = {
+    "storage": StorageConfig,
+    "data": DataPlace,
+    "report": ReportConfig,
+}
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "report", "Make one self-contained HTML page of a run.", EXAMPLES)
     sections = read_sections(arguments.options, SECTIONS)
     screen = console(arguments.as_json)
-    path = write_report(sections["storage"], sections["report"], screen)
+    path = write_report(sections["storage"], sections["report"], screen, sections["data"])
     if arguments.as_json:
         print(json.dumps({"file": str(path)}))
     else:
@@ -72,17 +78,25 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def write_report(storage: StorageConfig, report: ReportConfig, screen: Console) -> Path:
+def write_report(
+    storage: StorageConfig,
+    report: ReportConfig,
+    screen: Console,
+    place: DataPlace = NOT_MOVED,
+) -> Path:
     """Write the page of the newest good checkpoint; returns its path.
 
-    Raises `StorageError` if the run has no checkpoint that can be loaded.
+    Without its data set a run still has a page, but if `place` names one, it must be the right one:
+    `open_data` says what is raised otherwise. Raises `StorageError` if the run has no checkpoint
+    that can be loaded.
     """
     store = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained, records = load_trained(store), read_records(store)
+    trained, records = load_trained(store, data=place), read_records(store)
     rows = with_records(read_rows(store), records)
-    index, held_out = held_out_of(trained, storage, max(report.pairs, 2 * report.rows))
+    pictures = max(report.pairs, 2 * report.rows)
+    index, held_out = held_out_of(trained, storage, pictures, required=place.url is not None)
     if held_out.missing:
-        screen.print(held_out.missing, soft_wrap=True)
+        screen.print(held_out.missing, markup=False, soft_wrap=True)
     page = Page(
         title=f"{trained.config.objective.name.upper()} after "
         f"{trained.manifest.images_seen:,} images",

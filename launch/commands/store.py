@@ -2,12 +2,15 @@
 
 import argparse
 import json
+import os
 import shlex
 from pathlib import Path
 
 from cluster.seaweed import store as seaweed
 from ganinv.errors import StorageError
-from launch.options.arguments import this_command
+from ganinv.places.loopback import spare_loopback
+from ganinv.places.names import absolute
+from launch.options.arguments import Parser, this_command
 
 _EXAMPLES = """\
 examples:
@@ -23,7 +26,8 @@ _VERBS = {
     "start": "start the store unless it runs, and create missing buckets",
     "stop": "stop the store; its objects stay",
     "status": "say whether the store runs, and where",
-    "env": "print shell commands that let S3 clients find the store (they contain its secret)",
+    "env": "print shell commands that let S3 clients find the store (they contain its secret), and "
+    "that unset what would outrank them",
 }
 
 
@@ -66,16 +70,18 @@ def _print_environment(directory: Path, as_json: bool) -> None:
             f"no object store runs in {directory.absolute()}; "
             f"start it with: {this_command()} store start"
         )
-    variables = store.environment()
+    variables = store.environment() | spare_loopback(dict(os.environ))
     if as_json:
-        print(json.dumps(variables))
+        removed = dict.fromkeys(name for name in seaweed.OUTRANKING if name in os.environ)
+        print(json.dumps(variables | removed))
         return
+    print(f"unset {' '.join(seaweed.OUTRANKING)}")
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ganinv store",
         description="A real S3 server (SeaweedFS) on this machine, for development and tests.",
         epilog=_EXAMPLES,
@@ -86,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         own = verbs.add_parser(verb, help=does, description=does[0].upper() + does[1:] + ".")
         own.add_argument(
             "--directory",
-            type=Path,
+            type=absolute,  # the shell leaves --directory=~/x as it is
             default=Path(".store"),
             metavar="DIR",
             help="directory of the store's data, credentials and log (default: %(default)s)",

@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cluster.config import ServerConfig
 from cluster.jobs.server import JobServer
 from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
-from ganinv.places.names import check_endpoint, parse_url
+from ganinv.places.names import absolute, find_endpoint, parse_url
 from launch.options.arguments import parse, this_command
 from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
 from launch.options.schema import LOCATIONS, RunConfig
@@ -29,8 +28,8 @@ examples:
   ganinv attach first
 
 Options are those of `train`, submit.id, submit.env, submit.follow, and server.address (default:
-RAY_API_SERVER_ADDRESS). Ctrl-C stops following the job; the job continues. The exit status is that
-of `train` on the cluster.
+RAY_API_SERVER_ADDRESS, else RAY_ADDRESS if it is a URL). Ctrl-C stops following the job; the job
+continues. The exit status is that of `train` on the cluster.
 """
 # Names of variables that may hold secrets. All users of a cluster can read a job's environment.
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|_KEY|KEY_", re.IGNORECASE)
@@ -104,7 +103,7 @@ def check(recipe: str, options: Sequence[str]) -> RunConfig:
                 f"{key} = {value!r}: a relative path means nothing on the nodes; give an s3:// "
                 "URL, or the absolute path of a directory that all nodes share"
             )
-    check_endpoint(config.storage.endpoint_url)
+    find_endpoint(config.storage.endpoint_url)
     return config
 
 
@@ -112,7 +111,7 @@ def in_checkout(recipe: str) -> str:
     """The recipe's name on the nodes. Raises `ConfigError` for a file that is not shipped."""
     if recipe in recipe_names():
         return recipe
-    path = Path(recipe).resolve()
+    path = absolute(recipe).resolve()
     if path not in {CHECKOUT / entry.name for entry in shipped()}:
         raise ConfigError(
             f"recipe {recipe!r}: is not shipped to the nodes; move it into {CHECKOUT}, to a path "

@@ -1,25 +1,26 @@
 """`ganinv train`: train on this machine, or on the cluster named by RAY_ADDRESS."""
 
 import json
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from types import FrameType
+from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
-import yaml
 from rich.console import Console
 
+from cluster.machines.ray_checks import check_ray
 from cluster.run_folder.group_history import End
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.lease import Lease, lease
+from cluster.run_folder.options_record import began_with, write_options
 from cluster.storage.opening import open_store, remove_unfinished
 from cluster.storage.retries import RetryPolicy
 from cluster.workers.group import WorkerGroup
+from cluster.workers.starting import check_demand
 from datasets.shards.index import Index
 from ganinv.errors import StorageUnavailableError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
+from launch import signals
 from launch.options.arguments import parse
 from launch.options.averaging import averaging_notes
 from launch.options.loading import load_config, load_recipe, recipe_names
@@ -29,15 +30,17 @@ from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
-    check_packages,
-    check_same_run,
+    check_records,
     check_storage,
     prepare_data,
-    record,
 )
+from launch.wiring.same_run import changes, check_data, check_options, record
 from launch.wiring.worker import train_worker
 
 POLL_S = 0.3
+SAVED = "stopped after saving; the same command resumes training"
+UNSAVED = "stopped; the workers ended without saving: training resumes from the last checkpoint"
+NOTHING_TO_SAVE = "stopped; there was nothing new to save"
 EXAMPLES = """\
 recipes: {recipes}
 
@@ -47,7 +50,8 @@ examples:
       storage.run=s3://ganinv/runs/a data.url=s3://ganinv/avatars32
   ganinv train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
 
-If storage.run holds a checkpoint, training resumes from it. Ctrl-C saves, then ends (status 130).
+If storage.run holds a checkpoint, training resumes from it. Ctrl-C, SIGTERM and a closed terminal
+save, then end (status 130); `nohup` keeps a training alive when the terminal closes.
 """
 
 
@@ -75,7 +79,8 @@ def train(config: RunConfig, out: Console) -> int:
 
     Raises the errors of `ganinv.errors`.
     """
-    check_packages()
+    check_demand(config.cluster)
+    check_ray()
     store = check_storage(config)
     # Taken before anything is written or started: two commands must not write the same run.
     with lease(store, config.storage.lease_s, out.print) as held:
@@ -84,28 +89,32 @@ def train(config: RunConfig, out: Console) -> int:
 
 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
-    config = with_start_checkpoint(config, store)
+    began = began_with(store)  # nothing is written before it has been compared
+    config = with_start_checkpoint(config, began)
+    check_options(began, config, store.url)
+    check_records(store)
     with counting(out) as watching:
-        data_sets = prepare_data(config, watching, out.print)
+        data_sets = prepare_data(config, watching, out.print, began)
     index = data_sets[0].index
-    check_evaluation(config, index)
-    check_start(config, store, index)
     mix_fingerprint = check_loading(config, data_sets)
-    for change in check_same_run(store, config, index, mix_fingerprint):
+    check_data(began, config, index, mix_fingerprint, store.url)
+    missing = check_evaluation(config, index)
+    if missing is not None:
+        out.print(missing, markup=False, soft_wrap=True)
+    check_start(config, store, index)
+    for change in changes(began, config):
         out.print(f"changed since this run began: {change}")
     _announce(config, index, store, out)
-    recorded = record(config, index, mix_fingerprint)
     # The checks above fail at once if storage does not answer; from now on requests are retried.
     # A connection keeps its way of retrying, so the run's storage is opened a second time.
     retries = RetryPolicy(deadline_s=config.storage.deadline_s, option="storage.deadline_s")
     retrying = open_store(
         config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
-    store.write("config.yaml", yaml.safe_dump(recorded, sort_keys=False).encode())
-    # Ray installs signal handlers when it starts; ours must be installed after them.
+    write_options(store, record(config, index, mix_fingerprint))
     with (
         closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,
-        _stop_signals() as asked,
+        signals.collected() as asked,
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
         log = GroupLog(retrying)
@@ -113,7 +122,7 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
-        out.print("stopped after saving; the same command resumes training")
+        out.print(stopped)
         return 130
     out.print(completed(retrying))
     return 0
@@ -135,25 +144,29 @@ def _watch(
     out: Console,
     asked: list[int],
     log: GroupLog,
-) -> bool:
-    """Show progress until the last group ends. True if training stopped before the run's end."""
-    forwarded = False
+) -> str | None:
+    """Show progress until the last group ends. How training stopped before the run's end, if so."""
+    forwarded = saving = False
     with TrainingBar(out, config.train.images) as bar:
         while (outcome := group.wait(POLL_S)) is None:
             _show(group, bar, out)
             held.check()
             log.keep(group.groups())
             if asked and not forwarded:
-                out.print("saving, then stopping (a second Ctrl-C stops without saving)")
-                group.request_stop()
                 forwarded = True
+                group.request_stop()
+                if saving := group.trains():
+                    out.print("saving, then stopping (a second Ctrl-C stops without saving)")
+            if forwarded and not group.trains():
+                log.close(group.ended("stopped"))
+                return UNSAVED if saving else NOTHING_TO_SAVE
         progress = _show(group, bar, out)
     stopped = forwarded and int(progress.get("images_seen", 0)) < config.train.images
     end: End = "gave_up" if outcome.error is not None else "stopped" if stopped else "done"
     log.close(group.ended(end, str(outcome.error or "")))
     if outcome.error is not None:
         raise outcome.error
-    return stopped
+    return SAVED if stopped else None
 
 
 def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:
@@ -178,22 +191,3 @@ def _announce(config: RunConfig, index: Index, store: Store, out: Console) -> No
     elif config.start.run is not None:
         chosen = ", ".join(config.start.networks or ["all networks"])
         out.print(f"starting from {chosen} of {config.start.run}, {config.start.checkpoint}")
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Yields a list that receives the first SIGINT or SIGTERM; a second one interrupts."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,6 @@
 """`ganinv watch`: serves a page on this machine that follows a run from its storage."""
 
 import json
-import signal
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,7 +9,7 @@ import torch
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
 from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
+from launch.options.schema import DataPlace, StorageConfig
 from launch.pages.live import LivePage
 
 REFRESH_S = 10
@@ -27,6 +26,7 @@ EXAMPLES = """\
 keys:
   watch.port=N         port of the page (9465; 0: any free port)
   watch.host=ADDRESS   address of the page (127.0.0.1)
+  data.url=URL         where the run's data set lies now, if it has moved
 
 examples:
   ganinv watch storage.run=runs/tiny
@@ -48,17 +48,14 @@ class WatchConfig:
             raise ConfigError(f"port = {self.port}: choose 0 to 65535")
 
 
-SECTIONS: dict[str, type] = {"storage": StorageConfig, "watch": WatchConfig}
+SECTIONS: dict[str, type] = {"storage": StorageConfig, "data": DataPlace, "watch": WatchConfig}
 
 
 def main(argv: list[str]) -> int:
     arguments = parse(argv, "watch", "Follow a run on a page that reloads itself.", EXAMPLES)
     sections = read_sections(arguments.options, SECTIONS)
     torch.set_num_threads(1)  # leaves the processors to a training on this machine
-    # SIGTERM ends the server as Ctrl-C does. A script's background job ignores SIGINT at first.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.default_int_handler)
-    with serve(LivePage(sections["storage"]), sections["watch"]) as server:
+    with serve(LivePage(sections["storage"], sections["data"]), sections["watch"]) as server:
         url = f"http://{sections['watch'].host}:{server.server_port}/"
         print(json.dumps({"url": url}) if arguments.as_json else f"{url} (Ctrl-C ends)", flush=True)
         server.serve_forever()

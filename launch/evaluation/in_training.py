@@ -17,7 +17,7 @@ from ganinv.seams.stores import Store
 from ganinv.training.loop import Row
 from ganinv.training.session import Session
 from launch.evaluation.feature_networks import FeatureNetworks
-from launch.options.schema import RunConfig
+from launch.options.schema import LEAST_SAMPLES, RunConfig
 
 
 def held_out_images(
@@ -40,6 +40,23 @@ def held_out_images(
         resolution=index.resolution,
         read=lambda numbers: read_good_images(data, index, "test", numbers, quarantine),
         references=ReferenceFeatures(store=data, index=index, split="test", count=count),
+    )
+
+
+def without_held_out(url: str, held_out: int) -> str | None:
+    """What an evaluation leaves out if a data set has few or no held-out images; None if it has
+    enough.
+    """
+    if held_out >= LEAST_SAMPLES:
+        return None
+    found, figures = "no held-out images", "all figures that need them: those of their"
+    figures += " reconstructions, and comparisons of generated images with them"
+    if held_out:
+        found = f"{held_out} held-out images, and comparisons take {LEAST_SAMPLES}"
+        figures = "comparisons of generated images with held-out ones"
+    return (
+        f"{url} has {found}: evaluations leave out {figures} (FID, Fréchet distance, precision …);"
+        f" `data index data.url={url} data.test_images=N` reserves N images"
     )
 
 

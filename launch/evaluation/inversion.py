@@ -26,10 +26,13 @@ from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_pictures, to_signed
 from ganinv.saved.exports import without_shape
-
-RECONSTRUCTIONS = "reconstructions"
-PSNR_NAME = "psnr.csv"
-CODES_STEM = "codes"
+from launch.evaluation.results_folder import (
+    CODES_STEM,
+    PLACE_COLUMN,
+    PSNR_NAME,
+    RECONSTRUCTIONS,
+    replaced_results,
+)
 
 
 class Inverted(NamedTuple):
@@ -54,33 +57,40 @@ def invert(
 ) -> Summary:
     """Write the codes, reconstructions and PSNR of all photographs to the folder `target`.
 
+    They replace the results of an earlier inversion as a whole, once all of them are written.
     Memory holds one batch of images and all codes so far (4 L bytes per image). `codes` is the
-    suffix of the file of codes, `npz` or `safetensors`; this file is written last. Raises
-    `DataError` as `Photographs.read` does, and `StorageError` if a file cannot be written.
+    suffix of the file of codes, `npz` or `safetensors`. Raises `DataError` as `Photographs.read`
+    does, and `StorageError` if a file cannot be written.
     """
-    places = reconstruction_names(photographs.names)
-    names: list[str] = []
-    code_blocks: list[Tensor] = []
-    total_db = 0.0
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        path = target / PSNR_NAME
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = csv.writer(file)
-            rows.writerow(["image", "reconstruction", "psnr_db"])
-            for batch in _batches(model, photographs, screen):
-                _write_pictures(batch, target, places)
-                for name, db in zip(batch.names, batch.psnr_db, strict=True):
-                    rows.writerow([name, places[name], f"{db:.4f}"])
-                names += batch.names
-                code_blocks.append(batch.code_BL)
-                total_db += sum(batch.psnr_db)
-        _write_codes(target / f"{CODES_STEM}.{codes}", names, torch.cat(code_blocks), model)
+        with replaced_results(target) as folder:
+            return _write(model, photographs, folder, codes=codes, screen=screen)
     except OSError as error:
         raise StorageError(
             f"invert.to = {target}: {error.strerror or error} ({error.filename}); make the "
             "folder writable, free space on its disk, or choose another folder"
         ) from error
+
+
+def _write(
+    model: InvertibleGan, photographs: Photographs, folder: Path, *, codes: str, screen: Console
+) -> Summary:
+    places = reconstruction_names(photographs.names)
+    names: list[str] = []
+    code_blocks: list[Tensor] = []
+    total_db = 0.0
+    path = folder / PSNR_NAME
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image", PLACE_COLUMN, "psnr_db"])
+        for batch in _batches(model, photographs, screen):
+            _write_pictures(batch, folder, places)
+            for name, db in zip(batch.names, batch.psnr_db, strict=True):
+                rows.writerow([name, places[name], f"{db:.4f}"])
+            names += batch.names
+            code_blocks.append(batch.code_BL)
+            total_db += sum(batch.psnr_db)
+    _write_codes(folder / f"{CODES_STEM}.{codes}", names, torch.cat(code_blocks), model)
     return Summary(images=len(names), mean_psnr_db=total_db / len(names))
 
 
@@ -119,15 +129,10 @@ def _batches(model: InvertibleGan, photographs: Photographs, screen: Console) ->
         )
 
 
-def _write_pictures(batch: Inverted, target: Path, places: dict[str, str]) -> None:
+def _write_pictures(batch: Inverted, folder: Path, places: dict[str, str]) -> None:
     for name, picture in zip(batch.names, to_pictures(batch.image_BCHW), strict=True):
-        path = target / places[name]
+        path = folder / places[name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        # An existing target may hold links that lead out of it.
-        if not path.resolve().is_relative_to(target.resolve()):
-            raise StorageError(
-                f"{path}: a link leads out of invert.to = {target}; choose an empty folder"
-            )
         picture.save(path)
 
 

@@ -6,18 +6,27 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ganinv.errors import ConfigError
+from ganinv.masking import masked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arguments:
-    """The words after the verb: names (words without `=`), options, and switches."""
+    """The words after the verb: names, options (`key=value`), and switches."""
 
     names: tuple[str, ...]
     options: tuple[str, ...]
     as_json: bool
     switches: frozenset[str] = frozenset()
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, whose messages hide credentials inside URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(masked(message))
 
 
 def parse(
@@ -34,7 +43,7 @@ def parse(
     `--cluster`, to their help. Raises `ConfigError` for too few or too many names.
     """
     usage = " ".join(["ganinv", verb, *([names] if names else []), "[key=value …]"])
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"ganinv {verb}",
         usage=f"{usage} [--json]",
         description=description,
@@ -46,8 +55,8 @@ def parse(
     for switch, text in (switches or {}).items():
         parser.add_argument(switch, action="append_const", dest="on", const=switch, help=text)
     found = parser.parse_intermixed_args(argv)
-    names_found = tuple(word for word in found.words if "=" not in word)
-    options = tuple(word for word in found.words if "=" in word)
+    names_found = tuple(word for word in found.words if not _is_option(word))
+    options = tuple(word for word in found.words if _is_option(word))
     missing = len(names.split()) - len(names_found)
     if missing > 0 or (missing < 0 and not names.endswith("…")):
         raise ConfigError(
@@ -56,6 +65,12 @@ def parse(
         )
     on = frozenset(getattr(found, "on", None) or ())
     return Arguments(names=names_found, options=options, as_json=found.json, switches=on)
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word is `key=value`. No key holds a slash, but a path may hold `=`."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and "/" not in key
 
 
 def this_command() -> str:

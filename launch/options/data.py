@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from datasets.sources.base import BuildOptions
+from datasets.sources.base import DEFAULT_MAX_PIXELS, BuildOptions
 from datasets.sources.find import source_names
+from ganinv.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +20,27 @@ class DataIndexOptions:
 
     url: str
     checksums: bool = False  # read every byte, and store a SHA-256 per tar and a CRC-32 per image
+    split_by_name: bool = True  # False: all tars are for training, whatever their names
+    # Training samples to reserve for tests: a number, or a share in (0, 1); None: as before.
+    test_images: int | float | None = None
+    max_unreadable: float = 0.01  # largest ratio, 0–1, of images that may be left out
+
+    def __post_init__(self) -> None:
+        problems = []
+        wanted = self.test_images
+        is_share = isinstance(wanted, float) and 0 < wanted < 1
+        is_count = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
+        if wanted is not None and not is_share and not is_count:
+            problems.append(
+                f"data.test_images={wanted} is neither a number of images nor a share between 0 and"
+                " 1; give for example 1000 or 0.01, or 0 to reserve none"
+            )
+        if not 0 <= self.max_unreadable <= 1:
+            problems.append(
+                f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
+            )
+        if problems:
+            raise ConfigError("; ".join(problems))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +80,7 @@ DESCRIPTIONS = {
 }
 EXAMPLES = {
     "build": f"""\
-SOURCE is a folder of photographs (jpg, png, webp), or one of {", ".join(source_names())}.
+SOURCE is a folder of photographs, or one of {", ".join(source_names())}.
 All of these except avatars, which are drawn, read data.input=DIRECTORY; webdataset (tars) and
 parquet (Parquet and Arrow files) also read a URL. docs/data.md says where to get each data set.
 
@@ -74,9 +96,13 @@ options:
   data.shard_bytes=N        size of a shard; default: 64 MiB
   data.attributes=FILE      for folders: CSV or JSONL with a column 'file'
   data.image_column=NAME    for Parquet and Arrow files with several columns of images
-  data.max_unreadable=RATIO largest ratio of images that may be skipped; default: 0.01
+  data.max_unreadable=RATIO largest ratio of images or rows that may be left out; default: 0.01
+  data.max_pixels=N         images of more pixels are left out; default: {DEFAULT_MAX_PIXELS}
+  data.split_by_name=false  names of folders (train, val, test …) do not decide the split
   data.drop_duplicates=true leave out images with the pixels of an earlier image; they are always
                             listed
+  data.check=time|content   when a repeated build compares the contents of its input: if a file has
+                            another time, size or inode (or ETag), or always
   data.workers=N            processes; default: one per core
   storage.endpoint_url=URL  of an S3 server other than AWS
 
@@ -89,11 +115,19 @@ examples:
 """,
     "index": """\
 Reads only headers, by ranged reads. data.checksums=true reads every byte and stores a SHA-256 of
-each tar, so that data verify can compare the bytes.
+each tar, so that data verify can compare the bytes. Names of folders and tars (train, val, test …)
+decide the split; with data.split_by_name=false, all tars are for training.
+
+data.test_images=N reserves N of the training images for tests, or a share such as 0.01, chosen by
+their keys. The tars stay as they are. Later calls keep that choice; data.test_images=0 ends it.
+Samples that cannot be used are left out and named, up to the ratio data.max_unreadable=0.01:
+corrupt images, images of another size, several images or none under one key, attributes that are
+not a JSON object.
 
 examples:
   ganinv data index data.url=s3://bucket/existing-webdataset
   ganinv data index data.url=s3://bucket/existing-webdataset data.checksums=true
+  ganinv data index data.url=s3://bucket/existing-webdataset data.test_images=1000
 """,
     "verify": """\
 The exit status is 0 if there is no problem, else 3. data.quarantine=true lists corrupt samples in

@@ -11,12 +11,14 @@ from types import ModuleType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ganinv import objectives
 from ganinv.errors import ConfigError
+from ganinv.places.names import absolute
 from ganinv.training.config import lay_out_batch
+from launch.options.reading import parse_words, read_words, with_text
 from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
+from launch.options.text import UNREADABLE, read_as_text, reason
 from launch.options.words import (
     assign,
     build_sections,
@@ -26,8 +28,6 @@ from launch.options.words import (
     make_absolute,
     make_writable,
     nearest,
-    parse_words,
-    reason,
 )
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -41,34 +41,38 @@ def load_recipe(name: str) -> dict[str, Any]:
     """A shipped recipe by name, or a YAML file by path. Raises `ConfigError` if there is none."""
     path = RECIPES / f"{name}.yaml"
     if not path.exists():
-        path = Path(name)
-        if path.suffix not in (".yaml", ".yml") or not path.exists():
+        path = absolute(name) if name.startswith("~") else Path(name)
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
             known = recipe_names()
             raise ConfigError(
                 f"recipe {name!r}: there is no such recipe or YAML file{nearest(name, known)}; "
                 f"choose one of {', '.join(known)}"
             )
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path))
-    except (OmegaConfBaseException, ValueError) as error:
+        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        texts = read_as_text(path.read_text(encoding="utf-8"))
+    except (*UNREADABLE, OSError) as error:
         raise ConfigError(f"{path}: not a readable recipe: {reason(error)}") from error
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, dict) or not loaded:
         raise ConfigError(f"{path}: a recipe holds sections, for example 'train:'")
-    return {str(key): value for key, value in loaded.items()}
+    sections = {str(section): values for section, values in loaded.items()}
+    schema = schema_for(dict(leaves(sections)), [])
+    return with_text(schema, sections, dict(leaves(texts)))
 
 
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
     """The options of a recipe and words. Raises one `ConfigError` that lists all problems."""
     problems: list[str] = []
-    given = _override(dict(leaves(recipe)), parse_words(words, problems))
-    schema = schema_for(given, problems)
+    in_recipe, typed = dict(leaves(recipe)), parse_words(words, problems)
+    schema = schema_for(in_recipe | typed, problems)
+    given = _override(in_recipe, read_words(schema, typed, problems))
     for key, value in grouped(given, known_values(schema)).items():
         assign(schema, key, value, problems)
-    for key in LOCATIONS:
-        make_absolute(schema, key)
     for number, part in enumerate(schema.data.mix):
         OmegaConf.set_readonly(part, None)  # `assign` has added this list after `make_writable`
-        make_absolute(schema, f"data.mix[{number}].url")
+        make_absolute(schema, f"data.mix[{number}].url", problems)
+    for key in LOCATIONS:
+        make_absolute(schema, key, problems)
     sections = build_sections(schema, problems)
     if not problems:
         problems += _combinations(sections)
@@ -150,13 +154,13 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
 def read_sections(options: Sequence[str], sections: Mapping[str, type]) -> dict[str, Any]:
     """Sections for a command without a recipe. Raises `ConfigError` as `load_config` does."""
     problems: list[str] = []
-    given = parse_words(options, problems)
+    typed = parse_words(options, problems)
     schema = OmegaConf.create({name: OmegaConf.structured(cls) for name, cls in sections.items()})
     make_writable(schema)
-    for key, value in given.items():
+    for key, value in read_words(schema, typed, problems).items():
         assign(schema, key, value, problems)
     for key in LOCATIONS:
-        make_absolute(schema, key)
+        make_absolute(schema, key, problems)
     found = build_sections(schema, problems)
     if problems:
         raise ConfigError("\n".join(problems))

@@ -13,8 +13,12 @@ from ganinv.training.config import TrainConfig
 
 # Sections whose dataclass depends on a name, with the family that knows the name.
 CHOICES = {"objective": objectives, "network": networks}
-# Keys that hold a directory, a file or a URL.
-LOCATIONS = ("storage.run", "start.run", "data.url", "data.cache_dir", "evaluate.inception")
+# Keys that hold a directory, a file or a URL: relative to the folder of the command, `~` at home.
+LOCATIONS = (
+    "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
+    "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
+    "compare.folder", "monitor.directory",
+)  # fmt: skip
 # Feature networks by name; FID's Inception is given as a file.
 FEATURES = ("own", "pixels", "lite0")
 # The least number of real images, and of generated images, for every figure on features.
@@ -97,6 +101,16 @@ class DataConfig(LoaderConfig):
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataPlace:
+    """Where the data set of a trained run lies now; its fingerprint must be that of the run."""
+
+    url: str | None = None  # None: where it lay when the run was trained
+
+
+NOT_MOVED = DataPlace()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,15 +5,24 @@ Problems are collected instead of raised, so that the user sees all of them at o
 
 import difflib
 import math
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ganinv.errors import ConfigError
+from ganinv.masking import masked
+from ganinv.places.names import absolute
+from launch.options.text import (
+    UNREADABLE,
+    holds_text,
+    literal,
+    options_of,
+    reason,
+)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -23,24 +32,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def parse_words(words: Sequence[str], problems: list[str]) -> dict[str, Any]:
-    """The values of `key=value` words, by dotted key."""
-    given: dict[str, Any] = {}
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if not equals or not key:
-            problems.append(f"{word!r}: options are written key=value, for example train.seed=1")
-            continue
-        try:
-            parsed = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
-        except (OmegaConfBaseException, ValueError) as error:
-            problems.append(f"{word!r}: cannot be read: {reason(error)}")
-            continue
-        assert isinstance(parsed, dict)
-        given |= dict(leaves({str(k): v for k, v in parsed.items()}))
-    return given
 
 
 def grouped(given: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -77,18 +68,29 @@ def make_writable(tree: DictConfig) -> None:
 
 def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> None:
     """Assign a value, converted to the type that the schema declares for the key."""
-    known = list(known_values(schema))
-    if key not in known:
-        problems.append(f"{key} = {value!r}: unknown key{nearest(key, known)}")
+    options = dict(options_of(schema))
+    if key not in options:
+        problems.append(f"{key} = {value!r}: unknown key{nearest(key, list(options))}")
         return
     if key in ("objective.name", "network.name"):
         return  # `loading` has chosen the schema by this name, and reported a wrong one
+    if masked(str(value)) != str(value):
+        problems.append(
+            f"{key}: a URL must not carry credentials, because options appear in logs and on "
+            "pages; remove them, and give them in the environment (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY for s3://) or where the filesystem's driver looks for them"
+        )
+        return
     before = OmegaConf.select(schema, key)
+    if value == "" and holds_text(options[key]):
+        if before is not None:  # otherwise the key is reported as missing
+            problems.append(f"{key}: empty; give a value, or leave it out for {before!r}")
+        return
     if isinstance(before, float):
         value = _as_number(value)
     try:
-        OmegaConf.update(schema, key, value)
-    except (OmegaConfBaseException, ValueError) as error:
+        OmegaConf.update(schema, key, literal(value, options[key]))
+    except UNREADABLE as error:
         problems.append(f"{key} = {value!r}: {reason(error)}")
         return
     found = OmegaConf.select(schema, key)
@@ -109,24 +111,20 @@ def _as_number(value: Any) -> Any:
         return value
 
 
-def make_absolute(schema: DictConfig, key: str) -> None:
-    """Make a relative path absolute: workers may run in another folder than the command."""
+def make_absolute(schema: DictConfig, key: str, problems: list[str]) -> None:
+    """Make a path absolute: workers may run in another folder, and at home, than the command."""
     path = OmegaConf.select(schema, key, default=None)
-    if path and "://" not in path:
-        OmegaConf.update(schema, key, str(Path(path).absolute()))
+    # `s3:/x` is left to `parse_url`, which asks for the second slash.
+    if isinstance(path, str | Path) and not re.match(r"$|s3:|file:|[^/]*://", str(path)):
+        try:
+            OmegaConf.update(schema, key, literal(str(absolute(str(path))), None))
+        except ConfigError as error:
+            problems.append(f"{key} = {error}")
 
 
-def known_values(tree: DictConfig, prefix: str = "") -> dict[str, tuple[str, ...]]:
+def known_values(tree: DictConfig) -> dict[str, tuple[str, ...]]:
     """Every key of a schema, with its values where the key's type lists them (bool, Literal)."""
-    known: dict[str, tuple[str, ...]] = {}
-    for key in map(str, tree):
-        node = tree._get_node(key)
-        if isinstance(node, DictConfig) and node:
-            known |= known_values(node, f"{prefix}{key}.")
-        else:
-            assert node is not None
-            known[f"{prefix}{key}"] = _values_of(node._metadata.ref_type)
-    return known
+    return {key: _values_of(node._metadata.ref_type) for key, node in options_of(tree)}
 
 
 def _values_of(kind: Any) -> tuple[str, ...]:
@@ -166,7 +164,7 @@ def _build(node: DictConfig, path: str, problems: list[str]) -> Any:
         return OmegaConf.to_object(node)
     except ConfigError as error:
         problems.append(f"{path}.{str(error).removeprefix(f'{path}.')}")
-    except (OmegaConfBaseException, ValueError) as error:
+    except UNREADABLE as error:
         problems.append(f"{path}: {reason(error)}")
     return None
 
@@ -178,8 +176,3 @@ def nearest(name: str, known: Sequence[str]) -> str:
         last = name.rpartition(".")[2]
         matches = [key for key in known if key.rpartition(".")[2] == last][:1]
     return f", did you mean {matches[0]!r}?" if matches else ""
-
-
-def reason(error: Exception) -> str:
-    """The first line of OmegaConf's error; the further lines repeat the key."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

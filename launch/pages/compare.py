@@ -3,26 +3,22 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ganinv.errors import ConfigError
 from launch.pages.charts import scale_of
+from launch.pages.comparison import Comparison, comparisons, not_comparable
 from launch.pages.curves import (
     FEW_POINTS,
-    CurveGroup,
     Floats,
     Rows,
-    best_of,
-    drawn_keys,
     envelope,
     finite_curve,
     number,
     smoothed,
 )
-from launch.pages.evaluations import evaluation_groups
 from launch.pages.page import fill
 from launch.pages.style import SERIES
 from launch.pages.svg import COLOURS, frame, new_axes, to_svg_file
@@ -39,39 +35,6 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """One evaluation figure of several runs."""
-
-    key: str  # in metrics.jsonl
-    title: str
-    group: CurveGroup  # the text about this figure on the page of a single run
-    last: Mapping[str, float]  # run's label → last value; runs without the figure are left out
-    best: frozenset[str]  # labels of the runs with the best last value
-
-    @property
-    def name(self) -> str:
-        """The key as a safe name of a file and an anchor: keys come from a file of the run."""
-        return re.sub(r"\W+", "_", self.key.removeprefix("eval/"))
-
-    @property
-    def alt(self) -> str:
-        ends = (f"{label} ends at {number(value)}" for label, value in self.last.items())
-        return f"{self.title}: {', '.join(ends)}"
-
-
-def comparisons(runs: Mapping[str, Rows]) -> list[Comparison]:
-    """Every evaluation figure that at least one run has; the figures of the papers come first."""
-    every_row = [row for rows in runs.values() for row in rows]
-    keys = drawn_keys(every_row)
-    return [
-        _comparison(runs, key, group)
-        for group in evaluation_groups(every_row)
-        for key in group.series
-        if key in keys
-    ]
-
-
 def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
     """One evaluation figure over the images seen, one curve for each run, as text of an SVG file.
 
@@ -85,7 +48,7 @@ def curves_figure(runs: Mapping[str, Rows], name: str) -> str:
             f"{len(runs)} runs in one chart: there are {len(SERIES)} colours that can be told "
             "apart; compare fewer at a time"
         )
-    found = {c.key: c for c in comparisons(runs)}
+    found = {c.key: c for c in comparisons(runs, {})}
     if name not in found:
         raise ConfigError(
             f"figure {name!r}: none of these runs has it; choose one of {', '.join(found) or '–'}"
@@ -102,21 +65,20 @@ def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, st
             (figure, f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
             for figure, svg in figures
         ],
+        not_comparable=not_comparable([figure for figure, _ in figures]),
+        files=" ".join(svg_name(figure) for figure, _ in figures),
     )
 
 
-def _comparison(runs: Mapping[str, Rows], key: str, group: CurveGroup) -> Comparison:
-    curves = {label: finite_curve(rows, key)[1] for label, rows in runs.items()}
-    last = {label: float(y[-1]) for label, y in curves.items() if y.size}
-    best = best_of(np.array([*last.values()]), group.higher_is_better)
-    part = group.series[key]
-    return Comparison(
-        key=key,
-        title=f"{group.title}, {part}" if part else group.title,
-        group=group,
-        last=last,
-        best=frozenset(label for label, value in last.items() if value == best),
-    )
+def svg_name(figure: Comparison) -> str:
+    return f"{figure.name}.svg"
+
+
+def files_of(page: str) -> list[str] | None:
+    """The SVG files that belong to an earlier page; None if the page is no comparison."""
+    if found := re.search(r'<meta name="ganinv-files" content="([\w. ]*)">', page):
+        return found[1].split()
+    return [] if re.search(r"<title>Comparison of \d+ runs</title>", page) else None
 
 
 def _svg(runs: Mapping[str, Rows], figure: Comparison) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from datasets.shards.index import Index
 from launch.evaluation.trained import Trained
+from launch.pages.conditions import changes
 from launch.pages.curves import Floats, Rows, finite_curve, number
 from launch.pages.page import Headline
 from launch.pages.records import EvaluationRecord, conditions_by_name
@@ -77,8 +78,12 @@ def evaluated_on(
     if index is not None:
         held_out = index.samples("test")
         used = min(options.test_images, held_out)
-        found["Held-out images"] = f"the first {used:,} of the {held_out:,} in the split test"
-    return found | conditions_by_name(records)
+        text = f"the first {used:,} of the {held_out:,} in the split test"
+        found["Held-out images"] = text if held_out else "none in the data set"
+    found |= conditions_by_name(records)
+    if changed := changes(records):
+        found["Changed while training"] = ", ".join(changed)
+    return found
 
 
 def spectra_of(trained: Trained) -> dict[str, Floats]:

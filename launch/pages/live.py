@@ -9,17 +9,19 @@ from typing import Any
 import torch
 import yaml
 
+from cluster.run_folder import options_record
 from cluster.run_folder.evaluation_log import read_records
 from cluster.run_folder.group_history import summarise
 from cluster.run_folder.group_log import read_groups
 from cluster.run_folder.metrics_log import read_rows
+from cluster.run_folder.options_record import began_with, read_options
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
-from ganinv.errors import GanInvError, StorageError, StorageMissingError
+from ganinv.errors import GanInvError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.evaluation.trained import Trained, load_trained
-from launch.options.schema import StorageConfig
+from launch.options.schema import NOT_MOVED, DataPlace, StorageConfig
 from launch.pages.curves import Rows
 from launch.pages.facts import evaluated_on, facts, first_spectrum, headlines, spectra_of
 from launch.pages.page import Headline, Page, render
@@ -47,6 +49,7 @@ class LivePage:
     """Renders the page. `html()` may be called from many threads, and alone reads storage."""
 
     storage: StorageConfig
+    place: DataPlace = NOT_MOVED  # where the run's data set lies now
     _store: Store = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _read_at: float = -READ_EVERY_S
@@ -62,7 +65,7 @@ class LivePage:
     def __post_init__(self) -> None:
         """Raises `StorageError` if the storage cannot be reached."""
         self._store = open_store(self.storage.run, endpoint_url=self.storage.endpoint_url)
-        self._store.list("config.yaml")
+        self._store.list(options_record.NAME)
 
     def html(self) -> str:
         with self._lock:
@@ -85,7 +88,7 @@ class LivePage:
 
     def _read(self) -> None:
         if not self._recorded:
-            self._recorded = _recorded(self._store)
+            self._recorded = read_options(self._store) or began_with(self._store) or {}
         self._records = read_records(self._store)
         self._rows = read_rows(self._store)
         newest = next(iter(manifests_newest_first(self._store)), None)
@@ -94,7 +97,7 @@ class LivePage:
         self._past = past_headlines(summarise(read_groups(self._store), time.time()))
         shown = self._checkpoint.trained.manifest.name if self._checkpoint else None
         if newest is not None and newest.name != shown:
-            self._checkpoint = self._show(load_trained(self._store))
+            self._checkpoint = self._show(load_trained(self._store, data=self.place))
 
     def _show(self, trained: Trained) -> ShownCheckpoint:
         index, held_out = held_out_of(trained, self.storage, PAIRS)
@@ -131,14 +134,3 @@ class LivePage:
             spectra=spectra_of(shown.trained) if shown else {},
             config_yaml=yaml.safe_dump(dict(self._recorded), sort_keys=False),
         )
-
-
-def _recorded(store: Store) -> dict[str, Any]:
-    """The run's config.yaml; empty if the run has not written it yet."""
-    try:
-        recorded: dict[str, Any] = yaml.safe_load(store.read("config.yaml"))
-    except StorageMissingError:
-        return {}
-    if not isinstance(recorded, dict) or "train" not in recorded:
-        raise StorageError(f"{store.url}/config.yaml is not that of a run; check the URL")
-    return recorded

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv.editing import interpolated, traversed, with_noise
-from ganinv.errors import DataError
+from ganinv.errors import GanInvError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from launch.evaluation.in_training import held_out_images
-from launch.evaluation.trained import Trained
+from launch.evaluation.trained import Trained, open_data
 from launch.options.schema import StorageConfig
 from launch.pages.curves import number
 from launch.pages.sections import Gallery, Grid, Images, Section, decibels, signed
@@ -211,29 +210,27 @@ def _pixels(image_RKCHW: Tensor) -> Images:
 
 
 def held_out_of(
-    trained: Trained, storage: StorageConfig, count: int
+    trained: Trained, storage: StorageConfig, count: int, *, required: bool = False
 ) -> tuple[Index | None, HeldOutPictures]:
     """Up to `count` held-out images of the run's data set, or the reason why there are none.
 
-    The index is None if it cannot be read. Nothing is raised for missing data: a page without these
-    images is still of use.
+    The index is None if it cannot be read. Unless the data set is `required`, nothing is raised for
+    missing or other data: a page without these images is still of use.
     """
-    url, size = trained.config.data.url, trained.manifest.image_resolution
+    size = trained.manifest.image_resolution
     none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
-    data = open_store(url, endpoint_url=storage.endpoint_url)
     try:
-        index = Index.load(data)
-    except DataError as error:
+        data, index = open_data(trained, storage.endpoint_url)
+        available = min(count, index.samples("test"))
+        if not available:
+            reason = (
+                f"No held-out images: {trained.config.data.url} has no split 'test'; "
+                "`data index data.test_images=N` reserves some."
+            )
+            return index, HeldOutPictures(images_BCHW=none, missing=reason)
+        held_out = held_out_images(data, index, available, trained.config.data)
+        return index, HeldOutPictures(images_BCHW=held_out.read(range(available))[1])
+    except GanInvError as error:
+        if required:
+            raise
         return None, HeldOutPictures(images_BCHW=none, missing=f"No held-out images: {error}.")
-    if index.fingerprint != trained.manifest.data_fingerprint:
-        reason = (
-            f"No held-out images: {url} is not the data set that this run was trained on (its "
-            "fingerprint differs), so nothing in it is known to be held out."
-        )
-        return None, HeldOutPictures(images_BCHW=none, missing=reason)
-    available = min(count, index.samples("test"))
-    if not available:
-        reason = f"No held-out images: {url} has no split 'test'."
-        return index, HeldOutPictures(images_BCHW=none, missing=reason)
-    held_out = held_out_images(data, index, available, trained.config.data)
-    return index, HeldOutPictures(images_BCHW=held_out.read(range(available))[1])

@@ -16,7 +16,8 @@ def conditions_by_name(records: Sequence[EvaluationRecord]) -> dict[str, str]:
         return {}
     newest = max(records, key=lambda record: record["recorded"])
     damaged = newest.get("damaged", 0)
-    held_out = f"the first {newest['real'] + damaged:,} of the split {newest['split']}"
+    asked = newest["real"] + damaged
+    held_out = f"the first {asked:,} of the split {newest['split']}" if asked else "none"
     found = {
         "Evaluated": newest["checkpoint"] or f"while training, at {newest['images_seen']:,} images",
         "Held-out images": held_out + (f", without {damaged} corrupt images" if damaged else ""),

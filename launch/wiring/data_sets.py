@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cluster.storage.cache import CachedStore
-from datasets.shards.index import Index
+from datasets.shards.index import Index, content_key
 from datasets.shards.quarantine import listed_samples
 from datasets.streaming.mix import DataSet, check_same_size
 from ganinv.seams.stores import Store
@@ -29,6 +29,7 @@ def _open(data: DataConfig, origin: Store, weight: float) -> DataSet:
     if data.cache_dir is not None:
         sizes = {shard.name: shard.size_bytes for shard in index.shards}
         folder = Path(data.cache_dir)
-        store = CachedStore(origin, folder, data.cache_bytes, index.fingerprint, sizes)
+        key = content_key(index, origin)
+        store = CachedStore(origin, folder, data.cache_bytes, key, sizes)
     listed = listed_samples(origin, index)
     return DataSet(store=store, index=index, weight=weight, origin=origin, listed=listed)

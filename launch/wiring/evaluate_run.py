@@ -19,15 +19,15 @@ from cluster.storage.opening import open_store
 from cluster.workers.group import WorkerGroup
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
-from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.errors import ConfigError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.model import best_device
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import conditions, held_out_images
-from launch.evaluation.trained import Trained, load_trained
-from launch.options.schema import LEAST_SAMPLES, FigureOptions, StorageConfig
+from launch.evaluation.trained import Trained, load_trained, open_data
+from launch.options.schema import LEAST_SAMPLES, NOT_MOVED, DataPlace, FigureOptions, StorageConfig
 from launch.wiring.watching import run_worker
 
 log = logging.getLogger(__name__)
@@ -57,24 +57,35 @@ class Evaluated:
     taken: dict[str, Any]
 
 
-def evaluate_here(storage: StorageConfig, options: EvaluateOptions, screen: Console) -> Evaluated:
+def evaluate_here(
+    storage: StorageConfig,
+    options: EvaluateOptions,
+    screen: Console,
+    place: DataPlace = NOT_MOVED,
+) -> Evaluated:
     """Evaluate in this process, on a GPU if there is one.
 
-    Raises `StorageError` or `DataError` if the run or its data set cannot be used, and
-    `ConfigError` if a feature network cannot be used.
+    `place`: where the run's data set lies now. Raises `StorageError` or `DataError` if the run or
+    its data set cannot be used, and `ConfigError` if a feature network cannot be used.
     """
 
     def watch(batches: Iterable[range], title: str) -> Iterable[range]:
         return track(list(batches), title, console=screen, disable=not screen.is_terminal)
 
-    return _evaluate(storage, options, best_device(), watch)
+    return _evaluate(storage, place, options, best_device(), watch)
 
 
 def evaluate_over_workers(
-    storage: StorageConfig, options: EvaluateOptions, cluster: ClusterConfig, screen: Console
+    storage: StorageConfig,
+    options: EvaluateOptions,
+    cluster: ClusterConfig,
+    screen: Console,
+    place: DataPlace,
 ) -> Evaluated:
     """The same on a group of workers. Raises the same errors, and `ClusterError`."""
-    payload = {"storage": storage, "options": options, "cluster": cluster}
+    run = open_store(storage.run, endpoint_url=storage.endpoint_url)
+    _opened(run, storage, place, options)  # what is missing is missed before workers start
+    payload = {"storage": storage, "place": place, "options": options, "cluster": cluster}
     with closing(WorkerGroup(storage.run, cluster, MetricsConfig())) as group:
         group.start(evaluate_worker, payload)
         with Progress(console=screen, disable=not screen.is_terminal) as bars:
@@ -111,7 +122,7 @@ def evaluate_worker(payload: dict[str, Any]) -> None:
 
     def work() -> None:
         device = ray.train.torch.get_device() if cluster.use_gpu else torch.device("cpu")
-        found = _evaluate(payload["storage"], payload["options"], device, watch)
+        found = _evaluate(payload["storage"], payload["place"], payload["options"], device, watch)
         if rank() == 0:
             ray.get(directory.report.remote({"images_seen": 0, "evaluated": found}))
 
@@ -119,22 +130,24 @@ def evaluate_worker(payload: dict[str, Any]) -> None:
 
 
 def _evaluate(
-    storage: StorageConfig, options: EvaluateOptions, device: torch.device, watch: Watch
+    storage: StorageConfig,
+    place: DataPlace,
+    options: EvaluateOptions,
+    device: torch.device,
+    watch: Watch,
 ) -> Evaluated:
     """All ranks call this together; each returns the same figures."""
     run = open_store(storage.run, endpoint_url=storage.endpoint_url)
-    trained = load_trained(run, options.checkpoint)
-    data = open_store(trained.config.data.url, endpoint_url=storage.endpoint_url)
-    index = Index.load(data)
+    trained, data, index = _opened(run, storage, place, options)
     _check_same_checkpoint(storage, trained)
-    _check_data(storage, trained, index)
     model = trained.model.to(device)
-    record = _recording(run) if options.record else None
+    record = _recording(run, data.url) if options.record else None
     held_out = held_out_images(data, index, options.samples, trained.config.data, record)
     networks = FeatureNetworks(options, device).of(model, trained.manifest.name)
     evaluator = Evaluator(
         held_out,
-        generated=held_out.count,
+        # As many as there are held-out images, for comparisons with them.
+        generated=held_out.count if held_out.count >= LEAST_SAMPLES else options.samples,
         seed=options.seed,
         share=Share(rank=rank(), world=world_size()),
         reduce=all_reduce_sum,
@@ -159,9 +172,18 @@ def _evaluate(
     )
 
 
-def _recording(run: Store) -> RecordBadSample:
+def _opened(
+    run: Store, storage: StorageConfig, place: DataPlace, options: EvaluateOptions
+) -> tuple[Trained, Store, Index]:
+    """The checkpoint and its data set. Raises as `load_trained` and `open_data`."""
+    trained = load_trained(run, options.checkpoint, place)
+    data, index = open_data(trained, storage.endpoint_url)
+    return trained, data, index
+
+
+def _recording(run: Store, data_url: str) -> RecordBadSample:
     """Records corrupt held-out images in the run's folder, which may be read-only."""
-    kept, seen = RunQuarantine(run), list[BadSample]()
+    kept, seen = RunQuarantine(run, {data_url}), list[BadSample]()
 
     def record(sample: BadSample) -> Sequence[BadSample]:
         seen.append(sample)
@@ -181,18 +203,4 @@ def _check_same_checkpoint(storage: StorageConfig, trained: Trained) -> None:
         raise StorageError(
             f"{storage.run}: workers found different checkpoints ({', '.join(names)}), because "
             "the run is still training; evaluate again"
-        )
-
-
-def _check_data(storage: StorageConfig, trained: Trained, index: Index) -> None:
-    url = trained.config.data.url
-    if index.fingerprint != trained.manifest.data_fingerprint:
-        raise DataError(
-            f"{url} is not the data set that {storage.run} was trained on (its fingerprint "
-            "differs), so its images may not be held out; restore that data set"
-        )
-    if index.samples("test") < LEAST_SAMPLES:
-        raise DataError(
-            f"{url} has {index.samples('test')} held-out images, but an evaluation needs at "
-            f"least {LEAST_SAMPLES}; evaluate a run whose data set has a test split"
         )

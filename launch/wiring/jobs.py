@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cluster.jobs.server import JobServer
 from ganinv.errors import ConfigError
+from launch import streams
 from launch.options.arguments import this_command
 
 # Environment variables that a job receives by default, if they are set here.
@@ -27,15 +28,20 @@ def environment(names: Sequence[str]) -> dict[str, str]:
 
 
 def follow(server: JobServer, job: str, out: Console) -> int:
-    """Show a job's log until the job ends; returns its exit status, or 130 after Ctrl-C.
+    """Show a job's log until the job ends; returns its exit status.
 
-    Raises `ConfigError` and `ClusterError` as `JobServer.follow` does.
+    130 after Ctrl-C, and once nobody reads standard output any more (`| head`). Raises
+    `ConfigError` and `ClusterError` as `JobServer.follow` does.
     """
+
+    def show(text: str) -> None:
+        out.print(text, end="", markup=False, soft_wrap=True)
+        if streams.reader_is_gone():
+            raise KeyboardInterrupt
+
     out.print(f"following job {job}; Ctrl-C leaves it running")
     try:
-        return server.follow(
-            job, lambda text: out.print(text, end="", markup=False, soft_wrap=True)
-        )
+        return server.follow(job, show)
     except KeyboardInterrupt:
         out.print(
             f"\nthe job continues: {this_command()} attach {job} follows it again, "

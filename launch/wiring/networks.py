@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
+from cluster.run_folder.options_record import Record
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv import networks, objectives
-from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
@@ -19,16 +18,16 @@ from ganinv.seams.stores import Store
 from launch.options.schema import RunConfig
 
 
-def with_start_checkpoint(config: RunConfig, run: Store) -> RunConfig:
+def with_start_checkpoint(config: RunConfig, began: Record | None) -> RunConfig:
     """The options with `start.checkpoint` set, so that a restart begins from the same weights.
 
-    The run's recorded options decide, if they exist; otherwise the newest checkpoint of `start.run`
-    does. Raises `ConfigError` if that run has no checkpoint.
+    `began`, what the run records, decides if it has begun; otherwise the newest checkpoint of
+    `start.run` does. Raises `ConfigError` if that run has no checkpoint.
     """
     start = config.start
     if start.run is None or start.checkpoint is not None:
         return config
-    checkpoint = _recorded(run).get("start", {}).get("checkpoint")
+    checkpoint = ((began or {}).get("start") or {}).get("checkpoint")
     if checkpoint is None:
         checkpoint = newest_name(open_store(start.run, endpoint_url=config.storage.endpoint_url))
     resolved = {**config.resolved, "start": {**config.resolved["start"], "checkpoint": checkpoint}}
@@ -83,11 +82,3 @@ def start_networks(config: RunConfig, built: Mapping[str, nn.Module]) -> Origin 
             )
     load_start(built, weights, start.run)
     return origin
-
-
-def _recorded(run: Store) -> dict[str, Any]:
-    try:
-        recorded: dict[str, Any] = yaml.safe_load(run.read("config.yaml"))
-    except StorageMissingError:
-        return {}
-    return recorded

@@ -17,10 +17,10 @@ from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
 from cluster.workers.backend import sigterm_received
-from cluster.workers.endings import Restart
+from cluster.workers.endings import Restart, no_restart_mends
 from cluster.workers.live_groups import WorkerLocation
 from cluster.workers.watchdog import Watchdog
-from ganinv.errors import GanInvError, StorageError
+from ganinv.errors import GanInvError
 from ganinv.seams.stores import Store
 from ganinv.training.loop import Row, TimeState
 from ganinv.training.session import Session
@@ -44,7 +44,7 @@ class DriverHandler(logging.Handler):
 def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None]) -> None:
     """Run `work` on a worker: send its log lines to the driver, and report errors that end the run.
 
-    A `StorageError` passes through, so that the group restarts.
+    An error that a new group may not meet again passes through, so that the group restarts.
     """
     for package in PACKAGES:
         logging.getLogger(package).addHandler(DriverHandler(directory))
@@ -57,9 +57,9 @@ def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None])
     torch.set_num_threads(max(1, int(cluster.cpus_per_worker)))
     try:
         work()
-    except StorageError:
-        raise  # the outage may end: the group restarts, within its budget
     except GanInvError as error:
+        if not no_restart_mends(error):
+            raise
         ray.get(directory.fail.remote(error))
 
 

@@ -28,7 +28,7 @@ from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
 from datasets.streaming.loader import ShardBatches
-from datasets.streaming.mix import DataSet
+from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
@@ -87,13 +87,16 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         opened.enter_context(closing(exporter))
         node = ray.util.get_node_ip_address()
         ray.get(directory.register_exporter.remote(rank(), world_size(), exporter.address, node))
+        # Without an answer: an error that ends this worker must not be hidden by a lost directory.
+        opened.callback(directory.withdraw_exporter.remote, rank(), exporter.address)
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
         fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
         session = build_session(config, index, device, fresh)
-        resumed = _restore(session, storage)
+        identity = _identity(config, data_sets)
+        resumed = _restore(session, storage, identity)
         if resumed is not None:
             log.info("resuming from checkpoint %s", resumed.name)
             exporter.committed(resumed.images_seen)
@@ -107,7 +110,7 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
 
         saver = Saver(
             storage,
-            _identity(config, index),
+            identity,
             config.checkpoint,
             observer=watcher,
             before_commit=before_commit,
@@ -117,7 +120,9 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         opened.enter_context(saver)
         exporter.enter("compute")
         with closing(watchdog):
-            done = _run(config, session, data_sets, storage, exporter, watcher, saver, logs)
+            done = _run(
+                config, session, data_sets, storage, identity, exporter, watcher, saver, logs
+            )
         with exporter.timed("checkpoint"):
             saver.finish(session)
         watcher.finish(done=done)
@@ -128,13 +133,14 @@ def _run(
     session: Session,
     data_sets: Sequence[DataSet],
     storage: Store,
+    identity: checkpoint.RunIdentity,
     exporter: Exporter,
     watcher: Watcher,
     saver: Saver,
     logs: WriteBehind,
 ) -> bool:
     """Run the loop from the session's position. False if a stop was requested before the end."""
-    data, record = data_sets[0], _recording(storage, exporter)
+    data, record = data_sets[0], _recording(storage, data_sets, exporter)
 
     def save() -> None:
         watcher.flush()
@@ -143,7 +149,7 @@ def _run(
     def restore() -> str | None:
         saver.wait()  # a save in progress may become the newest checkpoint
         logs.flush()  # `_restore` can only remove records that are written
-        manifest = _restore(session, storage)
+        manifest = _restore(session, storage, identity)
         return manifest.name if manifest is not None else None
 
     def reduce(total: Tensor) -> Tensor:
@@ -165,9 +171,9 @@ def _run(
     )
 
 
-def _restore(session: Session, storage: Store) -> Manifest | None:
+def _restore(session: Session, storage: Store, identity: checkpoint.RunIdentity) -> Manifest | None:
     """Restore the newest intact checkpoint, and remove the records of later evaluations."""
-    manifest = checkpoint.restore(session, storage)
+    manifest = checkpoint.restore(session, storage, identity)
     if rank() == 0:
         forget_after(storage, session.images_seen)
     return manifest
@@ -181,13 +187,15 @@ def _watchdog(config: RunConfig) -> Watchdog:
     )
 
 
-def _identity(config: RunConfig, index: Index) -> checkpoint.RunIdentity:
+def _identity(config: RunConfig, data_sets: Sequence[DataSet]) -> checkpoint.RunIdentity:
+    index, batch = data_sets[0].index, config.train.global_batch
     return checkpoint.RunIdentity(
         seed=config.train.seed,
         data_fingerprint=index.fingerprint,
         image_resolution=index.resolution,
         image_channels=index.image_channels,
         config=config.resolved,
+        mix_fingerprint=joint_fingerprint(data_sets, batch) if config.data.mix else None,
     )
 
 
@@ -209,9 +217,9 @@ def _open_storage(config: RunConfig, exporter: Exporter) -> tuple[Store, list[Da
     return CountingStore(run_folder, exporter.requested), open_data_sets(config.data, open_at)
 
 
-def _recording(storage: Store, exporter: Exporter) -> RecordBadSample:
+def _recording(storage: Store, data_sets: Sequence[DataSet], exporter: Exporter) -> RecordBadSample:
     """Counts corrupt samples and records them in the run's folder."""
-    kept = RunQuarantine(storage)
+    kept = RunQuarantine(storage, {data_set.store.url for data_set in data_sets})
 
     def record(sample: BadSample) -> list[BadSample]:
         exporter.quarantined()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.processes import Process, Server, process_namespace, start_of
+from cluster.processes import Process, Server, children, process_namespace, start_of
 from ganinv.errors import ClusterError
 
 DEADLINE_S = 20.0
@@ -123,3 +123,7 @@ def test_a_server_that_never_is_ready_is_reported_with_its_log(tmp_path: Path) -
         with pytest.raises(ClusterError, match=r"not answer at http://x after 0\.2 s: waiting"):
             server.await_ready(lambda url: url != "http://x", 0.2)
         server.check()
+
+
+def test_own_children_are_known(sleeper: subprocess.Popen[bytes]) -> None:
+    assert sleeper.pid in children()

@@ -30,7 +30,12 @@ class FolderStore:
 
     def list(self, prefix: str = "") -> Entries:
         files = [path for path in self.folder.rglob("*") if path.is_file()]
-        entries = [Entry(p.relative_to(self.folder).as_posix(), p.stat().st_size) for p in files]
+        entries = [
+            Entry(
+                p.relative_to(self.folder).as_posix(), p.stat().st_size, str(p.stat().st_mtime_ns)
+            )
+            for p in files
+        ]
         return sorted(entry for entry in entries if entry.name.startswith(prefix))
 
     def read(self, name: str) -> bytes:

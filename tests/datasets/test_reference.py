@@ -19,6 +19,7 @@ from ganinv.seams.stores import Store
 from tests.datasets.conftest import FolderStore
 
 SHARD = Shard(name="test/00000.tar", size_bytes=9, sha256="a", samples=9, table_sha256="b")
+TARS = {"source": "tars"}
 FEATURES = Features(
     name="lite0", network="a network", sha256="c" * 64, resize="none", extract=torch.clone
 )
@@ -47,6 +48,17 @@ def test_features_read_back_bit_for_bit(tmp_path: Path) -> None:
     assert torch.equal(found, rows())
 
 
+def test_tars_without_checksums_are_told_apart_by_their_versions(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.write(SHARD.name, b"123456789")
+    unknown = index(splits={"train": (), "test": (replace(SHARD, sha256=None),)})
+    references(store, index=unknown).save(FEATURES, rows())
+    assert references(store, index=unknown).load(FEATURES) is not None
+    store.delete([SHARD.name])
+    store.write(SHARD.name, b"987654321")
+    assert references(store, index=unknown).load(FEATURES) is None
+
+
 def test_the_key_holds_all_that_features_depend_on(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     kept = references(store)
@@ -65,6 +77,14 @@ def test_the_key_holds_all_that_features_depend_on(tmp_path: Path) -> None:
     assert all(other.load(features) is None for other, features in others)
     moved = replace(FEATURES, network="the same weights, at another path")
     assert kept.load(moved) is not None
+
+
+def test_features_of_other_pixels_are_not_used_again(tmp_path: Path) -> None:
+    """Version 0.1 decoded foreign tars in another way; the names below are those it wrote."""
+    store = FolderStore(tmp_path)
+    built, tars = references(store), references(store, index=index(description=TARS))
+    assert built.name(FEATURES) == "reference/test-5-lite0-b54349930b81eb41.safetensors"
+    assert tars.name(FEATURES) != "reference/test-5-lite0-91984c48548583f6.safetensors"
 
 
 def test_the_first_to_write_wins(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The console script `ganinv`: from a checkout in any folder, and from a bare wheel."""
 
+import io
 import json
 import os
 import shutil
@@ -24,6 +25,18 @@ def test_a_checkout_is_told_from_site_packages_with_a_package_launch(tmp_path: P
     (tmp_path / "launch").mkdir()
     (tmp_path / "launch" / "__main__.py").write_text("")
     assert not command.has_commands(tmp_path)
+
+
+def test_an_ascii_terminal_shows_the_help_of_a_bare_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ganinv"])
+    monkeypatch.setattr(sys, "stdout", out)
+    assert command.main() == 2
+    out.flush()
+    assert b"usage: ganinv VERB" in out.buffer.getvalue()  # type: ignore[attr-defined]  # BytesIO
 
 
 def test_the_command_needs_no_torch_to_find_the_checkout() -> None:

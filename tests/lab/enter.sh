@@ -2,6 +2,8 @@
 # Runs a command in private namespaces (network, processes, mounts), in which it can build hosts. The
 # kernel removes everything in them when the command ends, even by SIGKILL. Where namespaces are not
 # available, GANINV_LAB_LACKS tells the command why, and the command skips what needs them.
+# GANINV_LAB_DOWNLOAD: a folder for the packages of a host that has none, and GANINV_LAB_PYTHON, the
+# interpreter for which they are.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PATH=$PATH:/usr/sbin:/sbin
@@ -28,6 +30,12 @@ unshare --mount bash -c 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w &&
 
 command -v prometheus >/dev/null ||
     echo "lab: no prometheus (Debian package: prometheus): metrics and alerts are not checked"
+
+if [ -n "${GANINV_LAB_DOWNLOAD-}" ]; then
+    "$here/download.sh" "$GANINV_LAB_DOWNLOAD" "$GANINV_LAB_PYTHON"
+    export GANINV_LAB_PACKAGES=$GANINV_LAB_DOWNLOAD
+    unset GANINV_LAB_DOWNLOAD
+fi
 
 # Dies with the process that started it; everything inside dies, too.
 exec setpriv --pdeathsig KILL \

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class Host:
 
     name: str
     address: str
+    bare: bool = False  # comes without Python packages
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -58,13 +60,13 @@ class Host:
 
     def start(self) -> None:
         """Boot the host and wait for its SSH server."""
-        venv = Path(sys.prefix)
+        venv, packages = ("", _downloaded()) if self.bare else (sys.prefix, "")
         self.process = subprocess.Popen(
             [
                 "nsenter", f"--net=/run/netns/{self.name}",
                 "unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=SIGKILL",
                 "bash", str(HERE / "host.sh"), self.name, str(self.state),
-                sys.base_prefix, str(venv), str(ROOT),
+                sys.base_prefix, venv, str(ROOT), packages,
             ],
             stdout=(self.state / "console").open("ab"),
             stderr=subprocess.STDOUT,
@@ -120,14 +122,14 @@ def ssh_options() -> list[str]:
     ]  # fmt: skip
 
 
-def build(names: list[str]) -> list[Host]:
-    """Boot hosts of these names. They have the Python packages, like a node's image."""
+def build(names: list[str], bare: Container[str] = ()) -> list[Host]:
+    """Boot hosts of these names. Those that are not bare have packages, like a node's image."""
     assert os.environ.get("GANINV_LAB"), "works only inside tests/lab/enter.sh"
     client().mkdir(parents=True)
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(client() / "key")], check=True
     )
-    hosts = [Host(name, f"{NETWORK}.{11 + i}") for i, name in enumerate(names)]
+    hosts = [Host(name, f"{NETWORK}.{11 + i}", name in bare) for i, name in enumerate(names)]
     table = "127.0.0.1 localhost\n" + "".join(f"{h.address} {h.name}\n" for h in hosts)
     for host in hosts:
         _prepare_disk(host, table)
@@ -136,12 +138,32 @@ def build(names: list[str]) -> list[Host]:
     return hosts
 
 
+def python() -> str:
+    """The path of the interpreter of which all hosts make their environments."""
+    return f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _downloaded() -> str:
+    """The folder of download.sh."""
+    assert "GANINV_LAB_PACKAGES" in os.environ, "type make lab: it downloads packages for a host"
+    return os.environ["GANINV_LAB_PACKAGES"]
+
+
 def _prepare_disk(host: Host, table: str) -> None:
-    packages = host.home / ".ganinv"
-    packages.mkdir(parents=True)
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (packages / name).symlink_to(Path(sys.prefix) / name)
-    shutil.copy(ROOT / "constraints.txt", packages)
+    host.home.mkdir(parents=True)
+    if host.bare:
+        for name in ("uv/uv.toml", "pip/pip.conf"):
+            target = host.home / ".config" / name
+            target.parent.mkdir(parents=True)
+            shutil.copy(Path(_downloaded()) / target.name, target)
+    else:
+        packages = host.home / ".ganinv"
+        packages.mkdir()
+        for name in ("bin", "lib", "pyvenv.cfg"):
+            (packages / name).symlink_to(Path(sys.prefix) / name)
+        files = ("cluster/deploy/setup_node.sh", "constraints.txt", "pyproject.toml")
+        installed = "".join((ROOT / name).read_text() for name in files)
+        (packages / "installed").write_text(f"{python()}\n{installed}")  # as setup_node.sh does
     keys = host.home / ".ssh"
     keys.mkdir()
     shutil.copy(client() / "key.pub", keys / "authorized_keys")

@@ -104,6 +104,14 @@ def scraped(job: str) -> set[str]:
     return {re.split("[/:]+", target["scrapeUrl"])[1] for target in ours}
 
 
+def has_packages_of_its_own(host: Host) -> None:
+    """setup_node.sh has made the host's environment, with all that a recipe needs."""
+    code = "import efficientnet_lite_pytorch, ray, torch; print(torch.__file__)"
+    found = host.run(f"~/.ganinv/bin/python -c '{code}'; readlink ~/.ganinv/bin").splitlines()
+    assert [line for line in found if line.endswith(".py")] == found[-1:], found
+    assert found[-1].startswith("/root/.ganinv/lib/"), found
+
+
 def strangers_are_refused(user: User, head: Host) -> None:
     stranger = {**user.environment, "RAY_AUTH_TOKEN": "0" * 64}
     words = ["python", "-m", "launch", "status", "--cluster"]

@@ -21,6 +21,7 @@ from tests.lab.sights import (
     both_train,
     contain_no_secrets,
     firing,
+    has_packages_of_its_own,
     logs,
     lost_at,
     newest,
@@ -62,7 +63,7 @@ def user(request: pytest.FixtureRequest) -> Iterator[User]:
     with s3() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment().items():
             patch.setenv(name, value)
-        user = User(build(["head", "one", "two"]), store)
+        user = User(build(["head", "one", "two"], bare=["one"]), store)
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", user.token)
         yield user
@@ -76,6 +77,7 @@ def test_the_life_of_a_cluster(user: User) -> None:
     user.ray("up")
     with user.tunnel():
         wait_until(lambda: len(workers()) == 2, 120, "both workers' nodes")
+        has_packages_of_its_own(one)
         strangers_are_refused(user, head)
         only_documented_ports_are_open(head, one)
         announce("doctor")

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.seaweed import store as seaweed
-from tests.lab.hosts import NETWORK, STATE, Host, client, ssh_options
+from tests.lab.hosts import NETWORK, STATE, Host, client, python, ssh_options
 from tests.support.commands import ROOT, wait_until
 
 STORE_PORT = 8333
@@ -55,8 +55,9 @@ class User:
             r"worker_ips: \[.*\]": f"worker_ips: [{', '.join(workers)}]",
             r"ssh_user: \S+": "ssh_user: root",
             r"ssh_private_key: \S+": f"ssh_private_key: {client() / 'key'}",
+            r"deploy/setup_node\.sh$": f"deploy/setup_node.sh {python()}",
         }.items():
-            text, count = re.subn(pattern, value, text)
+            text, count = re.subn(pattern, value, text, flags=re.MULTILINE)
             assert count == 1, pattern
         return text
 

@@ -33,8 +33,11 @@ def start(
     output: IO[str],
     environment: dict[str, str] | None = None,
     module: str = "launch",
+    new_session: bool = False,
 ) -> subprocess.Popen[str]:
     """Start `python -m launch WORDS`; the caller ends it.
+
+    `new_session`: it and its children form a process group of their own, as in a terminal.
 
     The command inherits an ignored SIGINT, as a script's background jobs do. It must react to
     SIGINT nevertheless.
@@ -48,6 +51,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=new_session,
         )
     finally:
         signal.signal(signal.SIGINT, before)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 
 from cluster.checkpoints import contents as checkpoint
+from cluster.run_folder.options_record import write_options
 from cluster.storage.opening import open_store
 from datasets.building.build import build
 from datasets.shards.index import Index
@@ -18,7 +18,7 @@ from ganinv.seams.stores import Store
 from ganinv.training.session import Session, new_session
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
-from launch.wiring.preflight import record
+from launch.wiring.same_run import record
 from tests.support import saves
 
 
@@ -32,16 +32,19 @@ class MadeRun:
     store: Store
     session: Session
 
-    def save(self) -> str:
-        """Commit a checkpoint, as training does; returns the run's URL."""
-        identity = checkpoint.RunIdentity(
+    @property
+    def identity(self) -> checkpoint.RunIdentity:
+        return checkpoint.RunIdentity(
             seed=self.config.train.seed,
             data_fingerprint=self.index.fingerprint,
             image_resolution=self.index.resolution,
             image_channels=self.index.image_channels,
             config=self.config.resolved,
         )
-        saves.save(self.session, self.store, identity=identity)
+
+    def save(self) -> str:
+        """Commit a checkpoint, as training does; returns the run's URL."""
+        saves.save(self.session, self.store, identity=self.identity)
         return self.config.storage.run
 
 
@@ -52,7 +55,7 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     options = BuildOptions(images=images, resolution=16)
     data, store = open_store(config.data.url), open_store(config.storage.run)
     index = build(AvatarSource(options), data, options)
-    store.write("config.yaml", yaml.safe_dump(record(config, index)).encode())
+    write_options(store, record(config, index))
     session = new_session(
         objectives.find("pvdgan").Objective(config.objective, config.network.latent_size),
         networks.find("conv").build(

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def parquet(folder: Path) -> Path:
     return folder
 
 
+def stylegan(folder: Path) -> Path:
+    """The layout of StyleGAN's dataset_tool.py, below folders of splits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = []
+    with zipfile.ZipFile(folder / "faces-32x32.zip", "w") as archive:
+        for number in range(IMAGES):
+            split = "train" if number < TRAINING else "val"
+            name = f"{split}/00000/img{number:08d}.png"
+            archive.writestr(name, photo(number))
+            labels.append([name, number % 3])
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    return folder
+
+
 # A source that reads an input needs one here, for the test that all sources have to pass.
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "celeba": celeba,
@@ -113,4 +128,5 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "lsun": lsun,
     "webdataset": webdataset,
     "parquet": parquet,
+    "stylegan": stylegan,
 }

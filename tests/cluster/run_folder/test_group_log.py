@@ -62,9 +62,16 @@ def test_an_outage_blocks_nobody_and_loses_nothing(tmp_path: Path) -> None:
     assert read_groups(stored.store) == [FIRST, second]
 
 
-def test_a_corrupt_object_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["{", "[]", '{"number": 7}', '{"number": "7"}', "copy"])
+def test_a_record_that_cannot_be_read_is_named_and_left_out(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = open_store(str(tmp_path))
-    for text in (b"{", b'{"number": 0}'):
-        store.write(f"{FOLDER}000000-aa.json", text)
-        with pytest.raises(StorageError, match=r"000000-aa\.json is corrupt"):
-            read_groups(store)
+    GroupLog(store).close([FIRST])
+    (entry,) = store.list(FOLDER)
+    content = store.read(entry.name) if text == "copy" else text.encode()
+    store.write(f"{FOLDER}000007-aa.json", content)
+    store.write(f"{FOLDER}._000007-aa.json", b"of a file manager")
+    assert read_groups(store) == [FIRST]
+    assert "groups/000007-aa.json cannot be read and is left out" in caplog.text
+    assert GroupLog(store).first_number == 8  # its number is taken

@@ -106,6 +106,15 @@ def test_the_limit_holds_and_the_least_recently_used_is_evicted(origin: CountedS
     assert int((Path(origin.url).parent / "cache" / "size").read_text()) <= most
 
 
+def test_files_of_others_in_the_folder_are_never_evicted(origin: CountedStore) -> None:
+    photo = Path(origin.url).parent / "cache" / "01" / "me.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"-" * 1000)
+    for number in range(10):
+        cached(origin, 300).read_ranges([Range("a.tar", number * BLOCK, number * BLOCK + 1)])
+    assert photo.exists()
+
+
 def test_a_cache_that_cannot_be_written_costs_a_warning_only(
     origin: CountedStore, caplog: pytest.LogCaptureFixture
 ) -> None:

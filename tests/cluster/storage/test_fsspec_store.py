@@ -1,6 +1,7 @@
 """Stores on fsspec: missing drivers and weak filesystems are reported; data sets work there."""
 
 import json
+import ssl
 from pathlib import Path
 from uuid import uuid4
 
@@ -65,6 +66,35 @@ def test_whatever_a_driver_raises_is_one_of_our_errors(
     for verb, work in verbs.items():
         with pytest.raises(StorageError, match=rf"cannot {verb} .*RuntimeError: quota exceeded"):
             work()
+
+
+def test_a_driver_that_refuses_to_start_is_one_of_our_errors(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some drivers look for credentials, or connect, when they are created: az://, sftp://."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("needs a connection_string for ftp://user:planted@host")
+
+    monkeypatch.setattr(MemoryFileSystem, "__init__", refuse)
+    for opening in (open_store, lambda url: open_reader(url, None)):
+        with pytest.raises(
+            StorageError, match=r"cannot be opened: ValueError: .*; check"
+        ) as caught:
+            opening(url)
+        assert "planted" not in str(caught.value)
+
+
+def test_a_certificate_that_a_driver_does_not_accept_is_named(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("cannot connect") from ssl.SSLCertVerificationError("unable to get issuer")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", refuse)
+    for store in (open_store(url), open_reader(url, None)):
+        with pytest.raises(StorageError, match=r"cannot connect; .*signed the certificate \(SSL_"):
+            store.read("x")
 
 
 def test_data_sets_are_built_verified_and_listed_there(

@@ -150,3 +150,22 @@ def test_emptied_folders_vanish_even_during_concurrent_writes(tmp_path: Path) ->
         thread.join(timeout=60)
     assert errors == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_linked_directories_are_listed_and_pipes_are_not(tmp_path: Path) -> None:
+    """Reading a pipe would wait for ever."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "a.tar").write_bytes(b"1234")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "far")
+    (root / "loop").symlink_to(root)
+    (root / "gone.tar").symlink_to(tmp_path / "missing")
+    os.mkfifo(root / "pipe.tar")
+    store = open_store(str(root))
+    assert store.list() == [Entry("link/a.tar", 4)]
+    assert store.list("link/") == [Entry("link/a.tar", 4)]
+    assert store.read("link/a.tar") == b"1234"
+    store.delete(["link/a.tar"])
+    assert store.list() == []
+    assert (root / "link").is_dir()

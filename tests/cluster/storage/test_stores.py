@@ -39,6 +39,17 @@ def test_what_is_written_is_read_listed_replaced_and_deleted(store: Store, tmp_p
     store.delete([])
 
 
+def test_the_version_of_an_object_tells_that_it_was_replaced(store: Store) -> None:
+    store.write("kept", b"same")
+    store.write("changed", b"before")
+    before = {entry.name: entry.version for entry in store.list()}
+    assert {entry.name: entry.version for entry in store.list()} == before
+    store.write("changed", b"after!")
+    after = {entry.name: entry.version for entry in store.list()}
+    assert after["kept"] == before["kept"] != ""
+    assert after["changed"] != before["changed"]
+
+
 def test_a_prefix_need_not_end_at_a_folder(store: Store) -> None:
     names = ["run/ck-1/m", "run/ck-10/m", "run/ck-2/m", "runs/x"]
     for name in names:

@@ -19,9 +19,21 @@ from ray.train.v2._internal.exceptions import (
 from cluster.config import ClusterConfig
 from cluster.workers import endings, supervision
 from cluster.workers.directory import Directory
-from cluster.workers.endings import Ending, Restart, ending_of
+from cluster.workers.endings import Ending, Restart, ending_of, no_restart_mends
 from cluster.workers.live_groups import WorkerLocation
-from ganinv.errors import ClusterError, DivergenceError, GanInvError, StorageError
+from ganinv.errors import (
+    ClusterError,
+    ConfigError,
+    DataError,
+    DivergenceError,
+    GanInvError,
+    LeaseLostError,
+    StorageContentError,
+    StorageError,
+    StorageFullError,
+    StorageMissingError,
+    StorageUnavailableError,
+)
 
 LOCATIONS = [WorkerLocation(0, "here", ""), WorkerLocation(1, "there", "")]
 DIED = WorkerHealthCheckFailedError("failed", RuntimeError("process died"))
@@ -134,7 +146,7 @@ class Handle:
 def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Handle]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(ray, "get", lambda value: value)
-    handle = Handle(Directory("s3://b/run", "127.0.0.1", 0, []))
+    handle = Handle(Directory("s3://b/run", "127.0.0.1", 0, [], set[str]))
     yield handle
     handle.close.remote()
 
@@ -200,6 +212,27 @@ def test_an_error_that_no_restart_repairs_ends_the_run(
 ) -> None:
     diverged = DivergenceError("diverged")
     assert supervised(monkeypatch, directory, diverged) == (diverged, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "hopeless"),
+    [
+        (StorageError, False),
+        (StorageUnavailableError, False),
+        (StorageFullError, False),
+        (StorageMissingError, False),  # a bucket or a mount may return
+        (StorageContentError, True),
+        (LeaseLostError, True),
+        (ConfigError, True),
+        (DataError, True),
+        (DivergenceError, True),
+        (ClusterError, True),
+    ],
+)
+def test_only_requests_that_may_succeed_again_are_worth_a_restart(
+    error: type[GanInvError], hopeless: bool
+) -> None:
+    assert no_restart_mends(error("because")) is hopeless
 
 
 def test_a_stop_overrides_a_preemption(monkeypatch: pytest.MonkeyPatch, directory: Handle) -> None:

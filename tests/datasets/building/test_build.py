@@ -128,6 +128,8 @@ def test_duplicates_are_reported_and_dropped_if_asked(make_store: MakeStore) -> 
     index = build(source, dropped, BuildOptions(resolution=8, drop_duplicates=True))
     report = BuildReport.load(dropped)
     assert (report.duplicates, report.dropped) == (found, True)
+    closing_line = "Left out: images with the pixels of an earlier image: 3 (002, 004, 007)"
+    assert report.closing_line == closing_line
     assert {s: index.samples(s) for s in index.splits} == {"train": 5, "test": 0}
     with pytest.raises(DataError, match="holds another data set"):
         build(source, dropped, BuildOptions(resolution=8))

@@ -74,8 +74,8 @@ def test_a_missing_corrupt_or_foreign_index_is_refused(
     content = json.loads(whole)
     corrupt = [
         (whole[:-40], "is corrupt"),
-        (b"\xff\xfe", "is corrupt"),
-        (b"[]", "version None"),
+        (b"\xff\xfe", "index of another program"),
+        (b"[]", "index of another program"),
         (json.dumps({**content, "version": 1}).encode(), "version 1"),
         (json.dumps({**content, "width": 17}).encode(), "fingerprint does not match"),
         (json.dumps({**content, "splits": {}}).encode(), "is corrupt"),
@@ -202,19 +202,11 @@ REFUSED = {
     "absolute": (_tar({"/etc/1.png": _image()}), "not allowed"),
     "parent": (_tar({"a/../../1.png": _image()}), "not allowed"),
     "backslash": (_tar({"..\\1.png": _image()}), "not allowed"),
-    "symlink": (_tar({"1.png": b""}, type=tarfile.SYMTYPE, linkname="/etc/passwd"), "link"),
-    "hardlink": (_tar({"1.png": b""}, type=tarfile.LNKTYPE, linkname="2.png"), "link"),
-    "device": (_tar({"1.png": b""}, type=tarfile.CHRTYPE), "device"),
-    "no samples": (_tar({"README": b"-"}), "no samples"),
-    "no image": (_tar({"1.json": b"{}"}), "0 images"),
-    "two images": (_tar({"1.png": _image(), "1.jpg": _image("jpg")}), "2 images"),
-    "twice": (_tar({"1.png": _image(), "2.png": _image(), "1.json": b"{}"}), "appears twice"),
     "sparse": (_tar({"1.png": b""}, type=tarfile.GNUTYPE_SPARSE), "sparse"),
     "packed inside": (gzip.compress(_tar({"1.png": _image()})), "compressed by gzip"),
-    "two sizes": (_tar({"1.png": _image(), "2.png": _image(size=(9, 9))}), "9 × 9 pixels"),
-    "undecodable": (_tar({"1.png": b"nothing"}), "cannot be decoded"),
     "no tar": (b"nothing" * 500, "not a complete, uncompressed tar"),
     "empty": (b"", "not a complete, uncompressed tar"),
+    "zeros": (bytes(2**20), "not a complete, uncompressed tar"),
     "cut": (_tar({"1.png": _image(), "2.png": _image()})[:2048], "truncated or corrupt"),
 }
 

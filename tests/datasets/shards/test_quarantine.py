@@ -187,7 +187,7 @@ def test_the_error_for_images_of_another_size_names_both_sizes(
         [DataSet(store=faces.store, index=index)], "train", seed=0, global_batch=4
     ).batches(START)
     caplog.set_level(logging.ERROR, "datasets.shards.quarantine")
-    with pytest.raises(DataError, match=r"image '\d+' in train/\d+\.tar has 16 × 16 pixels"):
+    with pytest.raises(DataError, match=r"image '\d+' in train/\d+\.tar: it has 16 × 16 pixels"):
         next(batches)
 
 

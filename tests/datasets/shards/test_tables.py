@@ -69,7 +69,7 @@ def test_columns_that_do_not_fit_together_are_not_a_table() -> None:
     corrupt: list[dict[str, Any]] = [
         {**columns, "image_start": np.zeros(2, np.int64)},
         {**columns, "json_bytes": np.zeros(1, np.float64)},
-        {**columns, "extension": np.full(1, 4, np.int64)},
+        {**columns, "extension": np.full(1, len(IMAGE_EXTENSIONS), np.int64)},
         {**columns, "image_start": np.full(1, 2**60, np.int64)},
         {**columns, "image_bytes": np.full(1, -1, np.int64)},
         {**columns, "image_crc32": np.full(1, -2, np.int64)},

@@ -61,10 +61,20 @@ def test_crop_stretch_and_exact_sizes(tmp_path: Path) -> None:
     assert sample.image_HWC.shape == (8, 16, 3)
 
 
-def test_a_folder_of_containers_names_their_source(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "a.parquet").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"\*\.parquet; type data build parquet data\.input="):
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("x/a.parquet", "parquet"),
+        ("a.tar", "webdataset"),
+        ("b/data.mdb", "lsun"),
+        ("c.zip", "stylegan"),
+    ],
+)
+def test_a_folder_of_containers_names_their_source(name: str, source: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    (tmp_path / "._y.tar").write_bytes(b"")
+    with pytest.raises(ConfigError, match=f"type data build {source} data.input="):
         _source(tmp_path)
 
 
@@ -102,6 +112,39 @@ def test_folder_names_decide_the_split(tmp_path: Path) -> None:
     assert splits == {"Train_x_a": "train", "val_b": "test", "test_c": "test", "train_d": "train"}
 
 
+def test_other_names_of_splits_are_known(tmp_path: Path) -> None:
+    """A folder dev was trained on before, because its name was unknown."""
+    for name in ("train/a.png", "dev/b.png", "eval/c.png", "Testing/d.png"):
+        _save(tmp_path / name)
+    splits = {s.key: s.split for s in _samples(tmp_path)}
+    assert [key for key, split in splits.items() if split == "train"] == ["train_a"]
+
+
+def test_unknown_names_beside_known_ones_are_refused_unless_names_do_not_count(
+    tmp_path: Path,
+) -> None:
+    for name in ("train/a.png", "test/b.png", "extra/c.png"):
+        _save(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"the names test, train decide .* about extra;"):
+        _source(tmp_path)
+    source = _source(tmp_path, split_by_name=False)
+    assert [s.split for s in source.samples()] == ["train"] * 3
+    assert source.description()["split_by_name"] is False
+
+
+def test_a_split_named_by_all_file_names(tmp_path: Path) -> None:
+    for name in ("train_1.png", "train_2.png", "test_1.png"):
+        _save(tmp_path / name)
+    assert {s.key: s.split for s in _samples(tmp_path)}["test_1"] == "test"
+    assert [s.split for s in _samples(tmp_path)].count("train") == 2
+
+
+def test_only_test_images_are_refused(tmp_path: Path) -> None:
+    _save(tmp_path / "val" / "a.png")
+    with pytest.raises(ConfigError, match="all images are in the test split"):
+        _source(tmp_path)
+
+
 def test_keys_are_safe_unique_and_sorted(tmp_path: Path) -> None:
     for name in ("a.b.png", "a_b.png", "a b.jpg", "ä/ü.png", "ö/ü.png", f"{'n' * 100}.png"):
         _save(tmp_path / name)
@@ -129,6 +172,40 @@ def test_attributes(tmp_path: Path, kind: str) -> None:
     table.write_text("\n".join(lines) + "\n")
     found = {s.key: s.attributes for s in _samples(tmp_path / "images", attributes=table)}
     assert found == {"deep_a": {"Smiling": -1, "age": 31.5}, "b": {"Smiling": 1, "age": 4}}
+
+
+def test_rows_and_images_without_a_partner_are_counted(tmp_path: Path) -> None:
+    """Rows that name an image in another way find it; a subset does not lose its attributes."""
+    for name in ("a.png", "deep/B.PNG", "c.png"):
+        _save(tmp_path / "images" / name)
+    table = tmp_path / "t.csv"
+    table.write_text("file,x\na.jpg,1\nb.jpg,2\nz.jpg,3\n")
+    source = _source(tmp_path / "images", attributes=table, max_unreadable=0.5)
+    assert [s.attributes for s in source.samples()] == [{"x": 1}, {}, {"x": 2}]
+    assert source.left_out.counts() == {
+        "rows of data.attributes that match no image": 1,
+        "images without a row in data.attributes, kept without attributes": 1,
+    }
+    with pytest.raises(DataError, match=r"1 of 3 rows of attributes would be left out .*z\.jpg"):
+        _source(tmp_path / "images", attributes=table)
+    subset = _source(tmp_path / "images", attributes=table, max_unreadable=0.5, images=1)
+    assert subset.left_out.counts() == source.left_out.counts()
+
+
+def test_images_above_the_limit_of_pixels(tmp_path: Path, make_store: MakeStore) -> None:
+    _save(tmp_path / "images" / "a.png", size=(20, 20))
+    _save(tmp_path / "images" / "b.png", size=(21, 20))
+    store = make_store("store")
+    options = BuildOptions(resolution=8, max_unreadable=0.5, max_pixels=400)
+    source = folder_source(tmp_path / "images", options)
+    build(source, store, options)
+    report = BuildReport.load(store)
+    assert report.left_out.counts() == {"images above data.max_pixels": 1}
+    assert report.skipped[0].reason.startswith("it has more pixels than data.max_pixels=400; raise")
+    assert Image.MAX_IMAGE_PIXELS != 400
+    raised = _source(tmp_path / "images", max_pixels=420)
+    assert len(list(raised.samples())) == 2
+    assert raised.description() != source.description()
 
 
 @pytest.mark.parametrize(
@@ -186,10 +263,12 @@ def test_unreadable_files_are_listed_and_skipped(tmp_path: Path, make_store: Mak
         "cut.png",
         "deep.png",
         "empty.jpg",
-        "gone.jpg",
     ]
     assert all(s.reason for s in skipped)
-    assert progress[-1][:2] == (13, 13)
+    assert BuildReport.load(store).left_out.line() == (
+        "links to nothing: 1; images above data.max_pixels: 1; unreadable images: 3"
+    )
+    assert progress[-1][:2] == (12, 12)
     _, keys, _ = read_samples(store, index, "train", 0, index.samples("train"))
     assert keys == tuple("01234567")
 
@@ -210,7 +289,9 @@ def test_too_many_unreadable_files_stop_the_build(
 
 
 def test_fewer_images_than_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds 0 images"):
+    with pytest.raises(
+        ConfigError, match=r"holds no images \(.*\) and no other files; name another"
+    ):
         _source(tmp_path)
     for i in range(6):
         _save(tmp_path / f"{i}.png")

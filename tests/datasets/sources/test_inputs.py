@@ -1,5 +1,6 @@
 """Sources that read an input: what each does differently from the others."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,36 +28,19 @@ def _samples(name: str, folder: Path, **changes: Any) -> list[Sample]:
     return list(_source(name, folder, **changes).samples())
 
 
-def test_celeba_attributes_and_splits(tmp_path: Path) -> None:
-    samples = _samples("celeba", photo_inputs.celeba(tmp_path))
-    assert [int(s.key) for s in samples] == [*range(1, TRAINING + 1), *range(17, 23)]
-    assert samples[0].attributes == {"Smiling": 1, "Young": -1}
-    assert samples[1].attributes["Smiling"] == -1
-
-
-def test_celeba_without_its_lists_is_split_by_number(tmp_path: Path) -> None:
-    for number in (1, 162_770, 162_771, 182_637, 182_638, 202_599):
-        (tmp_path / f"{number:06d}.jpg").write_bytes(photo(number, kind="JPEG"))
-    found = [(int(s.key), s.split) for s in _samples("celeba", tmp_path)]
-    assert found == [(1, "train"), (162_770, "train"), (182_638, "test"), (202_599, "test")]
-    (tmp_path / "me.jpg").write_bytes(photo(1))
-    with pytest.raises(ConfigError, match=r"'me\.jpg' is not a CelebA image"):
-        _source("celeba", tmp_path)
-
-
-def test_a_corrupt_celeba_list_is_refused(tmp_path: Path) -> None:
-    photo_inputs.celeba(tmp_path)
-    (tmp_path / "list_attr_celeba.txt").write_text("1\nSmiling Young\n000001.jpg 1\n")
-    with pytest.raises(DataError, match="line 3 does not hold 2 values"):
-        _source("celeba", tmp_path)
-
-
 def test_ffhq_takes_only_numbered_files(tmp_path: Path) -> None:
     keys = [s.key for s in _samples("ffhq", photo_inputs.ffhq(tmp_path))]
     assert keys[TRAINING - 1 : TRAINING + 1] == ["59999", "60000"]
     (tmp_path / "00001.jpg").write_bytes(photo(1))
     (tmp_path / "00001.png").write_bytes(photo(1))
-    with pytest.raises(ConfigError, match=r"'00001\.png' occurs twice"):
+    with pytest.raises(ConfigError, match=r"'00001\.png' has the number of '00001\.jpg'"):
+        _source("ffhq", tmp_path)
+    (tmp_path / "00001.jpg").rename(tmp_path / "1.png")  # was an AssertionError
+    with pytest.raises(ConfigError, match=r"'1\.png' has the number of '00001\.png'"):
+        _source("ffhq", tmp_path)
+    (tmp_path / "me.png").write_bytes(photo(1))
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(ConfigError, match=r"'me\.png' is not named by a number such as"):
         _source("ffhq", tmp_path)
 
 
@@ -64,8 +48,19 @@ def test_attributes_of_tars_and_tables(tmp_path: Path) -> None:
     tars = _samples("webdataset", photo_inputs.webdataset(tmp_path / "tars"))
     assert [s.attributes for s in tars[:3]] == [{}, {"number": 1}, {}]
     assert tars[0].key == "00000-00000000"
-    rows = _samples("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    tables = _source("parquet", photo_inputs.parquet(tmp_path / "tables"))
+    assert tables.left_out.line() == "columns that are neither images nor attributes: 1"
+    rows = list(tables.samples())
     assert [s.attributes for s in rows] == [{"label": i, "score": None} for i in range(IMAGES)]
+
+
+def test_texts_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    ends, text = pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer("café".encode("latin-1"))
+    names = pa.Array.from_buffers(pa.string(), 1, [None, ends, text])
+    table = pa.table({"image": [photo(1)], "name": names})
+    pa.parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet: the column 'name' holds b'caf\\xe9', which"):
+        _samples("parquet", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["file", "stream"])
@@ -90,6 +85,58 @@ def test_columns_that_cannot_be_chosen_are_listed(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DataError, match=r"x\.parquet cannot be read"):
         _source("parquet", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (
+            [{"bytes": None, "path": "a/b.png"}],
+            r"only the path 'a/b\.png'; build the folder of these",
+        ),
+        (
+            ["a/b.png"],
+            "none can hold images .*if a column holds paths of images, build their folder",
+        ),
+    ],
+)
+def test_tables_of_paths_are_refused(column: list[Any], message: str, tmp_path: Path) -> None:
+    kind = pa.string()
+    if isinstance(column[0], dict):
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pa.parquet.write_table(pa.table({"image": pa.array(column, kind)}), tmp_path / "x.parquet")
+    with pytest.raises(ConfigError, match=message):
+        _source("parquet", tmp_path)
+
+
+def test_rows_without_an_image_say_so(tmp_path: Path) -> None:
+    rows = [{"bytes": photo(0), "path": "a.png"}, None, {"bytes": None, "path": "b.png"}]
+    pa.parquet.write_table(pa.table({"image": rows}), tmp_path / "x.parquet")
+    (tmp_path / "README.md").write_bytes(b"")
+    source = _source("parquet", tmp_path)
+    (work,) = source.work(0)
+    _, null, path = work()
+    assert (null.reason, path.reason) == (
+        "the row holds no image",
+        "the row holds only the path 'b.png'",
+    )
+    assert source.left_out.counts() == {"files ending in .md": 1}
+
+
+@pytest.mark.parametrize("name", ["lsun", "webdataset", "parquet"])
+def test_an_unknown_name_beside_known_ones(name: str, tmp_path: Path) -> None:
+    folder = photo_inputs.MAKERS[name](tmp_path)
+    renamed = next(
+        path
+        for path in sorted(folder.rglob("*"))
+        if re.search("val|test", path.name) and not path.name.endswith(".mdb")
+    )
+    renamed.rename(renamed.with_name(re.sub("val|test", "extra", renamed.name)))
+    with pytest.raises(ConfigError, match=r"the names .*train.* decide .* about .*extra"):
+        _source(name, folder)
+    renamed = next(folder.rglob("*extra*"))
+    renamed.rename(renamed.with_name(renamed.name.replace("extra", "dev")))
+    assert [s.split for s in _samples(name, folder)].count("train") == TRAINING
 
 
 def test_corrupt_tars_and_databases_are_refused(tmp_path: Path) -> None:

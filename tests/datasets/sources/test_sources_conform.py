@@ -120,13 +120,20 @@ def test_an_unknown_source_names_the_nearest() -> None:
         find_source("avatar", BuildOptions(), INPUTS)
 
 
+def test_options_that_a_source_would_ignore_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"attributes=t\.csv is read only for a folder"):
+        find_source("avatars", BuildOptions(attributes=Path("t.csv")), INPUTS)
+    with pytest.raises(ConfigError, match=r"data\.input=x and the folder .* both say where"):
+        find_source(str(tmp_path), BuildOptions(input="x"), INPUTS)
+
+
 def test_all_wrong_options_are_named_in_one_error() -> None:
     expected = (
         r"data\.resolution=7 .*data\.resize=bend .*data\.images=0.*data\.workers=0.*"
-        r"data\.shard_bytes=5"
+        r"data\.shard_bytes=5.*data\.max_pixels=0 is below 1"
     )
     with pytest.raises(ConfigError, match=expected):
-        BuildOptions(images=0, resolution=7, resize="bend", shard_bytes=5, workers=0)
+        BuildOptions(images=0, resolution=7, resize="bend", shard_bytes=5, workers=0, max_pixels=0)
 
 
 @pytest.mark.parametrize(("count", "tests"), [(1, 0), (8, 1), (15, 1), (8192, 1024)])

@@ -1,22 +1,25 @@
 """Figures of an evaluation: values written out, batches, what is kept, and what is left out."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
-from ganinv.metrics import frechet, ssim
+from ganinv.metrics import frechet, kernel, precision_recall, ssim
 from ganinv.metrics.base import pair_metrics, set_metrics
 from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
-from ganinv.seams.engine import no_reduction
+from ganinv.seams.engine import SumReduce, no_reduction
 from ganinv.training.statistics import statistic_named
 from tests.support.codecs import codec_without_encoder
 from tests.support.evaluations import SEED, CountedFeatures, KeptFeatures, evaluator, images, model
+from tests.support.thread_ranks import on_threads
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +171,37 @@ def test_bytes_to_signed_and_back_is_exact() -> None:
     assert torch.equal(to_bytes(to_signed(every_byte)), every_byte)
     assert to_signed(every_byte)[[0, 255]].tolist() == [-1.0, 1.0]
     assert to_bytes(torch.tensor([-7.0, 7.0])).tolist() == [0, 255]
+
+
+def test_no_rank_works_longer_than_one_batch_or_piece_before_it_waits_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the others' wait could exceed the limit of a collective."""
+    for module, name in ((precision_recall, "ROWS"), (kernel, "SUBSET_SAMPLES")):
+        monkeypatch.setattr(module, name, 4)
+
+    def of_rank(rank: int, reduce: SumReduce) -> tuple[int, int, dict[str, float]]:
+        worked = [0]  # images or samples, between two collectives
+
+        def waiting(total: Tensor) -> Tensor:
+            worked.append(0)
+            return reduce(total)
+
+        def take(image_BCHW: Tensor) -> Tensor:
+            worked[-1] += len(image_BCHW)
+            return pixels.extract(image_BCHW)
+
+        features = replace(pixel_features(), extract=take)
+        share = Share(rank=rank, world=3)
+        found = evaluator(20, 9, share=share, reduce=waiting).figures(gan, [features])
+        return max(worked), len(worked), found
+
+    gan, pixels = model(), pixel_features()
+    most, waits, found = zip(*on_threads(3, of_rank), strict=True)
+    assert set(most) == {6}, "features of a batch of three, and of their reconstructions"
+    assert len(set(waits)) == 1
+    alone = evaluator(20, 9).figures(gan, [pixels])
+    assert list(found) == [pytest.approx(alone, rel=1e-6)] * 3
 
 
 def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:

@@ -4,15 +4,16 @@ Shapes: B images, C × H × W; N samples, F features.
 """
 
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
+from ganinv.metrics import frechet, kernel, precision_recall, swd
 from ganinv.metrics.base import (
     FeaturePairMetric,
     Figure,
@@ -22,6 +23,9 @@ from ganinv.metrics.base import (
     set_metrics,
 )
 from ganinv.metrics.features import FeatureRows
+from ganinv.metrics.ranks import Ranks
+from ganinv.seams.engine import SumReduce
+from tests.support.thread_ranks import on_threads
 
 SEED = 3
 METRICS = {name: metrics.find(name).METRIC for name in metrics.names()}
@@ -152,18 +156,9 @@ def test_sets_that_do_not_fit_are_refused(metric: SetMetric) -> None:
 
 
 def gathered(feature_NF: Tensor, world: int, batch: int) -> list[Tensor]:
-    """What every rank ends with, if each puts its share in batches; the ranks are threads."""
-    barrier = threading.Barrier(world, timeout=30)
-    values: list[Tensor] = [torch.zeros(0)] * world
+    """What every rank ends with, if each puts its share in batches."""
 
-    def of_rank(rank: int) -> Tensor:
-        def reduce(value: Tensor) -> Tensor:
-            values[rank] = value
-            barrier.wait()
-            total = torch.stack(values).sum(0)
-            barrier.wait()  # nobody goes on before all have read
-            return total
-
+    def of_rank(rank: int, reduce: SumReduce) -> Tensor:
         rows = FeatureRows(len(feature_NF))
         numbers = range(rank, len(feature_NF), world)
         for start in range(0, len(numbers), batch):
@@ -171,8 +166,7 @@ def gathered(feature_NF: Tensor, world: int, batch: int) -> list[Tensor]:
             rows.put(some, feature_NF[list(some)])
         return rows.gathered(reduce)
 
-    with ThreadPoolExecutor(world) as pool:
-        return list(pool.map(of_rank, range(world)))
+    return on_threads(world, of_rank)
 
 
 @pytest.mark.parametrize("count", [8, 2])
@@ -183,13 +177,81 @@ def test_gathered_features_are_the_same_bits_over_any_number_of_ranks(
     """Also where a rank has no image at all."""
     features = normal(count, 5).float()
     for found in gathered(features, world, batch=2):
-        assert torch.equal(found, features.double())
+        assert torch.equal(found, features)
+
+
+@pytest.mark.parametrize(("count", "rounds"), [(0, 0), (1, 1), (3, 1), (7, 3)])
+def test_ranks_share_pieces_and_wait_for_each_other_after_each(count: int, rounds: int) -> None:
+    def of_rank(rank: int, reduce: SumReduce) -> tuple[list[int], int]:
+        waits = 0
+
+        def counted(value: Tensor) -> Tensor:
+            nonlocal waits
+            waits += 1
+            return reduce(value)
+
+        return list(Ranks(rank=rank, world=3, reduce=counted).pieces(count)), waits
+
+    found = on_threads(3, of_rank)
+    assert sorted(piece for pieces, _ in found for piece in pieces) == list(range(count))
+    assert all(len(pieces) <= waits == rounds for pieces, waits in found)
+
+
+@pytest.fixture
+def _short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So short that sets of some dozen samples have several."""
+    for module, name, size in (
+        (precision_recall, "ROWS", 7), (precision_recall, "COLUMNS", 9), (swd, "CHUNK", 100),
+        (swd, "SAMPLES", 8), (frechet, "CHUNK", 8), (frechet, "COLUMNS", 2),
+        (kernel, "SUBSET_SAMPLES", 20),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, size)
 
 
 @sets
-def test_figures_are_the_same_over_any_number_of_ranks(metric: SetMetric) -> None:
-    real, fake = normal(31, 5).float(), (normal(31, 5, seed=1) + 0.5).float()
+@pytest.mark.usefixtures("_short_pieces")
+def test_ranks_share_a_figure_and_all_get_the_same_bits(metric: SetMetric) -> None:
+    real, fake = normal(31, 5).float(), (normal(29, 5, seed=1) + 0.5).float()
     expected = metric.measure(real, fake, seed=SEED)
+
+    def of_rank(rank: int, reduce: SumReduce) -> tuple[dict[str, float], int]:
+        dealt = []
+
+        def counted(value: Tensor) -> Tensor:
+            dealt.append(value)
+            return reduce(value)
+
+        ranks = Ranks(rank=rank, world=world, reduce=counted)
+        return metric.measure(real, fake, seed=SEED, ranks=ranks), len(dealt)
+
     for world in (1, 2, 3):
-        for both in zip(gathered(real, world, 4), gathered(fake, world, 3), strict=True):
-            assert metric.measure(*both, seed=SEED) == pytest.approx(expected, rel=1e-12)
+        for found, waits in on_threads(world, of_rank):
+            assert found == expected
+            assert waits > 6 / world, "the work was not dealt out in pieces"
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(  # its signature
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        found = function(*args, **(kwargs or {}))
+        for tensor in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(tensor, Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return found
+
+
+@sets
+@pytest.mark.usefixtures("_short_pieces")
+def test_memory_does_not_grow_with_the_product_of_the_sizes(metric: SetMetric) -> None:
+    def most(samples: int) -> int:
+        real, fake = normal(samples, 4), normal(samples, 4, seed=1)
+        with Largest() as largest:
+            metric.measure(real, fake, seed=SEED)
+        return largest.elements
+
+    assert most(240) <= 4.1 * most(60)

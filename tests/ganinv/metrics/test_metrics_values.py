@@ -162,7 +162,8 @@ def test_precision_and_recall_are_those_of_a_slow_loop(
 def test_precision_and_recall_of_equal_and_of_disjoint_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision_recall, "CHUNK", 7)
+    monkeypatch.setattr(precision_recall, "ROWS", 7)
+    monkeypatch.setattr(precision_recall, "COLUMNS", 9)
     real = normal(40, 64)
     assert precision_recall.precision_and_recall(real, real.clone()) == (1, 1)
     assert precision_recall.precision_and_recall(real, real + 100) == (0, 0)

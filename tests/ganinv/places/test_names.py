@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
-from ganinv.places.names import check_endpoint, check_name, parse_url
+from ganinv.places.names import Endpoint, check_name, find_endpoint, parse_url
 
 PLANTED = "wJalrXUtnFEMI-planted"
 
@@ -74,12 +74,12 @@ def test_invalid_endpoints(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_most_specific_endpoint_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    assert check_endpoint(None) is None
+    assert find_endpoint(None).url is None
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all:1")
-    assert check_endpoint(None) == "http://all:1"
+    assert find_endpoint(None) == Endpoint(url="http://all:1", named_by="AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:1")
-    assert check_endpoint(None) == "http://s3:1"
-    assert check_endpoint("https://given") == "https://given"
+    assert find_endpoint(None) == Endpoint(url="http://s3:1", named_by="AWS_ENDPOINT_URL_S3")
+    assert find_endpoint("https://given").named_by == "storage.endpoint_url"
 
 
 @pytest.mark.parametrize(

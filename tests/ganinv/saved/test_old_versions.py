@@ -1,8 +1,5 @@
 """Checkpoints and exports of version 0.1 load, give the same images, and can be resumed."""
 
-from types import SimpleNamespace
-from typing import cast
-
 import pytest
 import safetensors.torch
 import torch
@@ -10,6 +7,7 @@ import yaml
 
 import ganinv
 from cluster.checkpoints import contents
+from cluster.run_folder.options_record import began_with, read_options
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv.model import InvertibleGan
@@ -17,12 +15,13 @@ from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose
 from ganinv.saved.exports import MODEL_NAME, Description, export_files
 from ganinv.saved.loading import load_run
+from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.session import Session, new_session
 from launch.options.loading import load_config
 from launch.options.schema import RunConfig
 from launch.wiring.networks import build_networks, new_objective
-from launch.wiring.preflight import check_same_run
+from launch.wiring.same_run import changes, check_options
 from tests.support.commands import ROOT
 
 OLD = ROOT / "tests" / "fixtures" / "version_0.1"
@@ -83,7 +82,12 @@ def resumed(name: str) -> Session:
         config=config.train,
         device=torch.device("cpu"),
     )
-    assert contents.restore(session, open_store(str(OLD / name))) is not None
+    store = open_store(str(OLD / name))
+    (manifest,) = manifests_newest_first(store)
+    identity = contents.RunIdentity(
+        config=manifest.config, **{key: getattr(manifest, key) for key in contents.IDENTIFYING}
+    )
+    assert contents.restore(session, store, identity) is not None
     return session
 
 
@@ -112,8 +116,8 @@ def test_an_old_run_can_be_resumed(name: str) -> None:
 @every_method
 def test_the_record_of_an_old_run_allows_to_go_on(name: str) -> None:
     """`train` compares the options; those that are newer than the run are no reason to refuse."""
-    recorded = yaml.safe_load((OLD / name / "config.yaml").read_text())
-    config = old_config(name)
-    index = SimpleNamespace(resolution=16, fingerprint=recorded["data_fingerprint"])
-    store = open_store(str(OLD / name))
-    assert check_same_run(store, config, cast(Index, index)) == []
+    config, store = old_config(name), open_store(str(OLD / name))
+    began, recorded = began_with(store), read_options(store)
+    assert began == recorded  # the manifest knows all that config.yaml does
+    check_options(began, config, store.url)
+    assert changes(began, config) == []

@@ -1,16 +1,19 @@
 """`ganinv checkpoints`: lists, verifies and prunes, and deletes nothing that is needed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.run_folder import lease as leases
-from ganinv.errors import StorageError
+from ganinv.errors import StorageError, StorageUnavailableError
+from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import committed_names
 from ganinv.training.config import lay_out_batch
+from launch.commands import checkpoints
 from launch.commands.checkpoints import main
 from tests.support.clocks import Clock
 from tests.support.made_runs import MadeRun, make_run
@@ -72,6 +75,41 @@ def test_pruning_keeps_the_newest_whole_one_and_clears_leftovers(
     assert len(answer["deleted_leftovers"]) == 2
     assert committed_names(made.store) == [older, *broken]
     assert len(made.store.list(folder(newer))) == 0
+
+
+def test_pruning_never_takes_a_copy_for_the_original(
+    made: MadeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bytes of a copy would be compared in the original's folder, so the copy seemed whole."""
+    original, newest = committed_names(made.store)
+    copy = f"{40:012d}-00000000"
+    shutil.copytree(Path(made.store.url, folder(original)), Path(made.store.url, folder(copy)))
+    flip(made, newest)
+    status, answer = asked(made, capsys, "--prune", "checkpoint.keep_last=2")
+    assert status == 3
+    assert answer["deleted"] == [newest]  # it is damaged
+    assert committed_names(made.store) == [original, copy]
+    (told,) = (row for row in answer["checkpoints"] if row["name"] == copy)
+    assert told["whole"] is False
+    assert f"rename the folder to {original}, or delete it if that folder exists" in told["problem"]
+    chosen = choose(made.store)
+    assert chosen is not None
+    assert chosen[0].name == original
+
+
+def test_an_outage_makes_no_checkpoint_corrupt(
+    made: MadeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = made.store.list("checkpoints/")
+
+    def unavailable(*_: object) -> bytes:
+        raise StorageUnavailableError("does not answer")
+
+    monkeypatch.setattr(checkpoints, "read_object", unavailable)
+    for switch in ("--verify", "--prune"):
+        with pytest.raises(StorageUnavailableError):
+            main([f"storage.run={made.config.storage.run}", switch])
+    assert made.store.list("checkpoints/") == before
 
 
 def test_nothing_is_pruned_if_nothing_is_whole_or_the_run_is_being_written(

@@ -46,6 +46,22 @@ def test_tars_of_any_size_become_a_data_set(
         data.main([*words[:-1], "data.resolution=8"])
 
 
+def test_odd_members_of_tars_are_named_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {f"{number}.png": photo_inputs.photo(number) for number in range(9)}
+    photo_inputs.write_tar(tmp_path / "a.tar", {**members, "IMG.1.png": b"-", "README.md": b"-"})
+    words = ["index", f"data.url={tmp_path}"]
+    with pytest.raises(DataError, match=r"a key ends at the first dot.*a\.tar: IMG\.1\.png"):
+        data.main(words)
+    with pytest.raises(ConfigError, match=r"data\.max_unreadable=2\.0 is not a ratio"):
+        data.main([*words, "data.max_unreadable=2"])
+    printed = _run(capsys, *words, "data.max_unreadable=0.1")
+    assert "tar members that belong to no image: 1 (a.tar: README.md)" in printed
+    printed = _run(capsys, *words, "data.max_unreadable=0.1", "--json")
+    assert sorted(json.loads(printed)["left_out"].values()) == [1, 1]
+
+
 def test_duplicates_and_unreadable_images_are_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,12 +70,18 @@ def test_duplicates_and_unreadable_images_are_listed(
     for name, number in {"a": 1, "b": 2, "c": 1}.items():
         (images / f"{name}.png").write_bytes(photo_inputs.photo(number))
     (images / "d.png").write_bytes(b"nothing")
+    (images / "notes.txt").write_bytes(b"")
     words = ["build", str(images), f"data.url={tmp_path / 'made'}", "data.max_unreadable=0.3"]
     for _ in range(2):  # a finished build lists the same again
         printed = _run(capsys, *words)
-        assert "1 unreadable images were skipped:\n  d.png: UnidentifiedImageError" in printed
+        assert "1 unreadable images were skipped:\n  d.png: no picture of a format" in printed
         assert "1 images have the pixels of an earlier image" in printed
         assert "  c = a" in printed
+        expected = "Left out: files ending in .txt: 1 (notes.txt); unreadable images: 1 (d.png)"
+        assert expected in printed
+        assert "The test split is empty" in " ".join(printed.split())
+    answer = json.loads(_run(capsys, *words, "--json").splitlines()[-1])
+    assert answer["left_out"] == {"files ending in .txt": 1, "unreadable images": 1}
 
 
 def test_corrupt_samples_are_listed_and_quarantined(
@@ -121,3 +143,20 @@ def test_values_outside_their_range_are_named_together_before_anything_starts(
     with pytest.raises(ConfigError, match=r"^data\.resolution=x is neither .*; data\.workers=0"):
         data.main(["build", "avatars", *words])
     assert not (tmp_path / "new").exists()
+
+
+def test_images_are_reserved_for_tests_by_a_number_or_a_share(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo_inputs.write_tar(
+        tmp_path / "a.tar", {f"{i:02d}.png": photo_inputs.photo(i) for i in range(50)}
+    )
+    url = f"data.url={tmp_path}"
+    for word, count in (("6", 6), ("0.1", 5), ("0", 0)):
+        made = json.loads(_run(capsys, "index", url, f"data.test_images={word}", "--json"))
+        assert made["splits"]["test"]["samples"] == count
+        assert made.get("test_images", 0) == json.loads(word)
+        _run(capsys, "verify", url)
+    for word in ("-1", "1.5", "true", "many"):
+        with pytest.raises(ConfigError, match=r"data\.test_images ?="):
+            data.main(["index", url, f"data.test_images={word}"])

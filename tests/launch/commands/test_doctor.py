@@ -42,5 +42,5 @@ def test_this_machine_with_storage_and_without_data(
     answer = json.loads(capsys.readouterr().out)
     states = {row["topic"]: row["status"] for row in answer["findings"]}
     assert states.pop("data") == 3
-    assert {"this machine", "packages", "checkout", "Prometheus", "storage"} == states.keys()
+    assert {"this machine", "packages", "checkout", "Ray", "Prometheus", "storage"} == states.keys()
     assert not any(states.values())

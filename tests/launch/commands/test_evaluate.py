@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ganinv.metrics.features import own_features
 from ganinv.pictures import to_bytes, to_signed
 from launch.commands import evaluate
 from launch.evaluation.trained import Trained, load_trained
+from launch.wiring import evaluate_run
 from launch.wiring.evaluate_run import Evaluated
 from tests.support.made_runs import make_run
 
@@ -132,6 +134,20 @@ def test_nothing_is_recorded_where_that_is_not_wanted_or_not_possible(
     shown = capsys.readouterr()
     assert "not recorded: access denied" in shown.err
     assert json.loads(shown.out)["real"] == 4
+
+
+def test_without_held_out_images_the_other_figures_are_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = make_run(tmp_path, 7).save()  # an eighth of them, rounded down, is held out
+    assert evaluate.main([f"storage.run={url}", "evaluate.samples=5", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("has no held-out images: evaluations leave out all figures") == 1
+    found = json.loads(shown.out)
+    assert (found["real"], found["generated"]) == (0, 5)
+    assert {"eval/psnr_db_generated", "eval/enc"} < set(values(found))
+    assert not [name for name in values(found) if name.endswith("_test")]
+    assert "fd" in found["left_out"]
 
 
 def test_equal_images_have_no_psnr_in_json() -> None:
@@ -252,3 +268,42 @@ def test_a_run_without_checkpoints_or_with_other_data_is_refused(run: str, tmp_p
             evaluate.main([f"storage.run={run}"])
     finally:
         index_file.write_bytes(before)
+
+
+def test_a_data_set_that_moved_is_known_by_its_fingerprint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_run(tmp_path, 32)
+    run = f"storage.run={made.save()}"
+    before = answer(capsys, run)
+    (tmp_path / "copied").mkdir()
+    shutil.move(tmp_path / "run", tmp_path / "copied" / "run")  # to another machine
+    shutil.move(tmp_path / "data", tmp_path / "copied" / "data")
+    run, moved = f"storage.run={tmp_path}/copied/run", f"{tmp_path}/copied/data"
+    with pytest.raises(DataError, match=r"holds no data set.* has moved, give .* data\.url="):
+        evaluate.main([run])
+    found = answer(capsys, run, f"data.url={moved}")
+    assert found["data.url"] == moved
+    assert values(found) == values(before)
+    options = BuildOptions(images=24, resolution=16)
+    other = open_store(str(tmp_path / "other"))
+    index = build(AvatarSource(options), other, options)
+    with pytest.raises(
+        DataError, match=f"is {index.fingerprint}, and that of the run is {made.index.fingerprint};"
+    ):
+        evaluate.main([run, f"data.url={other.url}"])
+
+
+def test_what_is_missing_is_named_before_workers_start(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: object) -> None:
+        raise AssertionError("a worker group is started")
+
+    monkeypatch.setattr(evaluate_run, "WorkerGroup", start)
+    with pytest.raises(StorageError, match="no checkpoint yet"):
+        evaluate.main([f"storage.run={tmp_path}", "cluster.workers=2"])
+    with pytest.raises(StorageError, match="holds no checkpoint 'best'"):
+        evaluate.main([f"storage.run={run}", "cluster.workers=2", "evaluate.checkpoint=best"])
+    with pytest.raises(DataError, match="holds no data set"):
+        evaluate.main([f"storage.run={run}", "cluster.workers=2", f"data.url={tmp_path}"])

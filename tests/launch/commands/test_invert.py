@@ -19,7 +19,7 @@ from torch import Tensor
 
 import ganinv
 from datasets.sources.photographs import Photographs
-from ganinv.errors import ConfigError, DataError, StorageError
+from ganinv.errors import ConfigError, DataError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.pictures import to_bytes, to_images
 from launch.commands import export, invert
@@ -120,7 +120,12 @@ def test_batches_change_nothing_and_one_of_them_is_held(
     found = []
     for size, target in ((batch_size, tmp_path / "small"), (len(NAMES), tmp_path / "whole")):
         photographs = Watched(
-            folder=images, names=NAMES, resolution=16, max_unreadable=0, option="here"
+            folder=images,
+            names=NAMES,
+            resolution=16,
+            max_unreadable=0,
+            max_pixels=999,
+            options="here",
         )
         photographs.target = target
         inverted_with = replace(model, batch_size=size)
@@ -146,10 +151,21 @@ def test_unreadable_images_are_named_up_to_a_ratio(
     options = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
     with pytest.raises(DataError, match=r"deep/b\.jpg.*over invert\.max_unreadable=0\.01"):
         invert.main(options)
-    found = go(capsys, *options, "invert.max_unreadable=0.2", "invert.overwrite=true")
+    (images / "f.heic").write_bytes(b"")
+    with pytest.raises(DataError, match=r"1 of 6 images would be left out .*f\.heic"):
+        invert.main([*options, "invert.overwrite=true"])
+    found = go(capsys, *options, "invert.max_unreadable=0.4", "invert.overwrite=true")
     assert found["images"] == len(NAMES) - 1
+    assert found["left_out"] == {
+        "files in the format .heic, which cannot be read": 1,
+        "files ending in .txt": 1,
+    }
     assert [skipped["path"] for skipped in found["skipped"]] == ["deep/b.jpg"]
     assert [row["image"] for row in rows(tmp_path / "out")] == sorted(set(NAMES) - {"deep/b.jpg"})
+    with pytest.raises(DataError, match=r"more pixels than invert\.max_pixels=99; raise"):
+        invert.main(
+            [*options, "invert.max_pixels=99", "invert.max_unreadable=1", "invert.overwrite=true"]
+        )
 
 
 paths = st.text("ab./", min_size=1, max_size=6).map(lambda stem: f"{stem}.png") | st.sampled_from(
@@ -164,12 +180,45 @@ def test_no_two_reconstructions_lie_at_one_place(names: set[str]) -> None:
     assert len(set(places.values())) == len(names)
 
 
-def test_results_never_leave_their_folder(run: str, images: Path, tmp_path: Path) -> None:
+def test_results_are_replaced_as_a_whole_or_not_at_all(
+    run: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out"
+    options = [f"storage.run={run}", f"invert.images={images}", f"invert.to={target}"]
+    go(capsys, *options)
+    (target / "notes.txt").write_text("mine")
+    (images / "a.png").unlink()
+    before = {path: path.read_bytes() for path in target.rglob("*.*") if path.is_file()}
+    (images / "d.png").write_bytes(b"no image at all")
+    again = [*options, "invert.overwrite=true", "invert.codes=safetensors"]
+    with pytest.raises(DataError, match=r"d\.png"):
+        invert.main(again)
+    assert {path: path.read_bytes() for path in target.rglob("*.*") if path.is_file()} == before
+    go(capsys, *again, "invert.max_unreadable=1")
+    assert sorted(path.name for path in target.iterdir()) == [
+        "codes.safetensors",
+        "notes.txt",
+        "psnr.csv",
+        "reconstructions",
+    ]
+    left = {path.relative_to(target).as_posix() for path in target.rglob("*.png")}
+    assert left == {row["reconstruction"] for row in rows(target)}
+    assert len(left) == len(NAMES) - 2
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a folder", "the folder is a link"])
+def test_only_results_are_replaced(run: str, images: Path, tmp_path: Path, kind: str) -> None:
     target, outside = tmp_path / "out", tmp_path / "outside"
     outside.mkdir()
-    (target / "reconstructions").mkdir(parents=True)
-    (target / "reconstructions" / "deep").symlink_to(outside)
-    with pytest.raises(StorageError, match="a link leads out"):
+    (outside / "mine.png").write_bytes(b"mine")
+    if kind == "the folder is a link":
+        target.mkdir()
+        (target / "reconstructions").symlink_to(outside)
+    else:
+        (target / "reconstructions").mkdir(parents=True)
+        foreign = target / "reconstructions" / "deep"
+        foreign.write_bytes(b"mine") if kind == "file" else foreign.symlink_to(outside)
+    with pytest.raises(ConfigError, match=r"psnr\.csv does not list .*/reconstructions"):
         invert.main(
             [
                 f"storage.run={run}",
@@ -178,7 +227,8 @@ def test_results_never_leave_their_folder(run: str, images: Path, tmp_path: Path
                 "invert.overwrite=true",
             ]
         )
-    assert list(outside.rglob("*.png")) == []
+    assert [path.name for path in target.iterdir()] == ["reconstructions"]
+    assert [path.name for path in outside.iterdir()] == ["mine.png"]
 
 
 @pytest.mark.parametrize(
@@ -252,3 +302,32 @@ def test_exports_are_not_overwritten_unasked(run: str, tmp_path: Path) -> None:
     ganinv.load(tmp_path / "a.safetensors")
     with pytest.raises(ConfigError, match="one file cannot also hold TorchScript"):
         export.main([*options, "export.torchscript=true"])
+
+
+@pytest.mark.parametrize(
+    ("place", "left"),
+    [("", {"model.json", "model.safetensors"}), ("/model.safetensors", {"model.safetensors"})],
+)
+def test_an_export_is_replaced_with_all_of_its_files(
+    run: str, tmp_path: Path, place: str, left: set[str]
+) -> None:
+    """No graph of an old model lies beside a new model; files of other programs stay."""
+    names = {"model.safetensors", "model.json", "generator.pt", "encoder.pt"}
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("mine")
+    options = [f"storage.run={run}", f"export.to={tmp_path}{place}"]
+    with pytest.raises(ConfigError, match=r"encoder\.pt, generator\.pt, model\.json, .* exist"):
+        export.main(options)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"encoder\.pt, generator\.pt, model\.json exist"):
+        export.main(options)
+    assert export.main([*options, "export.overwrite=true"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*left, "notes.txt"}
+    ganinv.load(tmp_path)
+
+
+def test_an_export_does_not_hide_the_checkpoints_of_a_run(run: str) -> None:
+    for place in (run, f"{run}/model.safetensors"):
+        with pytest.raises(ConfigError, match="is the folder of a run, and would hide"):
+            export.main([f"storage.run={run}", f"export.to={place}"])

@@ -1,6 +1,7 @@
 """The verbs that look at a run, on a run that was made in this process."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
-from ganinv.errors import DataError, StorageError
+from ganinv.errors import DataError, GanInvError, StorageError
 from ganinv.pictures import to_bytes
 from ganinv.seams.engine import no_reduction
 from ganinv.seams.stores import Store
@@ -71,8 +72,9 @@ def samples_of(run: str, count: int) -> Images:
     ("damage", "reason"),
     [
         ("no test", "has no split 'test'"),
-        ("other data", "is not the data set that this run was trained on"),
-        ("no data", "holds no data set"),
+        ("other data", "is not the data set that"),
+        ("no data", "has moved, give its place with data.url="),
+        ("no access", "does not answer"),
     ],
 )
 def test_without_held_out_images_there_is_a_page_that_says_why(
@@ -81,6 +83,8 @@ def test_without_held_out_images_there_is_a_page_that_says_why(
     index = Index.load(open_store(load_trained(open_store(run)).config.data.url))
 
     def load(store: Store) -> Index:
+        if damage == "no access":
+            raise StorageError("the store does not answer")
         if damage == "no data":
             raise DataError(f"{store.url} holds no data set")
         without = replace(index, splits={**index.splits, "test": ()})
@@ -91,10 +95,44 @@ def test_without_held_out_images_there_is_a_page_that_says_why(
     monkeypatch.setattr(Index, "load", load)
     file = tmp_path / "page.html"
     options = [f"storage.run={run}", f"report.file={file}"]
-    assert report.main([*options, "report.samples=1", "report.pairs=1", "report.rows=1"]) == 0
+    options += ["report.samples=1", "report.pairs=1", "report.rows=1"]
+    assert report.main(options) == 0
     document = Document(file.read_text())
     assert document.text.count(reason) == 3
+    assert ("none in the data set" in document.text) == (damage == "no test")
     assert document.count("img") == 1 + 2 + 3 * 9
+    if damage != "no test":  # where it was said to be
+        with pytest.raises(GanInvError, match=reason):
+            report.main([*options, f"data.url={tmp_path}"])
+
+
+def test_held_out_images_are_shown_where_the_data_set_lies_now(
+    run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(load_trained(open_store(run)).config.data.url, tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    options = [f"storage.run={run}", "report.samples=1", "report.pairs=1", "report.rows=1"]
+    assert report.main([*options, "data.url=moved"]) == 0
+    document = Document((tmp_path / "report.html").read_text())
+    assert f"{tmp_path}/moved at 16 pixels" in document.text
+    assert "No held-out images" not in document.text
+
+
+def test_records_that_cannot_be_read_stop_no_report(
+    run: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write('{"images_seen": 112, "loss')
+    (copy / "evaluations").mkdir()
+    (copy / "evaluations" / "000000000016-training-00000000.json").write_text("{")
+    (copy / "config.yaml").unlink()  # the manifest knows the options
+    file = tmp_path / "page.html"
+    options = [f"storage.run={copy}", f"report.file={file}"]
+    assert report.main([*options, "report.samples=1", "report.pairs=1", "report.rows=1"]) == 0
+    assert f"{copy}/metrics.jsonl, line 7 cannot be read" in caplog.text
+    assert "global_batch: 16" in file.read_text()
 
 
 def test_headlines_are_those_of_the_checkpoint(run: str) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import Tensor
 
+from cluster.run_folder.metrics_log import read_rows
+from cluster.run_folder.options_record import began_with, read_options
 from cluster.storage.opening import open_store
+from datasets.building.index_existing import index_existing
 from ganinv.errors import ConfigError, StorageError
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose
@@ -55,14 +57,26 @@ def manifest_of(url: str) -> Manifest:
 @pytest.mark.integration
 @pytest.mark.timeout(400)
 def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin: MadeRun) -> None:
-    """And once the run has a checkpoint, the other run is not needed any more."""
+    """And once the run has a checkpoint, the other run is not needed any more.
+
+    The data set consists of tars without a test split: figures that need one are left out.
+    """
     other, url = origin.config.storage.run, str(tmp_path / "run")
     before, began_at = whole_state(origin.store), manifest_of(other)
-    words = (f"storage.run={url}", f"data.url={origin.config.data.url}", *STEPS)
+    tars = tmp_path / "tars"
+    tars.mkdir()
+    for shard in origin.index.splits["train"]:
+        shutil.copy(Path(origin.config.data.url, shard.name), tars)
+    index_existing(open_store(str(tars)))
+    words = (f"storage.run={url}", f"data.url={tars}", *STEPS)
     start = (f"start.run={other}", "start.networks=[g,d]", "start.frozen=[g]")
     done = launch("train", "tiny-pvdgan", *words, *start)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("has no held-out images: evaluations leave out") == 1
     store = open_store(url)
+    figures = {key for row in read_rows(store) for key in row if key.startswith("eval/")}
+    assert {"eval/psnr_db_generated", "eval/enc"} <= figures
+    assert not {"eval/psnr_db_test", "eval/fd_pixels"} & figures
     state, found = whole_state(store), manifest_of(url)
     assert not any(key.startswith((names.average("g"), "g/optimizer/")) for key in state)
     equal(of(state, names.weights("g")), of(before, names.average("g")))
@@ -72,10 +86,11 @@ def test_frozen_networks_keep_every_byte_and_others_train(tmp_path: Path, origin
     assert found.started_from["run"] == other
     assert found.started_from["checkpoint"] == began_at.name
     shutil.rmtree(other)
-    recorded = yaml.safe_load(store.read("config.yaml"))
+    recorded = read_options(store)
+    assert recorded is not None
     assert recorded["start"]["checkpoint"] == began_at.name
     config = load_config(load_recipe("tiny-pvdgan"), [*words, *start])
-    again = with_start_checkpoint(config, store)
+    again = with_start_checkpoint(config, began_with(store))
     assert again.start.checkpoint == began_at.name  # of the record; the other run is gone
     check_start(again, store, origin.index)
     refused = launch("train", "tiny-pvdgan", *words, "start.run=elsewhere")

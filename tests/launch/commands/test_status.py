@@ -51,5 +51,21 @@ def test_a_run_its_checkpoint_and_its_corrupt_samples(
     assert found["quarantined"] == [sample._asdict()]
 
 
+def test_records_that_cannot_be_read_stop_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A copy may have been interrupted, and a file manager may leave files of its own."""
+    run = make_run(tmp_path, 64).save()
+    store = open_store(run)
+    store.write("metrics.jsonl", b'{"images_seen": 16, "loss/d": 1.5}\n{"images_seen": 3')
+    for name in ("groups/000000-aa.json", "quarantine/00.json"):
+        store.write(name, b"{")
+    text = said(run, capsys)
+    assert "16 images seen  loss/d 1.5" in text
+    assert f"{run}/metrics.jsonl, line 2 cannot be read and is left out" in caplog.text
+    for name in ("groups/000000-aa.json", "quarantine/00.json"):
+        assert f"{run}/{name} cannot be read" in caplog.text
+
+
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing has been trained" in said(str(tmp_path / "run"), capsys)

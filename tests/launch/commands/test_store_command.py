@@ -1,15 +1,20 @@
 """`ganinv store`: what it prints, and what it must not print."""
 
 import json
-import shlex
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
+from botocore.utils import get_environ_proxies
 
+from cluster.processes import Process
 from cluster.seaweed import store as seaweed
+from cluster.seaweed.private_files import write_private
 from ganinv.errors import StorageError
+from ganinv.places.names import find_endpoint
 from launch.commands.store import main
 
 
@@ -44,11 +49,7 @@ def test_the_life_of_a_store(directory: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(output("status", "--json")) == expected
     assert json.loads(output("start", "--json")) == expected
 
-    script = output("env") + "env"
-    shell = subprocess.run(
-        ["sh", "-c", script], env={}, check=True, capture_output=True, text=True, timeout=30
-    )
-    variables = dict(line.split("=", 1) for line in shell.stdout.splitlines())
+    variables = variables_after(output("env"), {})
     assert store.environment().items() <= variables.items()
     assert json.loads(output("env", "--json")) == store.environment()
 
@@ -57,17 +58,87 @@ def test_the_life_of_a_store(directory: Path, capsys: pytest.CaptureFixture[str]
     assert json.loads(output("status", "--json")) == {"running": False, "directory": str(directory)}
 
 
-def test_exports_survive_any_character(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Odd:
-        def environment(self) -> dict[str, str]:
-            return {"AWS_SECRET_ACCESS_KEY": 'a\'b $(c) "d"'}
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> seaweed.ObjectStore:
+    """A store that seems to run in `tmp_path`."""
+    secret = {"AWS_ACCESS_KEY_ID": "KEY", "AWS_SECRET_ACCESS_KEY": 'a\'b $(c) "d"'}
+    write_private(tmp_path / "credentials.json", secret)
+    store = seaweed.ObjectStore(
+        directory=tmp_path, process=Process.of(os.getpid()), ports={"s3": 8333}
+    )
+    monkeypatch.setattr(seaweed, "status", lambda _: store)
+    return store
 
-    monkeypatch.setattr(seaweed, "status", lambda _: Odd())
-    assert main(["env", "--directory", str(tmp_path)]) == 0
-    word = shlex.split(capsys.readouterr().out)[1]
-    assert word == 'AWS_SECRET_ACCESS_KEY=a\'b $(c) "d"'
+
+def variables_after(script: str, environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a shell that evaluates `script` first."""
+    shell = subprocess.run(
+        ["/bin/sh", "-c", f"{script}\n/usr/bin/env"],
+        env=environment, check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    return dict(line.split("=", 1) for line in shell.stdout.splitlines())
+
+
+def test_exports_survive_any_character(
+    recorded: seaweed.ObjectStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["env"]) == 0
+    found = variables_after(capsys.readouterr().out, {})
+    assert recorded.environment().items() <= found.items()
+
+
+INHERITED = dict.fromkeys(seaweed.OUTRANKING, "http://elsewhere") | {
+    "AWS_PROFILE": "work",
+    "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_ENDPOINT_URL": "http://elsewhere",
+    "AWS_ACCESS_KEY_ID": "other",
+    "https_proxy": "http://proxy:3128",
+    "NO_PROXY": "corp.local",
+}
+
+
+def test_whatever_the_shell_inherited_s3_clients_find_the_store(
+    recorded: seaweed.ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name, value in INHERITED.items():
+        monkeypatch.setenv(name, value)
+    assert main(["env"]) == 0
+    shell = variables_after(capsys.readouterr().out, INHERITED)
+    assert main(["env", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {name for name, value in answer.items() if value is None} == {*seaweed.OUTRANKING}
+    program = {**INHERITED, **answer}
+    here = dict(INHERITED)
+    recorded.enter(here)
+    wanted = {name: value for name, value in program.items() if value is not None}
+    assert here == wanted
+    assert {name: shell[name] for name in wanted} == wanted
+    for environment in (here, shell):
+        monkeypatch.setattr(os, "environ", environment)
+        session = botocore.session.Session()
+        client = session.create_client("s3")
+        assert client.meta.endpoint_url == recorded.endpoint_url
+        credentials = session.get_credentials()
+        assert (credentials.access_key, credentials.token) == ("KEY", None)
+        assert find_endpoint(None).url == recorded.endpoint_url
+        assert get_environ_proxies(recorded.endpoint_url) == {}
+
+
+def test_an_ordinary_environment_gets_the_variables_of_the_store_alone(
+    recorded: seaweed.ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [*os.environ]:
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    assert main(["env", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == recorded.environment()
 
 
 def test_no_environment_without_a_store(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The main job as a person runs it: shards on S3 → Ray → DeepSpeed → checkpoints on S3."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -64,7 +65,7 @@ def train(s3: str, run: str, *more: str) -> subprocess.CompletedProcess[str]:
 def training(s3: str, run: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A training under way and the file with its output; ended by force if need be."""
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as output:
-        process = start(*words(s3, run, *more), output=output)
+        process = start(*words(s3, run, *more), output=output, new_session=True)
         try:
             yield process, Path(output.name)
         finally:
@@ -146,9 +147,12 @@ def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> 
     assert max(committed(uninterrupted)) == more
 
 
-def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted: str) -> None:
+def test_an_evaluation_over_workers_has_the_figures_of_one_process(
+    s3: str, uninterrupted: str
+) -> None:
     """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
-    words = ("evaluate", f"storage.run={uninterrupted}", "evaluate.record=false", "--json")
+    places = (f"storage.run={uninterrupted}", f"data.url={s3}/data16/")  # as if the data had moved
+    words = ("evaluate", *places, "evaluate.record=false", "--json")
     alone, together = (
         launch(*words, *more, environment={"CUDA_VISIBLE_DEVICES": ""})
         for more in ((), ("cluster.workers=2",))
@@ -162,13 +166,17 @@ def test_an_evaluation_over_workers_has_the_figures_of_one_process(uninterrupted
 
 
 def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
+    """Its manifests say what that is, so that its config.yaml may be lost."""
+    open_store(uninterrupted).delete(["config.yaml"])
     refused = train(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3")
     assert refused.returncode == 2
     assert "objective.lambda_r1 = 7.0: the run began with 5.0" in refused.stderr
     assert "train.seed = 3: the run began with 0" in refused.stderr
 
 
-def test_monitor_finds_the_run_shows_all_of_it_and_ctrl_c_saves(s3: str, tmp_path: Path) -> None:
+def test_monitor_finds_the_run_shows_all_and_a_closed_terminal_saves(
+    s3: str, tmp_path: Path
+) -> None:
     if shutil.which("prometheus") is None:
         pytest.skip("no prometheus on this machine (Debian package: prometheus)")
     images = ("train.images=1000000", "train.checkpoint_every=1600")
@@ -182,11 +190,13 @@ def test_monitor_finds_the_run_shows_all_of_it_and_ctrl_c_saves(s3: str, tmp_pat
             wait_until(lambda e=expression: ask(e), 30, expression)
         assert ask('ALERTS{alertstate="firing"}') == []
         listed = json.loads(read_url(discovery_url(output.read_text())))
-        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "ray"]
+        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "nodes", "ray"]
         before = max(committed(f"{s3}/watched"))
-        process.send_signal(signal.SIGINT)
+        for _ in range(2):  # by the kernel and by the shell, to Ray's processes, too
+            os.killpg(process.pid, signal.SIGHUP)
         assert process.wait(120) == 130, output.read_text()
         wait_until(lambda: not ask('up{job="ganinv"}'), 30, "the run is forgotten")
+        assert ask('max_over_time(ALERTS{alertstate="firing"}[10m])') == [], "its end is no fault"
     assert max(committed(f"{s3}/watched")) > before
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from cluster.run_folder.metrics_log import MetricsLog
+from ganinv.errors import StorageUnavailableError
+from ganinv.seams.stores import Store
 from launch.commands.watch import WatchConfig, serve
-from launch.options.schema import StorageConfig
+from launch.options.schema import DataPlace, StorageConfig
 from launch.pages import live as live_page
+from launch.pages.curves import Rows
 from launch.pages.live import LivePage
 from launch.pages.standing import duration, standing
 from tests.support.commands import start, wait_until
@@ -84,7 +87,9 @@ def log_rows(made: MadeRun, count: int) -> None:
     log.flush()
 
 
-def test_the_page_follows_the_run(made: MadeRun, page: LivePage, tmp_path: Path) -> None:
+def test_the_page_follows_the_run(
+    made: MadeRun, page: LivePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = Document(page.html())
     assert "waiting" in document.text
     assert not document.count("img")
@@ -102,10 +107,25 @@ def test_the_page_follows_the_run(made: MadeRun, page: LivePage, tmp_path: Path)
     assert len(document.images()) == live_page.SAMPLES + 2 * live_page.PAIRS
     assert page.html() is html  # no news, no work
 
-    (tmp_path / "run" / "metrics.jsonl").write_text("{")
+    def unavailable(_: Store) -> Rows:
+        raise StorageUnavailableError("the store does not answer")
+
+    monkeypatch.setattr(live_page, "read_rows", unavailable)
     document = Document(page.html())
     assert "trouble" in document.text
-    assert "metrics.jsonl is corrupt" in document.text
+    assert "the store does not answer" in document.text
+    assert len(document.images()) == live_page.SAMPLES + 2 * live_page.PAIRS
+
+
+def test_held_out_images_are_shown_where_the_data_set_lies_now(
+    made: MadeRun, tmp_path: Path
+) -> None:
+    storage = StorageConfig(run=made.save())
+    (tmp_path / "data").rename(tmp_path / "moved")
+    document = Document(LivePage(storage).html())
+    assert "has moved, give its place with data.url=" in document.text
+    assert len(document.images()) == live_page.SAMPLES
+    document = Document(LivePage(storage, DataPlace(url=str(tmp_path / "moved"))).html())
     assert len(document.images()) == live_page.SAMPLES + 2 * live_page.PAIRS
 
 

@@ -19,6 +19,11 @@ def test_options_stand_before_and_after_a_switch(typed: str) -> None:
     assert found.options == ("a=1", "b=2")
 
 
+def test_a_path_with_an_equals_sign_is_a_name() -> None:
+    found = parse(["runs/rate=0.1", "a.b=c/d=e", "./x=y"], "verb", "", "", "RUN…")
+    assert (found.names, found.options) == (("runs/rate=0.1", "./x=y"), ("a.b=c/d=e",))
+
+
 def test_names_that_are_missing_or_too_many_are_refused() -> None:
     for typed in ("a=1", "one two"):
         with pytest.raises(ConfigError, match="takes NAME and options"):

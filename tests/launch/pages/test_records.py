@@ -27,6 +27,7 @@ def test_the_newest_evaluation_says_what_it_was_taken_on() -> None:
     assert found["Features lite0"] == "Lite0, SHA-256 ab; resize: bilinear"
     without = conditions_by_name([record("b", 16, 2.0, real=38, damaged=2)])
     assert without["Held-out images"] == "the first 40 of the split test, without 2 corrupt images"
+    assert conditions_by_name([record("b", 16, 2.0, real=0)])["Held-out images"] == "none"
     assert conditions_by_name([]) == {}
 
 

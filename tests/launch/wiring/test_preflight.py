@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
-import datasets
 from cluster.storage.opening import open_store
 from datasets.parallel import no_progress
 from datasets.shards.index import Index
 from datasets.shards.shard import Shard
-from ganinv.errors import ConfigError
+from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import FigureOptions, RunConfig
@@ -24,56 +22,14 @@ from launch.wiring import preflight
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
-    check_packages,
-    check_same_run,
     prepare_data,
-    record,
 )
 
 ROOT = Path(__file__).parents[3]
 PLACES = ("storage.run=/run", "data.url=/data")
 
-INDEX = Index(description={}, width=16, height=16, splits={"train": (), "test": ()})
 
-
-def store_of_a_run(folder: Path, without: str = "") -> Store:
-    store = open_store(str(folder))
-    before = record(load_config(load_recipe("tiny-dlsgan"), PLACES), INDEX)
-    before["objective"] = {k: v for k, v in before["objective"].items() if k != without}
-    store.write("config.yaml", yaml.safe_dump(before).encode())
-    return store
-
-
-def test_a_run_goes_on_as_it_began_or_not_at_all(tmp_path: Path) -> None:
-    store = store_of_a_run(tmp_path)
-    config = load_config(
-        load_recipe("tiny-dlsgan"),
-        [*PLACES, "train.learning_rate_decay=0.5", "train.learning_rate_decay_every=9"],
-    )
-    changes = check_same_run(store, config, INDEX)
-    assert [change.partition(":")[0] for change in changes] == [
-        "train.learning_rate_decay",
-        "train.learning_rate_decay_every",
-    ]
-    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
-    with pytest.raises(ConfigError, match=r"objective.r1_every = 4: the run began with 1"):
-        check_same_run(store, lazy, INDEX)
-
-
-def test_a_run_from_before_an_option_existed_goes_on(tmp_path: Path) -> None:
-    store = store_of_a_run(tmp_path, without="r1_every")
-    config = load_config(load_recipe("tiny-dlsgan"), PLACES)
-    assert check_same_run(store, config, INDEX) == []  # its default is what the run had
-    lazy = load_config(load_recipe("tiny-dlsgan"), [*PLACES, "objective.r1_every=4"])
-    assert check_same_run(store, lazy, INDEX) == ["objective.r1_every: 1 → 4"]
-
-
-def test_our_datasets_package_is_the_one_imported() -> None:
-    """Also where another package of that name is installed, which the checkout comes before."""
-    check_packages()
-    assert Path(datasets.__file__ or "").resolve() == ROOT / "datasets" / "__init__.py"
-
-
+@pytest.mark.integration
 @pytest.mark.parametrize("module", ["launch.wiring.preflight", "datasets"])
 def test_an_installed_package_named_datasets_does_not_hide_ours(
     tmp_path: Path, module: str
@@ -92,15 +48,6 @@ def test_an_installed_package_named_datasets_does_not_hide_ours(
     assert Path(done.stdout.strip()) == ROOT / "datasets" / "__init__.py"
 
 
-def test_another_package_named_datasets_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    other = str(tmp_path / "site-packages" / "datasets" / "__init__.py")
-    monkeypatch.setattr(datasets, "__file__", other)
-    with pytest.raises(ConfigError, match=r"imported from .*site-packages"):
-        check_packages()
-
-
 def options(*words: str) -> RunConfig:
     return load_config(load_recipe("tiny-pvdgan"), [*PLACES, *words])
 
@@ -113,7 +60,6 @@ def index(held_out: int) -> Index:
 @pytest.mark.parametrize(
     ("words", "held_out", "reason"),
     [
-        (("evaluate.features=[pixels]",), 3, r"at least 4, and /data has 3; .*features=\[\]"),
         (
             ("evaluate.inception=nowhere.pt",),
             9,
@@ -142,7 +88,7 @@ def test_an_inception_of_another_size_is_refused(tmp_path: Path) -> None:
         check_evaluation(options(f"evaluate.inception={tmp_path}/small.pt"), index(9))
 
 
-def test_an_evaluation_needs_held_out_images_for_features_alone(
+def test_training_needs_no_held_out_images_but_says_what_evaluations_lack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extracted: list[tuple[str, tuple[int, ...]]] = []
@@ -164,16 +110,17 @@ def test_an_evaluation_needs_held_out_images_for_features_alone(
             return [Features(name) for name in self.config.features if name != "own"]
 
     monkeypatch.setattr(preflight, "FeatureNetworks", Networks)
-    check_evaluation(options("evaluate.features=[]"), index(0))
-    assert extracted == []
-    with pytest.raises(ConfigError, match="at least 4, and /data has 0"):
-        check_evaluation(options("evaluate.features=[own]"), index(0))
-    with pytest.raises(ConfigError, match="at least 4, and /data has 3"):
-        check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    missing = check_evaluation(options("evaluate.features=[own]"), index(0))
+    assert missing is not None
+    assert "/data has no held-out images: evaluations leave out all figures" in missing
+    assert "`data index data.url=/data data.test_images=N` reserves" in missing
     assert extracted == []
     # The features of a network are tried on an image of the data set's size.
-    check_evaluation(options("evaluate.features=[own,pixels]"), index(4))
+    missing = check_evaluation(options("evaluate.features=[own,pixels]"), index(3))
+    assert missing is not None
+    assert "/data has 3 held-out images, and comparisons take 4" in missing
     assert extracted == [("pixels", (1, 3, 16, 16))]
+    assert check_evaluation(options("evaluate.features=[own,pixels]"), index(4)) is None
 
 
 def test_stores_are_opened_and_indexes_are_loaded_once(
@@ -213,3 +160,23 @@ def test_stores_are_opened_and_indexes_are_loaded_once(
     assert mixed is not None
     assert (opened, loaded) == ([first, second], [first, second])
     assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a/1.JPG", r"`data build .*photos data\.url=…`"),
+        ("1.tar", r"`data index data\.url=.*photos`"),
+        ("index.json", "index of another program"),
+    ],
+)
+def test_a_recipe_draws_nothing_into_a_folder_of_something_else(
+    name: str, remedy: str, tmp_path: Path
+) -> None:
+    store = open_store(str(tmp_path / "photos"))
+    store.write(name, b"[]")
+    config = options(f"data.url={tmp_path / 'photos'}", "data.images=8")
+    told: list[str] = []
+    with pytest.raises(DataError, match=remedy):
+        prepare_data(config, lambda _: no_progress, told.append)
+    assert (told, [entry.name for entry in store.list()]) == ([], [name])

@@ -1,0 +1,67 @@
+"""The folder of an inversion's results: a set of files that is replaced as a whole."""
+
+import csv
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ganinv.errors import ConfigError
+
+RECONSTRUCTIONS = "reconstructions"  # a folder
+PSNR_NAME = "psnr.csv"
+PLACE_COLUMN = "reconstruction"  # of `PSNR_NAME`: the files in `RECONSTRUCTIONS`
+CODES_STEM = "codes"
+CODES_SUFFIXES = ("npz", "safetensors")
+
+
+@contextmanager
+def replaced_results(target: Path) -> Iterator[Path]:
+    """A new folder for all results; they replace those in `target` if the block succeeds.
+
+    If it fails, the results in `target` stay as they are. Nothing else in `target` is touched.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="unfinished-", dir=target) as made:
+        yield Path(made)
+        if (target / RECONSTRUCTIONS).exists():
+            shutil.rmtree(target / RECONSTRUCTIONS)
+        for name in (PSNR_NAME, *(f"{CODES_STEM}.{suffix}" for suffix in CODES_SUFFIXES)):
+            (target / name).unlink(missing_ok=True)
+        for path in Path(made).iterdir():
+            path.replace(target / path.name)
+
+
+def check_replaceable(target: Path) -> None:
+    """Raises `ConfigError` if `RECONSTRUCTIONS` holds what no inversion has written."""
+    folder = target / RECONSTRUCTIONS
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        foreign: Path | None = folder
+    else:
+        own = {target / place for place in _listed(target / PSNR_NAME)}
+        foreign = next((path for path in _files(folder) if path not in own), None)
+    if foreign is not None:
+        raise ConfigError(
+            f"invert.to = {target}: invert.overwrite=true replaces {RECONSTRUCTIONS}/, but "
+            f"{PSNR_NAME} does not list {foreign}; move it away, or choose another folder"
+        )
+
+
+def _listed(path: Path) -> list[str]:
+    """The reconstructions that a list of earlier results names; empty without such a list."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return [row.get(PLACE_COLUMN) or "" for row in csv.DictReader(file)]
+    except csv.Error:
+        return []  # another program's file of this name
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files, and links to files and folders, at any depth."""
+    for where, folders, files in os.walk(folder):
+        yield from (Path(where, name) for name in files)
+        yield from (path for name in folders if (path := Path(where, name)).is_symlink())
