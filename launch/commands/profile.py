@@ -51,7 +51,7 @@ class ProfileConfig:
         for key in ("steps", "repeats"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
-        if self.trace is not None and not Path(self.trace).absolute().parent.is_dir():
+        if self.trace is not None and not Path(self.trace).parent.is_dir():
             raise ConfigError(
                 f"trace = {self.trace!r}: its folder does not exist; name a file in one that does"
             )
