@@ -246,7 +246,7 @@ INTERFACES = (
     Interface(
         use="torch.utils._python_dispatch.TorchDispatchMode",
         where="torch.utils._python_dispatch:TorchDispatchMode",
-        files=("benchmarks/scaling_measure.py",),
+        files=("benchmarks/scaling_measure.py", "ganinv/profiling/counting.py"),
         reason="counts the operations of a step",
     ),
     Interface(

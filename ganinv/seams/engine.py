@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -78,11 +78,15 @@ class LocalEngine:
     network: nn.Module
     optimizer: torch.optim.Optimizer
     micro_batches: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
     _norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
     _applied_norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+        if self.precision == "fp32":
+            return nullcontext()
+        device = next(self.network.parameters()).device
+        return torch.autocast(device.type, dtype=torch.bfloat16)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         for group in self.optimizer.param_groups:
