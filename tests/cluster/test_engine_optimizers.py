@@ -15,7 +15,7 @@ from torch import Tensor
 from ganinv.objectives import dlsgan
 from ganinv.saved.format import STATE, average, below, weights
 from ganinv.seams.batches import Position
-from ganinv.seams.engine import Fragment
+from ganinv.seams.engine import Engine, Fragment, LocalEngine
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import Session
 from tests.support.engines import KINDS, Kind, distributed_session
@@ -57,6 +57,13 @@ def saved_of(session: Session, options: list[dict[str, dict[str, Any]]]) -> Save
     return Saved(snapshot(session), fragments, steps, options)
 
 
+def optimizer_of(engine: Engine) -> torch.optim.Optimizer:
+    if isinstance(engine, LocalEngine):  # the flat engine is one
+        return engine.optimizer
+    optimizer: torch.optim.Optimizer = engine._torch_optimizer()  # type: ignore[attr-defined]  # DeepSpeedEngine's
+    return optimizer
+
+
 def train_noting_options(session: Session, images: int) -> Saved:
     """Train to `images`; the options with which every step was taken."""
     from cluster.collectives import all_reduce_sum
@@ -66,10 +73,7 @@ def train_noting_options(session: Session, images: int) -> Saved:
     while session.images_seen < images:
         at = session.images_seen + SCHEDULED.global_batch
         train(session, SCHEDULED, layout, at, rank=dist.get_rank(), reduce=all_reduce_sum)
-        optimizers = {
-            name: engine._torch_optimizer()  # type: ignore[attr-defined]  # DeepSpeedEngine's
-            for name, engine in session.engines.items()
-        }
+        optimizers = {name: optimizer_of(engine) for name, engine in session.engines.items()}
         options.append(
             {
                 name: {key: value for key, value in group.items() if key != "params"}

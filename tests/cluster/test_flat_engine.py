@@ -11,93 +11,96 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from cluster.collectives import all_reduce_sum, new_gloo_group
+from cluster.collectives import all_reduce_sum, new_gloo_group, rank, world_size
 from cluster.config import EngineConfig
 from cluster.flat_engine import FlatEngine
 from ganinv.errors import ConfigError
-from ganinv.training.config import lay_out_batch
-from ganinv.training.session import Session, new_session
+from ganinv.seams.batches import Position
+from ganinv.seams.engine import LocalEngine
+from ganinv.training.config import TrainConfig, lay_out_batch
+from ganinv.training.session import Session, cut_into_micro_batches, new_session
+from ganinv.training.step import train_step
 from tests.support.gloo import run_ranks
-from tests.support.runs import (
-    TRAIN,
-    build_networks,
-    local_session,
-    make_objective,
-    snapshot,
-    train,
-)
+from tests.support.micro_batches import in_double
+from tests.support.runs import TRAIN, RandomImages, build_networks, make_objective
 
 CONFIG = replace(TRAIN, global_batch=12, micro_batch=2)
-IMAGES = 36
+STEPS = 3
 
 
-def flat_session() -> Session:
-    """In float64; ranks above 0 begin with weights of their own, until rank 0 gives them its."""
-    layout = lay_out_batch(CONFIG, dist.get_world_size())
-    networks = build_networks(CONFIG.seed + dist.get_rank())
+def new_session_in_double(kind: type[LocalEngine], config: TrainConfig) -> Session:
+    """Ranks above 0 begin with weights of their own, until the engine gives them rank 0's."""
+    micro_batches = lay_out_batch(config, world_size()).micro_batches
     return new_session(
         make_objective("pvdgan"),
-        {name: network.double() for name, network in networks.items()},
-        lambda network, optimizer: FlatEngine(network, optimizer, layout.micro_batches),
-        config=CONFIG,
+        {name: network.double() for name, network in build_networks(seed=rank()).items()},
+        lambda network, optimizer: kind(network, optimizer, micro_batches),
+        config=config,
         device=torch.device("cpu"),
     )
 
 
-def addresses(session: Session) -> dict[str, int]:
-    gradients = {
-        f"{name}/{key}": parameter.grad
+def parameters_of(session: Session) -> dict[str, nn.Parameter]:
+    return {
+        f"{name}/{key}": parameter
         for name, network in session.networks.items()
         for key, parameter in network.named_parameters()
     }
-    return {name: g.data_ptr() for name, g in gradients.items() if g is not None}
 
 
-def train_on_this_rank() -> tuple[dict[str, Tensor], Tensor]:
-    session = flat_session()
-    before = addresses(session)
-    layout = lay_out_batch(CONFIG, dist.get_world_size())
-    train(session, CONFIG, layout, IMAGES, rank=dist.get_rank(), reduce=all_reduce_sum)
-    assert addresses(session) == before  # the gradients stay slices of one buffer
-    weights = {key: v for key, v in snapshot(session).items() if "average" not in key}
-    norms = torch.tensor([engine.gradient_norm() for engine in session.engines.values()])
-    return weights, norms
+def gradient_places(session: Session) -> list[int]:
+    return [p.grad.data_ptr() for p in parameters_of(session).values() if p.grad is not None]
+
+
+def trained(kind: type[LocalEngine], config: TrainConfig) -> tuple[dict[str, Tensor], list[float]]:
+    """Weights after a few steps, and the gradient norms of the last one."""
+    session, layout = new_session_in_double(kind, config), lay_out_batch(config, world_size())
+    places = gradient_places(session)
+    source = RandomImages(config.global_batch, rank(), world_size())
+    batches = source.batches(Position(epoch=0, images=0))
+    for _ in range(STEPS):
+        cut = cut_into_micro_batches(session, next(batches), config, layout)
+        share = [in_double(micro_batch) for micro_batch in cut]
+        result = train_step(
+            session.objective, session.engines, share, session.state, all_reduce_sum
+        )
+        session.state = result.state
+        session.images_seen += config.global_batch
+    if kind is FlatEngine:
+        assert gradient_places(session) == places  # still slices of the same buffers
+    weights = {name: parameter.detach() for name, parameter in parameters_of(session).items()}
+    return weights, [engine.gradient_norm() for engine in session.engines.values()]
 
 
 def mean_gradient() -> Tensor:
-    """Rank 0 ends `backward` before the others begin it."""
+    """Rank 0 comes back from `backward` before the others begin theirs."""
     network = nn.Linear(3, 1, bias=False)
-    engine = FlatEngine(network, torch.optim.SGD(network.parameters()), dist.get_world_size())
-    others = new_gloo_group(30)
-    x = torch.full((1, 3), float(dist.get_rank()))
-    if dist.get_rank() > 0:
-        dist.barrier(others)
-    engine.backward(network(x).sum(), last=True)
-    if dist.get_rank() == 0:
-        dist.barrier(others)
+    engine = FlatEngine(network, torch.optim.SGD(network.parameters()), world_size())
+    order = new_gloo_group(30)
+    if rank() > 0:
+        dist.barrier(order)
+    engine.backward(network(torch.full((1, 3), float(rank()))).sum(), last=True)
+    if rank() == 0:
+        dist.barrier(order)
     assert engine.finite()
     assert network.weight.grad is not None
     return network.weight.grad.clone()
 
 
-def both() -> tuple[tuple[dict[str, Tensor], Tensor], Tensor]:
-    return train_on_this_rank(), mean_gradient()
+def on_every_rank() -> tuple[dict[str, Tensor], list[float], Tensor]:
+    return *trained(FlatEngine, CONFIG), mean_gradient()
 
 
 @pytest.mark.integration
 def test_three_ranks_equal_one_process_and_backward_does_not_wait() -> None:
-    ranks = run_ranks(both, 3)
-    reference = local_session(make_objective("pvdgan"), CONFIG, double=True)
-    whole = replace(CONFIG, micro_batch=None)
-    train(reference, whole, lay_out_batch(whole, 1), IMAGES)
-    expected = snapshot(reference)
-    for (weights, norms), gradient in ranks:
+    expected_weights, expected_norms = trained(LocalEngine, replace(CONFIG, micro_batch=None))
+    ranks = run_ranks(on_every_rank, 3)
+    for weights, norms, gradient in ranks:
+        assert norms == pytest.approx(expected_norms, rel=1e-12)
         for name, value in weights.items():
-            torch.testing.assert_close(value, expected[name], rtol=1e-9, atol=1e-11)
-            assert torch.equal(value, ranks[0][0][0][name]), name
-        for norm, engine in zip(norms, reference.engines.values(), strict=True):
-            assert norm == pytest.approx(engine.gradient_norm(), rel=1e-6)
-        assert torch.equal(gradient, torch.ones(1, 3))  # of 0, 1 and 2
+            assert float((value - expected_weights[name]).abs().max()) <= 1e-12, name
+            assert torch.equal(value, ranks[0][0][name]), name
+        assert torch.equal(gradient, torch.ones(1, 3))  # the mean of 0, 1 and 2
 
 
 def test_it_shards_nothing_and_has_no_option_of_deepspeed() -> None:
