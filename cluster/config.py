@@ -3,19 +3,23 @@
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ganinv.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineConfig:
-    """How DeepSpeed runs the optimizers."""
+    """How optimizers run over the workers."""
 
+    # deepspeed: DeepSpeed, which can shard optimizer states (ZeRO). flat: a network's gradients in
+    # one buffer, reduced at once, while those of the next network are computed; no sharding.
+    name: Literal["deepspeed", "flat"] = "deepspeed"
     zero_stage: int = 1  # 0: no sharding; 1: optimizer state sharded; 2: gradients sharded, too
     bucket_elements: int = (
         5_000_000  # gradients reduced at once; a buffer of this size is allocated
     )
-    overlap_communication: bool = False
+    overlap_communication: bool = False  # of DeepSpeed; flat always overlaps
 
     def __post_init__(self) -> None:
         if self.zero_stage not in (0, 1, 2):
@@ -25,6 +29,16 @@ class EngineConfig:
             )
         if self.bucket_elements < 1:
             raise ConfigError(f"bucket_elements = {self.bucket_elements}: must be at least 1")
+        if self.name == "flat" and self.zero_stage != 0:
+            raise ConfigError(
+                f"zero_stage = {self.zero_stage}: engine.name=flat shards nothing; add "
+                "engine.zero_stage=0, or choose engine.name=deepspeed"
+            )
+        if self.name == "flat" and self.overlap_communication:
+            raise ConfigError(
+                "overlap_communication = True: an option of DeepSpeed, and engine.name=flat always "
+                "overlaps; leave it out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

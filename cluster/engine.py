@@ -19,10 +19,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cluster.config import EngineConfig
+from ganinv.optimizers.base import STEP, step_count
 from ganinv.seams.engine import Fragment
 from ganinv.training.config import BatchLayout
-
-STEP = "step"  # key of the number of steps in a parameter's state of PyTorch's optimizers
 
 
 class DeepSpeedEngine:
@@ -157,16 +156,17 @@ class DeepSpeedEngine:
         Existing moments, as after a divergence, stay in the same memory, because DeepSpeed links
         its fragments to that memory only once.
         """
-        state = self._torch_optimizer().state
-        for parameter in self._flat_parameters():
-            if steps == 0 and parameter not in state:
-                continue  # the state is already empty
-            held = state[parameter]
-            held[STEP] = torch.tensor(float(steps))
-            for moment in held.keys() - {STEP}:
-                held[moment].zero_()
-            for moment in moments:
-                held.setdefault(moment, torch.zeros_like(parameter))
+        optimizer = self._torch_optimizer()
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if steps == 0 and parameter not in optimizer.state:
+                    continue  # the state is already empty
+                held = optimizer.state[parameter]
+                held[STEP] = step_count(group, parameter, steps)
+                for moment in held.keys() - {STEP}:
+                    held[moment].zero_()
+                for moment in moments:
+                    held.setdefault(moment, torch.zeros_like(parameter))
         if steps > 0 and self._stage > 0:
             self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 

@@ -1,6 +1,13 @@
-"""The knobs of an optimizer at one moment of training."""
+"""The knobs of an optimizer at one moment of training, and its count of steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+STEP = "step"  # key of the number of steps in a parameter's state of PyTorch's optimizers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -11,3 +18,13 @@ class Knobs:
     beta1: float
     beta2: float
     epsilon: float
+
+
+def step_count(group: Mapping[str, Any], parameter: Tensor, steps: int) -> Tensor:
+    """`state[parameter][STEP]` as the optimizer of this parameter group makes it.
+
+    Fused kernels and CUDA graphs read it on the parameter's device, all others on the CPU.
+    """
+    on_device = group.get("fused") or group.get("capturable")
+    device = parameter.device if on_device else torch.device("cpu")
+    return torch.tensor(float(steps), dtype=torch.float32, device=device)

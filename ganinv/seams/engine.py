@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ganinv.optimizers.base import STEP, step_count
+
 # Sums a tensor over all ranks, in its own precision; every rank gets the sum.
 SumReduce = Callable[[Tensor], Tensor]
 
@@ -110,24 +112,30 @@ class LocalEngine:
         return float(self._applied_norm)
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
-        steps = 0
+        count: Tensor | float = 0
         fragments = []
         for name, parameter in self.network.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                if key == "step":
-                    steps = int(value)
+                if key == STEP:
+                    count = value
                 else:
                     fragments.append(Fragment(name, key, 0, value.view(-1)))
-        return fragments, steps
+        return fragments, int(count)
 
     def load_optimizer(self, moments: Mapping[str, Mapping[str, Tensor]], steps: int) -> None:
+        groups = {p: group for group in self.optimizer.param_groups for p in group["params"]}
         for name, parameter in self.network.named_parameters():
-            state: dict[str, Tensor] = {"step": torch.tensor(float(steps))}
-            state |= {moment: tensors[name].clone() for moment, tensors in moments.items()}
-            if steps:
-                self.optimizer.state[parameter] = state
-            else:
+            if steps == 0:
                 self.optimizer.state.pop(parameter, None)
+                continue
+            held = {
+                moment: tensors[name].to(parameter.device, copy=True)
+                for moment, tensors in moments.items()
+            }
+            self.optimizer.state[parameter] = {
+                STEP: step_count(groups[parameter], parameter, steps),
+                **held,
+            }
 
     def _total_norm(self) -> Tensor:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 from torch import Tensor, nn
 
+from cluster.config import EngineConfig
 from datasets.shards.index import Index
 from launch.evaluation.trained import Trained
 from launch.pages.conditions import changes
@@ -50,7 +51,7 @@ def facts(trained: Trained, rows: Rows) -> dict[str, str]:
         ),
         "Images seen": f"{manifest.images_seen:,} in batches of {config.train.global_batch}",
         "Data set": f"{config.data.url} at {manifest.image_resolution} pixels",
-        "Workers": f"{manifest.world_size}, ZeRO stage {config.engine.zero_stage}",
+        "Workers": f"{manifest.world_size}, {_engine(config.engine)}",
         "Checkpoint": manifest.name,
         "Written": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created)),
         "Versions": ", ".join(f"{k} {v}" for k, v in manifest.versions.items()),
@@ -111,6 +112,10 @@ def _evaluated(
         return None
     where = "" if x[-1] == trained.manifest.images_seen else f", taken at {x[-1]:,.0f} images"
     return Headline(label=label, value=number(y[-1]), unit=unit, meaning=f"{meaning}{where}")
+
+
+def _engine(config: EngineConfig) -> str:
+    return "flat engine" if config.name == "flat" else f"ZeRO stage {config.zero_stage}"
 
 
 def _count(network: nn.Module) -> str:

@@ -14,6 +14,7 @@ from cluster.checkpoints import contents as checkpoint
 from cluster.checkpoints.saving import Saver
 from cluster.collectives import all_reduce_sum, broadcast_object, rank, world_size
 from cluster.engine import DeepSpeedEngine
+from cluster.flat_engine import FlatEngine
 from cluster.machines.nodes import listening_address
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.corrupt_samples import RunQuarantine
@@ -31,6 +32,7 @@ from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
+from ganinv.seams.engine import Engine
 from ganinv.seams.stores import Store
 from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import run
@@ -54,7 +56,7 @@ def train_worker(payload: dict[str, Any]) -> None:
 
 
 def build_session(config: RunConfig, index: Index, device: torch.device, fresh: bool) -> Session:
-    """A session with DeepSpeed engines, equal on every rank.
+    """A session with the engines that `engine.name` chooses, equal on every rank.
 
     `fresh`: the run has no checkpoint, so its networks may start from another run's networks.
     """
@@ -63,8 +65,11 @@ def build_session(config: RunConfig, index: Index, device: torch.device, fresh: 
     built = build_networks(config, index, torch.device("cpu"))
     origin = start_networks(config, built) if fresh else None
 
-    def engine(network: nn.Module, optimizer: torch.optim.Optimizer) -> DeepSpeedEngine:
-        return DeepSpeedEngine(network, optimizer, config.engine, layout, config.train.precision)
+    def engine(network: nn.Module, optimizer: torch.optim.Optimizer) -> Engine:
+        precision = config.train.precision
+        if config.engine.name == "flat":
+            return FlatEngine(network, optimizer, layout.micro_batches, precision=precision)
+        return DeepSpeedEngine(network, optimizer, config.engine, layout, precision)
 
     frozen = frozenset(config.start.frozen or ())
     session = new_session(

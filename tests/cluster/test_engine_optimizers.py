@@ -1,4 +1,4 @@
-"""DeepSpeed's engines with scheduled options and two kinds of optimizers, at every ZeRO stage.
+"""All engines with scheduled options and two kinds of optimizers.
 
 Half a run on some ranks, the other half on another number of ranks, against one process.
 """
@@ -15,10 +15,10 @@ from torch import Tensor
 from ganinv.objectives import dlsgan
 from ganinv.saved.format import STATE, average, below, weights
 from ganinv.seams.batches import Position
-from ganinv.seams.engine import Fragment
+from ganinv.seams.engine import Engine, Fragment, LocalEngine
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import Session
-from tests.support.engines import distributed_session
+from tests.support.engines import KINDS, Kind, distributed_session
 from tests.support.gloo import run_ranks
 from tests.support.loops import whole_moments
 from tests.support.runs import NETWORK, build_networks, local_session, snapshot, train
@@ -26,7 +26,6 @@ from tests.support.scheduled import SCHEDULED, DiscriminatorByRmsProp
 
 pytestmark = pytest.mark.integration
 IMAGES = 64
-STAGES = (0, 1, 2)
 CLOSE = {"rtol": 2e-5, "atol": 2e-6}
 
 
@@ -58,6 +57,13 @@ def saved_of(session: Session, options: list[dict[str, dict[str, Any]]]) -> Save
     return Saved(snapshot(session), fragments, steps, options)
 
 
+def optimizer_of(engine: Engine) -> torch.optim.Optimizer:
+    if isinstance(engine, LocalEngine):  # the flat engine is one
+        return engine.optimizer
+    optimizer: torch.optim.Optimizer = engine._torch_optimizer()  # type: ignore[attr-defined]  # DeepSpeedEngine's
+    return optimizer
+
+
 def train_noting_options(session: Session, images: int) -> Saved:
     """Train to `images`; the options with which every step was taken."""
     from cluster.collectives import all_reduce_sum
@@ -67,10 +73,7 @@ def train_noting_options(session: Session, images: int) -> Saved:
     while session.images_seen < images:
         at = session.images_seen + SCHEDULED.global_batch
         train(session, SCHEDULED, layout, at, rank=dist.get_rank(), reduce=all_reduce_sum)
-        optimizers = {
-            name: engine._torch_optimizer()  # type: ignore[attr-defined]  # DeepSpeedEngine's
-            for name, engine in session.engines.items()
-        }
+        optimizers = {name: optimizer_of(engine) for name, engine in session.engines.items()}
         options.append(
             {
                 name: {key: value for key, value in group.items() if key != "params"}
@@ -81,27 +84,27 @@ def train_noting_options(session: Session, images: int) -> Saved:
     return saved_of(session, options)
 
 
-def first_half() -> dict[int, Saved]:
-    """By ZeRO stage."""
+def first_half() -> dict[Kind, Saved]:
+    """By engine."""
     return {
-        stage: train_noting_options(
-            distributed_session(two_optimizers(), stage, SCHEDULED), IMAGES // 2
+        kind: train_noting_options(
+            distributed_session(two_optimizers(), kind, SCHEDULED), IMAGES // 2
         )
-        for stage in STAGES
+        for kind in KINDS
     }
 
 
 def second_half(
-    halves: Mapping[int, tuple[dict[str, Tensor], Moments, dict[str, int]]],
-) -> dict[int, tuple[Saved, Saved]]:
+    halves: Mapping[Kind, tuple[dict[str, Tensor], Moments, dict[str, int]]],
+) -> dict[Kind, tuple[Saved, Saved]]:
     """From what was saved: right after loading, and at the end."""
-    return {stage: load_and_train(stage, *half) for stage, half in halves.items()}
+    return {kind: load_and_train(kind, *half) for kind, half in halves.items()}
 
 
 def load_and_train(
-    stage: int, tensors: dict[str, Tensor], moments: Moments, steps: dict[str, int]
+    kind: Kind, tensors: dict[str, Tensor], moments: Moments, steps: dict[str, int]
 ) -> tuple[Saved, Saved]:
-    session = distributed_session(two_optimizers(), stage, replace(SCHEDULED, seed=7))
+    session = distributed_session(two_optimizers(), kind, replace(SCHEDULED, seed=7))
     for name, network in session.networks.items():
         network.load_state_dict(below(tensors, weights(name)))
         session.averages[name].network.load_state_dict(below(tensors, average(name)))
@@ -137,7 +140,7 @@ def local_moments(session: Session) -> Moments:
 
 
 @pytest.mark.parametrize(("world", "later"), [(1, 2), (2, 1)])
-def test_scheduled_options_and_two_optimizers_at_every_stage(world: int, later: int) -> None:
+def test_scheduled_options_and_two_optimizers_on_every_engine(world: int, later: int) -> None:
     """Half a run on `world` ranks, the rest on `later` ones, against one process without a stop."""
     reference = local_session(two_optimizers(), SCHEDULED)
     train(reference, SCHEDULED, lay_out_batch(SCHEDULED, 1), IMAGES // 2)
@@ -145,24 +148,24 @@ def test_scheduled_options_and_two_optimizers_at_every_stage(world: int, later: 
     train(reference, SCHEDULED, lay_out_batch(SCHEDULED, 1), IMAGES)
     ranks = run_ranks(first_half, world)
     halves = {}
-    for stage in STAGES:
-        saved = [rank[stage] for rank in ranks]
+    for kind in KINDS:
+        saved = [rank[kind] for rank in ranks]
         moments = put_together(saved)
         assert moments["g"].keys() == {"exp_avg", "exp_avg_sq"}
         assert moments["d"].keys() == {"square_avg"}
         torch.testing.assert_close(moments, half_moments, **CLOSE)
-        halves[stage] = saved[0].tensors, moments, saved[0].steps
+        halves[kind] = saved[0].tensors, moments, saved[0].steps
         assert saved[0].steps == {"g": 2, "d": 2}
     resumed = run_ranks(second_half, later, halves)
-    for stage in STAGES:
-        loaded = put_together([rank[stage][0] for rank in resumed])
-        torch.testing.assert_close(loaded, halves[stage][1], rtol=0, atol=0)  # the same bits
-        ends = [rank[stage][1] for rank in resumed]
+    for kind in KINDS:
+        loaded = put_together([rank[kind][0] for rank in resumed])
+        torch.testing.assert_close(loaded, halves[kind][1], rtol=0, atol=0)  # the same bits
+        ends = [rank[kind][1] for rank in resumed]
         torch.testing.assert_close(ends[0].tensors, snapshot(reference), **CLOSE)
         torch.testing.assert_close(put_together(ends), local_moments(reference), **CLOSE)
         assert ends[0].steps == {"g": 4, "d": 4}
         for rank_before, rank_after in ((ranks[0], ends[0]), (ranks[-1], ends[-1])):
-            check_options([*rank_before[stage].options, *rank_after.options])
+            check_options([*rank_before[kind].options, *rank_after.options])
 
 
 def check_options(options: list[dict[str, dict[str, Any]]]) -> None:

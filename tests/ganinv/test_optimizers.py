@@ -1,15 +1,18 @@
 """The optimizers that a role may name."""
 
+from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 import torch
 
 from ganinv.objectives import dlsgan
 from ganinv.optimizers import adam, rmsprop
 from ganinv.optimizers.base import Knobs
+from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import Session
-from tests.support.loops import CONFIG, equal, go, handed_over
+from tests.support.loops import CONFIG, equal, go, handed_over, whole_moments
 from tests.support.runs import NETWORK, local_session, train
 from tests.support.scheduled import BETA2, SCHEDULED, STEPPED, DiscriminatorByRmsProp
 
@@ -40,6 +43,74 @@ def test_rmsprop_is_larsens() -> None:
         square = 0.75 * square + 0.25 * gradient**2
         expected = expected - 0.1 * gradient / (square.sqrt() + 1e-3)
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_loaded_moments_and_counts_lie_where_the_optimizer_needs_them(device: str) -> None:
+    """As on a GPU: fused kernels count on the parameter's device, all others on the CPU."""
+    network = torch.nn.Linear(2, 1, device=device)
+    moments = {"one": {name: torch.ones(p.shape) for name, p in network.named_parameters()}}
+    for optimizer, counts_on in (
+        (torch.optim.Adam(network.parameters(), fused=True), device),
+        (torch.optim.RMSprop(network.parameters()), "cpu"),
+    ):
+        LocalEngine(network, optimizer).load_optimizer(moments, 3)
+        for parameter in network.parameters():
+            state = optimizer.state[parameter]
+            assert (state["step"].device.type, state["one"].device.type) == (counts_on, device)
+            assert state["one"].shape == parameter.shape
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here"),
+            ],
+        ),
+    ],
+)
+def test_a_new_engine_goes_on_from_loaded_moments_with_the_same_bits(device: str) -> None:
+    knobs = Knobs(learning_rate=0.1, beta1=0.3, beta2=0.7, epsilon=1e-4)
+    x = torch.arange(6.0, device=device).view(2, 3)
+
+    def step(engine: LocalEngine) -> None:
+        engine.backward(engine.network(x).square().sum(), last=True)
+        engine.finish(apply=bool(engine.finite()))
+
+    for module in (adam, rmsprop):
+        network = torch.nn.Linear(3, 2, device=device)
+        old = LocalEngine(network, module.build(network.parameters(), knobs))
+        step(old)
+        copied = deepcopy(network)
+        new = LocalEngine(copied, module.build(copied.parameters(), knobs))
+        new.load_optimizer(*whole_moments(old))
+        step(old)
+        step(new)
+        for name, value in network.state_dict().items():
+            assert torch.equal(copied.state_dict()[name], value), (module.__name__, name)
+
+
+def test_adam_is_fused_where_there_is_a_kernel_and_does_what_pytorchs_loop_does() -> None:
+    knobs = Knobs(learning_rate=0.1, beta1=0.3, beta2=0.7, epsilon=1e-4)
+    torch.manual_seed(0)
+    values = torch.randn(1, 37, dtype=torch.float64)
+    ours, loop = torch.nn.Parameter(values.clone()), torch.nn.Parameter(values.clone())
+    fused = adam.build([ours], knobs)
+    reference = torch.optim.Adam([loop], **adam.settings(knobs), foreach=False, fused=False)
+    for _ in range(3):
+        ours.grad = torch.randn_like(values)
+        loop.grad = ours.grad.clone()
+        fused.step()
+        reference.step()
+    torch.testing.assert_close(ours, loop, rtol=1e-13, atol=1e-13)
+    assert fused.param_groups[0]["fused"]
+    unsupported = torch.nn.Parameter(torch.ones(1, device="meta"))
+    assert not adam.build([unsupported], knobs).param_groups[0]["fused"]
 
 
 def test_a_resumed_run_with_two_optimizers_gives_the_same_bits() -> None:

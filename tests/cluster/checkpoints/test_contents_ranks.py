@@ -1,4 +1,4 @@
-"""On real engines: whatever number of workers and ZeRO stage loads a checkpoint, the same bits."""
+"""On real engines: whatever number of workers and engine loads a checkpoint, the same bits."""
 
 import itertools
 import json
@@ -17,6 +17,7 @@ from cluster.storage.opening import open_store
 from ganinv import objectives
 from ganinv.errors import ClusterError
 from ganinv.training.session import Session
+from tests.support.engines import KINDS, Kind, distributed_session
 from tests.support.gloo import run_ranks
 from tests.support.harassed import Harassed
 from tests.support.runs import TRAIN, train
@@ -26,10 +27,8 @@ from tests.support.states import equal, whole_state
 HALF, WHOLE = 32, 64
 
 
-def session_at(stage: int, objective: str = "pvdgan") -> Session:
-    from tests.support.engines import distributed_session
-
-    return distributed_session((objective, {}), stage)
+def session_on(kind: Kind, objective: str = "pvdgan") -> Session:
+    return distributed_session((objective, {}), kind)
 
 
 def go_on(session: Session, images: int) -> None:
@@ -41,17 +40,17 @@ def go_on(session: Session, images: int) -> None:
 
 
 def train_and_save(root: str) -> list[str]:
-    """At every stage: half a run, two checkpoints, the rest of the run, another one.
+    """On every engine: half a run, two checkpoints, the rest of the run, another one.
 
     The second one is written only after the rest was trained, for storage is that slow. Returns
     why, in the end, states that differ between ranks are not saved.
     """
     for objective in sorted(objectives.names(), key=lambda name: name == "pvdgan"):
-        for stage in (0, 1, 2):
-            session = session_at(stage, objective)
+        for kind in KINDS:
+            session = session_on(kind, objective)
             go_on(session, HALF)
-            save(session, open_store(f"{root}/{objective}/half-{stage}"))
-            slow = Harassed(open_store(f"{root}/{objective}/whole-{stage}"))
+            save(session, open_store(f"{root}/{objective}/half-{kind}"))
+            slow = Harassed(open_store(f"{root}/{objective}/whole-{kind}"))
             slow.gate.clear()
             with saver_of(slow, CheckpointConfig(keep_last=2)) as saver:  # type: ignore[arg-type]  # by __getattr__
                 saver.save(session)
@@ -81,10 +80,10 @@ def refusal_of(session: Session, root: str, spoil: Callable[[Session], None]) ->
     return str(caught.value)
 
 
-def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> None:
-    """From one stage to another: load, save at once, go on to the end, save."""
+def restore_and_go_on(root: str, name: str, pairs: list[tuple[Kind, Kind]]) -> None:
+    """From one engine to another: load, save at once, go on to the end, save."""
     for old, new in pairs:
-        session = session_at(new)
+        session = session_on(new)
         manifest = checkpoint.restore(session, open_store(f"{root}/pvdgan/half-{old}"), IDENTITY)
         assert manifest is not None
         assert session.images_seen == manifest.images_seen == HALF
@@ -94,21 +93,22 @@ def restore_and_go_on(root: str, name: str, pairs: list[tuple[int, int]]) -> Non
 
 
 @pytest.mark.integration
-def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> None:
+def test_any_number_of_workers_and_engine_loads_the_same_bits(tmp_path: Path) -> None:
     root = str(tmp_path)
     refusals = run_ranks(train_and_save, 2, root)
-    same, across = [(0, 0), (1, 1), (2, 2)], [(1, 0), (0, 1), (1, 2)]
+    same = [(kind, kind) for kind in KINDS]
+    across = [(1, 0), (0, 1), (1, 2), (1, "flat"), ("flat", 2)]
     run_ranks(restore_and_go_on, 2, root, "two", same + across)
-    run_ranks(restore_and_go_on, 1, root, "one", [(1, 1), (2, 0)])
-    run_ranks(restore_and_go_on, 4, root, "four", [(1, 1), (0, 2)])
+    run_ranks(restore_and_go_on, 1, root, "one", [(1, 1), (2, 0), (1, "flat")])
+    run_ranks(restore_and_go_on, 4, root, "four", [(1, 1), (0, 2), ("flat", 1)])
 
     for again in tmp_path.glob("*-again-*"):
         old = again.name.split("-")[2]
         half = open_store(f"{root}/pvdgan/half-{old}")
         equal(whole_state(open_store(str(again))), whole_state(half))
-    for stage, _ in same:  # in new processes, and yet equal to never having stopped
-        found = whole_state(open_store(f"{root}/two-whole-{stage}-{stage}"))
-        equal(found, whole_state(open_store(f"{root}/pvdgan/whole-{stage}")))
+    for kind in KINDS:  # in new processes, and yet equal to never having stopped
+        found = whole_state(open_store(f"{root}/two-whole-{kind}-{kind}"))
+        equal(found, whole_state(open_store(f"{root}/pvdgan/whole-{kind}")))
     for whole in tmp_path.glob("*-whole-*"):
         expected = whole_state(open_store(f"{root}/pvdgan/whole-1"))
         for name, tensor in whole_state(open_store(str(whole))).items():
@@ -133,18 +133,18 @@ def test_any_number_of_workers_and_stage_loads_the_same_bits(tmp_path: Path) -> 
 
 
 def go_back_and_again(root: str) -> None:
-    """At every stage: to the end, back to a checkpoint in the same process, to the end again."""
-    for stage, start in itertools.product((0, 1, 2), (0, HALF)):
-        session = session_at(stage)
+    """On every engine: to the end, back to a checkpoint in the same process, to the end again."""
+    for kind, start in itertools.product(KINDS, (0, HALF)):
+        session = session_on(kind)
         if start:
             go_on(session, start)
-        store = open_store(f"{root}/{stage}-{start}-start")
+        store = open_store(f"{root}/{kind}-{start}-start")
         save(session, store)
         go_on(session, WHOLE)
-        save(session, open_store(f"{root}/{stage}-{start}-once"))
+        save(session, open_store(f"{root}/{kind}-{start}-once"))
         checkpoint.restore(session, store, IDENTITY)
         go_on(session, WHOLE)
-        save(session, open_store(f"{root}/{stage}-{start}-twice"))
+        save(session, open_store(f"{root}/{kind}-{start}-twice"))
 
 
 @pytest.mark.integration

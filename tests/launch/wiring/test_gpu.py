@@ -15,9 +15,12 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_trains_and_goes_on(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize("engine", ["deepspeed", "flat"])
+def test_trains_and_goes_on(tmp_path: Path, precision: str, engine: str) -> None:
     places = (f"storage.run={tmp_path}/run", f"data.url={tmp_path}/data", "data.images=512")
     options = ("cluster.use_gpu=true", "cluster.workers=1", f"train.precision={precision}")
+    if engine == "flat":
+        options += ("engine.name=flat", "engine.zero_stage=0")
     for images in (1600, 3200):
         words = ("train", "tiny-pvdgan", *places, *options, f"train.images={images}")
         done = launch(*words)
