@@ -1,12 +1,14 @@
 """What the training loop needs from an optimizer, and the engine of a single process."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from ganinv.precision import Precision, autocast
 
 # Sums a tensor over all ranks, in its own precision; every rank gets the sum.
 SumReduce = Callable[[Tensor], Tensor]
@@ -78,11 +80,12 @@ class LocalEngine:
     network: nn.Module
     optimizer: torch.optim.Optimizer
     micro_batches: int = 1
+    precision: Precision = "fp32"
     _norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
     _applied_norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return nullcontext()
+        return autocast(self.precision, next(self.network.parameters()).device)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         for group in self.optimizer.param_groups:
