@@ -119,7 +119,9 @@ class ModulatedConv(nn.Module):
 
     def forward(self, x_BIHW: Tensor, style_BS: Tensor) -> Tensor:
         modulation_BI: Tensor = in_float32(self.modulation, style_BS)
-        y_BOHW: Tensor = self.conv(channels_last(x_BIHW * modulation_BI[:, :, None, None]))
+        y_BOHW: Tensor = self.conv(
+            channels_last(x_BIHW * modulation_BI.to(x_BIHW)[:, :, None, None])
+        )
         factor_BO11 = self.normalise(y_BOHW, modulation_BI, self.conv.kernel())
         if factor_BO11 is None:
             wide_BOHW = y_BOHW + self.bias[:, None, None]

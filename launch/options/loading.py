@@ -132,7 +132,8 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
     train, cluster = sections["train"], sections["cluster"]
     if train.precision == "tf32" and not cluster.use_gpu:
         problems.append(
-            "train.precision = 'tf32': needs cluster.use_gpu=true; on processors choose fp32 or bf16"
+            "train.precision = 'tf32': only GPUs have it; choose fp32 or bf16, or give "
+            "cluster.use_gpu=true"
         )
     module = objectives.find(sections["objective"].name)
     objective = module.Objective(sections["objective"], sections["network"].latent_size)
