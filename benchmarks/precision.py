@@ -1,6 +1,6 @@
 """The gradient error of a PVDGAN step in each precision, against float64: per family and network.
 
-    python -m benchmarks.precision [--resolution 64] [--steps 30] [--family conv …]
+    python -m benchmarks.precision [--resolution 64] [--steps 10] [--family conv …]
 
 Writes docs/results/precision.{json,md}. For every family, at its initial weights and after some
 steps of training, the gradients of D's adversarial and encoder losses, of R1 alone, and of the
@@ -11,7 +11,8 @@ whole step are computed
   (emulated, so that it needs no GPU);
 - in bf16 by autocast alone, without the layers that the families keep in float32;
 - in bf16 as trained;
-- in bf16 with all blocks of at most 16 pixels in float32 besides.
+- in bf16 with all blocks of at most 16 pixels in float32 besides;
+- for another batch, in float32: the noise of training.
 """
 
 import argparse
@@ -203,23 +204,28 @@ def errors(nets: Mapping[str, nn.Module], resolution: int) -> dict[str, dict[str
     """By variant and part: the relative norm of the error, and the cosine with float64."""
     batch = micro_batch(resolution, 0)
     exact = gradients(nets, in_double(batch), "fp32", plain)
-    found: dict[str, dict[str, Any]] = {}
-    for variant, (precision, around) in VARIANTS.items():
-        computed = gradients(nets, batch, precision, around)
-        found[variant] = {
+    computed = {
+        variant: gradients(nets, batch, precision, around)
+        for variant, (precision, around) in VARIANTS.items()
+    }
+    # The noise that training has anyway.
+    computed["another batch, fp32"] = gradients(nets, micro_batch(resolution, 1), "fp32", plain)
+    return {
+        variant: {
             part: {
-                "error": float((computed[part] - g).norm() / g.norm()),
-                "cosine": float(F.cosine_similarity(computed[part], g, dim=0)),
+                "error": float((g - exact[part]).norm() / exact[part].norm()),
+                "cosine": float(F.cosine_similarity(g, exact[part], dim=0)),
             }
-            for part, g in exact.items()
+            for part, g in by_part.items()
         }
-    return found
+        for variant, by_part in computed.items()
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--resolution", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--family", nargs="*", default=networks.names())
     chosen = parser.parse_args()
     found: dict[str, Any] = {}

@@ -18,18 +18,11 @@ gradient, and the cosine between the two.
   the optimizer gets.
 - *tf32* is emulated: what enters convolutions and matrix products is rounded to 10 bits.
 - *autocast alone* keeps no layer in float32. *bf16* is `train.precision=bf16`: the heads of D, the
-  stem and the mapper of G, modulations, demodulation and normalisation, losses and codes are float32.
-- The last column of errors keeps all blocks of at most 16 pixels in float32, too.
+  stem and the mapper of G, modulations, demodulation and normalisation, losses and codes are
+  float32. The next column keeps all blocks of at most 16 pixels in float32, too.
+- *another batch* compares the float32 gradients of two batches: the noise that training has anyway.
 
-One seed and one batch; weights are initial ones, and those after {steps} steps in float32.
-"""
-CLOSING = """\
-## Reading
-
-The slopes of leaky ReLUs jump at 0, so that a rounding error that turns a sign changes a gradient by
-more than the error itself. This is why tf32, with 8 times finer rounding than bf16, is only about 3
-times closer, and why float32 in the coarse blocks removes less than a third of most errors. They
-stay in bf16: the error is small beside the noise between batches, which *another batch* shows.
+One seed; weights are initial ones, and those after {steps} steps in float32.
 """
 
 
@@ -39,7 +32,7 @@ def write_page(found: Mapping[str, Any]) -> None:
         lines.append(f"## `{family}`\n")
         for moment, by_variant in moments.items():
             lines += [f"{moment.capitalize()}: relative error (cosine).\n", *_table(by_variant)]
-    (RESULTS / "precision.md").write_text("\n".join([*lines, CLOSING]))
+    (RESULTS / "precision.md").write_text("\n".join(lines))
 
 
 def _table(by_variant: Mapping[str, Mapping[str, Any]]) -> list[str]:
