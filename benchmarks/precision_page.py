@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.results import RESULTS
 
+NOISE, COARSE = "another batch, fp32", "bf16, coarse blocks float32"
 INTRODUCTION = """\
 # Gradients in each precision
 
@@ -32,7 +33,22 @@ def write_page(found: Mapping[str, Any]) -> None:
         lines.append(f"## `{family}`\n")
         for moment, by_variant in moments.items():
             lines += [f"{moment.capitalize()}: relative error (cosine).\n", *_table(by_variant)]
+    lines.append(f"{_verdict(found)}\n")
     (RESULTS / "precision.md").write_text("\n".join(lines))
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    tables = [t for moments in found["families"].values() for t in moments.values()]
+    shares = {
+        variant: max(
+            table[variant][part]["error"] / table[NOISE][part]["error"]
+            for table in tables
+            for part in ("d, whole step", "g, whole step")
+        )
+        for variant in ("tf32, emulated", "bf16, autocast alone", "bf16", COARSE)
+    }
+    said = "; ".join(f"{variant}: {share:.0%}" for variant, share in shares.items())
+    return f"The largest error of a whole step, as a share of what another batch changes: {said}."
 
 
 def _table(by_variant: Mapping[str, Mapping[str, Any]]) -> list[str]:

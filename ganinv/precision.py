@@ -6,7 +6,7 @@
            say which layers stay float32 (`ganinv.networks.layers.in_float32`). Weights, gradients
            of weights, losses, optimizers and averages are float32
 
-Evaluation and trained models compute in float32 whatever the run's precision was.
+Evaluations and trained models compute without autocast, whatever the run's precision was.
 """
 
 import socket

@@ -74,7 +74,8 @@ class Engine(Protocol):
 class LocalEngine:
     """Implements `Engine` in plain PyTorch: trains one network in this process.
 
-    `micro_batches` is the number of `backward` calls that make up one global batch.
+    `micro_batches` is the number of `backward` calls that make up one global batch. `precision` is
+    that of forward passes; `ganinv.precision.use_kernels_of` sets what it means on a GPU.
     """
 
     network: nn.Module
