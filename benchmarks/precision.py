@@ -20,7 +20,8 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from unittest.mock import patch
 
 import torch
@@ -42,6 +43,7 @@ from ganinv.training.step import callables, train_step
 LATENT_SIZE, BATCH = 256, 8
 WIDTHS = {"width": 32, "max_width": 128}
 COARSE = 16  # pixels a side
+LAMBDA_R1 = 5.0
 Gradients = dict[str, Tensor]  # by part: all gradients of one network in a row
 
 
@@ -103,8 +105,8 @@ def gradients(
         nets = {name: net.double() for name, net in nets.items()}
     found: Gradients = {}
     with around(nets):
-        for part, options in {"adversarial": {"lambda_r1": 0.0}, "whole step": {}}.items():
-            objective = pvdgan.Objective(pvdgan.Config(**options), LATENT_SIZE)
+        for part, lambda_r1 in {"adversarial": 0.0, "whole step": LAMBDA_R1}.items():
+            objective = pvdgan.Objective(pvdgan.Config(lambda_r1=lambda_r1), LATENT_SIZE)
             engines = engines_of(copy.deepcopy(nets), precision)
             state = objective.new_state(BATCH)
             train_step(objective, engines, [batch], state, no_reduction)
@@ -112,7 +114,7 @@ def gradients(
         found["g, whole step"] = engines["g"].gradient
         d = callables({"d": LocalEngine(nets["d"], engines["d"].optimizer, 1, precision)}, {})
         real = judge_real(d, batch, AdversarialConfig())
-        penalty = real.with_r1(0.0 * real.adversarial_B.sum(), 5.0)
+        penalty = real.with_r1(0.0 * real.adversarial_B.sum(), LAMBDA_R1)
         parameters = list(nets["d"].parameters())
         found["d, R1"] = flat(torch.autograd.grad(penalty, parameters, materialize_grads=True))
     return found
@@ -152,7 +154,7 @@ def _ten_bits(x: Tensor) -> Tensor:
 @contextmanager
 def emulated_tf32(nets: Mapping[str, nn.Module]) -> Iterator[None]:
     del nets
-    with _Rounding():
+    with _Rounding():  # type: ignore[no-untyped-call]  # of PyTorch
         yield
 
 
@@ -172,18 +174,14 @@ def _as_it_is(layer: Callable[..., Any], *inputs: Tensor) -> Any:
 @contextmanager
 def coarse_blocks(nets: Mapping[str, nn.Module]) -> Iterator[None]:
     for net in nets.values():
-        for block in net.blocks:
-            block.forward = _coarse(block.forward)
+        for block in cast(nn.ModuleList, net.blocks):
+            block.forward = partial(_in_float32_if_coarse, block.forward)
     yield
 
 
-class _coarse:  # noqa: N801 (a function that can be copied)
-    def __init__(self, forward: Callable[..., Any]) -> None:
-        self._forward = forward
-
-    def __call__(self, *inputs: Tensor) -> Any:
-        small = inputs[0].shape[-1] <= COARSE
-        return layers.in_float32(self._forward, *inputs) if small else self._forward(*inputs)
+def _in_float32_if_coarse(forward: Callable[..., Any], *inputs: Tensor) -> Any:
+    small = inputs[0].shape[-1] <= COARSE
+    return layers.in_float32(forward, *inputs) if small else forward(*inputs)
 
 
 VARIANTS: dict[str, tuple[Precision, Any]] = {
