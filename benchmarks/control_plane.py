@@ -10,7 +10,6 @@ our own work is measured. Each measurement is a fresh process.
 import argparse
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -179,8 +178,12 @@ def _planned(index: Index) -> Plan:
 
 
 def _peak_bytes() -> int:
-    """The process's peak memory; Linux counts it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The process's peak memory since it began this program.
+
+    `getrusage` would also count the memory of the process that started it, before its `exec`.
+    """
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
 
 
 def measure_in_fresh_processes(shards: int, repeat: int) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ VERBS = {
     "status": "progress of a run; or nodes, workers and jobs of a cluster",
     "checkpoints": "list, verify and delete the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
+    "profile": "where the time and memory of a recipe's training steps go",
     "invert": "encode a folder of images, and decode the codes again",
     "export": "write a trained model to files that do not need its run",
     "report": "one HTML page with pictures and curves of a run",

@@ -246,7 +246,11 @@ INTERFACES = (
     Interface(
         use="torch.utils._python_dispatch.TorchDispatchMode",
         where="torch.utils._python_dispatch:TorchDispatchMode",
-        files=("benchmarks/precision.py", "benchmarks/scaling_measure.py"),
+        files=(
+            "benchmarks/precision.py",
+            "benchmarks/scaling_measure.py",
+            "ganinv/profiling/counting.py",
+        ),
         reason="counts the operations of a step, or rounds their operands",
     ),
     Interface(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.autograd.profiler import record_function
 from torch.nn import functional as F
 
 from ganinv.declarations import Plot, Statistic
@@ -138,7 +139,9 @@ def judge_real(nets: Nets, batch: MicroBatch, config: AdversarialConfig) -> Real
     """
     share = config.r1_share(batch.step)
     if not share:
-        return _without_r1(nets["d"](batch.real_NCHW), batch)
+        with record_function("d: real images, forward"):
+            real = nets["d"](batch.real_NCHW)
+        return _without_r1(real, batch)
     if getattr(nets["d"], "piecewise_linear", False):
         return _first_order(nets["d"], batch, share)
     return _double_backward(nets["d"], batch, share)
@@ -154,8 +157,10 @@ def _without_r1(real: Judgement, batch: MicroBatch) -> RealImages:
 
 def _double_backward(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> RealImages:
     real_NCHW = batch.real_NCHW.detach().requires_grad_()
-    real = d(real_NCHW)
-    r1 = share * batch.mean(gradient_penalty(real.adversarial_B, real_NCHW))
+    with record_function("d: real images, forward"):
+        real = d(real_NCHW)
+    with record_function("d: real images, gradient"):
+        r1 = share * batch.mean(gradient_penalty(real.adversarial_B, real_NCHW))
 
     def with_r1(loss: Tensor, lambda_r1: float) -> Tensor:
         return loss + lambda_r1 * r1
@@ -167,9 +172,10 @@ def _first_order(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> 
     """Here the adversarial values are leaves; a replay gives the gradient of the whole loss."""
     real_NCHW = batch.real_NCHW.detach().requires_grad_()
     recording = Recording()
-    with recording:
+    with record_function("d: real images, forward"), recording:
         real = d(real_NCHW)
-    gradient_NCHW, toward = recording.back(real.adversarial_B, real_NCHW)
+    with record_function("d: real images, gradient"):
+        gradient_NCHW, toward = recording.back(real.adversarial_B, real_NCHW)
     r1 = share * batch.mean(gradient_NCHW.square().flatten(1).sum(1))
     adversarial_N = real.adversarial_B.detach().requires_grad_()
 
@@ -177,7 +183,9 @@ def _first_order(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> 
         (factor_N,) = torch.autograd.grad(loss, adversarial_N, retain_graph=True)
         penalty = lambda_r1 * share * batch.weight  # κ of `piecewise`
         images_NCHW = factor_N[:, None, None, None] * batch.real_NCHW + 2 * penalty * gradient_NCHW
-        return loss + lambda_r1 * r1 + replay(d, recording, toward, images_NCHW, factor_N)
+        with record_function("d: real images, replay"):
+            zero = replay(d, recording, toward, images_NCHW, factor_N)
+        return loss + lambda_r1 * r1 + zero
 
     return _real_images(real, adversarial_N, r1, with_r1)
 

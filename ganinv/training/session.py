@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.profiler import record_function
 
 from ganinv import optimizers
 from ganinv.draws import coin_flips
@@ -142,16 +143,19 @@ def train_batch(
     for name, engine in session.engines.items():
         module = optimizers.find(objective.roles[name].optimizer)
         engine.set_options(module.settings(config.knobs(name, seen)))
-    batches = cut_into_micro_batches(session, batch, config, layout)
+    with record_function("batch"):
+        batches = cut_into_micro_batches(session, batch, config, layout)
     result = train_step(
         objective, session.engines, batches, session.state, reduce, session.frozen, stop_requested
     )
     if result.applied:
         session.state = result.state
         decay = config.average_decay(seen)
-        for name, average in session.averages.items():
-            average.update(session.engines[name].network, decay)
-        session.means.add(result.statistics, result.micro_batches, layout.micro_batches)
+        with record_function("averages"):
+            for name, average in session.averages.items():
+                average.update(session.engines[name].network, decay)
+        with record_function("statistics"):
+            session.means.add(result.statistics, result.micro_batches, layout.micro_batches)
     session.nonfinite = result.nonfinite
     session.nonfinite_in_a_row = 0 if result.applied else session.nonfinite_in_a_row + 1
     session.images_seen += config.global_batch

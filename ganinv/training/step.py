@@ -6,6 +6,8 @@ is then that of the scalar ⟨output, ∂L/∂leaf⟩. So no gradient of one net
 another network's parameters, and one forward pass of each network serves all losses (DLSGAN
 Algorithm 1). Where cuts form a chain, ∂L/∂leaf of a cut includes what flows back through the
 networks behind it (VAE/GAN: the encoder's loss passes through the decoder without touching it).
+
+`record_function` names the parts of a step for profilers (`ganinv.profiling`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
 
 from ganinv.objectives.base import (
     Loss,
@@ -76,11 +79,14 @@ def train_step(
         names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
-        ranks_with, summed = _reduce([*nonfinite_here, _number(stop_requested())], moments, reduce)
+        with record_function("reduction"):
+            flags = [*nonfinite_here, _number(stop_requested())]
+            ranks_with, summed = _reduce(flags, moments, reduce)
         stop |= ranks_with.pop() > 0
         nonfinite = tuple(name for name, ranks in zip(names, ranks_with, strict=True) if ranks)
         for name in stepping:
-            engines[name].finish(apply=not nonfinite)
+            with record_function(f"{name}: optimizer"):
+                engines[name].finish(apply=not nonfinite)
         if nonfinite:
             return StepResult(
                 state=dict(state), applied=False, statistics={}, micro_batches=len(batches),
@@ -104,20 +110,21 @@ def callables(engines: Engines, frozen: Mapping[str, nn.Module]) -> Nets:
     """All networks as functions, in the engines' precision, with outputs in float32."""
     autocast = next(iter(engines.values())).autocast
     trained = {name: engine.network for name, engine in engines.items()}
-    return {name: _Net(network, autocast) for name, network in (trained | dict(frozen)).items()}
+    networks = trained | dict(frozen)
+    return {name: _Net(name, network, autocast) for name, network in networks.items()}
 
 
 class _Net:
     """A network as a function."""
 
     def __init__(
-        self, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]
+        self, name: str, network: nn.Module, autocast: Callable[[], AbstractContextManager[Any]]
     ) -> None:
-        self.network, self.autocast = network, autocast
+        self.name, self.network, self.autocast = name, network, autocast
         self.piecewise_linear: bool = getattr(network, "piecewise_linear", False)
 
     def __call__(self, *inputs: Any) -> Any:
-        with self.autocast():
+        with record_function(f"{self.name}: forward"), self.autocast():
             return _without_bf16(self.network(*inputs))
 
 
@@ -155,8 +162,9 @@ def _accumulate(
             moments[name] = moments[name] + moment if name in moments else moment
     # A loss may overflow, or a trace take a non-finite code, while all gradients stay finite.
     reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
-    finite = [value.isfinite().all() for value in reported.values()]
-    finite += [engines[name].finite() for name in stepping]
+    with record_function("finiteness"):
+        finite = [value.isfinite().all() for value in reported.values()]
+        finite += [engines[name].finite() for name in stepping]
     names = [*reported, *(f"gradient of {name}" for name in stepping)]
     return names, [1.0 - flag.double() for flag in finite], stepping
 
@@ -171,7 +179,8 @@ def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> No
         for number, (name, loss) in enumerate(through.items(), start=1)
     }
     for name, scalar in (direct | scalars).items():
-        engines[name].backward(scalar, last=last)
+        with record_function(f"{name}: backward"):
+            engines[name].backward(scalar, last=last)
 
 
 def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
@@ -183,13 +192,14 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
     toward: dict[int, Tensor] = {}
     for place in reversed(range(len(loss.through))):
         behind = [loss.through[later].output for later in toward]
-        (toward[place],) = torch.autograd.grad(
-            [loss.value, *behind],
-            loss.through[place].leaf,
-            [torch.ones_like(loss.value), *toward.values()],
-            # Later outputs share their graphs with the scalars of other networks.
-            retain_graph=keep_graph or len(loss.through) > 1,
-        )
+        with record_function(f"{loss.through[place].maker}: gradient toward its output"):
+            (toward[place],) = torch.autograd.grad(
+                [loss.value, *behind],
+                loss.through[place].leaf,
+                [torch.ones_like(loss.value), *toward.values()],
+                # Later outputs share their graphs with the scalars of other networks.
+                retain_graph=keep_graph or len(loss.through) > 1,
+            )
     own = [place for place, cut in enumerate(loss.through) if cut.maker == name]
     assert own, f"the loss of {name} passes through no output of {name}"
     scalar = torch.stack([(loss.through[p].output * toward[p]).sum() for p in own])

@@ -17,7 +17,7 @@ CHOICES = {"objective": objectives, "network": networks}
 LOCATIONS = (
     "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
     "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
-    "compare.folder", "monitor.directory",
+    "compare.folder", "monitor.directory", "profile.trace",
 )  # fmt: skip
 # Feature networks by name; FID's Inception is given as a file.
 FEATURES = ("own", "pixels", "lite0")

@@ -23,6 +23,7 @@ LIMITS = {"conv": (865, 226), "stylegan2": (1751, 284), "reduced_stylegan2": (17
 VIEWS = (
     *("view", "detach", "alias", "expand", "transpose", "permute", "slice", "select"),
     *("unsqueeze", "squeeze", "t.default", "as_strided", "split", "unbind"),
+    "profiler",  # names of parts
 )
 
 
