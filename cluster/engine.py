@@ -11,8 +11,8 @@ is pinned, and `tests/cluster/test_engine.py` checks both for equality with plai
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from cluster.config import EngineConfig
 from ganinv.optimizers.base import STEP, step_count
+from ganinv.precision import Precision, autocast
 from ganinv.seams.engine import Fragment
 from ganinv.training.config import BatchLayout
 
@@ -33,7 +34,7 @@ class DeepSpeedEngine:
         optimizer: torch.optim.Optimizer,
         config: EngineConfig,
         layout: BatchLayout,
-        precision: Literal["fp32", "bf16"],
+        precision: Precision,
     ) -> None:
         # Imported here, because the import takes seconds.
         import deepspeed
@@ -52,9 +53,7 @@ class DeepSpeedEngine:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        if self._precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self._engine.device.type, dtype=torch.bfloat16)
+        return autocast(self._precision, self._engine.device)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         # The inner optimizer's options: without a scheduler, DeepSpeed never changes them.

@@ -5,10 +5,7 @@ For networks whose optimizer state fits every worker, as that of all families he
 later are computed: in a simultaneous round, that of D during the backward pass of G.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -26,7 +23,6 @@ class FlatEngine(LocalEngine):
     gradients, weights and moments after every step.
     """
 
-    precision: Literal["fp32", "bf16"] = "fp32"
     _gradients: Tensor = field(init=False)  # of all parameters, each one's `grad` is a slice
     _reduction: dist.Work | None = field(init=False, default=None)  # under way
 
@@ -39,11 +35,6 @@ class FlatEngine(LocalEngine):
             parameter.grad = gradient.view_as(parameter)
             if world_size() > 1:
                 dist.broadcast(parameter.detach(), src=0)
-
-    def autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self._gradients.device.type, dtype=torch.bfloat16)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
         super().backward(loss, last=last)  # adds to the slices in place

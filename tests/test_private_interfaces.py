@@ -246,8 +246,12 @@ INTERFACES = (
     Interface(
         use="torch.utils._python_dispatch.TorchDispatchMode",
         where="torch.utils._python_dispatch:TorchDispatchMode",
-        files=("benchmarks/scaling_measure.py", "ganinv/profiling/counting.py"),
-        reason="counts the operations of a step",
+        files=(
+            "benchmarks/precision.py",
+            "benchmarks/scaling_measure.py",
+            "ganinv/profiling/counting.py",
+        ),
+        reason="counts the operations of a step, or rounds their operands",
     ),
     Interface(
         use="._overloadpacket",

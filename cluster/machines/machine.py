@@ -40,19 +40,25 @@ class Machine:
     memory_bytes: int
     open_files: int  # limit per process
     gpus: tuple[str, ...]
+    bf16: (
+        str | None
+    )  # the processor's units for bfloat16; without them train.precision=bf16 needs GPUs
 
     @property
     def summary(self) -> str:
         gpus = ", ".join(self.gpus) or "no GPU"
+        bf16 = f"processor has bf16 ({self.bf16})" if self.bf16 else "processor has no bf16"
         return (
             f"Python {self.python}, {self.cpus} CPUs, {self.memory_bytes / 1e9:.0f} GB memory, "
-            f"{self.free_disk_bytes / 1e9:.0f} GB disk free, {gpus}"
+            f"{self.free_disk_bytes / 1e9:.0f} GB disk free, {gpus}, {bf16}"
         )
 
 
 def inspect_machine() -> Machine:
     """Collect the facts about this machine. Takes seconds, because it imports torch."""
     import torch
+
+    from ganinv.precision import bf16_units
 
     host = socket.gethostname()
     try:
@@ -70,6 +76,7 @@ def inspect_machine() -> Machine:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         gpus=gpus,
+        bf16=bf16_units(),
     )
 
 

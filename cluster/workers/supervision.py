@@ -46,7 +46,7 @@ def supervise(
 
     Returns None if the run is done or was stopped, else the error that ends it. Call in a process
     of its own, because Ray Train replaces signal handlers. `payload["directory"]` is the run's
-    directory.
+    directory, `payload["environment"]`, if given, holds variables of the workers' environment.
     """
     directory = payload["directory"]
     budget = Budget(config.max_failures, config.max_preemptions)
@@ -130,6 +130,7 @@ def _run_group(
             run_config=RunConfig(
                 name="run",
                 storage_path=private,  # Ray's own records; checkpoints go elsewhere
+                worker_runtime_env={"env_vars": payload.get("environment", {})},
                 failure_config=FailureConfig(
                     max_failures=0, controller_failure_limit=0, max_preemption_failures=0
                 ),

@@ -30,6 +30,7 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    in_float32,
     leaky_relu,
 )
 
@@ -81,7 +82,7 @@ class Generator(nn.Module):
         self.to_image = EqualisedConv(channels, image_channels, 1)
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        x_BCHW = leaky_relu(channels_last(self.stem(scaled_BL)))
+        x_BCHW = leaky_relu(channels_last(in_float32(self.stem, scaled_BL)))
         for block in self.blocks:
             x_BCHW = block(x_BCHW)
         image_BCHW: Tensor = self.to_image(x_BCHW)
@@ -133,8 +134,8 @@ class Discriminator(nn.Module):
         x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
         flat_BF = x_BCHW.flatten(1)
         return Judgement(
-            adversarial_B=self.adversarial(flat_BF).squeeze(1),
-            latent_BL=self.latent(flat_BF),
+            adversarial_B=in_float32(self.adversarial, flat_BF).squeeze(1),
+            latent_BL=in_float32(self.latent, flat_BF),
             feature_BF=feature_BF,
         )
 

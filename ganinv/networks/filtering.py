@@ -24,7 +24,7 @@ def filtered(
     The result has the precision of `x_BCHW`, under autocast too.
     """
     options = (stride, padding, transposed)
-    with _without_autocast(x_BCHW.device):
+    with without_autocast(x_BCHW.device):
         # TorchScript cannot hold a `Function`.
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if torch.is_grad_enabled() and x_BCHW.requires_grad and not tracing:
@@ -69,7 +69,7 @@ def _convolved(
     return y_BCHW.to(x_BCHW.dtype)
 
 
-def _without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()

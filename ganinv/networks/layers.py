@@ -5,13 +5,16 @@ N(0, 1) and scaled by gain/√fan_in in the forward pass, so that Adam trains al
 """
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganinv.networks.filtering import filtered
+from ganinv.networks.filtering import filtered, without_autocast
 
+Result = TypeVar("Result")
 LEAK = 0.2  # slope of the leaky ReLU below 0, in all of the papers' networks
 
 
@@ -23,6 +26,19 @@ def channels_last(x_BCHW: Tensor) -> Tensor:
     either format.
     """
     return x_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+def in_float32(layer: Callable[..., Result], *inputs: Tensor) -> Result:
+    """What `layer` makes of its inputs, in float32 although autocast is on around it.
+
+    For layers that are cheap and whose rounding would matter. Without autocast nothing changes.
+    """
+    device = inputs[0].device
+    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    if not on:
+        return layer(*inputs)
+    with without_autocast(device):
+        return layer(*(x.float() for x in inputs))
 
 
 def leaky_relu(x: Tensor) -> Tensor:

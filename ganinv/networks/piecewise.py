@@ -108,10 +108,13 @@ class _Replay(_Pass):
         self.gradients.append((weight, gradient))
         if bias is None:
             return y.detach()
-        sums_BO = toward.flatten(2).sum(2) if toward.ndim > 2 else toward
-        self.gradients.append((bias, self._factor_B.to(sums_BO) @ sums_BO))
-        factor = self._factor_B.to(y).reshape(-1, *[1] * (y.ndim - 1))
-        return y.detach() + factor * bias.detach().to(y).reshape(-1, *[1] * (y.ndim - 2))
+        pixels = tuple(range(2, toward.ndim))
+        # In the precision of the bias, as the outer products below.
+        sums_BO = toward.sum(pixels, dtype=bias.dtype) if pixels else toward.to(bias.dtype)
+        factor_B = self._factor_B.to(bias.dtype)
+        self.gradients.append((bias, (factor_B[:, None] * sums_BO).sum(0)))
+        offset_BO = factor_B[:, None] * bias.detach()
+        return y.detach() + offset_BO.to(y.dtype).reshape(*offset_BO.shape, *[1] * len(pixels))
 
     def activation(self, function: Callable[[], Tensor], x: Tensor, slope: float) -> Tensor:
         del function

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ganinv.networks.base import Networks
+from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
 
 
@@ -33,8 +34,12 @@ def unit_spread(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> T
     The small constant is not in the author's code: it keeps a channel without contrast finite.
     """
     del modulation_BI, kernel_OIHW
-    variance_BO11 = y_BOHW.var((2, 3), correction=0, keepdim=True)
+    variance_BO11 = in_float32(_variance, y_BOHW)
     return (variance_BO11 + 1e-8).rsqrt()
+
+
+def _variance(y_BOHW: Tensor) -> Tensor:
+    return y_BOHW.var((2, 3), correction=0, keepdim=True)
 
 
 TRAITS = Traits(

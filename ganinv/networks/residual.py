@@ -19,6 +19,7 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    in_float32,
     leaky_relu,
 )
 
@@ -84,9 +85,9 @@ class ResidualDiscriminator(nn.Module):
         x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
         x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
         x_BCHW = leaky_relu(self.last(x_BCHW))
-        dense_BF = leaky_relu(self.dense(x_BCHW.flatten(1)))
+        dense_BF = leaky_relu(in_float32(self.dense, x_BCHW.flatten(1)))
         return Judgement(
-            adversarial_B=self.adversarial(dense_BF).squeeze(1),
-            latent_BL=self.latent(dense_BF),
+            adversarial_B=in_float32(self.adversarial, dense_BF).squeeze(1),
+            latent_BL=in_float32(self.latent, dense_BF),
             feature_BF=feature_BF,
         )

@@ -31,6 +31,7 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    in_float32,
     leaky_relu,
 )
 from ganinv.networks.residual import ResidualDiscriminator
@@ -117,12 +118,16 @@ class ModulatedConv(nn.Module):
         self.normalise = normalise
 
     def forward(self, x_BIHW: Tensor, style_BS: Tensor) -> Tensor:
-        modulation_BI: Tensor = self.modulation(style_BS)
-        y_BOHW: Tensor = self.conv(channels_last(x_BIHW * modulation_BI[:, :, None, None]))
+        modulation_BI: Tensor = in_float32(self.modulation, style_BS)
+        y_BOHW: Tensor = self.conv(
+            channels_last(x_BIHW * modulation_BI.to(x_BIHW)[:, :, None, None])
+        )
         factor_BO11 = self.normalise(y_BOHW, modulation_BI, self.conv.kernel())
         if factor_BO11 is None:
-            return y_BOHW + self.bias[:, None, None]
-        return torch.addcmul(self.bias[:, None, None], y_BOHW, factor_BO11)
+            wide_BOHW = y_BOHW + self.bias[:, None, None]
+        else:
+            wide_BOHW = torch.addcmul(self.bias[:, None, None], y_BOHW, factor_BO11)
+        return wide_BOHW.to(y_BOHW.dtype)  # under autocast, activations are kept in bfloat16
 
 
 class SynthesisBlock(nn.Module):
@@ -176,7 +181,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        style_BS = self.mapper(scaled_BL)
+        style_BS: Tensor = in_float32(self.mapper, scaled_BL)
         x_BCHW = leaky_relu(self.first(self.start_CHW[None], style_BS))
         image_BCHW: Tensor = self.to_image(x_BCHW, style_BS)
         for block in self.blocks:

@@ -14,9 +14,11 @@ Shapes: B samples, I channels in, O channels out, H × W pixels.
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ganinv.networks.base import Networks
+from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
 
 GAIN = math.sqrt(2)  # a leaky ReLU about halves the mean square
@@ -36,7 +38,8 @@ def demodulate(y_BOHW: Tensor, modulation_BI: Tensor, kernel_OIHW: Tensor) -> Te
     the leaky ReLU that follows is applied here, because normalisation cancels the kernel's gain.
     """
     del y_BOHW
-    variance_BO = modulation_BI.square() @ kernel_OIHW.square().sum((2, 3)).T
+    energy_IO = kernel_OIHW.square().sum((2, 3)).T
+    variance_BO = in_float32(torch.matmul, modulation_BI.square(), energy_IO)
     return (GAIN * (variance_BO + 1e-8).rsqrt())[:, :, None, None]
 
 

@@ -1,14 +1,15 @@
 """What the training loop needs from an optimizer, and the engine of a single process."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ganinv.optimizers.base import STEP, step_count
+from ganinv.precision import Precision, autocast
 
 # Sums a tensor over all ranks, in its own precision; every rank gets the sum.
 SumReduce = Callable[[Tensor], Tensor]
@@ -74,21 +75,19 @@ class Engine(Protocol):
 class LocalEngine:
     """Implements `Engine` in plain PyTorch: trains one network in this process.
 
-    `micro_batches` is the number of `backward` calls that make up one global batch.
+    `micro_batches` is the number of `backward` calls that make up one global batch. `precision` is
+    that of forward passes; `ganinv.precision.use_kernels_of` sets what it means on a GPU.
     """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     micro_batches: int = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     _norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
     _applied_norm: Tensor = field(default_factory=lambda: torch.tensor(float("nan")))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        if self.precision == "fp32":
-            return nullcontext()
-        device = next(self.network.parameters()).device
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        return autocast(self.precision, next(self.network.parameters()).device)
 
     def set_options(self, options: Mapping[str, Any]) -> None:
         for group in self.optimizer.param_groups:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ganinv.errors import ConfigError
 from ganinv.horizons import checked_half_life, decay_at
 from ganinv.optimizers.base import Knobs
 from ganinv.plain import from_plain
+from ganinv.precision import Precision
 from ganinv.schedules import Schedule, Scheduled, extremes, scheduled, value_at
 
 # Options that may be a number or a schedule of images, with the interval of valid values.
@@ -61,7 +62,8 @@ class TrainConfig:
     # Limits the half-life to this share of the images seen; 0.05 in StyleGAN2 and 3.
     weight_average_ramp: float | None = None
     flip: bool = True  # mirror half of the real images
-    precision: Literal["fp32", "bf16"] = "fp32"  # of forward passes; bf16 needs a GPU
+    precision: Precision = "fp32"  # `ganinv.precision`; tf32 needs GPUs, bf16 units for it
+    deterministic: bool = False  # the same bits in every run on GPUs; processors always do this
     log_every: int = 10_000  # images
     checkpoint_every: int = 200_000  # images
     max_nonfinite_steps: int = 10  # in a row, before training counts as diverged

@@ -32,7 +32,9 @@ from launch.wiring.preflight import (
     check_loading,
     check_records,
     check_storage,
+    check_units,
     prepare_data,
+    worker_environment,
 )
 from launch.wiring.same_run import changes, check_data, check_options, record
 from launch.wiring.worker import train_worker
@@ -80,6 +82,7 @@ def train(config: RunConfig, out: Console) -> int:
     Raises the errors of `ganinv.errors`.
     """
     check_demand(config.cluster)
+    check_units(config)
     check_ray()
     store = check_storage(config)
     # Taken before anything is written or started: two commands must not write the same run.
@@ -118,7 +121,11 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
     ):
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
         log = GroupLog(retrying)
-        payload = {"config": config, "lease": held.fencing_token}
+        payload = {
+            "config": config,
+            "lease": held.fencing_token,
+            "environment": worker_environment(config),
+        }
         group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:

@@ -130,9 +130,10 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
             problems.append(str(error))
             break
     train, cluster = sections["train"], sections["cluster"]
-    if train.precision == "bf16" and not cluster.use_gpu:
+    if train.precision == "tf32" and not cluster.use_gpu:
         problems.append(
-            "train.precision = 'bf16': needs cluster.use_gpu=true; on a CPU choose fp32"
+            "train.precision = 'tf32': only GPUs have it; choose fp32 or bf16, or give "
+            "cluster.use_gpu=true"
         )
     module = objectives.find(sections["objective"].name)
     objective = module.Objective(sections["objective"], sections["network"].latent_size)

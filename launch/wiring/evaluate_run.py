@@ -22,6 +22,7 @@ from datasets.shards.quarantine import RecordBadSample
 from ganinv.errors import ConfigError, StorageError
 from ganinv.evaluation.evaluator import Evaluator, Share, Watch
 from ganinv.model import best_device
+from ganinv.precision import use_kernels_of
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
@@ -137,6 +138,7 @@ def _evaluate(
     watch: Watch,
 ) -> Evaluated:
     """All ranks call this together; each returns the same figures."""
+    use_kernels_of("fp32", device)
     run = open_store(storage.run, endpoint_url=storage.endpoint_url)
     trained, data, index = _opened(run, storage, place, options)
     _check_same_checkpoint(storage, trained)

@@ -5,6 +5,7 @@ from functools import cache, partial
 
 import torch
 
+from cluster.jobs.ray_environment import cluster_address
 from cluster.run_folder.metrics_log import rows_to_continue
 from cluster.run_folder.options_record import Record
 from cluster.storage.opening import open_store, probe
@@ -18,6 +19,7 @@ from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
+from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks
@@ -26,6 +28,21 @@ from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective
 from launch.wiring.same_run import check_may_build
+
+
+def check_units(config: RunConfig) -> None:
+    """Raises `ConfigError` if this machine trains and lacks the units for `train.precision`.
+
+    On a cluster, every worker checks its own node.
+    """
+    if cluster_address() is None:
+        device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
+        check_precision(config.train.precision, device)
+
+
+def worker_environment(config: RunConfig) -> dict[str, str]:
+    """Variables that workers must have before they start. On processors, all sums are ordered."""
+    return DETERMINISTIC if config.train.deterministic and config.cluster.use_gpu else {}
 
 
 def check_storage(config: RunConfig) -> Store:

@@ -30,6 +30,7 @@ from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
+from ganinv.precision import check_precision, use_kernels_of
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
 from ganinv.seams.engine import Engine
@@ -98,6 +99,8 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index
         device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
+        check_precision(config.train.precision, device)
+        use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
         fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
         session = build_session(config, index, device, fresh)
         identity = _identity(config, data_sets)

@@ -21,6 +21,11 @@ def test_this_machine_has_the_pinned_packages(found: machine.Machine) -> None:
     assert f"{found.cpus} CPUs" in found.summary
 
 
+def test_the_summary_says_whether_the_processor_has_bf16(found: machine.Machine) -> None:
+    assert replace(found, bf16="amx_bf16").summary.endswith("processor has bf16 (amx_bf16)")
+    assert replace(found, bf16=None).summary.endswith("processor has no bf16")
+
+
 def test_another_version_is_named_with_the_remedy(found: machine.Machine) -> None:
     old = replace(found, packages={**found.packages, "ray": "2.0.0", "torch": "2.13.0+cu130"})
     with pytest.raises(ConfigError, match=r"ray 2\.0\.0 instead of .*make setup") as caught:

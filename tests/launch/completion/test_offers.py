@@ -78,7 +78,8 @@ def test_values_are_offered_where_the_type_lists_them(offers: Offers) -> None:
         return candidates(["train", "tiny-dlsgan", f"{key}="], offers)
 
     assert values("train.flip") == ["train.flip=true", "train.flip=false"]
-    assert values("train.precision") == ["train.precision=fp32", "train.precision=bf16"]
+    precisions = [f"train.precision={name}" for name in ("fp32", "tf32", "bf16")]
+    assert values("train.precision") == precisions
     assert values("objective.name") == ["objective.name=dlsgan", "objective.name=pvdgan"]
     assert values("objective.scale") == ["objective.scale=dls", "objective.scale=mse"]
     assert values("train.images") == []

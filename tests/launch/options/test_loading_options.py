@@ -75,7 +75,7 @@ def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> N
     assert "train.imagse = 5: unknown key, did you mean 'train.images'?" in lines
     assert any(line.startswith("train.seed = 'red': ") and "Integer" in line for line in lines)
     assert any(line.startswith("objective.scale = 'mse': unknown key") for line in lines)
-    assert any("'fp32', 'bf16'" in line for line in lines)
+    assert any("'fp32', 'tf32', 'bf16'" in line for line in lines)
     assert any("key=value" in line for line in lines)
 
 
@@ -96,7 +96,7 @@ def test_knobs_of_another_method_are_unknown() -> None:
         ("train.images=0", "train.images = 0: must be at least 1"),
         ("train.global_batch=15", "not divisible by 2 workers"),
         ("train.micro_batch=3", "choose a divisor of 8"),
-        ("train.precision=bf16", "needs cluster.use_gpu=true"),
+        ("train.precision=tf32", "only GPUs have it; choose fp32 or bf16"),
         ("cluster.min_workers=2", "give both or neither"),
         ("objective.trace.decay=2", "objective.trace.decay = 2.0: must lie between 0 and 1"),
         ("checkpoint.keep_last=1", "must be at least 2"),

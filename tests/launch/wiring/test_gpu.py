@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.commands import checkpoints, launch
+from cluster.storage.opening import open_store
+from ganinv.saved.manifest import Manifest, manifests_newest_first
+from tests.support.commands import launch
 
 pytestmark = [
     pytest.mark.gpu,
@@ -14,15 +16,29 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def train(folder: Path, run: str, images: int, *options: str) -> Manifest:
+    """The newest manifest after training to `images`."""
+    places = (f"storage.run={folder}/{run}", f"data.url={folder}/data", "data.images=512")
+    fixed = ("cluster.use_gpu=true", "cluster.workers=1", f"train.images={images}")
+    done = launch("train", "tiny-pvdgan", *places, *fixed, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    newest = manifests_newest_first(open_store(f"{folder}/{run}"))[0]
+    assert newest.images_seen == images
+    return newest
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 @pytest.mark.parametrize("engine", ["deepspeed", "flat"])
 def test_trains_and_goes_on(tmp_path: Path, precision: str, engine: str) -> None:
-    places = (f"storage.run={tmp_path}/run", f"data.url={tmp_path}/data", "data.images=512")
-    options = ("cluster.use_gpu=true", "cluster.workers=1", f"train.precision={precision}")
-    if engine == "flat":
-        options += ("engine.name=flat", "engine.zero_stage=0")
+    options = ("engine.name=flat", "engine.zero_stage=0") if engine == "flat" else ()
     for images in (1600, 3200):
-        words = ("train", "tiny-pvdgan", *places, *options, f"train.images={images}")
-        done = launch(*words)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert checkpoints(f"{tmp_path}/run")[0]["images_seen"] == 3200
+        train(tmp_path, "run", images, f"train.precision={precision}", *options)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_deterministic_runs_resume_bit_for_bit(tmp_path: Path, precision: str) -> None:
+    options = (f"train.precision={precision}", "train.deterministic=true")
+    train(tmp_path, "resumed", 1600, *options)
+    resumed = train(tmp_path, "resumed", 3200, *options)
+    whole = train(tmp_path, "whole", 3200, *options)
+    assert {o.sha256 for o in resumed.objects} == {o.sha256 for o in whole.objects}

@@ -22,7 +22,9 @@ from launch.wiring import preflight
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
+    check_units,
     prepare_data,
+    worker_environment,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +52,26 @@ def test_an_installed_package_named_datasets_does_not_hide_ours(
 
 def options(*words: str) -> RunConfig:
     return load_config(load_recipe("tiny-pvdgan"), [*PLACES, *words])
+
+
+def test_a_processor_without_bf16_is_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a cluster, the workers' nodes count, not the one where the command was typed."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    check_units(options())
+    with pytest.raises(ConfigError, match=r"train\.precision = 'bf16' .* choose fp32"):
+        check_units(options("train.precision=bf16"))
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    check_units(options("train.precision=bf16"))
+
+
+def test_only_deterministic_gpu_workers_get_variables() -> None:
+    gpus, same = "cluster.use_gpu=true", "train.deterministic=true"
+    for words in ((), (gpus,), (same,)):
+        assert worker_environment(options(*words)) == {}
+    assert worker_environment(options(gpus, same))["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def index(held_out: int) -> Index:
