@@ -6,7 +6,7 @@ later are computed: in a simultaneous round, that of D during the backward pass 
 """
 
 from dataclasses import dataclass, field
-import torch
+
 import torch.distributed as dist
 from torch import Tensor
 
