@@ -112,14 +112,15 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
     write_options(store, record(config, index, mix_fingerprint))
+    log = GroupLog(retrying)
     with (
-        closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,
+        closing(
+            WorkerGroup(config.storage.run, config.cluster, config.metrics, log.first_number)
+        ) as group,
         signals.collected() as asked,
     ):
+        group.start(train_worker, {"config": config, "lease": held.fencing_token})
         out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        log = GroupLog(retrying)
-        payload = {"config": config, "lease": held.fencing_token}
-        group.start(train_worker, payload, number_from=log.first_number)
         stopped = _watch(group, config, held, out, asked, log)
     if stopped:
         out.print(stopped)

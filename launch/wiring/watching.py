@@ -16,9 +16,9 @@ from cluster.config import ClusterConfig
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
-from cluster.workers.backend import sigterm_received
 from cluster.workers.endings import Restart, no_restart_mends
 from cluster.workers.live_groups import WorkerLocation
+from cluster.workers.sigterm import sigterm_received
 from cluster.workers.watchdog import Watchdog
 from ganinv.errors import GanInvError
 from ganinv.seams.stores import Store
@@ -61,6 +61,16 @@ def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None])
         if not no_restart_mends(error):
             raise
         ray.get(directory.fail.remote(error))
+
+
+def worker_device(cluster: ClusterConfig) -> torch.device:
+    """The device of this worker."""
+    if not cluster.use_gpu:
+        return torch.device("cpu")
+    from ray.train.torch import get_device  # late: it takes a second, and the driver needs none
+
+    found: torch.device = get_device()
+    return found
 
 
 def own_log() -> str:

@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import ray
-import ray.train.torch
 import torch
 from torch import Tensor, nn
 
@@ -40,7 +39,7 @@ from launch.evaluation.in_training import Evaluation
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective, start_networks
-from launch.wiring.watching import Watcher, run_worker
+from launch.wiring.watching import Watcher, run_worker, worker_device
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
         index = data_sets[0].index
-        device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
+        device = worker_device(config.cluster)
         fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
         session = build_session(config, index, device, fresh)
         identity = _identity(config, data_sets)
