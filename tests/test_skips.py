@@ -67,6 +67,7 @@ def counts(output: str) -> dict[str, int]:
     return {name: int(number) for number, name in found}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("words", [(), ("-n", "2")], ids=["one process", "xdist"])
 def test_a_skip_in_ci_fails_unless_it_is_on_the_list(tmp_path: Path, words: tuple[str]) -> None:
     (tmp_path / "test_some.py").write_text(TESTS)
@@ -84,6 +85,7 @@ def test_a_skip_in_ci_fails_unless_it_is_on_the_list(tmp_path: Path, words: tupl
     assert "add the reason of the skip to ALLOWED_SKIPS" in done.stdout
 
 
+@pytest.mark.integration
 def test_a_module_that_skips_itself_in_ci_fails(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(MODULE)
     done = run(tmp_path, CI="true")
@@ -101,6 +103,7 @@ def test_a_skip_for_what_ci_could_not_install_is_allowed(monkeypatch: pytest.Mon
     assert not skips.allowed("no chromium on this machine (Debian package: chromium)")
 
 
+@pytest.mark.integration
 def test_a_skip_at_a_desk_is_a_skip(tmp_path: Path) -> None:
     (tmp_path / "test_some.py").write_text(TESTS)
     done = run(tmp_path)

@@ -61,6 +61,7 @@ def collected() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.integration
 def test_the_groups_partition_the_chaos_tests(collected: dict[str, list[str]]) -> None:
     everything = collected["all"]
     assert len(everything) > 30
@@ -78,6 +79,7 @@ def test_the_groups_partition_the_chaos_tests(collected: dict[str, list[str]]) -
     )
 
 
+@pytest.mark.integration
 def test_every_pattern_names_a_test(collected: dict[str, list[str]]) -> None:
     for table in (IN_EVERY_RUN, *GROUPS):
         for pattern in table:

@@ -116,6 +116,7 @@ def test_every_alert_is_explained_and_tested() -> None:
         assert f'alertname="{rule["alert"]}"' in tested
 
 
+@pytest.mark.integration
 @needs_promtool
 def test_faults_raise_their_alerts_and_a_clean_run_none() -> None:
     promtool("check", "rules", str(MONITORING / "rules.yml"))

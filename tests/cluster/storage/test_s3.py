@@ -163,6 +163,7 @@ def test_a_black_hole(
     assert attempts <= black_hole.connections() <= attempts * connections
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("planted_credentials")
 def test_a_black_hole_whatever_the_verb(
     black_hole: BlackHole, monkeypatch: pytest.MonkeyPatch
@@ -186,6 +187,7 @@ class NotFound(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("planted_credentials")
 def test_another_server_is_not_mistaken_for_an_empty_store() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), NotFound) as server:

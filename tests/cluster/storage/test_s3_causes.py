@@ -15,6 +15,8 @@ from ganinv.places.loopback import spare_loopback
 from ganinv.places.reading import open_reader
 from tests.support.tls import certificate, server
 
+pytestmark = pytest.mark.integration
+
 PLANTED = "wJalrXUtnFEMI-planted"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAPLANTED", "AWS_SECRET_ACCESS_KEY": PLANTED}
 Environment = Callable[..., None]

@@ -31,6 +31,7 @@ HANGS = """
 """
 
 
+@pytest.mark.integration
 def test_a_step_that_holds_the_interpreter_is_ended_and_its_place_is_logged() -> None:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(HANGS)],

@@ -190,12 +190,13 @@ def test_monitor_finds_the_run_shows_all_and_a_closed_terminal_saves(
             wait_until(lambda e=expression: ask(e), 30, expression)
         assert ask('ALERTS{alertstate="firing"}') == []
         listed = json.loads(read_url(discovery_url(output.read_text())))
-        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "ray"]
+        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "nodes", "ray"]
         before = max(committed(f"{s3}/watched"))
         for _ in range(2):  # by the kernel and by the shell, to Ray's processes, too
             os.killpg(process.pid, signal.SIGHUP)
         assert process.wait(120) == 130, output.read_text()
         wait_until(lambda: not ask('up{job="ganinv"}'), 30, "the run is forgotten")
+        assert ask('max_over_time(ALERTS{alertstate="firing"}[10m])') == [], "its end is no fault"
     assert max(committed(f"{s3}/watched")) > before
 
 

@@ -61,6 +61,7 @@ def in_bash(command: str, rest: str, folder: Path) -> list[str]:
     return words
 
 
+@pytest.mark.integration
 def test_bash_completes(command: str, tmp_path: Path) -> None:
     assert in_bash(command, "che", tmp_path) == ["checkpoints"]
     assert in_bash(command, "data ", tmp_path)[:2] == ["build", "index"]
@@ -72,6 +73,7 @@ def test_bash_completes(command: str, tmp_path: Path) -> None:
     assert in_bash(command, "train tiny-dlsgan storage.run=a", tmp_path) == [""]
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_zsh_completes(command: str, tmp_path: Path) -> None:
     def complete(*words: str) -> list[str]:

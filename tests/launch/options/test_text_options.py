@@ -214,7 +214,7 @@ def all_sections() -> Iterator[DictConfig]:
 NO_PLACES = {
     "storage.endpoint_url", "server.address", "monitor.ray", "monitor.host", "watch.host",
     "metrics.host", "monitor.retention", "submit.id", "data.source", "data.resize",
-    "data.resolution", "data.image_column", "start.checkpoint", "evaluate.checkpoint",
+    "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
     "network.name", "objective.name",
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[3]
 PLACES = ("storage.run=/run", "data.url=/data")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("module", ["launch.wiring.preflight", "datasets"])
 def test_an_installed_package_named_datasets_does_not_hide_ours(
     tmp_path: Path, module: str
