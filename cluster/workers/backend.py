@@ -13,6 +13,7 @@ import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend  # its hooks are documented, its name is not public
 
+from cluster.workers.own_start import end_phase
 from cluster.workers.sigterm import record_sigterm
 
 ANSWER_S = 1.0  # a working worker answers at once
@@ -29,8 +30,10 @@ class SignalledTorchConfig(TorchConfig):  # type: ignore[misc]  # Ray is not typ
 
 class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not typed
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        worker_group.execute(end_phase, "worker imports")
         super().on_start(worker_group, backend_config)
         worker_group.execute(record_sigterm)
+        worker_group.execute(end_phase, "process group")
 
     def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:  # noqa: ARG002 (its signature)
         """Kill workers that do not answer, because Ray Train would wait for them.

@@ -75,6 +75,10 @@ class Directory:
         """Rank 0 calls this when it starts to train. Returns the summary of all groups so far."""
         return self._groups.resumed(images_seen)
 
+    async def group_started(self, seconds: dict[str, float]) -> None:
+        """Rank 0 calls this after the group's first step, with the phases of its own start."""
+        self._groups.started(seconds)
+
     async def group_went_back(self, images_seen: int, restored: int) -> None:
         """Rank 0 calls this when the group has diverged and reloaded its last checkpoint."""
         self._groups.went_back(images_seen, restored)

@@ -4,8 +4,8 @@ Each is a process of its own that imports pandas, PyArrow and Ray Data (1.2 s of
 while the workers of the same group are starting:
 
 - the manager of Ray Data's data sets. Workers read their data sets themselves (`datasets`).
-- the cleaner of placement groups, for a controller that dies: `cluster.workers.reservations` removes
-  them, before the next group starts.
+- the cleaner of placement groups, for a controller that dies: `cluster.workers.reservations`
+  removes them before the next group starts.
 """
 
 from typing import Any

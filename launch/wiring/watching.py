@@ -16,6 +16,7 @@ from cluster.config import ClusterConfig
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
+from cluster.workers import own_start
 from cluster.workers.endings import Restart, no_restart_mends
 from cluster.workers.live_groups import WorkerLocation
 from cluster.workers.sigterm import sigterm_received
@@ -94,6 +95,7 @@ class Watcher:
         self.save_failed = exporter.save_failed
         self._images_seen = images_seen
         self._reported = 0.0
+        self._stepped = False
         self._steps_before = 0.0
         self._stop = threading.Event()
         self._log = MetricsLog(store, images_seen) if rank() == 0 else None
@@ -108,8 +110,15 @@ class Watcher:
     def timed(self, state: TimeState) -> Iterator[None]:
         with self._watchdog.watching(state), self._exporter.timed(state):
             yield
+        if state == "data" and not self._stepped:
+            own_start.end_phase("first batch")
 
     def stepped(self, images: int, *, applied: bool) -> None:
+        if not self._stepped:
+            self._stepped = True
+            own_start.end_phase("first step")
+            if rank() == 0:
+                self._directory.group_started.remote(own_start.phases.seconds)
         self._exporter.stepped(images // world_size(), applied=applied)
         self._images_seen += images
         if rank() == 0 and time.monotonic() - self._reported >= REPORT_EVERY_S:
