@@ -165,12 +165,17 @@ def test_decoding_in_parallel_starts_without_torch() -> None:
             "    conv.build(conv.Config(), resolution=16, image_channels=3, seed=0)",
             ["ray.train", "deepspeed", "sympy", "torch._dynamo"],
         ),
+        # People wait for these.
+        (
+            "from launch.commands import attach, checkpoints, monitor, status",
+            ["torch", "numpy", "ray.train", "deepspeed"],
+        ),
         # Every start of a training waits for this process.
         ("import cluster.workers.directory", ["torch", "ray.train"]),
     ],
-    ids=["driver", "directory"],
+    ids=["driver", "looking", "directory"],
 )
-def test_a_training_starts_without_what_only_workers_need(work: str, absent: list[str]) -> None:
+def test_processes_start_without_what_only_workers_need(work: str, absent: list[str]) -> None:
     code = f"{work}\nimport sys; print([m for m in {absent} if m in sys.modules])"
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -26,7 +26,8 @@ from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import conditions, held_out_images
 from launch.evaluation.trained import Trained, load_trained, open_data
-from launch.options.schema import LEAST_SAMPLES, NOT_MOVED, DataPlace, FigureOptions, StorageConfig
+from launch.options.places import NOT_MOVED, DataPlace, StorageConfig
+from launch.options.schema import LEAST_SAMPLES, FigureOptions
 from launch.wiring.watching import run_worker, worker_device
 
 log = logging.getLogger(__name__)

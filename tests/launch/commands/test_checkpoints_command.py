@@ -105,7 +105,7 @@ def test_an_outage_makes_no_checkpoint_corrupt(
     def unavailable(*_: object) -> bytes:
         raise StorageUnavailableError("does not answer")
 
-    monkeypatch.setattr(checkpoints, "read_object", unavailable)
+    monkeypatch.setattr("ganinv.saved.checkpoints.read_object", unavailable)
     for switch in ("--verify", "--prune"):
         with pytest.raises(StorageUnavailableError):
             main([f"storage.run={made.config.storage.run}", switch])
