@@ -13,7 +13,6 @@ from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import committed_names
 from ganinv.training.config import lay_out_batch
-from launch.commands import checkpoints
 from launch.commands.checkpoints import main
 from tests.support.clocks import Clock
 from tests.support.made_runs import MadeRun, make_run
