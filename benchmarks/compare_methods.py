@@ -28,7 +28,7 @@ from benchmarks.compare_methods_page import write_page
 from cluster.run_folder.evaluation_log import read_records, write_record
 from cluster.storage.opening import open_store
 from ganinv.saved.manifest import manifests_newest_first
-from launch.options.schema import StorageConfig
+from launch.options.places import StorageConfig
 from launch.progress import console
 from launch.wiring.evaluate_run import EvaluateOptions, evaluate_here
 

@@ -37,6 +37,12 @@ def start_of(pid: int) -> str | None:
     return None if state in ("Z", "X") else f"{_boot_id()}/{start_ticks}"
 
 
+def own_age_s() -> float:
+    """Seconds since this process was started, imports included."""
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

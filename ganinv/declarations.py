@@ -6,9 +6,10 @@ in one place, beside the code that computes it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # a process that only exports numbers need not import torch, which takes a second
+    from torch import Tensor
 
 
 class Statistic(NamedTuple):
@@ -44,4 +45,4 @@ class Spectrum(NamedTuple):
     """The spread of every element of some latent codes, for example a traced variance."""
 
     label: str  # names the codes, in words for people
-    variance_L: Tensor  # float64
+    variance_L: "Tensor"  # float64

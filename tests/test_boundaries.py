@@ -153,3 +153,31 @@ def test_decoding_in_parallel_starts_without_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("work", "absent"),
+    [
+        # The driver of a training leaves these to the processes that it starts.
+        (
+            "import launch.commands.train, torch; from ganinv.networks import conv\n"
+            "with torch.device('meta'):\n"
+            "    conv.build(conv.Config(), resolution=16, image_channels=3, seed=0)",
+            ["ray.train", "deepspeed", "sympy", "torch._dynamo"],
+        ),
+        # People wait for these.
+        (
+            "from launch.commands import attach, checkpoints, monitor, status",
+            ["torch", "numpy", "ray.train", "deepspeed"],
+        ),
+        # Every start of a training waits for this process.
+        ("import cluster.workers.directory", ["torch", "ray.train"]),
+    ],
+    ids=["driver", "looking", "directory"],
+)
+def test_processes_start_without_what_only_workers_need(work: str, absent: list[str]) -> None:
+    code = f"{work}\nimport sys; print([m for m in {absent} if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

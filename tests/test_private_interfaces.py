@@ -50,6 +50,7 @@ class Interface:
 ENGINE = ("cluster/engine.py",)
 FRAGMENT = "deepspeed.utils.tensor_fragment:tensor_fragment"
 RAY_EXCEPTIONS = "ray.train.v2._internal.exceptions"
+CLEANER = "ray.train.v2._internal.callbacks.placement_group_callback"
 WORKER_GROUP = "ray.train.v2._internal.execution.worker_group.worker_group:WorkerGroup"
 
 INTERFACES = (
@@ -117,6 +118,24 @@ INTERFACES = (
         where="ray.train.torch.config:_TorchBackend",
         files=("cluster/workers/backend.py",),
         reason="base class whose hooks run on a worker's main thread, where SIGTERM is received",
+    ),
+    Interface(
+        use="ray.train.v2._internal.callbacks.datasets.DatasetsCallback",
+        where="ray.train.v2._internal.callbacks.datasets:DatasetsCallback",
+        files=("cluster/workers/trainer.py",),
+        reason="left out: it starts a process for data sets of Ray Data, of which there are none",
+    ),
+    Interface(
+        use=f"{CLEANER}.PlacementGroupCleanerCallback",
+        where=f"{CLEANER}:PlacementGroupCleanerCallback",
+        files=("cluster/workers/trainer.py",),
+        reason="left out: it starts a process for what `clear_abandoned` does",
+    ),
+    Interface(
+        use="._create_default_callbacks",
+        where="ray.train.torch:TorchTrainer._create_default_callbacks",
+        files=("cluster/workers/trainer.py",),
+        reason="the callbacks of a trainer, to leave out those two",
     ),
     Interface(
         use=".execute_async",

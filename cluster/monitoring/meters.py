@@ -8,6 +8,7 @@ one series, whichever worker has rank 0. Every rank therefore has equally few se
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,7 +19,9 @@ from prometheus_client import (
 )
 
 from ganinv.declarations import Statistic
-from ganinv.training.loop import TimeState
+
+if TYPE_CHECKING:  # the directory imports this module, and must start without torch
+    from ganinv.training.loop import TimeState
 
 # Creation times would add one series per counter and histogram, which nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
@@ -27,7 +30,7 @@ STEP_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 10.0)
 WAIT_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0)
 STALL_SECONDS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
-TIME_STATES: tuple[TimeState, ...] = (
+TIME_STATES: tuple["TimeState", ...] = (
     "compute", "data", "communicate", "checkpoint", "restart", "evaluate",
 )  # fmt: skip
 # Suffixes of a histogram's series.

@@ -29,6 +29,8 @@ class GroupRecord:
     world_size: int
     resumed_from: int | None = None  # images_seen of the checkpoint it resumed from
     first_step: float | None = None  # end of its first step
+    # Seconds of the phases from its launch to its first step, in order, seen by rank 0.
+    starting: Mapping[str, float] | None = None
     last_step: float | None = None  # end of the last reported step
     images_seen: int | None = None  # at the last reported step
     steps_seconds: float = 0.0  # compute and communicate, up to the last reported step

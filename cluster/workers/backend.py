@@ -6,19 +6,17 @@ that is installed there runs no later than the next poll.
 """
 
 import os
-import signal
-import threading
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import ray
 from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend  # its hooks are documented, its name is not public
 
+from cluster.workers.own_start import end_phase
+from cluster.workers.sigterm import record_sigterm
+
 ANSWER_S = 1.0  # a working worker answers at once
-# Set once this process has received SIGTERM: a cloud, a scheduler or a person removes the worker.
-sigterm_received = threading.Event()
 
 
 @dataclass
@@ -32,8 +30,10 @@ class SignalledTorchConfig(TorchConfig):  # type: ignore[misc]  # Ray is not typ
 
 class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not typed
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        worker_group.execute(end_phase, "worker imports")
         super().on_start(worker_group, backend_config)
         worker_group.execute(record_sigterm)
+        worker_group.execute(end_phase, "process group")
 
     def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:  # noqa: ARG002 (its signature)
         """Kill workers that do not answer, because Ray Train would wait for them.
@@ -45,17 +45,3 @@ class _SignalledTorchBackend(_TorchBackend):  # type: ignore[misc]  # Ray is not
         for worker, answer in zip(worker_group.get_workers(), answers, strict=True):
             if answer not in answered:
                 ray.kill(worker.actor)
-
-
-def record_sigterm() -> None:
-    """Install the handler. Call on a worker's main thread.
-
-    A local Ray starts its workers with SIGTERM blocked (`cluster.workers.group`), so unblock it.
-    """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        sigterm_received.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -37,8 +37,10 @@ class Directory:
         host: str,
         discovery_port: int,
         ray_targets: list[str],
+        number_from: int = 0,
         lost: Callable[[], set[str]] = unexpectedly_dead_nodes,
     ) -> None:
+        """`number_from`: the number of the first group; records of earlier ones are in storage."""
         self._run = run
         self._losses = NodeLosses(run, lost)
         self._ray_targets = ray_targets
@@ -46,7 +48,7 @@ class Directory:
         self._progress: dict[str, Any] = {}
         self._error: GanInvError | None = None
         self._requested = asyncio.Event()
-        self._groups = LiveGroups()
+        self._groups = LiveGroups(number_from)
         self._messages: list[str] = []
         self._file = self._open_file()
         address = listening_address(host)
@@ -73,6 +75,10 @@ class Directory:
         """Rank 0 calls this when it starts to train. Returns the summary of all groups so far."""
         return self._groups.resumed(images_seen)
 
+    async def group_started(self, seconds: dict[str, float]) -> None:
+        """Rank 0 calls this after the group's first step, with the phases of its own start."""
+        self._groups.started(seconds)
+
     async def group_went_back(self, images_seen: int, restored: int) -> None:
         """Rank 0 calls this when the group has diverged and reloaded its last checkpoint."""
         self._groups.went_back(images_seen, restored)
@@ -84,10 +90,6 @@ class Directory:
     async def group_ended(self, reason: End, detail: str) -> GroupRecord:
         """Record why the present group ended; returns its record."""
         return self._groups.ended(reason, detail)
-
-    async def number_groups_from(self, number: int) -> None:
-        """Set the number of the first group; records of earlier groups are in storage."""
-        self._groups.first_number = number
 
     async def groups(self) -> list[GroupRecord]:
         return self._groups.records
@@ -213,10 +215,12 @@ class Directory:
         return groups
 
 
-def start_directory(run: str, host: str, discovery_port: int, ray_targets: list[str]) -> Any:
+def start_directory(
+    run: str, host: str, discovery_port: int, ray_targets: list[str], number_from: int = 0
+) -> Any:
     """Start the directory of a run on the head node. It ends with the driver.
 
     `ray_targets`: addresses of Ray's own exporters, if Ray does not announce them itself.
     """
     actor = ray.remote(Directory).options(num_cpus=0, scheduling_strategy=on_head())
-    return actor.remote(run, host, discovery_port, ray_targets)
+    return actor.remote(run, host, discovery_port, ray_targets, number_from)

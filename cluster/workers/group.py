@@ -46,16 +46,23 @@ def _undiscovered_ray_targets() -> list[str]:
 class WorkerGroup:
     """The workers of one run, from the constructor to `close`."""
 
-    def __init__(self, run: str, cluster: ClusterConfig, metrics: MetricsConfig) -> None:
+    def __init__(
+        self, run: str, cluster: ClusterConfig, metrics: MetricsConfig, number_from: int = 0
+    ) -> None:
+        """`number_from`: the number of the first worker group, counted over the run's whole life.
+
+        Raises the errors of `start_ray`.
+        """
         self._cluster = cluster
         self._fit: Any = None
         self._waiting = WaitReport(cluster)
+        self.discovery_url = ""  # for Prometheus; known once the group was started
         start_ray(cluster)
         try:
+            # Its process starts while the supervisor's does, so nobody waits for it here.
             self.directory = start_directory(
-                run, metrics.host, metrics.discovery_port, _undiscovered_ray_targets()
+                run, metrics.host, metrics.discovery_port, _undiscovered_ray_targets(), number_from
             )
-            self.discovery_url: str = self._ask("discovery_url", timeout_s=cluster.max_wait_s)
         except BaseException:  # nobody could call `close`
             ray.shutdown()
             raise
@@ -67,16 +74,16 @@ class WorkerGroup:
             ray.get(self.directory.close.remote(), timeout=CLOSE_S)
         ray.shutdown()
 
-    def start(self, function: TrainFunction, payload: Payload, *, number_from: int = 0) -> None:
-        """Run `function({**payload, "directory": …})` on all workers; returns at once.
+    def start(self, function: TrainFunction, payload: Payload) -> None:
+        """Run `function({**payload, "directory": …})` on all workers.
 
-        `number_from`: the number of the first worker group, counted over the run's whole life.
+        Returns once the directory answers. Raises `ClusterError` if it does not.
         """
-        self._ask("number_groups_from", number_from)
         # On the driver's node, so that the loss of a worker's node does not end the supervisor.
         here = on_this_node()
         fit = ray.remote(_supervise).options(num_cpus=0, max_retries=0, scheduling_strategy=here)
         self._fit = fit.remote(function, {**payload, "directory": self.directory}, self._cluster)
+        self.discovery_url = self._ask("discovery_url", timeout_s=self._cluster.max_wait_s)
 
     def wait(self, timeout_s: float) -> Outcome | None:
         """The outcome, or None if the run still trains after `timeout_s`."""

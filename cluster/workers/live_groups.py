@@ -1,6 +1,7 @@
 """The records of the worker groups that this command has started, while the run is alive."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -58,6 +59,14 @@ class LiveGroups:
         if seen > (group.resumed_from or 0):
             now = time.time()
             self._update(first_step=group.first_step or now, last_step=now)
+
+    def started(self, seconds: Mapping[str, float]) -> None:
+        """The present group has ended its first step; `seconds`: rank 0's phases up to it.
+
+        Before them, Ray Train's controller started, and the workers got their places on nodes.
+        """
+        before = time.time() - self.records[-1].launched - sum(seconds.values())
+        self._update(starting={"placement": max(0.0, before), **seconds})
 
     def committed(self, images_seen: int) -> None:
         """The present group has committed a checkpoint at `images_seen`."""

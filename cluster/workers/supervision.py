@@ -33,6 +33,7 @@ from cluster.workers.backend import SignalledTorchConfig
 from cluster.workers.endings import Ending, ending_of
 from cluster.workers.node_watcher import NodeWatcher
 from cluster.workers.reservations import Reservations, clear_abandoned
+from cluster.workers.trainer import LeanTrainer
 from ganinv.errors import ClusterError, DataError, GanInvError, StorageError
 
 Payload = dict[str, Any]
@@ -111,11 +112,10 @@ def _run_group(
 ) -> Ending:
     """Start one group and wait until it ends."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchTrainer
 
     directory = payload["directory"]
     with tempfile.TemporaryDirectory(prefix="ganinv-train-") as private:
-        trainer = TorchTrainer(
+        trainer = LeanTrainer(
             function,
             train_loop_config=payload,
             torch_config=SignalledTorchConfig(

@@ -46,6 +46,16 @@ def leaky_relu(x: Tensor) -> Tensor:
     return F.leaky_relu(x, LEAK, inplace=True)
 
 
+def drawn_weights(*shape: int, divisor: float = 1.0) -> Tensor:
+    """Weights from N(0, 1), divided by `divisor`: the bits of `torch.randn(shape) / divisor`.
+
+    On `meta` there are no weights to draw. PyTorch computes there by way of its compiler, whose
+    import would delay every start of a training by a second.
+    """
+    weights = torch.empty(shape)
+    return weights if weights.is_meta else weights.normal_().div_(divisor)
+
+
 class EqualisedConv(nn.Module):
     """Convolution with equalised learning rate; odd kernels keep H × W.
 
@@ -63,7 +73,7 @@ class EqualisedConv(nn.Module):
         factor: float = 1.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels_out, channels_in, kernel, kernel))
+        self.weight = nn.Parameter(drawn_weights(channels_out, channels_in, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
         self.rate = gain / math.sqrt(channels_in * kernel * kernel)
         self.factor = factor
@@ -97,7 +107,7 @@ class EqualisedLinear(nn.Module):
         bias_start: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(size_out, size_in) / speed)
+        self.weight = nn.Parameter(drawn_weights(size_out, size_in, divisor=speed))
         self.bias = nn.Parameter(torch.full((size_out,), bias_start / speed))
         self.rate = gain * speed / math.sqrt(size_in)
         self.speed = speed
@@ -117,9 +127,9 @@ class Blur(nn.Module):
 
     def __init__(self, channels: int, factor: float = 1.0) -> None:
         super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        kernel = factor * torch.outer(taps, taps).expand(channels, 1, 4, 4)
-        self.register_buffer("kernel", kernel, persistent=False)
+        # In Python, for the reason given at `drawn_weights`; all values are exact in float32.
+        kernel_HW = [[factor * a * b / 64 for b in (1, 3, 3, 1)] for a in (1, 3, 3, 1)]
+        self.register_buffer("kernel", torch.tensor([[kernel_HW]] * channels), persistent=False)
 
 
 class BlurUp(Blur):

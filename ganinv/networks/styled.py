@@ -31,6 +31,7 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    drawn_weights,
     in_float32,
     leaky_relu,
 )
@@ -172,7 +173,7 @@ class Generator(nn.Module):
         super().__init__()
         widths = config.widths(resolution)[::-1]
         self.mapper = Mapper(config, traits)
-        self.start_CHW = nn.Parameter(torch.randn(widths[0], COARSEST, COARSEST))
+        self.start_CHW = nn.Parameter(drawn_weights(widths[0], COARSEST, COARSEST))
         self.first = same_size(widths[0], config.style_size, traits)
         self.to_image = to_image(widths[0], image_channels, config.style_size, traits)
         self.blocks = nn.ModuleList(

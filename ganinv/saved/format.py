@@ -27,9 +27,10 @@ export's hash, are optional, so that older manifests and exports still load.
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # commands that only list checkpoints start without torch
+    from torch import Tensor
 
 CHECKPOINT_VERSION = 1
 EXPORT_VERSION = 1
@@ -129,6 +130,6 @@ def is_weight(name: str) -> bool:
     return _WEIGHT.match(name) is not None
 
 
-def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(tensors: "Mapping[str, Tensor]", prefix: str) -> "dict[str, Tensor]":
     """The tensors whose names start with `prefix`, without the prefix in their names."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

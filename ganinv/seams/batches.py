@@ -4,9 +4,10 @@ Shapes: B samples, C × H × W pixels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from torch import Tensor
+if TYPE_CHECKING:  # records of bad samples are read without torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +30,7 @@ class Batch:
     for example its label; None if attributes are not read.
     """
 
-    images_BCHW: Tensor
+    images_BCHW: "Tensor"
     slots: tuple[int, ...]
     keys: tuple[str, ...]
     after: Position

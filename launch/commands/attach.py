@@ -5,7 +5,7 @@ import json
 from cluster.config import ServerConfig
 from cluster.jobs.server import STOP_WAIT_S, JobServer
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.progress import console
 from launch.wiring.jobs import follow
 

@@ -24,12 +24,11 @@ from ganinv.errors import (
     StorageMissingError,
     StorageUnavailableError,
 )
-from ganinv.saved.checkpoints import read_object
 from ganinv.saved.manifest import Manifest, committed_names, read_manifest
 from ganinv.seams.stores import Store
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
+from launch.options.places import StorageConfig
+from launch.options.sections import read_sections
 from launch.progress import console, counting
 
 EXAMPLES = """\
@@ -126,6 +125,9 @@ def list_committed(store: Store) -> list[ListedCheckpoint]:
 
 def verify(store: Store, rows: Sequence[ListedCheckpoint], out: Console) -> None:
     """Read every object of `rows`, and record problems in them."""
+    # Late: it imports torch, and a list of checkpoints needs none.
+    from ganinv.saved.checkpoints import read_object
+
     objects = [(r, r.manifest, s) for r in rows if r.manifest for s in r.manifest.objects]
     size_bytes = 0
     with counting(out) as watching:

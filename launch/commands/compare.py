@@ -16,7 +16,7 @@ from cluster.run_folder.metrics_log import read_rows
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.pages.compare import compare_page, curves_figure, files_of, svg_name
 from launch.pages.comparison import Comparison, comparisons, not_comparable
 from launch.pages.curves import Rows, number

@@ -34,7 +34,7 @@ from launch.options.data import (
     DataVerifyOptions,
     EndpointOptions,
 )
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.progress import console, counting
 
 NAMED_AT_MOST = 20  # files or problems that are listed one by one

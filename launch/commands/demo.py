@@ -11,7 +11,7 @@ from launch.commands.report import ReportConfig, write_report
 from launch.commands.train import train
 from launch.options.arguments import parse
 from launch.options.loading import load_config, load_recipe
-from launch.options.schema import StorageConfig
+from launch.options.places import StorageConfig
 from launch.progress import console
 
 DIRECTORY = Path(".demo")

@@ -18,7 +18,7 @@ from datasets.shards.index import Index, check_sizes
 from ganinv.errors import GanInvError
 from launch.environment import check_packages
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.progress import console
 from launch.wiring.jobs import FORWARDED, environment, follow
 

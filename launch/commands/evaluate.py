@@ -14,8 +14,8 @@ from ganinv.errors import StorageError
 from ganinv.training.statistics import statistic_named
 from launch.evaluation.in_training import without_held_out
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import DataPlace, StorageConfig
+from launch.options.places import DataPlace, StorageConfig
+from launch.options.sections import read_sections
 from launch.progress import console
 from launch.wiring.evaluate_run import (
     Evaluated,

@@ -13,8 +13,8 @@ from ganinv.saved.loading import load_run
 from ganinv.saved.torchscript import GRAPH_NAMES, graph_files
 from ganinv.seams.stores import Range, Store
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
+from launch.options.places import StorageConfig
+from launch.options.sections import read_sections
 from launch.progress import console
 
 FILES = (MODEL_NAME, DESCRIPTION_NAME, *GRAPH_NAMES)  # all that an exported folder may hold

@@ -22,7 +22,7 @@ from launch.evaluation.results_folder import (
     check_replaceable,
 )
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.progress import console
 
 NAMED_AT_MOST = 20  # unreadable files named one by one

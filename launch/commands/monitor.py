@@ -24,7 +24,7 @@ from cluster.monitoring.targets import remove_stale, targets_folder
 from cluster.processes import Server
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
+from launch.options.sections import read_sections
 from launch.progress import console
 
 POLL_S = 1.0

@@ -15,8 +15,9 @@ from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import BatchLayout, lay_out_batch
 from ganinv.training.session import new_session
 from launch.options.arguments import parse
-from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
+from launch.options.loading import load_config, load_recipe, recipe_names
 from launch.options.schema import RunConfig
+from launch.options.sections import read_sections
 from launch.options.words import leaves
 from launch.profile_tables import show
 from launch.progress import console

@@ -13,8 +13,8 @@ from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError
 from launch.evaluation.trained import Trained, load_trained
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import NOT_MOVED, DataPlace, StorageConfig
+from launch.options.places import NOT_MOVED, DataPlace, StorageConfig
+from launch.options.sections import read_sections
 from launch.pages.facts import (
     config_yaml,
     evaluated_on,

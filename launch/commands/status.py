@@ -14,10 +14,10 @@ from cluster.run_folder.group_log import read_groups
 from cluster.run_folder.metrics_log import finite_or_null, read_rows
 from cluster.storage.opening import open_store
 from ganinv.saved.manifest import manifests_newest_first
+from launch.clock import clock
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import StorageConfig
-from launch.pages.standing import clock
+from launch.options.places import StorageConfig
+from launch.options.sections import read_sections
 from launch.progress import console
 
 EXAMPLES = """\

@@ -11,8 +11,10 @@ from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute, find_endpoint, parse_url
 from launch.options.arguments import parse, this_command
-from launch.options.loading import load_config, load_recipe, read_sections, recipe_names
-from launch.options.schema import LOCATIONS, RunConfig
+from launch.options.loading import load_config, load_recipe, recipe_names
+from launch.options.places import LOCATIONS
+from launch.options.schema import RunConfig
+from launch.options.sections import read_sections
 from launch.progress import console
 from launch.wiring.jobs import FORWARDED, environment, follow
 

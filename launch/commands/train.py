@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from cluster.machines.ray_checks import check_ray
+from cluster.processes import own_age_s
 from cluster.run_folder.group_history import End
 from cluster.run_folder.group_log import GroupLog
 from cluster.run_folder.lease import Lease, lease
@@ -26,6 +27,7 @@ from launch.options.averaging import averaging_notes
 from launch.options.loading import load_config, load_recipe, recipe_names
 from launch.options.schema import RunConfig
 from launch.progress import TrainingBar, console, counting
+from launch.starting import StartReport
 from launch.wiring.networks import check_start, with_start_checkpoint
 from launch.wiring.preflight import (
     check_evaluation,
@@ -58,6 +60,8 @@ save, then end (status 130); `nohup` keeps a training alive when the terminal cl
 
 
 def main(argv: list[str]) -> int:
+    start = StartReport(before=own_age_s())
+    start.end("imports")
     arguments = parse(
         argv,
         "train",
@@ -70,15 +74,17 @@ def main(argv: list[str]) -> int:
     out = console(arguments.as_json)
     for note in averaging_notes(recipe, config):
         out.print(note, markup=False)
-    status = train(config, out)
+    start.end("options")
+    status = train(config, out, start)
     if arguments.as_json:
         print(json.dumps({"storage.run": config.storage.run, "status": status}))
     return status
 
 
-def train(config: RunConfig, out: Console) -> int:
+def train(config: RunConfig, out: Console, start: StartReport | None = None) -> int:
     """Train to the end; returns 0, or 130 if training was stopped (after saving).
 
+    `start` knows how long the command has taken until now; None: what came before does not count.
     Raises the errors of `ganinv.errors`.
     """
     check_demand(config.cluster)
@@ -88,10 +94,10 @@ def train(config: RunConfig, out: Console) -> int:
     # Taken before anything is written or started: two commands must not write the same run.
     with lease(store, config.storage.lease_s, out.print) as held:
         remove_unfinished(store)
-        return _train(config, store, held, out)
+        return _train(config, store, held, out, start or StartReport())
 
 
-def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
+def _train(config: RunConfig, store: Store, held: Lease, out: Console, start: StartReport) -> int:
     began = began_with(store)  # nothing is written before it has been compared
     config = with_start_checkpoint(config, began)
     check_options(began, config, store.url)
@@ -115,19 +121,23 @@ def _train(config: RunConfig, store: Store, held: Lease, out: Console) -> int:
         config.storage.run, endpoint_url=config.storage.endpoint_url, retries=retries
     )
     write_options(store, record(config, index, mix_fingerprint))
+    log = GroupLog(retrying)
+    start.end("preflight")
     with (
-        closing(WorkerGroup(config.storage.run, config.cluster, config.metrics)) as group,
+        closing(
+            WorkerGroup(config.storage.run, config.cluster, config.metrics, log.first_number)
+        ) as group,
         signals.collected() as asked,
     ):
-        out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
-        log = GroupLog(retrying)
+        start.end("Ray")
         payload = {
             "config": config,
             "lease": held.fencing_token,
             "environment": worker_environment(config),
         }
-        group.start(train_worker, payload, number_from=log.first_number)
-        stopped = _watch(group, config, held, out, asked, log)
+        group.start(train_worker, payload)
+        out.print(f"metrics for Prometheus (http_sd_configs): {group.discovery_url}")
+        stopped = _watch(group, config, held, out, asked, log, start)
     if stopped:
         out.print(stopped)
         return 130
@@ -151,12 +161,13 @@ def _watch(
     out: Console,
     asked: list[int],
     log: GroupLog,
+    start: StartReport,
 ) -> str | None:
     """Show progress until the last group ends. How training stopped before the run's end, if so."""
     forwarded = saving = False
     with TrainingBar(out, config.train.images) as bar:
         while (outcome := group.wait(POLL_S)) is None:
-            _show(group, bar, out)
+            _show(group, bar, out, start)
             held.check()
             log.keep(group.groups())
             if asked and not forwarded:
@@ -167,7 +178,7 @@ def _watch(
             if forwarded and not group.trains():
                 log.close(group.ended("stopped"))
                 return UNSAVED if saving else NOTHING_TO_SAVE
-        progress = _show(group, bar, out)
+        progress = _show(group, bar, out, start)
     stopped = forwarded and int(progress.get("images_seen", 0)) < config.train.images
     end: End = "gave_up" if outcome.error is not None else "stopped" if stopped else "done"
     log.close(group.ended(end, str(outcome.error or "")))
@@ -176,9 +187,11 @@ def _watch(
     return SAVED if stopped else None
 
 
-def _show(group: WorkerGroup, bar: TrainingBar, out: Console) -> Mapping[str, Any]:
-    for line in group.take_messages():
-        out.print(line, markup=False)
+def _show(
+    group: WorkerGroup, bar: TrainingBar, out: Console, start: StartReport
+) -> Mapping[str, Any]:
+    for line in (*group.take_messages(), *start.lines(group.groups())):
+        out.print(line, markup=False, soft_wrap=True)
     progress = group.progress()
     bar.update(progress)
     return progress

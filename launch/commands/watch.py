@@ -8,8 +8,8 @@ import torch
 
 from ganinv.errors import ConfigError
 from launch.options.arguments import parse
-from launch.options.loading import read_sections
-from launch.options.schema import DataPlace, StorageConfig
+from launch.options.places import DataPlace, StorageConfig
+from launch.options.sections import read_sections
 from launch.pages.live import LivePage
 
 REFRESH_S = 10

@@ -11,7 +11,8 @@ from ganinv.errors import DataError
 from ganinv.saved.loading import TrainedRun, load_run
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config
-from launch.options.schema import NOT_MOVED, DataPlace, RunConfig
+from launch.options.places import NOT_MOVED, DataPlace
+from launch.options.schema import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,9 @@ from ganinv import objectives
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute
 from ganinv.training.config import lay_out_batch
+from launch.options.places import LOCATIONS
 from launch.options.reading import parse_words, read_words, with_text
-from launch.options.schema import CHOICES, LOCATIONS, SECTIONS, RunConfig
+from launch.options.schema import CHOICES, SECTIONS, RunConfig
 from launch.options.text import UNREADABLE, read_as_text, reason
 from launch.options.words import (
     assign,
@@ -150,19 +151,3 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         if name not in objective.roles
     ]
     return problems
-
-
-def read_sections(options: Sequence[str], sections: Mapping[str, type]) -> dict[str, Any]:
-    """Sections for a command without a recipe. Raises `ConfigError` as `load_config` does."""
-    problems: list[str] = []
-    typed = parse_words(options, problems)
-    schema = OmegaConf.create({name: OmegaConf.structured(cls) for name, cls in sections.items()})
-    make_writable(schema)
-    for key, value in read_words(schema, typed, problems).items():
-        assign(schema, key, value, problems)
-    for key in LOCATIONS:
-        make_absolute(schema, key, problems)
-    found = build_sections(schema, problems)
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return found

@@ -10,34 +10,14 @@ from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
 from ganinv.training.config import TrainConfig
+from launch.options.places import StorageConfig
 
 # Sections whose dataclass depends on a name, with the family that knows the name.
 CHOICES = {"objective": objectives, "network": networks}
-# Keys that hold a directory, a file or a URL: relative to the folder of the command, `~` at home.
-LOCATIONS = (
-    "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
-    "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
-    "compare.folder", "monitor.directory", "profile.trace",
-)  # fmt: skip
 # Feature networks by name; FID's Inception is given as a file.
 FEATURES = ("own", "pixels", "lite0")
 # The least number of real images, and of generated images, for every figure on features.
 LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StorageConfig:
-    """Where a run lives: checkpoints, metrics and configuration."""
-
-    run: str  # directory, file:// or s3://BUCKET/PREFIX
-    endpoint_url: str | None = None  # of an S3 server other than AWS; never holds credentials
-    deadline_s: float = 60.0  # how long to retry a request that fails temporarily
-    lease_s: float = 30.0  # silence after which a run's writer on another host counts as dead
-
-    def __post_init__(self) -> None:
-        for key in ("deadline_s", "lease_s"):
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +81,6 @@ class DataConfig(LoaderConfig):
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataPlace:
-    """Where the data set of a trained run lies now; its fingerprint must be that of the run."""
-
-    url: str | None = None  # None: where it lay when the run was trained
-
-
-NOT_MOVED = DataPlace()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

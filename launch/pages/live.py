@@ -20,15 +20,16 @@ from datasets.shards.index import Index
 from ganinv.errors import GanInvError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
+from launch.clock import clock
 from launch.evaluation.trained import Trained, load_trained
-from launch.options.schema import NOT_MOVED, DataPlace, StorageConfig
+from launch.options.places import NOT_MOVED, DataPlace, StorageConfig
 from launch.pages.curves import Rows
 from launch.pages.facts import evaluated_on, facts, first_spectrum, headlines, spectra_of
 from launch.pages.page import Headline, Page, render
 from launch.pages.pictures import Pictures, held_out_of
 from launch.pages.records import EvaluationRecord
 from launch.pages.sections import Section
-from launch.pages.standing import Standing, clock, past_headlines, standing, standing_headlines
+from launch.pages.standing import Standing, past_headlines, standing, standing_headlines
 
 READ_EVERY_S = 5.0  # shortest time between two readings of storage
 SAMPLES = 16

@@ -19,7 +19,7 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from launch.evaluation.in_training import held_out_images
 from launch.evaluation.trained import Trained, open_data
-from launch.options.schema import StorageConfig
+from launch.options.places import StorageConfig
 from launch.pages.curves import number
 from launch.pages.sections import Gallery, Grid, Images, Section, decibels, signed
 

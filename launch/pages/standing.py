@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import time
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -10,6 +9,7 @@ from typing import Literal
 from cluster.run_folder.group_history import Summary
 from cluster.run_folder.metrics_log import FLUSH_EVERY_S
 from ganinv.saved.manifest import Manifest
+from launch.clock import clock
 from launch.pages.curves import Rows
 from launch.pages.page import Headline
 
@@ -122,13 +122,6 @@ def past_headlines(past: Summary) -> tuple[Headline, ...]:
             meaning=f"of the time went into steps that count; restarts: {reasons or 'none'}{lost}",
         ),
     )
-
-
-def clock(seconds: float) -> str:
-    """A Unix time as text in this machine's time zone; with the day if that is not today."""
-    then, today = time.localtime(seconds), time.localtime()
-    same_day = (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday)
-    return time.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M", then)
 
 
 def duration(seconds: float) -> str:

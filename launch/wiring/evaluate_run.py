@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import ray.train.torch
 import torch
 from rich.console import Console
 from rich.progress import Progress, track
@@ -28,8 +27,9 @@ from ganinv.seams.stores import Store
 from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import conditions, held_out_images
 from launch.evaluation.trained import Trained, load_trained, open_data
-from launch.options.schema import LEAST_SAMPLES, NOT_MOVED, DataPlace, FigureOptions, StorageConfig
-from launch.wiring.watching import run_worker
+from launch.options.places import NOT_MOVED, DataPlace, StorageConfig
+from launch.options.schema import LEAST_SAMPLES, FigureOptions
+from launch.wiring.watching import run_worker, worker_device
 
 log = logging.getLogger(__name__)
 POLL_S = 0.3
@@ -122,7 +122,7 @@ def evaluate_worker(payload: dict[str, Any]) -> None:
             yield numbers
 
     def work() -> None:
-        device = ray.train.torch.get_device() if cluster.use_gpu else torch.device("cpu")
+        device = worker_device(cluster)
         found = _evaluate(payload["storage"], payload["place"], payload["options"], device, watch)
         if rank() == 0:
             ray.get(directory.report.remote({"images_seen": 0, "evaluated": found}))

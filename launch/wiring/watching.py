@@ -16,9 +16,10 @@ from cluster.config import ClusterConfig
 from cluster.monitoring.exporter import Exporter
 from cluster.run_folder.group_history import REASONS, Summary
 from cluster.run_folder.metrics_log import MetricsLog
-from cluster.workers.backend import sigterm_received
+from cluster.workers import own_start
 from cluster.workers.endings import Restart, no_restart_mends
 from cluster.workers.live_groups import WorkerLocation
+from cluster.workers.sigterm import sigterm_received
 from cluster.workers.watchdog import Watchdog
 from ganinv.errors import GanInvError
 from ganinv.seams.stores import Store
@@ -63,6 +64,16 @@ def run_worker(directory: Any, cluster: ClusterConfig, work: Callable[[], None])
         ray.get(directory.fail.remote(error))
 
 
+def worker_device(cluster: ClusterConfig) -> torch.device:
+    """The device of this worker."""
+    if not cluster.use_gpu:
+        return torch.device("cpu")
+    from ray.train.torch import get_device  # late: it takes a second, and the driver needs none
+
+    found: torch.device = get_device()
+    return found
+
+
 def own_log() -> str:
     """Path of the file that receives this process' standard error; empty if it is no file."""
     target = Path("/proc/self/fd/2").readlink()
@@ -84,6 +95,7 @@ class Watcher:
         self.save_failed = exporter.save_failed
         self._images_seen = images_seen
         self._reported = 0.0
+        self._stepped = False
         self._steps_before = 0.0
         self._stop = threading.Event()
         self._log = MetricsLog(store, images_seen) if rank() == 0 else None
@@ -98,8 +110,15 @@ class Watcher:
     def timed(self, state: TimeState) -> Iterator[None]:
         with self._watchdog.watching(state), self._exporter.timed(state):
             yield
+        if state == "data" and not self._stepped:
+            own_start.end_phase("first batch")
 
     def stepped(self, images: int, *, applied: bool) -> None:
+        if not self._stepped:
+            self._stepped = True
+            own_start.end_phase("first step")
+            if rank() == 0:
+                self._directory.group_started.remote(own_start.phases.seconds)
         self._exporter.stepped(images // world_size(), applied=applied)
         self._images_seen += images
         if rank() == 0 and time.monotonic() - self._reported >= REPORT_EVERY_S:

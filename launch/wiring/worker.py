@@ -6,7 +6,6 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import ray
-import ray.train.torch
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +24,7 @@ from cluster.storage.opening import open_store
 from cluster.storage.retries import RetryPolicy
 from cluster.storage.write_behind import WriteBehind
 from cluster.workers.heap import keep_freed_memory
+from cluster.workers.own_start import end_phase
 from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
@@ -43,13 +43,14 @@ from launch.evaluation.in_training import Evaluation
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective, start_networks
-from launch.wiring.watching import Watcher, run_worker
+from launch.wiring.watching import Watcher, run_worker, worker_device
 
 log = logging.getLogger(__name__)
 
 
 def train_worker(payload: dict[str, Any]) -> None:
     """Ray Train's training function."""
+    end_phase("training code")
     keep_freed_memory()
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
     config, directory, lease = payload["config"], payload["directory"], payload["lease"]
@@ -97,14 +98,17 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         opened.callback(directory.withdraw_exporter.remote, rank(), exporter.address)
         exporter.planned(config.train.images, config.train.checkpoint_every)
         storage, data_sets = _open_storage(config, exporter)
+        end_phase("data sets")
         index = data_sets[0].index
-        device = ray.train.torch.get_device() if config.cluster.use_gpu else torch.device("cpu")
+        device = worker_device(config.cluster)
         check_precision(config.train.precision, device)
         use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
         fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
         session = build_session(config, index, device, fresh)
+        end_phase("engines")
         identity = _identity(config, data_sets)
         resumed = _restore(session, storage, identity)
+        end_phase("checkpoint")
         if resumed is not None:
             log.info("resuming from checkpoint %s", resumed.name)
             exporter.committed(resumed.images_seen)

@@ -20,7 +20,7 @@ HERE = ray.util.get_node_ip_address()
 
 @contextmanager
 def directory_of(*ray_targets: str, lost: Callable[[], set[str]] = set[str]) -> Iterator[Directory]:
-    directory = Directory("s3://b/run", "127.0.0.1", 0, list(ray_targets), lost)
+    directory = Directory("s3://b/run", "127.0.0.1", 0, list(ray_targets), lost=lost)
     try:
         yield directory
     finally:

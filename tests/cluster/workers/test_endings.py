@@ -146,7 +146,7 @@ class Handle:
 def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Handle]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(ray, "get", lambda value: value)
-    handle = Handle(Directory("s3://b/run", "127.0.0.1", 0, [], set[str]))
+    handle = Handle(Directory("s3://b/run", "127.0.0.1", 0, [], lost=set[str]))
     yield handle
     handle.close.remote()
 

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.networks.conv import EqualisedStem
-from ganinv.networks.layers import BlurredDownConv, BlurredUpConv, EqualisedConv, EqualisedLinear
+from ganinv.networks.layers import (
+    BlurredDownConv,
+    BlurredUpConv,
+    EqualisedConv,
+    EqualisedLinear,
+    drawn_weights,
+)
 from tests.support.families import build, families, normal
 
 SIZES = {"latent_size": 64, "width": 32, "max_width": 64}
@@ -109,3 +115,11 @@ def test_activations_keep_their_mean_square_at_the_start(name: str) -> None:
     # Zero padding takes up to a third of what a 3 × 3 kernel sees of a 4 × 4 image; the rest is
     # chance: inputs share a direction, and some tens of outputs are few.
     assert {at: r for at, r in ratios.items() if not 0.5 < r < 1.6} == {}
+
+
+def test_drawn_weights_are_the_bits_of_randn() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        expected = torch.randn(37, 5, 3, 3) / 0.01
+        torch.manual_seed(3)
+        assert torch.equal(drawn_weights(37, 5, 3, 3, divisor=0.01), expected)

@@ -13,7 +13,6 @@ from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import committed_names
 from ganinv.training.config import lay_out_batch
-from launch.commands import checkpoints
 from launch.commands.checkpoints import main
 from tests.support.clocks import Clock
 from tests.support.made_runs import MadeRun, make_run
@@ -105,7 +104,7 @@ def test_an_outage_makes_no_checkpoint_corrupt(
     def unavailable(*_: object) -> bytes:
         raise StorageUnavailableError("does not answer")
 
-    monkeypatch.setattr(checkpoints, "read_object", unavailable)
+    monkeypatch.setattr("ganinv.saved.checkpoints.read_object", unavailable)
     for switch in ("--verify", "--prune"):
         with pytest.raises(StorageUnavailableError):
             main([f"storage.run={made.config.storage.run}", switch])

@@ -14,6 +14,7 @@ from cluster.workers.group import Outcome, WorkerGroup
 from ganinv.errors import ClusterError
 from launch.commands import train
 from launch.options.loading import load_config, load_recipe
+from launch.starting import StartReport
 
 NEW = GroupRecord(number=0, launched=0, world_size=1)
 TRAINED = GroupRecord(number=0, launched=0, world_size=1, first_step=1.0, images_seen=16)
@@ -45,7 +46,7 @@ def stopped(group: Group) -> tuple[str | None, str]:
     shown = io.StringIO()
     held = SimpleNamespace(check=lambda: None)
     log = SimpleNamespace(keep=lambda _: None, close=lambda _: None)
-    said = train._watch(group, config, held, Console(file=shown), [15], log)  # type: ignore[arg-type]
+    said = train._watch(group, config, held, Console(file=shown), [15], log, StartReport())  # type: ignore[arg-type]
     return said, shown.getvalue()
 
 

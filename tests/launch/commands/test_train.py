@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from cluster.checkpoints.contents import choose
 from cluster.run_folder.evaluation_log import read_records
+from cluster.run_folder.group_log import read_groups
 from cluster.run_folder.metrics_log import read_rows
 from cluster.storage.opening import open_store
 from ganinv.saved.manifest import committed_names
@@ -96,6 +98,12 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
     continued = train(s3, "killed")
     assert continued.returncode == 0, continued.stdout + continued.stderr
     assert "resuming from" in continued.stdout
+    assert re.search(
+        r"first step after [\d.]+ s \(imports .*, Ray .*, worker imports", continued.stdout
+    )
+    starting = read_groups(open_store(run_url))[-1].starting
+    assert starting is not None
+    assert {"placement", "process group", "engines", "checkpoint", "first step"} <= set(starting)
 
     expected, found = tensors_of(uninterrupted), tensors_of(run_url)
     assert sorted(found) == sorted(expected)

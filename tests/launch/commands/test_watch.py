@@ -16,7 +16,7 @@ from cluster.run_folder.metrics_log import MetricsLog
 from ganinv.errors import StorageUnavailableError
 from ganinv.seams.stores import Store
 from launch.commands.watch import WatchConfig, serve
-from launch.options.schema import DataPlace, StorageConfig
+from launch.options.places import DataPlace, StorageConfig
 from launch.pages import live as live_page
 from launch.pages.curves import Rows
 from launch.pages.live import LivePage

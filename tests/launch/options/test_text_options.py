@@ -14,8 +14,10 @@ from ganinv.errors import ConfigError
 from launch.commands.submit import SubmitConfig
 from launch.options import data
 from launch.options.arguments import parse
-from launch.options.loading import load_config, load_recipe, read_sections, schema_for
-from launch.options.schema import CHOICES, LOCATIONS, StartConfig, StorageConfig
+from launch.options.loading import load_config, load_recipe, schema_for
+from launch.options.places import LOCATIONS, StorageConfig
+from launch.options.schema import CHOICES, StartConfig
+from launch.options.sections import read_sections
 from launch.options.text import holds_text, options_of
 from launch.options.words import make_absolute, make_writable
 from launch.verbs import VERBS
