@@ -4,9 +4,8 @@ Counted: bytes of tensors alive at the peak, per image, at 607fd10 and here. Mea
 the FFHQ-256 recipe by micro-batches, its resident memory, and its gradients against those of the
 whole batch.
 
-    python -m benchmarks.speed.memory '{"images": 16, "micro_batch": 2, "to": "gradients.pt"}'
-
-takes one such step in this process, writes the gradients, and prints one line of JSON.
+`python -m benchmarks.speed.memory JOB` takes one such step in this process, writes the gradients to
+a file, and prints one line of JSON.
 """
 
 import json
@@ -29,7 +28,9 @@ from ganinv import networks, objectives
 from ganinv.seams.batches import Position
 from ganinv.seams.engine import LocalEngine, no_reduction
 from ganinv.training.config import lay_out_batch
-from ganinv.training.session import new_session, train_batch
+from ganinv.training.session import cut_into_micro_batches, new_session
+from ganinv.training.step import train_step
+from tests.support.micro_batches import in_double
 from tests.support.runs import RandomImages
 
 RECIPE = "ffhq256-pvdgan"
@@ -56,24 +57,39 @@ def measure(against: Path, *, short: bool) -> dict[str, Any]:
 
 
 def _recipe(images: int, resolution: int) -> dict[str, Any]:
-    """The recipe's step by micro-batches and as a whole, each in a process of its own."""
-    with TemporaryDirectory() as folder:
-        steps = {}
-        for name, size in (("micro", MICRO_BATCH), ("whole", images)):
-            job = {
-                "images": images, "micro_batch": size, "resolution": resolution,
-                "to": f"{folder}/{name}.pt",
-            }  # fmt: skip
-            command = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(job)]
-            steps[name] = {"micro_batch": size, **last_line(command, cwd=HERE)}
-        cut, whole = (torch.load(f"{folder}/{name}.pt") for name in steps)
+    """The recipe's step by micro-batches and as a whole: its memory, and how gradients differ.
+
+    In float32 a rounding error can move an activation across the kink of a leaky ReLU, which
+    changes a gradient by far more than a rounding error. Float64 tells such rounding from an error
+    of the method; it takes many times as long, so it runs with two images.
+    """
+    float32, steps = _difference(images, MICRO_BATCH, resolution, double=False)
+    float64, _ = _difference(2, 1, resolution, double=True)
     return {
         "images": images,
         "threads": os.cpu_count(),
         "limit_bytes": LIMIT_BYTES,
         "steps": steps,
-        "difference": {network: difference(cut[network], whole[network]) for network in whole},
+        "difference_float32": float32,
+        "difference_float64": {"images": 2, "micro_batch": 1, **float64},
     }
+
+
+def _difference(
+    images: int, micro_batch: int, resolution: int, *, double: bool
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Per network, the relative difference of gradients; and both steps, in their own processes."""
+    with TemporaryDirectory() as folder:
+        steps = {}
+        for name, size in (("micro", micro_batch), ("whole", images)):
+            job = {
+                "images": images, "micro_batch": size, "resolution": resolution, "double": double,
+                "to": f"{folder}/{name}.pt",
+            }  # fmt: skip
+            command = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(job)]
+            steps[name] = {"micro_batch": size, **last_line(command, cwd=HERE)}
+        cut, whole = (torch.load(f"{folder}/{name}.pt") for name in steps)
+    return {network: difference(cut[network], whole[network]) for network in whole}, steps
 
 
 def difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
@@ -109,7 +125,7 @@ def one_step(job: dict[str, Any]) -> dict[str, Any]:
     )
     session = new_session(
         method.Objective(config.objective, config.network.latent_size),
-        built,
+        {name: n.double() for name, n in built.items()} if job["double"] else built,
         lambda network, optimizer: Keeping(network, optimizer, layout.per_rank),
         config=train,
         device=torch.device("cpu"),
@@ -119,8 +135,11 @@ def one_step(job: dict[str, Any]) -> dict[str, Any]:
         engine.load_optimizer(dict.fromkeys(MOMENTS, zeros), 1)
     source = RandomImages(job["images"], resolution=job["resolution"])
     batch = next(source.batches(Position(epoch=0, images=0)))
+    batches = cut_into_micro_batches(session, batch, train, layout)
+    if job["double"]:
+        batches = [in_double(micro_batch) for micro_batch in batches]
     began = time.perf_counter()
-    result = train_batch(session, batch, train, layout, no_reduction)
+    result = train_step(session.objective, session.engines, batches, session.state, no_reduction)
     seconds = time.perf_counter() - began
     assert result.applied, result.nonfinite  # noqa: S101
     gradients = {name: e.gradients for name, e in session.engines.items() if isinstance(e, Keeping)}

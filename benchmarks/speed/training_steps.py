@@ -98,9 +98,7 @@ def as_at_607fd10(case: dict[str, Any]) -> Callable[[], object]:
 
 def main() -> None:
     case = json.loads(sys.argv[1])
-    heap: Any = importlib.import_module(
-        "cluster.workers.heap" if is_present() else "cluster.heap"
-    )
+    heap: Any = importlib.import_module("cluster.workers.heap" if is_present() else "cluster.heap")
     heap.keep_freed_memory()  # as workers of a training do
     torch.set_num_threads(1)
     step = present(case) if is_present() else as_at_607fd10(case)

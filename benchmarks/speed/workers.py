@@ -8,6 +8,8 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -28,43 +30,54 @@ from tests.support.runs import RandomImages
 ROUNDS = 3  # of fresh processes
 WINDOWS = 3  # of each kind in a round, in turn
 STEPS = 3  # in a window
+# Of `ganinv train`; the second one has a module of its own.
+ENGINES = ("deepspeed", "flat") if find_spec("cluster.flat_engine") else ("deepspeed",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """How some workers train: images of each of them in a step, and whether they exchange."""
+    """How some workers train: images of each in a step, and the engine; None: apart, locally."""
 
     name: str
     workers: int
     share: int
-    together: bool = True
+    engine: str | None = None
 
 
-ONE = Kind(name="one", workers=1, share=16)
-PAIRS = (
-    Kind(name="same batch", workers=2, share=8),
-    Kind(name="same share", workers=2, share=16),
-    Kind(name="apart", workers=2, share=16, together=False),
-)
+def _kinds() -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
+    """One worker, and two, with every engine there is."""
+    ones, pairs = [], [Kind(name="apart", workers=2, share=16)]
+    for engine in ENGINES:
+        ones.append(Kind(name=f"{engine}, one", workers=1, share=16, engine=engine))
+        pairs.append(Kind(name=f"{engine}, same batch", workers=2, share=8, engine=engine))
+        pairs.append(Kind(name=f"{engine}, same share", workers=2, share=16, engine=engine))
+    return tuple(ones), tuple(pairs)
 
 
 def measure(*, short: bool) -> dict[str, Any]:
     """Rates of one worker and of two, and their ratios per round."""
+    ones, twos = _kinds()
     rounds, windows = (1, 1) if short else (ROUNDS, WINDOWS)
     rates: dict[str, list[float]] = defaultdict(list)
     ratios: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
-        alone = run_ranks(windows_of, 1, (ONE,), windows)[0]
-        pairs = run_ranks(windows_of, 2, PAIRS, windows)[0]
+        alone = run_ranks(windows_of, 1, ones, windows)[0]
+        pairs = run_ranks(windows_of, 2, twos, windows)[0]
         for name, found in (alone | pairs).items():
             rates[name] += found
         for name, found in pairs.items():
-            ratios[name].append(spread(found)["median"] / spread(alone["one"])["median"])
+            one = alone[f"{_engine_of(name)}, one"]
+            ratios[name].append(spread(found)["median"] / spread(one)["median"])
     return {
         "case": CONV,
         "images_per_s": {name: spread(found) for name, found in rates.items()},
         "ratio": {name: spread(found) for name, found in ratios.items()},
     }
+
+
+def _engine_of(name: str) -> str:
+    """Of a pair; workers apart are compared with one worker of the first engine."""
+    return next((engine for engine in ENGINES if name.startswith(engine)), ENGINES[0])
 
 
 def windows_of(kinds: tuple[Kind, ...], windows: int) -> dict[str, list[float]]:
@@ -87,7 +100,7 @@ def windows_of(kinds: tuple[Kind, ...], windows: int) -> dict[str, list[float]]:
 
 def _training(kind: Kind) -> Callable[[int], None]:
     """A function that trains some steps."""
-    world = kind.workers if kind.together else 1
+    world = kind.workers if kind.engine else 1
     config = TrainConfig(images=10**9, global_batch=kind.share * world)
     layout = lay_out_batch(config, world)
     method, family = objectives.find("pvdgan"), networks.find(CONV["family"])
@@ -100,23 +113,30 @@ def _training(kind: Kind) -> Callable[[int], None]:
             image_channels=3,
             seed=0,
         ),
-        _deepspeed(layout) if kind.together else LocalEngine,
+        _make_engine(kind.engine, layout),
         config=config,
         device=torch.device("cpu"),
     )
-    rank = torch.distributed.get_rank() if kind.together else 0
+    rank = torch.distributed.get_rank() if kind.engine else 0
     source = RandomImages(config.global_batch, rank, world, CONV["resolution"])
     batch = next(source.batches(Position(epoch=0, images=0)))
 
     def train(steps: int) -> None:
-        reduce = all_reduce_sum if kind.together else no_reduction
+        reduce = all_reduce_sum if kind.engine else no_reduction
         for _ in range(steps):
             train_batch(session, batch, config, layout, reduce)
 
     return train
 
 
-def _deepspeed(layout: BatchLayout) -> MakeEngine:
+def _make_engine(name: str | None, layout: BatchLayout) -> MakeEngine:
+    if name is None:
+        return LocalEngine
+    if name == "flat":
+        flat: Any = import_module("cluster.flat_engine").FlatEngine
+        return lambda network, optimizer: flat(
+            network, optimizer, layout.micro_batches, precision="fp32"
+        )
     from cluster.engine import DeepSpeedEngine  # its import takes seconds
 
     return lambda network, optimizer: DeepSpeedEngine(
