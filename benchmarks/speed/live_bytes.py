@@ -64,7 +64,8 @@ def count(case: dict[str, Any], batch: int) -> Live:
             "images_seen": 0, "real_NCHW": images, "slots_N": torch.arange(batch),
             "global_batch": batch, "noise": {"z": torch.empty(batch, size)},
         }  # fmt: skip
-        with Live() as counted:
+        counted = Live()
+        with counted:
             if Path("ganinv/training").is_dir():
                 _present(method.Objective(method.Config(), size), pair, common)
             else:

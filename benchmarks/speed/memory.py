@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,6 +40,7 @@ FAMILIES = ("conv", "stylegan2")  # with their default widths
 COUNTED_BATCH = 2
 MICRO_BATCH = 2
 LIMIT_BYTES = 8 * 10**9
+Gradients = dict[str, dict[str, Tensor]]  # network → parameter → gradient
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's
 
 
@@ -59,37 +61,55 @@ def measure(against: Path, *, short: bool) -> dict[str, Any]:
 def _recipe(images: int, resolution: int) -> dict[str, Any]:
     """The recipe's step by micro-batches and as a whole: its memory, and how gradients differ.
 
-    In float32 a rounding error can move an activation across the kink of a leaky ReLU, which
-    changes a gradient by far more than a rounding error. Float64 tells such rounding from an error
-    of the method; it takes many times as long, so it runs with two images.
+    A float32 gradient is itself inexact, so two images in float64 show whether micro-batches change
+    the method, and how far both float32 gradients are from the exact one. Float64 takes many times
+    as long.
     """
-    float32, steps = _difference(images, MICRO_BATCH, resolution, double=False)
-    float64, _ = _difference(2, 1, resolution, double=True)
-    return {
-        "images": images,
-        "threads": os.cpu_count(),
-        "limit_bytes": LIMIT_BYTES,
-        "steps": steps,
-        "difference_float32": float32,
-        "difference_float64": {"images": 2, "micro_batch": 1, **float64},
-    }
-
-
-def _difference(
-    images: int, micro_batch: int, resolution: int, *, double: bool
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """Per network, the relative difference of gradients; and both steps, in their own processes."""
     with TemporaryDirectory() as folder:
-        steps = {}
-        for name, size in (("micro", micro_batch), ("whole", images)):
-            job = {
-                "images": images, "micro_batch": size, "resolution": resolution, "double": double,
-                "to": f"{folder}/{name}.pt",
-            }  # fmt: skip
-            command = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(job)]
-            steps[name] = {"micro_batch": size, **last_line(command, cwd=HERE)}
-        cut, whole = (torch.load(f"{folder}/{name}.pt") for name in steps)
-    return {network: difference(cut[network], whole[network]) for network in whole}, steps
+        take = partial(_step_in_process, folder, resolution)
+        steps = {
+            "micro": take(images, MICRO_BATCH, double=False),
+            "whole": take(images, images, double=False),
+        }
+        few = {
+            f"{name}{double}": take(2, size, double=double)
+            for double in (False, True)
+            for name, size in (("micro", 1), ("whole", 2))
+        }
+        exact = few["wholeTrue"]["gradients"]
+        return {
+            "images": images,
+            "threads": os.cpu_count(),
+            "limit_bytes": LIMIT_BYTES,
+            "difference": differences(steps["micro"]["gradients"], steps["whole"]["gradients"]),
+            "two_images": {
+                "float64": differences(few["microTrue"]["gradients"], exact),
+                "float32_micro": differences(few["microFalse"]["gradients"], exact),
+                "float32_whole": differences(few["wholeFalse"]["gradients"], exact),
+            },
+            "steps": {
+                name: {key: value for key, value in step.items() if key != "gradients"}
+                for name, step in steps.items()
+            },
+        }
+
+
+def _step_in_process(
+    folder: str, resolution: int, images: int, micro_batch: int, *, double: bool
+) -> dict[str, Any]:
+    """A step in a process of its own, and its gradients by network and parameter."""
+    job = {
+        "images": images, "micro_batch": micro_batch, "resolution": resolution, "double": double,
+        "to": f"{folder}/gradients.pt",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(job)]
+    found = last_line(command, cwd=HERE)
+    return {"micro_batch": micro_batch, **found, "gradients": torch.load(job["to"])}
+
+
+def differences(found: Gradients, expected: Gradients) -> dict[str, float]:
+    """`difference` of every network."""
+    return {network: difference(found[network], expected[network]) for network in expected}
 
 
 def difference(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:

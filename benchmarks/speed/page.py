@@ -33,8 +33,8 @@ def _head(found: Part) -> list[str]:
         "# Speed",
         "",
         "Written by `python -m benchmarks.speed`; all numbers are in [speed.json](speed.json).",
-        f"Measured at {', '.join(commits)} against {BEFORE}, before the work on speed, with the same "
-        "environment.",
+        f"Measured at {', '.join(commits)} against {BEFORE}, before the work on speed, with the "
+        "same environment.",
         "",
         f"Machine: {processor['model']} (family {processor['family']}), {machine['cores']} cores, "
         f"units {', '.join(processor['units'])}; PyTorch {machine['torch']}, Python "
@@ -51,13 +51,14 @@ def _step(part: Part) -> list[str]:
     lines = [
         "## One step",
         "",
-        "Images per second of processor time of a PVDGAN step on images in memory: 64 pixels, batch "
-        "16, width 32, max_width 128, latent 256 (`conv`: stem_width 512). Three processes, windows "
-        "of two steps in turn; ratios are those of the same turn.",
+        "Images per second of processor time of a PVDGAN step on images in memory: 64 pixels, "
+        "batch 16, width 32, max_width 128, latent 256 (`conv`: stem_width 512). Three processes, "
+        "windows of two steps in turn; ratios are those of the same turn.",
         "",
         f"| networks | {BEFORE} | here, float32 | here, bf16 | float32 ratio | bf16 ratio | aim |",
         "|---|---|---|---|---|---|---|",
     ]
+    noise = ", ".join(f"{name} {part[name]['noise']:.1%}" for name in CASES)
     aims = {"conv": "1.4, bf16 2", "stylegan2": "1.5"}
     for name in CASES:
         family = part[name]
@@ -70,8 +71,7 @@ def _step(part: Part) -> list[str]:
         lines.append(f"| `{name}` | {' | '.join(cells)} | {aims.get(name, '')} |")
     lines += [
         "",
-        "Spread of the windows at "
-        f"{BEFORE}: {', '.join(f'{n} {part[n]["noise"]:.1%}' for n in CASES)} (standard deviation).",
+        f"Standard deviation of the windows at {BEFORE}: {noise}.",
     ]
     if reason := part["conv"].get("bf16_left_out"):
         lines.append(f"No bf16: {reason}.")
@@ -83,8 +83,8 @@ def _memory(part: Part) -> list[str]:
     lines = [
         "## Memory",
         "",
-        f"Bytes of tensors alive at the peak of a step at {pixels}², per image, with default widths; "
-        "counted on the meta device, without scratch memory of kernels (aim: 25 % less).",
+        f"Bytes of tensors alive at the peak of a step at {pixels}², per image, with default "
+        "widths; counted on the meta device, without scratch memory of kernels (aim: 25 % less).",
         "",
         f"| networks | {BEFORE} | here | less | operations {BEFORE} | here |",
         "|---|---|---|---|---|---|",
@@ -97,7 +97,7 @@ def _memory(part: Part) -> list[str]:
             f"| `{name}` | {' | '.join(sizes)} | {row['less']:.0%} | {' | '.join(counts)} |"
         )
     micro, whole = recipe["steps"]["micro"], recipe["steps"]["whole"]
-    single, double = recipe["difference_float32"], recipe["difference_float64"]
+    few = recipe["two_images"]
     lines += [
         "",
         f"The step of `ffhq256-pvdgan` on {recipe['images']} images of {pixels}² with "
@@ -107,10 +107,15 @@ def _memory(part: Part) -> list[str]:
         f"{micro['seconds']:.0f} s), and {whole['resident_bytes'] / 1e9:.1f} GB as a whole "
         f"({whole['seconds']:.0f} s).",
         "",
-        "‖difference‖ / ‖gradient‖ of micro-batches and the whole batch: in float64 "
-        f"(micro-batches of {double['micro_batch']}, {double['images']} images) {_networks(double)}; "
-        f"in float32 {_networks(single)}. In float32, rounding moves activations near 0 across the "
-        "kink of the leaky ReLU, which changes their gradients by a factor of 5.",
+        "‖difference‖ / ‖gradient‖ between micro-batches and the whole batch (aim: 1e-6):",
+        "",
+        f"- float64, two images in micro-batches of one: {_networks(few['float64'])};",
+        f"- float32, {recipe['images']} images: {_networks(recipe['difference'])}.",
+        "",
+        "The float32 gradients themselves are as far from the exact one: with two images the "
+        f"whole batch {_networks(few['float32_whole'])}, micro-batches of one "
+        f"{_networks(few['float32_micro'])} away from that in float64. So micro-batches change "
+        "rounding alone.",
     ]
     return lines
 
@@ -143,9 +148,10 @@ def _everything(part: Part) -> list[str]:
         "",
         "`ganinv train` with one worker and one thread: Ray, DeepSpeed, shards on local disk, the "
         "exporter, a row of metrics every ten steps, a checkpoint in between. It trained "
-        f"{part['images_per_s']:.2f} images per second of wall time over {part['seconds']:.0f} s; the "
-        f"bare step {_range(part['bare_before'], 2)} before and {_range(part['bare_after'], 2)} "
-        f"after: **{part['slower']:+.1%}** slower (aim: at most 3 %).",
+        f"{part['images_per_s']:.2f} images per second of wall time over {part['seconds']:.0f} s; "
+        f"the bare step {_range(part['bare_before'], 2)} before and "
+        f"{_range(part['bare_after'], 2)} after: **{part['slower']:+.1%}** slower (aim: at most "
+        "3 %).",
     ]
 
 
@@ -159,9 +165,9 @@ def _inversion(part: Part) -> list[str]:
         f"A model of `{part['recipe']}`, trained on {trained['images']:,} images of drawn avatars "
         f"({trained['seconds']:.0f} s), inverts {part['images']} held-out images in one batch. The "
         f"encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
-        f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean code "
-        f"at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps of "
-        f"{best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
+        f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
+        f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
+        f"of {best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
         "times** as long (aim: 1,000 times).",
         "",
         "| learning rate | steps | mean PSNR, dB |",

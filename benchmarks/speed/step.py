@@ -13,7 +13,12 @@ from benchmarks.speed.processor import without_bf16
 
 BEFORE = "607fd10"
 WIDTHS = {"latent_size": 256, "width": 32, "max_width": 128, "feature_block": -1}
-CONV = {"family": "conv", "network": {**WIDTHS, "stem_width": 512}, "resolution": 64, "batch": 16}
+CONV: dict[str, Any] = {
+    "family": "conv",
+    "network": {**WIDTHS, "stem_width": 512},
+    "resolution": 64,
+    "batch": 16,
+}
 CASES: dict[str, dict[str, Any]] = {
     "conv": CONV,
     "stylegan2": {**CONV, "family": "stylegan2", "network": WIDTHS},
