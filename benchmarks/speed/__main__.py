@@ -1,7 +1,7 @@
 """Measures the figures of docs/results/speed.md, against a checkout of commit 607fd10.
 
 Each part is measured once per commit; a call that was interrupted goes on where it stopped. The
-page is written from the JSON after every part. Takes about twenty minutes; the machine must do
+page is written from the JSON at the end. Takes about twenty minutes; the machine must do
 nothing else, for wall times count in the parts `workers` and `everything`.
 
     git worktree add /tmp/before 607fd10
@@ -15,6 +15,7 @@ import json
 import subprocess
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,13 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[], dict[str, An
 
 
 def commit(checkout: Path) -> str:
-    """The commit of a checkout; with a mark if files differ from it."""
-    command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=12", "--dirty"]
+    """The commit of a checkout; with a mark if files other than results differ from it."""
+    changed = _git(checkout, "status", "--porcelain", "--untracked-files=no", ":!docs/results")
+    return _git(checkout, "rev-parse", "--short=12", "HEAD") + ("-dirty" if changed else "")
+
+
+def _git(checkout: Path, *words: str) -> str:
+    command = ["git", "-C", str(checkout), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     return done.stdout.strip()
 
@@ -61,26 +67,39 @@ def main() -> None:
     options = parser.parse_args()
     file = RESULTS / f"{NAME}.json"
     found = json.loads(file.read_text())["parts"] if file.exists() else {}
+    failed: list[str] = []
     if not options.page:
         if options.against is None:
             parser.error("--against: give a checkout of commit 607fd10")
         options.against = options.against.absolute()
-        measure(options, found)
+        failed = measure(options, found)
     page.write(json.loads(file.read_text()), RESULTS / f"{NAME}.md")
+    if failed:
+        raise SystemExit(f"not measured: {', '.join(failed)}")
 
 
-def measure(options: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Measure the parts that are asked for, and write the JSON after each."""
+def measure(options: argparse.Namespace, found: dict[str, Any]) -> list[str]:
+    """Measure the parts that are asked for, and write the JSON after each. Returns failed parts."""
     known, now = parts(options), commit(HERE)
+    failed: list[str] = []
     asked = options.parts.split(",") if options.parts else list(known)
     for name in asked:
         if name not in known:
             raise SystemExit(f"--parts {name}: choose among {', '.join(known)}")
-        if not options.again and found.get(name, {}).get("commit") == now:
+        known_before = found.get(name, {})
+        if not options.again and (now, options.short) == (
+            known_before.get("commit"),
+            known_before.get("short"),
+        ):
             continue
         print(f"{name} …", flush=True)
         began = time.monotonic()
-        measured = known[name]()
+        try:
+            measured = known[name]()
+        except (RuntimeError, OSError, subprocess.SubprocessError):
+            traceback.print_exc()  # the other parts do not depend on this one
+            failed.append(name)
+            continue
         found[name] = {
             "commit": now, "short": options.short, "took_s": time.monotonic() - began,
             **measured,
@@ -88,6 +107,7 @@ def measure(options: argparse.Namespace, found: dict[str, Any]) -> None:
         in_order = {part: found[part] for part in known if part in found}
         write_json(NAME, {"processor": processor(), "parts": in_order})
         print(f"{name}: {found[name]['took_s']:.0f} s", flush=True)
+    return failed
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.results import spread
 from benchmarks.speed.limit import RECIPE, SIZES
-from benchmarks.speed.processes import HERE, Training
+from benchmarks.speed.processes import HERE, LONGEST_S, Training
 from benchmarks.speed.step import CONV
 
 BATCH: int = CONV["batch"]
@@ -79,4 +79,6 @@ def avatars(folder: Path, resolution: int, images: int) -> Path:
 def launch(*words: str) -> None:
     """Run a command of this checkout; its output goes to standard error."""
     command = [sys.executable, "-m", "launch", *words]
-    subprocess.run(command, cwd=HERE, stdout=sys.stderr, check=True)  # noqa: S603 (ourselves)
+    subprocess.run(  # noqa: S603 (ourselves)
+        command, cwd=HERE, stdout=sys.stderr, check=True, timeout=LONGEST_S
+    )

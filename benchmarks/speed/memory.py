@@ -98,13 +98,14 @@ def _step_in_process(
     folder: str, resolution: int, images: int, micro_batch: int, *, double: bool
 ) -> dict[str, Any]:
     """A step in a process of its own, and its gradients by network and parameter."""
+    to = Path(folder) / "gradients.pt"
     job = {
         "images": images, "micro_batch": micro_batch, "resolution": resolution, "double": double,
-        "to": f"{folder}/gradients.pt",
+        "to": str(to),
     }  # fmt: skip
     command = [sys.executable, "-m", "benchmarks.speed.memory", json.dumps(job)]
     found = last_line(command, cwd=HERE)
-    return {"micro_batch": micro_batch, **found, "gradients": torch.load(job["to"])}
+    return {"micro_batch": micro_batch, **found, "gradients": torch.load(to)}
 
 
 def differences(found: Gradients, expected: Gradients) -> dict[str, float]:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 HERE = Path(__file__).parents[2]
+LONGEST_S = 600  # of any process that is waited for
 _SCRIPTS = Path(__file__).parent
 
 
@@ -20,9 +21,9 @@ def script(name: str, checkout: Path, case: Mapping[str, Any]) -> dict[str, Any]
 
 
 def last_line(command: list[str], **where: Any) -> dict[str, Any]:
-    """The last line of a command's output, as JSON. Raises `CalledProcessError` if it fails."""
+    """The last line of a command's output, as JSON. Raises `SubprocessError` if it fails."""
     done = subprocess.run(  # noqa: S603 (ourselves)
-        command, stdout=subprocess.PIPE, text=True, check=True, **where
+        command, stdout=subprocess.PIPE, text=True, check=True, timeout=LONGEST_S, **where
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
