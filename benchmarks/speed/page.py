@@ -163,7 +163,7 @@ def _inversion(part: Part) -> list[str]:
         "## Encoder or optimisation",
         "",
         f"A model of `{part['recipe']}`, trained on {trained['images']:,} images of drawn avatars "
-        f"({trained['seconds']:.0f} s), inverts {part['images']} held-out images in one batch. The "
+        f"(half of the demo's), inverts {part['images']} held-out images in one batch. The "
         f"encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
         f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
