@@ -36,7 +36,7 @@ def parts(options: argparse.Namespace) -> Mapping[str, Callable[[], dict[str, An
         "memory": lambda: memory.measure(against, short=short),
         "workers": lambda: workers.measure(short=short),
         "everything": lambda: everything.measure(folder, short=short),
-        "inversion": lambda: inversion.measure(folder, short=short),
+        "inversion": lambda: inversion.measure(folder, options.model, short=short),
         "limit": lambda: limit.measure(short=short),
     }
 
@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="also what this commit has measured")
     parser.add_argument("--page", action="store_true", help="write the page from the JSON alone")
     parser.add_argument("--short", action="store_true", help="small sizes: whether it runs at all")
+    parser.add_argument("--model", help="for inversion: a run or export on avatars of 32 pixels")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "ganinv-speed",
         help="for data sets and runs",

@@ -156,14 +156,15 @@ def _everything(part: Part) -> list[str]:
 
 
 def _inversion(part: Part) -> list[str]:
-    encoder, best, trained = part["encoder"], part["optimisation"], part["trained"]
+    encoder, best = part["encoder"], part["optimisation"]
+    images = part["images_trained"]
+    trained = f"trained on {images:,} images" if images else "trained before"
     sign = "" if best["reached"] else "more than "
     ends = "reached it after" if best["reached"] else f"was at {best['psnr_db']:.2f} dB after"
     lines = [
         "## Encoder or optimisation",
         "",
-        f"A model of `{part['recipe']}`, trained on {trained['images']:,} images of drawn avatars "
-        f"(half of the demo's), inverts {part['images']} held-out images in one batch. The "
+        f"A model of `{part['recipe']}` ({trained}) inverts {part['images']} held-out images in one batch. The "
         f"encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
         f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
