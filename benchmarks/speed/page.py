@@ -164,8 +164,8 @@ def _inversion(part: Part) -> list[str]:
     lines = [
         "## Encoder or optimisation",
         "",
-        f"A model of `{part['recipe']}` ({trained}) inverts {part['images']} held-out images in one batch. The "
-        f"encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
+        f"A model of `{part['recipe']}` ({trained}) inverts {part['images']} held-out "
+        f"images in one batch. The encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
         f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
         f"of {best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
