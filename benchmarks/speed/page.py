@@ -112,10 +112,9 @@ def _memory(part: Part) -> list[str]:
         f"- float64, two images in micro-batches of one: {_networks(few['float64'])};",
         f"- float32, {recipe['images']} images: {_networks(recipe['difference'])}.",
         "",
-        "The float32 gradients themselves are as far from the exact one: with two images the "
-        f"whole batch {_networks(few['float32_whole'])}, micro-batches of one "
-        f"{_networks(few['float32_micro'])} away from that in float64. So micro-batches change "
-        "rounding alone.",
+        "For comparison, the distance of float32 gradients from the whole batch in float64, two "
+        f"images: whole batch {_networks(few['float32_whole'])}; micro-batches of one "
+        f"{_networks(few['float32_micro'])}.",
     ]
     return lines
 
@@ -165,7 +164,8 @@ def _inversion(part: Part) -> list[str]:
         "## Encoder or optimisation",
         "",
         f"A model of `{part['recipe']}` ({trained}) inverts {part['images']} held-out "
-        f"images in one batch. The encoder and a decoding take {encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
+        f"images in one batch. The encoder and a decoding take "
+        f"{encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
         f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
         f"of {best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
