@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import MicroBatch
-from ganinv.seams.engine import no_reduction
+from ganinv.seams.engine import LocalEngine, no_reduction
 from ganinv.training.config import TrainConfig, lay_out_batch
-from ganinv.training.session import Session, cut_into_micro_batches
+from ganinv.training.session import Session, cut_into_micro_batches, new_session
 from ganinv.training.step import train_step
+from tests.support.families import build, families
 from tests.support.micro_batches import in_double, label, objective_variants
 from tests.support.runs import TRAIN, RandomImages, local_session, make_objective, snapshot
 
@@ -93,6 +94,44 @@ def test_training_is_the_same_with_any_layout(
     assert found.tensors.keys() == expected.tensors.keys()
     for name, value in expected.tensors.items():
         assert float((found.tensors[name] - value).abs().max()) <= 1e-12, name
+
+
+class Keeping(LocalEngine):
+    """Keeps the gradients instead of taking a step."""
+
+    def finish(self, *, apply: bool) -> None:
+        assert apply
+
+
+def first_gradients(name: str, micro_batch: int | None) -> dict[str, Tensor]:
+    """Gradients of all parameters in the first step of PVDGAN with a family's networks."""
+    config = replace(TRAIN, global_batch=8, micro_batch=micro_batch)
+    per_rank = lay_out_batch(config, 1).per_rank
+    session = new_session(
+        make_objective("pvdgan"),
+        {role: network.double() for role, network in build(name).items()},
+        lambda network, optimizer: Keeping(network, optimizer, per_rank),
+        config=config,
+        device=torch.device("cpu"),
+    )
+    batches = list(of_all_ranks(session, config, 1))
+    train_step(session.objective, session.engines, batches, session.state, no_reduction)
+    return {
+        f"{role}/{key}": parameter.grad
+        for role, network in session.networks.items()
+        for key, parameter in network.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+@families
+def test_micro_batches_give_the_gradients_of_the_whole_batch(name: str) -> None:
+    expected = first_gradients(name, None)
+    found = first_gradients(name, 2)
+    assert found.keys() == expected.keys()
+    assert {key.partition("/")[0] for key in expected} == {"g", "d"}
+    for key, value in expected.items():
+        assert float((found[key] - value).norm()) <= 1e-12 * float(value.norm()), key
 
 
 @pytest.mark.parametrize(("global_batch", "world", "micro_batch"), LAYOUTS)
