@@ -5,6 +5,7 @@ Looking up a name imports only that member.
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
@@ -26,7 +27,14 @@ class Family:
         return sorted(name for name in found if name not in self.shared)
 
     def find(self, name: str) -> ModuleType:
-        """The member's module. Raises `ConfigError` if no member has this name."""
+        """The member's module. Raises `ConfigError` if no member has this name.
+
+        A member that is loaded needs no disk: every training step asks, and the folder of a worker's
+        code may be deleted under it.
+        """
+        loaded = sys.modules.get(f"{self.package}.{name}")
+        if loaded is not None and name not in self.shared:
+            return loaded
         if name not in self.names():
             raise ConfigError(
                 f"{self.called} = {name!r}: unknown name; choose {', '.join(self.names())}"
