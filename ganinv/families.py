@@ -29,8 +29,8 @@ class Family:
     def find(self, name: str) -> ModuleType:
         """The member's module. Raises `ConfigError` if no member has this name.
 
-        A member that is loaded needs no disk: every training step asks, and the folder of a worker's
-        code may be deleted under it.
+        A member that is loaded needs no disk: every training step asks, and the code of a worker
+        may be deleted under it.
         """
         loaded = sys.modules.get(f"{self.package}.{name}")
         if loaded is not None and name not in self.shared:
