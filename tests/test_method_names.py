@@ -9,8 +9,16 @@ import pytest
 from tests.support.commands import ROOT
 
 ROOMS = ("ganinv", "datasets", "cluster", "launch", "benchmarks")
-# They may know: what DLSGAN's statistics mean is written in `latent_scale`.
-METHODS = ("ganinv/objectives/", "ganinv/latents/", "ganinv/networks/", "ganinv/latent_scale.py")
+# They may know: what DLSGAN's statistics mean is written in `latent_scale`; these benchmarks measure
+# steps of PVDGAN.
+METHODS = (
+    "ganinv/objectives/",
+    "ganinv/latents/",
+    "ganinv/networks/",
+    "ganinv/latent_scale.py",
+    "benchmarks/precision.py",
+    "benchmarks/speed/",
+)
 NETWORKS = ("g", "d")
 KEYS = ("fake", *NETWORKS)  # networks, and the trace of generated images
 # Modules that say what a code is: it may be no Gaussian one, and have no scale.

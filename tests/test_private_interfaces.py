@@ -268,9 +268,16 @@ INTERFACES = (
         files=(
             "benchmarks/precision.py",
             "benchmarks/scaling_measure.py",
+            "benchmarks/speed/live_bytes.py",
             "ganinv/profiling/counting.py",
         ),
-        reason="counts the operations of a step, or rounds their operands",
+        reason="counts the operations of a step and what they allocate, or rounds their operands",
+    ),
+    Interface(
+        use="torch.utils._pytree.tree_leaves",
+        where="torch.utils._pytree:tree_leaves",
+        files=("benchmarks/speed/live_bytes.py",),
+        reason="the tensors in an operation's results",
     ),
     Interface(
         use="._overloadpacket",

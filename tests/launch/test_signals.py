@@ -34,7 +34,8 @@ sys.exit(command.main(["probe"]))
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """No signal was heard yet; afterwards the test runner's handlers are back."""
-    before = {number: signal.getsignal(number) for number in signals.ENDINGS}
+    # The tests may run under nohup, or in the background of a script.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in signals.ENDINGS}
     signals._heard.clear()
     yield
     signals._heard.clear()
@@ -44,7 +45,10 @@ def fresh() -> Iterator[None]:
 
 def started(*ignored: int) -> subprocess.Popen[str]:
     """The waiting command; it inherits that the signals `ignored` are ignored."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    before = {
+        number: signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+        for number in signals.ENDINGS
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -101,8 +101,8 @@ def test_a_long_folder_for_temporary_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setenv("TMPDIR", "/")
-    monkeypatch.setenv(name, "/x/" + "é" * 20)  # counted in bytes
-    with pytest.raises(ClusterError, match=rf"{name} = '/x/é+': has 43 bytes.*RAY_TMPDIR=/tmp"):
+    monkeypatch.setenv(name, "/x/" + "é" * 25)  # counted in bytes
+    with pytest.raises(ClusterError, match=rf"{name} = '/x/é+': has 53 bytes.*RAY_TMPDIR=/tmp"):
         ray_checks.check_ray()
     path = f"{tmp_path}/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
     monkeypatch.setattr(ray_checks, "SOCKET_PATH_BYTES", len(path))
