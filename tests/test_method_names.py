@@ -9,7 +9,7 @@ import pytest
 from tests.support.commands import ROOT
 
 ROOMS = ("ganinv", "datasets", "cluster", "launch", "benchmarks")
-# They may know: what DLSGAN's statistics mean is written in `latent_scale`; these benchmarks measure
+# They may know: what DLSGAN's statistics mean is written in `latent_scale`; the benchmarks measure
 # steps of PVDGAN.
 METHODS = (
     "ganinv/objectives/",
