@@ -145,6 +145,7 @@ def test_packages_are_light_to_import(room: str) -> None:
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.integration
 def test_decoding_in_parallel_starts_without_torch() -> None:
     """Each of its processes imports these modules, and torch takes a second."""
     modules = "datasets.building.encode, datasets.sources.photographs"
@@ -155,6 +156,7 @@ def test_decoding_in_parallel_starts_without_torch() -> None:
     assert found.stdout.strip() == "False"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("work", "absent"),
     [
