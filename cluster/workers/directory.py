@@ -54,7 +54,10 @@ class Directory:
         address = listening_address(host)
         self._server = ThreadingHTTPServer((address, discovery_port), self._handler())
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # It looks for the end of the run ten times a second.
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
+        ).start()
         self._own = f"{address}:{self._server.server_port}"
         self._write_targets()
 

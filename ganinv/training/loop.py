@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch
+
 from ganinv.schedules import value_at
 from ganinv.seams.batches import Batch, BatchSource
 from ganinv.seams.engine import SumReduce
@@ -38,7 +40,7 @@ class Observer(Protocol):
         ...
 
     def stop_requested(self) -> bool:
-        """Whether this rank was asked to save and stop. Asked once in each round of a step."""
+        """Whether this rank was asked to save and stop."""
         ...
 
 
@@ -99,15 +101,12 @@ class _Loop:
             while session.images_seen < config.images:
                 with self.observer.timed("data"):
                     batch = next(batches)
+                # After loading the batch, so that no step waits for another rank's data.
+                if _agree_to_stop(self.observer, self.reduce):
+                    self._save()
+                    return "stopped"
                 with self.observer.timed("compute"):
-                    result = train_batch(
-                        session,
-                        batch,
-                        config,
-                        self.layout,
-                        self.reduce,
-                        self.observer.stop_requested,
-                    )
+                    result = train_batch(session, batch, config, self.layout, self.reduce)
                 self.observer.stepped(config.global_batch, applied=result.applied)
                 voids = session.nonfinite_in_a_row
                 if self.guard.stepped(session.images_seen, voids, session.nonfinite):
@@ -119,9 +118,6 @@ class _Loop:
                 if done or (checkpoint_due and result.applied):
                     self._save()
                     checkpoint_due = False
-                if result.stop and not done:
-                    self._save()
-                    return "stopped"
         return "done"
 
     def _log(self) -> None:
@@ -170,3 +166,9 @@ def _batches(source: BatchSource, session: Session) -> Generator[Batch, None, No
 def _due(session: Session, every: int, global_batch: int) -> bool:
     """Whether the last step reached or passed a multiple of `every` images."""
     return session.images_seen // every > (session.images_seen - global_batch) // every
+
+
+def _agree_to_stop(observer: Observer, reduce: SumReduce) -> bool:
+    """True on all ranks in the same step, if any rank was asked to stop."""
+    asked = torch.tensor(float(observer.stop_requested()), dtype=torch.float64)
+    return bool(reduce(asked) > 0)

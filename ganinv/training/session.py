@@ -131,12 +131,7 @@ def new_optimizer(
 
 
 def train_batch(
-    session: Session,
-    batch: Batch,
-    config: TrainConfig,
-    layout: BatchLayout,
-    reduce: SumReduce,
-    stop_requested: Callable[[], bool] = lambda: False,
+    session: Session, batch: Batch, config: TrainConfig, layout: BatchLayout, reduce: SumReduce
 ) -> StepResult:
     """Train on this rank's share of a global batch."""
     objective, seen = session.objective, session.images_seen
@@ -145,9 +140,7 @@ def train_batch(
         engine.set_options(module.settings(config.knobs(name, seen)))
     with record_function("batch"):
         batches = cut_into_micro_batches(session, batch, config, layout)
-    result = train_step(
-        objective, session.engines, batches, session.state, reduce, session.frozen, stop_requested
-    )
+    result = train_step(objective, session.engines, batches, session.state, reduce, session.frozen)
     if result.applied:
         session.state = result.state
         decay = config.average_decay(seen)

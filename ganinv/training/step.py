@@ -40,7 +40,6 @@ class StepResult:
 
     `applied`: False if non-finite numbers made the step void on all ranks.
     `nonfinite`: the statistics, moments and gradients that were non-finite, on any rank.
-    `stop`: whether any rank was asked to stop.
     `statistics`: by name, the sum over this rank's micro-batches; divide by `micro_batches`.
     """
 
@@ -49,7 +48,6 @@ class StepResult:
     statistics: Statistics
     micro_batches: int
     nonfinite: tuple[str, ...] = ()
-    stop: bool = False
 
 
 def train_step(
@@ -59,12 +57,11 @@ def train_step(
     state: State,
     reduce: SumReduce,
     frozen: Mapping[str, nn.Module] | None = None,
-    stop_requested: Callable[[], bool] = lambda: False,
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
 
-    Each round has one reduction over the ranks, of everything that the ranks have to know of each
-    other: whether numbers are finite, the moments, and whether a rank was asked to stop.
+    Each round has one reduction over the ranks beside that of the gradients: whether numbers are
+    finite, and the moments.
 
     If any rank meets a non-finite loss, gradient or moment, every rank skips the update of this
     round and of all later rounds, and the state stays unchanged. With one round (simultaneous),
@@ -74,15 +71,12 @@ def train_step(
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}
     moments: Moments = {}
-    stop = False
     for round_ in objective.rounds:
         names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
         with record_function("reduction"):
-            flags = [*nonfinite_here, _number(stop_requested())]
-            ranks_with, summed = _reduce(flags, moments, reduce)
-        stop |= ranks_with.pop() > 0
+            ranks_with, summed = _reduce(nonfinite_here, moments, reduce)
         nonfinite = tuple(name for name, ranks in zip(names, ranks_with, strict=True) if ranks)
         for name in stepping:
             with record_function(f"{name}: optimizer"):
@@ -90,7 +84,7 @@ def train_step(
         if nonfinite:
             return StepResult(
                 state=dict(state), applied=False, statistics={}, micro_batches=len(batches),
-                nonfinite=nonfinite, stop=stop,
+                nonfinite=nonfinite,
             )  # fmt: skip
     return StepResult(
         state=objective.next_state(
@@ -102,7 +96,6 @@ def train_step(
         applied=True,
         statistics=statistics,
         micro_batches=len(batches),
-        stop=stop,
     )
 
 
@@ -204,10 +197,6 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
     assert own, f"the loss of {name} passes through no output of {name}"
     scalar = torch.stack([(loss.through[p].output * toward[p]).sum() for p in own])
     return scalar.sum()
-
-
-def _number(flag: bool) -> Tensor:
-    return torch.tensor(float(flag), dtype=torch.float64)
 
 
 def _reduce(

@@ -59,8 +59,7 @@ class Recorder:
         self.events.append(("row", session.images_seen))
 
     def stop_requested(self) -> bool:
-        """In the step that reaches `stop_at`, which sees the request at its end."""
-        return self.stop_at is not None and self.session.images_seen + BATCH >= self.stop_at
+        return self.stop_at is not None and self.session.images_seen >= self.stop_at
 
     def save(self) -> None:
         assert self.inside == "checkpoint"

@@ -132,7 +132,7 @@ def test_held_out_images_are_shown_where_the_data_set_lies_now(
 @pytest.fixture
 def address(page: LivePage) -> Iterator[str]:
     with serve(page, WatchConfig(port=0)) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
