@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
-from ganinv.latent_scale import TraceConfig, trace_variance
+from ganinv.latent_scale import TraceConfig, checked_initial, trace_variance
 from ganinv.objectives.adversarial import (
     AdversarialConfig,
     discriminator_loss,
@@ -73,6 +73,18 @@ class Config(AdversarialConfig):
     share_trace: bool = False  # True: v_f serves as v_r too (author's code)
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
+    initial_real: float | None = None  # v_r before the first step; None: `trace.initial`
+
+    def __post_init__(self) -> None:
+        AdversarialConfig.__post_init__(self)
+        if self.initial_real is None:
+            return
+        checked_initial(self.initial_real, "initial_real")
+        if self.share_trace:
+            raise ConfigError(
+                f"initial_real = {self.initial_real}: share_trace = True has one trace for v_f and "
+                "v_r; give trace.initial in its place"
+            )
 
 
 class Objective(TracedObjective):
@@ -102,6 +114,9 @@ class Objective(TracedObjective):
                 f"it must be even; choose {global_batch + 1}"
             )
         return super().new_state(global_batch)
+
+    def initial(self, trace: str) -> float | None:
+        return self.config.initial_real if trace == "real" else None
 
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of G and D serves all losses."""

@@ -116,8 +116,15 @@ class TracedObjective(Objective):
         return dict.fromkeys(names, self.latent)
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
-        trace = self.config.trace
-        return {name: new_trace(trace, self.latent.size, global_batch) for name in self.traces}
+        config, size = self.config.trace, self.latent.size
+        return {
+            name: new_trace(config, size, global_batch, self.initial(name)) for name in self.traces
+        }
+
+    def initial(self, trace: str) -> float | None:
+        """The value of a trace before the first step; None: `trace.initial`."""
+        del trace
+        return None
 
     def next_state(
         self, state: State, moments: Moments, *, images_seen: int, global_batch: int
