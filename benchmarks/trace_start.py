@@ -21,26 +21,16 @@ Writes docs/results/trace-start.{json,md}; a run that the JSON holds already is 
 import argparse
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.results import RESULTS, write_json
+from benchmarks.small_training import Training, as_batch, held_out_psnr, run
 from datasets.sources.avatars import AvatarSource
 from datasets.sources.base import BuildOptions
-from ganinv import networks
-from ganinv.latent_scale import TraceConfig
-from ganinv.metrics.psnr import psnr_db
-from ganinv.objectives import pvdgan
-from ganinv.pictures import to_signed
-from ganinv.seams.batches import Batch, Position
-from ganinv.seams.engine import LocalEngine, no_reduction
-from ganinv.training.config import TrainConfig, lay_out_batch
-from ganinv.training.session import Session, new_session, train_batch
 
 NAME = "trace-start"
 STARTS: dict[str, dict[str, Any]] = {
@@ -58,59 +48,25 @@ EARLY, EARLY_GAIN_DB, LATE_LOSS_DB = 4_000, 0.5, 0.2
 def pictures() -> Tensor:
     """Drawn faces, N × 3 × 32 × 32, uint8: those to train on, then those held out."""
     options = BuildOptions(images=TRAIN + TEST, resolution=RESOLUTION, seed=0)
-    drawn = [s.image_HWC for work in AvatarSource(options).work(0) for s in work()]
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).contiguous()
-
-
-def session_for(start: str, seed: int) -> tuple[Session, TrainConfig]:
-    options = dict(STARTS[start])
-    own = {key: options.pop(key) for key in tuple(options) if key == "initial_real"}
-    method = pvdgan.Config(trace=TraceConfig(**options), **own)
-    config = TrainConfig(
-        images=10**9, global_batch=BATCH, seed=seed, learning_rate=0.006, weight_average=0.998
-    )
-    family = networks.find("conv")
-    built = family.build(
-        family.Config(**NETWORK), resolution=RESOLUTION, image_channels=3, seed=seed
-    )
-    objective = pvdgan.Objective(method, LATENT_SIZE)
-    device = torch.device("cpu")
-    return new_session(
-        objective, built, lambda n, o: LocalEngine(n, o), config=config, device=device
-    ), config  # fmt: skip
-
-
-def batches(images: Tensor, seed: int) -> Iterator[Batch]:
-    """Batches of one epoch after another, each in an order of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    seen = 0
-    while True:
-        for chosen in torch.randperm(TRAIN, generator=generator).split(BATCH):
-            seen += BATCH
-            yield Batch(
-                images_BCHW=images[chosen],
-                slots=tuple(range(BATCH)),
-                keys=("",) * BATCH,
-                after=Position(epoch=0, images=seen),
-            )
-
-
-@torch.no_grad()
-def held_out_psnr(session: Session, images: Tensor) -> float:
-    model = session.model()
-    real = to_signed(images[TRAIN:])
-    return float(psnr_db(model.decode(model.encode(real)).clamp(-1, 1), real).mean())
+    return as_batch([s.image_HWC for work in AvatarSource(options).work(0) for s in work()])
 
 
 def measure(images: Tensor, start: str, seed: int, until: int) -> dict[str, Any]:
-    session, config = session_for(start, seed)
-    layout = lay_out_batch(config, 1)
+    trace = dict(STARTS[start])
+    options = {key: trace.pop(key) for key in tuple(trace) if key == "initial_real"}
+    training = Training(
+        method="pvdgan",
+        options=options,
+        trace=trace,
+        network=NETWORK,
+        resolution=RESOLUTION,
+        train={"global_batch": BATCH, "learning_rate": 0.006, "weight_average": 0.998},
+    )
     rows: dict[str, Any] = {}
-    for batch in batches(images, seed):
-        train_batch(session, batch, config, layout, no_reduction)
+    for session in run(training, images[:TRAIN], seed):
         if session.images_seen in LOOK_AT:
             rows[str(session.images_seen)] = {
-                "psnr_db": held_out_psnr(session, images),
+                "psnr_db": held_out_psnr(session, images[TRAIN:]),
                 "v_r": float(session.state["real"].mean()),
                 "v_f": float(session.state["fake"].mean()),
             }

@@ -73,6 +73,7 @@ class Config(AdversarialConfig):
     share_trace: bool = False  # True: v_f serves as v_r too (author's code)
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
+    reconstruct: Literal["features", "pixels"] = "features"  # pixels: a plain VAE loss, to compare
     initial_real: float | None = None  # v_r before the first step; None: `trace.initial`
 
     def __post_init__(self) -> None:
@@ -128,7 +129,7 @@ class Objective(TracedObjective):
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = nets["d"](image.leaf)  # l. 5
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 6
-        l_rec = reconstruction_loss(batch, real.feature_BF, fake.feature_BF, vae_N)  # l. 7
+        l_rec = self.reconstruction(batch, real.feature_BF, fake.feature_BF, image.leaf, vae_N)
         l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 8
         l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 9
@@ -179,7 +180,8 @@ class Objective(TracedObjective):
         fake = nets["d"](image.leaf)
         error_N = ((z_NL - fake.latent_BL).square() * scale_L.square()).mean(1)
         l_enc = batch.mean(error_N, ~vae_N, HALF)
-        l_rec = reconstruction_loss(batch, batch.carry["feature"], fake.feature_BF, vae_N)
+        feature_BF = batch.carry["feature"]
+        l_rec = self.reconstruction(batch, feature_BF, fake.feature_BF, image.leaf, vae_N)
         l_g = batch.mean(real_loss(fake.adversarial_B))
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
         return RoundOutput(
@@ -203,6 +205,14 @@ class Objective(TracedObjective):
         variance_L = trace_variance(state.get("real", state["fake"]))
         spread_L = (1 - variance_L).clamp(min=0).sqrt().to(noise_NL)
         return torch.where(vae_N[:, None], latent_NL.detach() + noise_NL * spread_L, noise_NL)
+
+    def reconstruction(
+        self, batch: MicroBatch, real_NF: Tensor, fake_NF: Tensor, image_NCHW: Tensor, vae_N: Tensor
+    ) -> Tensor:
+        """L_rec (l. 7), of the features of D or of pixels."""
+        if self.config.reconstruct == "pixels":
+            real_NF, fake_NF = batch.real_NCHW.flatten(1), image_NCHW.flatten(1)
+        return reconstruction_loss(batch, real_NF, fake_NF, vae_N)
 
     def moments(self, fake: Tensor, real_latent_NL: Tensor) -> Moments:
         if self.config.share_trace:

@@ -1,10 +1,13 @@
 """How the variance traces of PVDGAN begin."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig
+from ganinv.objectives.base import MicroBatch
 from ganinv.objectives.pvdgan import Config, Objective
 
 LATENT = 5
@@ -28,6 +31,24 @@ def test_codes_of_real_images_get_the_noise_that_the_start_leaves_them() -> None
     codes = objective.codes(noise_NL, latent_NL, vae_N, objective.new_state(4))
     assert torch.equal(codes[0], noise_NL[0])
     torch.testing.assert_close(codes[1], latent_NL[1] + 0.9 * noise_NL[1])
+
+
+@pytest.mark.parametrize("reconstruct", ["features", "pixels"])
+def test_the_vae_loss_compares_features_or_pixels(reconstruct: Any) -> None:
+    objective = Objective(Config(reconstruct=reconstruct), LATENT)
+    real, made = torch.randn(2, 2, 3, 4, 4, dtype=torch.float64)
+    feature_NF, other_NF = torch.randn(2, 2, 7, dtype=torch.float64)
+    batch = MicroBatch(
+        images_seen=0,
+        real_NCHW=real,
+        slots_N=torch.arange(2),
+        global_batch=2,
+        micro_batches=1,
+        noise={},
+    )
+    found = objective.reconstruction(batch, feature_NF, other_NF, made, torch.tensor([False, True]))
+    compared = (feature_NF, other_NF) if reconstruct == "features" else (real, made)
+    torch.testing.assert_close(found, (compared[0][1] - compared[1][1]).square().mean())
 
 
 @pytest.mark.parametrize(
