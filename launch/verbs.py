@@ -14,6 +14,7 @@ VERBS = {
     "report": "one HTML page with pictures and curves of a run",
     "compare": "curves of several runs in the same charts, as a page and as SVG files",
     "watch": "a page that follows a run, from its storage alone",
+    "tensorboard": "event files for TensorBoard, from the storage of runs",
     "monitor": "Prometheus, and Grafana where it is installed, for all runs",
     "store": "an S3 server on this machine, for development",
     "doctor": "check this machine, storage and data, or every node of a cluster",
