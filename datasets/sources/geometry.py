@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from ganinv.errors import ConfigError
 
-CROP, STRETCH = "crop", "stretch"
-RESIZES = (CROP, STRETCH)
+CROP, STRETCH, PAD = RESIZES = ("crop", "stretch", "pad")
 _MIN_SIDE, _MAX_SIDE = 8, 4096  # pixels
 
 
@@ -20,7 +19,8 @@ class Geometry:
     """Pixels."""
     resize: str
     """`crop` keeps the largest centred part of the right shape; `stretch` keeps the whole image
-    and changes its proportions (the DLSGAN author's CelebA: 178 × 218 to 128 × 128)."""
+    and changes its proportions (the DLSGAN author's CelebA: 178 × 218 to 128 × 128); `pad` keeps
+    both, and fills the rest with black. An image that fits is padded without resampling it."""
 
     @property
     def side(self) -> int | None:

@@ -21,10 +21,10 @@ from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.base import Content, Sample, Skipped, Work
-from datasets.sources.geometry import CROP, STRETCH, Geometry
+from datasets.sources.geometry import CROP, PAD, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
-from ganinv.resizing import resize_photograph
+from ganinv.resizing import pad_photograph, resize_photograph
 
 # The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
@@ -159,10 +159,10 @@ def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with _limiting(limit), Image.open(file, formats=FORMATS) as image:
-            stretch = geometry.resize == STRETCH
-            return np.array(
-                resize_photograph(image, geometry.width, geometry.height, stretch=stretch)
-            )
+            size = (geometry.width, geometry.height)
+            if geometry.resize == PAD:
+                return np.array(pad_photograph(image, *size))
+            return np.array(resize_photograph(image, *size, stretch=geometry.resize == STRETCH))
     except DataError as problem:
         return _Problem(str(problem))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
