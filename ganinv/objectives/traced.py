@@ -93,6 +93,11 @@ class EncoderInDiscriminator(Codec):
         return {**super().spaces, "u": entering, **style_spaces(generator, scaled)}
 
     @property
+    def first_weight(self) -> Tensor | None:
+        matrices = (p for p in self.networks["g"].parameters() if p.ndim == 2)
+        return next((m for m in matrices if m.shape[1] == self.latent.size), None)
+
+    @property
     def feature_source(self) -> str:
         return f"discriminator, block {self.networks['d'].feature_block}, mean over pixels"
 
