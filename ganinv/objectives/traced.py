@@ -94,8 +94,10 @@ class EncoderInDiscriminator(Codec):
 
     @property
     def first_weight(self) -> Tensor | None:
-        matrices = (p for p in self.networks["g"].parameters() if p.ndim == 2)
-        return next((m for m in matrices if m.shape[1] == self.latent.size), None)
+        size = self.latent.size
+        weights = (w for w in self.networks["g"].parameters() if w.ndim > 1)
+        first = next((w for w in weights if w.shape[1] == size), None)
+        return None if first is None else first.detach().movedim(1, -1).reshape(-1, size)
 
     @property
     def feature_source(self) -> str:

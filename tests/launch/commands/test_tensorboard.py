@@ -90,5 +90,5 @@ def test_a_second_call_replaces_what_the_first_wrote(
 
 
 def test_the_command_refuses_what_it_cannot_follow() -> None:
-    with pytest.raises(ConfigError, match=r"every_s = 0: must be above 0"):
+    with pytest.raises(ConfigError, match=r"every_s = 0.0: must be above 0"):
         tensorboard.main(["runs/none", "tensorboard.every_s=0"])
