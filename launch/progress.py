@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 LINE_EVERY_S = 15.0  # without a terminal
 
@@ -43,6 +50,31 @@ def counting(console: Console) -> Iterator[Callable[[str], Callable[[int, int, i
             return advance
 
         yield watching
+
+
+@contextmanager
+def working(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for long work in small parts: `advance(parts)`; without a terminal, lines."""
+    done, lined = 0, time.monotonic()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task(title, total=total)
+
+        def advance(parts: int) -> None:
+            nonlocal done, lined
+            done += parts
+            bars.update(task, completed=done)
+            if not console.is_terminal and time.monotonic() - lined >= LINE_EVERY_S:
+                lined = time.monotonic()
+                console.print(f"{title}: {100 * done // total} %", soft_wrap=True)
+
+        yield advance
 
 
 class TrainingBar:

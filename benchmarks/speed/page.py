@@ -167,7 +167,7 @@ def _inversion(part: Part) -> list[str]:
         f"images in one batch. The encoder and a decoding take "
         f"{encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
-        f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,} steps "
+        f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,.0f} steps "
         f"of {best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
         "times** as long (aim: 1,000 times).",
         "",
@@ -175,7 +175,8 @@ def _inversion(part: Part) -> list[str]:
         "|---|---|---|",
     ]
     for rate, row in part["learning_rates"].items():
-        steps = f"{row['steps']:,}" if row["reached"] else f"not within {row['steps']:,}"
+        steps = f"{row['steps']:,.0f}"
+        steps = steps if row["reached"] else f"not all within {row['most_steps']:,}"
         lines.append(f"| {rate} | {steps} | {row['psnr_db']:.2f} |")
     return lines
 

@@ -110,7 +110,7 @@ class Optimisation:
             raise ConfigError(
                 f"starts = {config.starts}: this model has no encoder; start from mean and random"
             )
-        self._features = features or _features(model, config)
+        self.features = features or _features(model, config)
         self._space = spaces[self.name]
         weighs = config.prior_weight > 0
         self._prior = Prior.of(model.codec, self._space) if weighs else None
@@ -141,7 +141,7 @@ class Optimisation:
             for first in range(0, len(real_NCHW), model.batch_size):
                 part = slice(first, first + model.batch_size)
                 target_B = None if target_error_N is None else target_error_N[part]
-                image = ImageLoss.to(real_NCHW[part], self._features, self.config.features_weight)
+                image = ImageLoss.to(real_NCHW[part], self.features, self.config.features_weight)
                 loss = PointLoss(
                     space=self._space, image=image, prior=self._prior,
                     weight=self.config.prior_weight,

@@ -46,7 +46,7 @@ class Tuned:
 
     delta: Delta
     image_1CHW: Tensor  # clamped
-    loss_T: Tensor  # T = steps + 1
+    loss_T: Tensor  # T = steps + 1; NaN if it broke off
     error_T: Tensor  # the squared error in it, mean over pixels
     seconds: float
 
@@ -82,17 +82,17 @@ class Tuning:
         weights = _used(networks, lambda: decode(pivot))
         optimizer = torch.optim.Adam(weights.values(), lr=self.config.learning_rate)
         row, best, kept = torch.zeros(1, dtype=torch.long, device=pivot.device), math.inf, {}
-        losses, errors = [], []
+        loss_T, error_T = torch.full((2, self.config.steps + 1), math.nan, device="cpu")
         for step in range(self.config.steps + 1):
             value = image(decode(pivot), row)
-            losses.append(float(value.loss_B.detach()))
-            errors.append(float(value.error_B.detach()))
-            if losses[-1] < best:
-                best = losses[-1]
+            loss_T[step], error_T[step] = value.loss_B.detach()[0], value.error_B.detach()[0]
+            loss = float(loss_T[step])
+            if loss < best:
+                best = loss
                 kept = {name: weight.detach().clone() for name, weight in weights.items()}
             if progress is not None:
                 progress(1)
-            if step == self.config.steps or not math.isfinite(losses[-1]):
+            if step == self.config.steps or not math.isfinite(loss):
                 break
             optimizer.zero_grad(set_to_none=True)
             value.loss_B.sum().backward(inputs=list(weights.values()))
@@ -103,8 +103,8 @@ class Tuning:
         return Tuned(
             delta=delta,
             image_1CHW=delta.image(model),
-            loss_T=torch.tensor(losses),
-            error_T=torch.tensor(errors),
+            loss_T=loss_T,
+            error_T=error_T,
             seconds=time.perf_counter() - began,
         )
 

@@ -2,9 +2,10 @@
 
 import json
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cluster.storage.opening import open_store
 from datasets.inputs.listing import EXTENSIONS, Listing, list_images, refuse_no_images
@@ -21,6 +22,8 @@ from launch.evaluation.results_folder import (
     RECONSTRUCTIONS,
     check_replaceable,
 )
+from launch.inversion import options as stages
+from launch.inversion.stages import Stages
 from launch.options.arguments import parse
 from launch.options.sections import read_sections
 from launch.progress import console
@@ -75,12 +78,16 @@ class InvertConfig:
             raise ConfigError(f"max_pixels = {self.max_pixels}: must be 1 or more")
 
 
-SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig}
+SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig, **stages.SECTIONS}
+SWITCHES = stages.SWITCHES
 
 
 def main(argv: list[str]) -> int:
-    arguments = parse(argv, "invert", "Encode a folder of images and decode them.", EXAMPLES)
-    sections = read_sections(arguments.options, SECTIONS)
+    arguments = parse(
+        argv, "invert", "Encode a folder of images and decode them.", EXAMPLES, switches=SWITCHES
+    )
+    words, asked = stages.spelled_out(arguments.options, arguments.switches)
+    sections = read_sections(words, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
     source, target = Path(options.images), Path(options.to)
@@ -95,7 +102,10 @@ def main(argv: list[str]) -> int:
         options="invert",
         left_out=found.left_out,
     )
-    summary = invert(model, photographs, target, codes=options.codes, screen=screen)
+    improve = _stages(model, sections, asked)
+    summary = invert(
+        model, photographs, target, codes=options.codes, screen=screen, improve=improve
+    )
     for skipped in photographs.skipped[:NAMED_AT_MOST]:
         screen.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, soft_wrap=True)
     if found.left_out:
@@ -112,8 +122,24 @@ def main(argv: list[str]) -> int:
         answer = {"images": summary.images, "psnr_db": mean_db, "to": str(target)}
         skipped_images = [s._asdict() for s in photographs.skipped]
         more = {"skipped": skipped_images, "left_out": found.left_out.counts()}
-        print(json.dumps(answer | more))
+        stage_figures = {} if improve is None else {"stages": improve.record.plain()["stages"]}
+        print(json.dumps(answer | more | stage_figures))
     return 0
+
+
+def _stages(
+    model: InvertibleGan, sections: Mapping[str, Any], asked: Collection[str]
+) -> Stages | None:
+    section = stages.search_in(asked)
+    if section is None:
+        return None
+    return Stages(
+        model,
+        sections[section],
+        sections["tune"] if "tune" in asked else None,
+        section=section,
+        origin=sections["invert"].model or sections["storage"].run,
+    )
 
 
 def _check_folders(source: Path, target: Path, options: InvertConfig) -> Listing:

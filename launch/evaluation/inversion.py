@@ -6,18 +6,17 @@ Shapes: N images in all, B of a batch, L latent elements.
 import collections
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from datasets.sources.photographs import Photographs
@@ -28,20 +27,49 @@ from ganinv.pictures import to_pictures, to_signed
 from ganinv.saved.exports import without_shape
 from launch.evaluation.results_folder import (
     CODES_STEM,
+    DELTA_COLUMN,
+    DELTA_SUFFIX,
     PLACE_COLUMN,
     PSNR_NAME,
     RECONSTRUCTIONS,
     replaced_results,
 )
+from launch.progress import working
 
 
-class Inverted(NamedTuple):
-    """An inverted batch."""
+@dataclass(frozen=True, kw_only=True)
+class Inverted:
+    """An inverted batch. `point`, `columns` and `deltas` are those of an `Improvement`."""
 
     names: list[str]
     code_BL: Tensor  # on the CPU, unscaled
     image_BCHW: Tensor  # reconstructions
     psnr_db: list[float]
+    point: Tensor | None = None  # B × …, on the CPU
+    columns: Mapping[str, Sequence[object]] = field(default_factory=dict)  # of the table, B each
+    deltas: Sequence[bytes] = ()  # files, one for each image, or none
+
+
+class Improvement(Protocol):
+    """What comes after the encoder, batch by batch."""
+
+    @property
+    def space(self) -> str:
+        """The space of the points."""
+        ...
+
+    @property
+    def passes(self) -> int:
+        """How often it tells `progress` of an image, at most."""
+        ...
+
+    def __call__(
+        self, real_BCHW: Tensor, encoded: Inverted, progress: Callable[[int], None]
+    ) -> Inverted: ...
+
+    def write(self, folder: Path) -> None:
+        """Write its figures and pictures of all batches."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +81,13 @@ class Summary:
 
 
 def invert(
-    model: InvertibleGan, photographs: Photographs, target: Path, *, codes: str, screen: Console
+    model: InvertibleGan,
+    photographs: Photographs,
+    target: Path,
+    *,
+    codes: str,
+    screen: Console,
+    improve: Improvement | None = None,
 ) -> Summary:
     """Write the codes, reconstructions and PSNR of all photographs to the folder `target`.
 
@@ -64,7 +98,11 @@ def invert(
     """
     try:
         with replaced_results(target) as folder:
-            return _write(model, photographs, folder, codes=codes, screen=screen)
+            batches = _batches(model, photographs, screen, improve)
+            summary = _write(model, photographs.names, batches, folder, codes, improve)
+            if improve is not None:
+                improve.write(folder)
+            return summary
     except OSError as error:
         raise StorageError(
             f"invert.to = {target}: {error.strerror or error} ({error.filename}); make the "
@@ -73,25 +111,49 @@ def invert(
 
 
 def _write(
-    model: InvertibleGan, photographs: Photographs, folder: Path, *, codes: str, screen: Console
+    model: InvertibleGan,
+    all_names: Sequence[str],
+    batches: Iterator[Inverted],
+    folder: Path,
+    codes: str,
+    improve: Improvement | None,
 ) -> Summary:
-    places = reconstruction_names(photographs.names)
+    places = reconstruction_names(all_names)
     names: list[str] = []
     code_blocks: list[Tensor] = []
+    points: list[Tensor] = []
     total_db = 0.0
     path = folder / PSNR_NAME
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file)
-        rows.writerow(["image", PLACE_COLUMN, "psnr_db"])
-        for batch in _batches(model, photographs, screen):
-            _write_pictures(batch, folder, places)
-            for name, db in zip(batch.names, batch.psnr_db, strict=True):
-                rows.writerow([name, places[name], f"{db:.4f}"])
+        for batch in batches:
+            if not names:
+                rows.writerow(_titles(batch))
+            rows.writerows(_rows(batch, places))
+            _write_files(batch, folder, places)
             names += batch.names
             code_blocks.append(batch.code_BL)
+            points += [] if batch.point is None else [batch.point]
             total_db += sum(batch.psnr_db)
-    _write_codes(folder / f"{CODES_STEM}.{codes}", names, torch.cat(code_blocks), model)
+    latent = {without_shape(name): tensor.cpu() for name, tensor in model.codec.tensors.items()}
+    tensors = {"codes": torch.cat(code_blocks), **latent}
+    space = {}
+    if improve is not None:
+        tensors["points"], space = torch.cat(points), {"space": improve.space}
+    _write_codes(folder / f"{CODES_STEM}.{codes}", names, tensors, space)
     return Summary(images=len(names), mean_psnr_db=total_db / len(names))
+
+
+def _titles(batch: Inverted) -> list[str]:
+    deltas = [DELTA_COLUMN] if batch.deltas else []
+    return ["image", PLACE_COLUMN, "psnr_db", *batch.columns, *deltas]
+
+
+def _rows(batch: Inverted, places: Mapping[str, str]) -> Iterator[list[object]]:
+    for i, (name, db) in enumerate(zip(batch.names, batch.psnr_db, strict=True)):
+        more = [values[i] for values in batch.columns.values()]
+        deltas = [places[name] + DELTA_SUFFIX] if batch.deltas else []
+        yield [name, places[name], f"{db:.4f}", *more, *deltas]
 
 
 def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
@@ -106,46 +168,51 @@ def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
     return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in plain.items()}
 
 
-def _batches(model: InvertibleGan, photographs: Photographs, screen: Console) -> Iterator[Inverted]:
-    read: Iterator[tuple[str, NDArray[np.uint8]]] = iter(
-        track(
-            photographs.read(),
-            "images",
-            total=len(photographs.names),
-            console=screen,
-            disable=not screen.is_terminal,
-        )
-    )
-    while batch := list(islice(read, model.batch_size)):
-        image_BHWC = np.stack([image for _, image in batch])
-        real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2)).to(model.device)
-        code_BL = model.encode(real_BCHW)
-        image_BCHW = model.decode(code_BL)
-        yield Inverted(
-            names=[name for name, _ in batch],
-            code_BL=code_BL.cpu(),
-            image_BCHW=image_BCHW,
-            psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
-        )
+def _batches(
+    model: InvertibleGan, photographs: Photographs, screen: Console, improve: Improvement | None
+) -> Iterator[Inverted]:
+    passes = 1 if improve is None else improve.passes
+    with working(screen, "inverting", passes * len(photographs.names)) as advance:
+        read: Iterator[tuple[str, NDArray[np.uint8]]] = photographs.read()
+        while batch := list(islice(read, model.batch_size)):
+            image_BHWC = np.stack([image for _, image in batch])
+            real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2))
+            real_BCHW = real_BCHW.to(model.device)
+            code_BL = model.encode(real_BCHW)
+            image_BCHW = model.decode(code_BL)
+            encoded = Inverted(
+                names=[name for name, _ in batch],
+                code_BL=code_BL.cpu(),
+                image_BCHW=image_BCHW,
+                psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
+            )
+            if improve is None:
+                advance(len(batch))
+                yield encoded
+            else:
+                yield improve(real_BCHW, encoded, advance)
 
 
-def _write_pictures(batch: Inverted, folder: Path, places: dict[str, str]) -> None:
+def _write_files(batch: Inverted, folder: Path, places: Mapping[str, str]) -> None:
     for name, picture in zip(batch.names, to_pictures(batch.image_BCHW), strict=True):
         path = folder / places[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
+    for name, delta in zip(batch.names, batch.deltas, strict=False):
+        (folder / (places[name] + DELTA_SUFFIX)).write_bytes(delta)
 
 
-def _write_codes(path: Path, names: list[str], code_NL: Tensor, model: InvertibleGan) -> None:
-    latent = {without_shape(name): tensor.cpu() for name, tensor in model.codec.tensors.items()}
+def _write_codes(
+    path: Path, names: list[str], tensors: Mapping[str, Tensor], space: Mapping[str, str]
+) -> None:
+    """`space`: the space of the points, if there are points."""
     if path.suffix == ".npz":
         arrays: dict[str, Any] = {
             "names": np.array(names),
-            "codes": code_NL.numpy(),
-            **{name: tensor.numpy() for name, tensor in latent.items()},
+            **{name: tensor.numpy() for name, tensor in tensors.items()},
+            **{name: np.array(text) for name, text in space.items()},
         }
         np.savez(path, **arrays)
     else:
-        safetensors.torch.save_file(
-            {"codes": code_NL, **latent}, path, metadata={"names": json.dumps(names)}
-        )
+        metadata = {"names": json.dumps(names), **space}
+        safetensors.torch.save_file(dict(tensors), path, metadata=metadata)

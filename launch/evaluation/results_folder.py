@@ -13,8 +13,24 @@ from ganinv.errors import ConfigError
 RECONSTRUCTIONS = "reconstructions"  # a folder
 PSNR_NAME = "psnr.csv"
 PLACE_COLUMN = "reconstruction"  # of `PSNR_NAME`: the files in `RECONSTRUCTIONS`
+DELTA_COLUMN = "delta"  # the same, of tuned models
+DELTA_SUFFIX = ".delta.safetensors"
 CODES_STEM = "codes"
 CODES_SUFFIXES = ("npz", "safetensors")
+FIGURES_NAME = "inversion.json"  # these are written by inversions with optimisation
+PAGE_NAME = "inversion.html"
+STRIP_NAME = "strip.png"
+CURVES_NAME = "curves.npz"
+CHART_NAME = "curves.svg"
+FILES = (
+    PSNR_NAME,
+    *(f"{CODES_STEM}.{suffix}" for suffix in CODES_SUFFIXES),
+    FIGURES_NAME,
+    PAGE_NAME,
+    STRIP_NAME,
+    CURVES_NAME,
+    CHART_NAME,
+)
 
 
 @contextmanager
@@ -28,7 +44,7 @@ def replaced_results(target: Path) -> Iterator[Path]:
         yield Path(made)
         if (target / RECONSTRUCTIONS).exists():
             shutil.rmtree(target / RECONSTRUCTIONS)
-        for name in (PSNR_NAME, *(f"{CODES_STEM}.{suffix}" for suffix in CODES_SUFFIXES)):
+        for name in FILES:
             (target / name).unlink(missing_ok=True)
         for path in Path(made).iterdir():
             path.replace(target / path.name)
@@ -55,9 +71,10 @@ def _listed(path: Path) -> list[str]:
         return []
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return [row.get(PLACE_COLUMN) or "" for row in csv.DictReader(file)]
+            rows = list(csv.DictReader(file))
     except csv.Error:
         return []  # another program's file of this name
+    return [row.get(column) or "" for row in rows for column in (PLACE_COLUMN, DELTA_COLUMN)]
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -68,7 +68,8 @@ def test_other_points_change_no_bit_of_a_path(numbers: list[int]) -> None:
 
 def test_a_point_without_progress_stops_and_the_bar_still_ends() -> None:
     config = DescentConfig(steps=50, learning_rate=0.01, patience=5)
-    start, told = START.clone(), []
+    told: list[int] = []
+    start = START.clone()
     start[2] = TARGET_NL[2]  # nothing to gain
     found = descend(start, bowls(torch.arange(5)), config, progress=told.append)
     assert found.evaluations_N.tolist() == [51, 51, 6, 51, 51]
@@ -106,4 +107,4 @@ def test_a_point_stops_at_its_target() -> None:
 @pytest.mark.parametrize("wrong", ["steps", "patience", "learning_rate", "tolerance"])
 def test_impossible_options_are_refused(wrong: str) -> None:
     with pytest.raises(ConfigError, match=f"{wrong} = "):
-        DescentConfig(**{wrong: -1})  # type: ignore[arg-type]
+        DescentConfig(**{wrong: -1})

@@ -58,7 +58,8 @@ def test_a_linear_generator_is_inverted_as_ridge_regression_does(rho: float) -> 
         steps=150, learning_rate=0.2, patience=150, prior_weight=rho, starts=["encoder"]
     )
     found = Optimisation(model, config)(image)
-    a_PL, x_PB = model.codec.networks["a"].weight, image.flatten(1).T
+    a_PL = model.codec.networks["a"].get_parameter("weight")
+    x_PB = image.flatten(1).T
     prior = Prior.of(model.codec, model.codec.spaces["z"])
     weight_L = rho / 3 / prior.spread[0].square()
     left = a_PL.T @ a_PL / 16 + torch.diag(weight_L)
