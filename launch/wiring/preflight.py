@@ -85,9 +85,7 @@ def check_evaluation(config: RunConfig, index: Index) -> str | None:
 
     Raises `ConfigError` for an unusable feature network.
     """
-    blank = torch.zeros(
-        1, index.image_channels, index.resolution, index.resolution, dtype=torch.uint8
-    )
+    blank = torch.zeros(1, index.image_channels, index.height, index.width, dtype=torch.uint8)
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
     return without_held_out(config.data.url, index.samples("test"))
