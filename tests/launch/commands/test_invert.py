@@ -22,6 +22,7 @@ from datasets.sources.photographs import Photographs
 from ganinv.errors import ConfigError, DataError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.pictures import to_bytes, to_images
+from ganinv.sizes import Size
 from launch.commands import export, invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names
