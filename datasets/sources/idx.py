@@ -116,10 +116,11 @@ def _entries(store: Store, where: str) -> tuple[dict[str, dict[str, Entry]], Lef
     found: dict[str, dict[str, Entry]] = {}
     left_out = LeftOut()
     for entry in store.list():
+        if is_system_file(entry.name.rpartition("/")[2]):
+            continue
         match = _NAME.fullmatch(entry.name)
         if match is None or int(match["dimensions"]) != _DIMENSIONS[match["what"]]:
-            if not is_system_file(entry.name.rpartition("/")[2]):
-                left_out.note(other_files(entry.name), entry.name)
+            left_out.note(other_files(entry.name), entry.name)
             continue
         of_prefix = found.setdefault(match["prefix"], {})
         if other := of_prefix.get(match["what"]):
