@@ -24,10 +24,10 @@ from typing import IO, NamedTuple
 
 from datasets.inputs.left_out import LeftOut
 from datasets.inputs.listing import other_files
+from datasets.inputs.object_file import ObjectFile
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.input_places import input_store
-from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Entry, Store
