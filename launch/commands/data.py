@@ -167,7 +167,7 @@ def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) 
             for split in SPLITS
         }
         size = {"width": index.width, "height": index.height, "resolution": index.resolution}
-        facts = {"url": store.url, **size, "splits": splits}
+        facts: dict[str, Any] = {"url": store.url, **size, "splits": splits}
         facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts | more))
