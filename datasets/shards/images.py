@@ -28,12 +28,7 @@ def image_size(data: bytes) -> tuple[int, int]:
         raise DataError(reason_of(problem)) from problem
 
 
-def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
-    """A square image: `decode_sized` with H = W = resolution."""
-    return decode_sized(data, (resolution, resolution), what)
-
-
-def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     """RGB uint8, H × W × 3, as `ganinv.pixels` defines it; `size` is (W, H) in pixels.
 
     Raises `DataError` for a corrupt image, for an image of another size, and for pixels that have

@@ -20,14 +20,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from datasets.inputs.left_out import LeftOut
 from datasets.inputs.listing import other_files
+from datasets.inputs.object_file import ObjectFile
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.input_places import input_store
-from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Entry, Store
@@ -37,6 +37,7 @@ _DIMENSIONS = {"images": 3, "labels": 1}
 _BYTES = 0x08  # the type "unsigned byte"
 _TEST = "t10k"
 _BUFFER_BYTES = 2**20
+_Readable: TypeAlias = "io.BufferedReader[ObjectFile] | gzip.GzipFile"
 # What `gzip` raises for truncated and corrupt files.
 _ERRORS = (gzip.BadGzipFile, zlib.error, EOFError)
 
@@ -116,10 +117,11 @@ def _entries(store: Store, where: str) -> tuple[dict[str, dict[str, Entry]], Lef
     found: dict[str, dict[str, Entry]] = {}
     left_out = LeftOut()
     for entry in store.list():
+        if is_system_file(entry.name.rpartition("/")[2]):
+            continue
         match = _NAME.fullmatch(entry.name)
         if match is None or int(match["dimensions"]) != _DIMENSIONS[match["what"]]:
-            if not is_system_file(entry.name.rpartition("/")[2]):
-                left_out.note(other_files(entry.name), entry.name)
+            left_out.note(other_files(entry.name), entry.name)
             continue
         of_prefix = found.setdefault(match["prefix"], {})
         if other := of_prefix.get(match["what"]):
@@ -175,7 +177,7 @@ def _values(file: IdxFile) -> bytes:
         return opened.read()
 
 
-def _length(file: IO[bytes]) -> int:
+def _length(file: _Readable) -> int:
     """Reads everything: a compressed file's own note of its length may be wrong."""
     while file.read(_BUFFER_BYTES):
         pass
@@ -183,7 +185,7 @@ def _length(file: IO[bytes]) -> int:
 
 
 @contextmanager
-def _opened(store: Store, entry: Entry) -> Iterator[IO[bytes]]:
+def _opened(store: Store, entry: Entry) -> Iterator[_Readable]:
     """The values behind the header begin at `IdxFile.header_bytes`, compressed or not."""
     with io.BufferedReader(ObjectFile(store, entry.name, entry.size_bytes), _BUFFER_BYTES) as raw:
         if not entry.name.endswith(".gz"):

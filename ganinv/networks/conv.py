@@ -13,13 +13,15 @@ Shapes: B samples, C channels, H × W pixels, L latent elements, F features.
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ganinv.networks.base import (
-    COARSEST,
+    Grid,
     Judgement,
     NetworkConfig,
     Networks,
+    coarsest_grid,
     feature_pixels,
     seeded_pair,
     through_blocks,
@@ -30,9 +32,11 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    drawn_weights,
     in_float32,
     leaky_relu,
 )
+from ganinv.sizes import Resolution
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +48,7 @@ class Config(NetworkConfig):
 
     name: str = "conv"
     latent_size: int = 1024
-    stem_width: int | None = None  # channels of the generator's 4 × 4 image; None = max_width
+    stem_width: int | None = None  # channels of the generator's first map; None = max_width
 
 
 class ResidualPair(nn.Module):
@@ -69,11 +73,11 @@ class ResidualPair(nn.Module):
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
-        widths = config.widths(resolution)[-2::-1]  # the stem replaces the last width, 4 × 4
+        widths = config.widths(resolution)[-2::-1]  # the stem replaces the last, coarsest width
         stem_width = config.stem_width or config.max_width
-        self.stem = EqualisedStem(config.latent_size, stem_width)
+        self.stem = EqualisedStem(config.latent_size, stem_width, coarsest_grid(resolution))
         self.blocks = nn.ModuleList()
         channels = stem_width
         for width in widths:
@@ -89,24 +93,25 @@ class Generator(nn.Module):
         return image_BCHW
 
 
-class EqualisedStem(EqualisedConv):
-    """Code B × L → B × C × 4 × 4.
+class EqualisedStem(nn.Module):
+    """Code B × L → B × C × the coarsest grid, with equalised learning rate.
 
     The author's valid 4 × 4 convolution of the code, zero-padded to 7 × 7 and multiplied by 4: each
-    pixel sees one tap of the kernel, so the fan-in is L.
+    pixel sees one tap of the kernel, so the fan-in is L. Other grids have as many taps as pixels.
     """
 
-    def __init__(self, latent_size: int, channels: int) -> None:
-        super().__init__(latent_size, channels, COARSEST)
+    def __init__(self, latent_size: int, channels: int, grid: Grid) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(drawn_weights(channels, latent_size, *grid))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.rate = 1 / math.sqrt(latent_size)
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        # Pixel (i, j) sees the tap (3 − i, 3 − j).
+        # Of 4 × 4 pixels, pixel (i, j) sees the tap (3 − i, 3 − j).
         kernel_LP = self.weight.flip(2, 3).permute(1, 0, 2, 3).flatten(1)
         flat_BP = scaled_BL @ (kernel_LP * self.rate)
-        x_BCHW = flat_BP.reshape(-1, self.weight.shape[0], COARSEST, COARSEST)
-        assert self.bias is not None
-        return x_BCHW + self.bias[:, None, None]
+        channels, _, height, width = self.weight.shape
+        return flat_BP.reshape(-1, channels, height, width) + self.bias[:, None, None]
 
 
 class Discriminator(nn.Module):
@@ -114,18 +119,19 @@ class Discriminator(nn.Module):
 
     piecewise_linear = True
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
         widths = config.widths(resolution)[:-1]
+        grid = coarsest_grid(resolution)
         self.feature_block = config.feature_block
-        self.feature_pixels = feature_pixels(self.feature_block)
+        self.feature_pixels = feature_pixels(self.feature_block, grid)
         self.from_image = EqualisedConv(image_channels, widths[0], 1)
         self.blocks = nn.ModuleList()
         channels = widths[0]
         for width in widths:
             self.blocks.append(nn.Sequential(ResidualPair(channels, width), BlurDown(width)))
             channels = width
-        flat = channels * COARSEST * COARSEST
+        flat = channels * grid.pixels
         self.adversarial = EqualisedLinear(flat, 1)
         self.latent = EqualisedLinear(flat, config.latent_size)
 
@@ -140,7 +146,7 @@ class Discriminator(nn.Module):
         )
 
 
-def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
+def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
     Raises `ConfigError` for an invalid resolution or feature block.

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganinv.networks.base import COARSEST, Judgement, feature_pixels, through_blocks
+from ganinv.networks.base import Grid, Judgement, feature_pixels, through_blocks
 from ganinv.networks.layers import (
     BlurDown,
     BlurredDownConv,
@@ -51,8 +51,9 @@ class ResidualDown(nn.Module):
 class ResidualDiscriminator(nn.Module):
     """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code.
 
-    `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
-    ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block, negative.
+    `widths`: channels from the full resolution down to the coarsest `grid`. `gain`: of weights
+    before a leaky ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block,
+    negative.
     """
 
     piecewise_linear = True
@@ -63,6 +64,7 @@ class ResidualDiscriminator(nn.Module):
         image_channels: int,
         latent_size: int,
         *,
+        grid: Grid,
         feature_block: int,
         gain: float,
         linear_gain: float,
@@ -70,14 +72,14 @@ class ResidualDiscriminator(nn.Module):
         super().__init__()
         coarse = widths[-1]
         self.feature_block = feature_block
-        self.feature_pixels = feature_pixels(self.feature_block)
+        self.feature_pixels = feature_pixels(self.feature_block, grid)
         self.from_image = EqualisedConv(image_channels, widths[0], 1, gain=gain)
         self.blocks = nn.ModuleList(
             ResidualDown(channels_in, channels_out, gain=gain, linear_gain=linear_gain)
             for channels_in, channels_out in pairwise(widths)
         )
         self.last = EqualisedConv(coarse, coarse, 3, gain=gain)
-        self.dense = EqualisedLinear(coarse * COARSEST * COARSEST, coarse, gain=gain)
+        self.dense = EqualisedLinear(coarse * grid.pixels, coarse, gain=gain)
         self.adversarial = EqualisedLinear(coarse, 1, gain=linear_gain)
         self.latent = EqualisedLinear(coarse, latent_size, gain=linear_gain)
 

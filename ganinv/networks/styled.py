@@ -1,9 +1,9 @@
 """The common parts of the style-based families: everything except normalisation and gains.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958:
-a mapping network from code to style, a generator of modulated convolutions around a learned 4 × 4
-constant whose image is a sum over the resolutions ("skip", Fig. 7b), and a residual discriminator
-(`residual.py`, Fig. 7c). Left out, because an invertible GAN cannot have it:
+a mapping network from code to style, a generator of modulated convolutions around a learned
+constant (4 × 4 for squares) whose image is a sum over the resolutions ("skip", Fig. 7b), and a
+residual discriminator (`residual.py`, Fig. 7c). Left out, because an invertible GAN cannot have it:
 
 - per-pixel noise: an image would hold information beyond its code, which no encoder could recover;
 - minibatch standard deviation: one image has one code, whatever else is in the batch.
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
-from ganinv.networks.base import COARSEST, NetworkConfig, Networks, seeded_pair
+from ganinv.networks.base import NetworkConfig, Networks, coarsest_grid, seeded_pair
 from ganinv.networks.layers import (
     BlurredUpConv,
     BlurUp,
@@ -36,6 +36,7 @@ from ganinv.networks.layers import (
     leaky_relu,
 )
 from ganinv.networks.residual import ResidualDiscriminator
+from ganinv.sizes import Resolution
 
 MAPPER_LAYERS = 8
 
@@ -169,12 +170,12 @@ class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
     def __init__(
-        self, config: StyledConfig, traits: Traits, resolution: int, image_channels: int
+        self, config: StyledConfig, traits: Traits, resolution: Resolution, image_channels: int
     ) -> None:
         super().__init__()
         widths = config.widths(resolution)[::-1]
         self.mapper = Mapper(config, traits)
-        self.start_CHW = nn.Parameter(drawn_weights(widths[0], COARSEST, COARSEST))
+        self.start_CHW = nn.Parameter(drawn_weights(widths[0], *coarsest_grid(resolution)))
         self.first = same_size(widths[0], config.style_size, traits)
         self.to_image = to_image(widths[0], image_channels, config.style_size, traits)
         self.blocks = nn.ModuleList(
@@ -209,7 +210,7 @@ class Generator(nn.Module):
 
 
 def build_styled(
-    config: StyledConfig, traits: Traits, *, resolution: int, image_channels: int, seed: int
+    config: StyledConfig, traits: Traits, *, resolution: Resolution, image_channels: int, seed: int
 ) -> Networks:
     """Both networks of a style-based family at their initial weights, a function of `seed`."""
     widths = config.widths(resolution)
@@ -219,6 +220,7 @@ def build_styled(
             widths,
             image_channels,
             config.latent_size,
+            grid=coarsest_grid(resolution),
             feature_block=config.feature_block,
             gain=traits.gain,
             linear_gain=traits.linear_gain,

@@ -20,6 +20,7 @@ from torch import Tensor
 from ganinv.networks.base import Networks
 from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
+from ganinv.sizes import Resolution
 
 GAIN = math.sqrt(2)  # a leaky ReLU about halves the mean square
 
@@ -57,7 +58,7 @@ TRAITS = Traits(
 )
 
 
-def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
+def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
     """Both networks at their initial weights, a function of `seed`.
 
     Raises `ConfigError` for an invalid resolution or feature block.

@@ -27,6 +27,7 @@ from ganinv.saved import format as names
 from ganinv.saved.manifest import Manifest
 from ganinv.saved.networks import build_objective, build_trained, checked_codec
 from ganinv.seams.stores import Reader
+from ganinv.sizes import Resolution
 
 MODEL_NAME = f"model{names.SUFFIX}"
 DESCRIPTION_NAME = "model.json"
@@ -41,7 +42,7 @@ class Description:
 
     objective: Mapping[str, Any]
     network: Mapping[str, Any]
-    image_resolution: int  # pixels per side
+    image_resolution: Resolution
     image_channels: int
     checkpoint: str
     images_seen: int

@@ -13,6 +13,7 @@ from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
 from ganinv.seams.engine import LocalEngine
+from ganinv.sizes import size_of
 from ganinv.training.config import BatchLayout, lay_out_batch
 from ganinv.training.session import new_session
 from launch.options.arguments import parse
@@ -96,7 +97,7 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
     if "data.resolution" not in keys:
         raise ConfigError(
             "data.resolution: the recipe leaves it to the data, which is not read here; give "
-            "data.resolution=…, in pixels a side"
+            "data.resolution=…, in pixels a side or as WIDTHxHEIGHT"
         )
     if config.cluster.use_gpu and not torch.cuda.is_available():
         raise ConfigError(
@@ -107,13 +108,13 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
-    resolution = config.data.resolution
+    size = size_of(config.data.resolution)
     device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
     check_precision(config.train.precision, device)
     use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
     built = networks.find(config.network.name).build(
         config.network,
-        resolution=resolution,
+        resolution=size.resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
     )
@@ -133,7 +134,7 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         session,
         config.train,
         layout,
-        image_shape=(IMAGE_CHANNELS, resolution, resolution),
+        image_shape=(IMAGE_CHANNELS, size.height, size.width),
         steps=measured.steps,
         repeats=measured.repeats,
         trace=measured.trace,

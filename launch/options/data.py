@@ -91,7 +91,7 @@ options:
   data.url=URL              where the shards go: a directory, file://, s3://, gs://, az:// …
   data.images=N             number of images, spread evenly over the input; default: all images
                             (avatars and discs: 8192)
-  data.resolution=PX        pixels a side, or WIDTHxHEIGHT (the networks take square images)
+  data.resolution=PX        pixels a side, or WIDTHxHEIGHT, such as 128x96
   data.resize=crop|stretch|pad
                             keep the centre of each photograph, the whole photograph, stretched, or
                             the whole photograph, centred on black and never enlarged

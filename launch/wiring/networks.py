@@ -12,9 +12,11 @@ from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective
+from ganinv.pictures import RGB_CHANNELS
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
+from ganinv.sizes import Resolution
 from launch.options.schema import RunConfig
 
 
@@ -45,11 +47,22 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
     """All networks of the family at their initial weights; on `meta` they hold no weights."""
+    return _build(config, index.resolution, index.image_channels, device)
+
+
+def check_resolution(config: RunConfig) -> None:
+    """Raises `ConfigError` if the networks cannot have `data.resolution`."""
+    _build(config, config.data.resolution, RGB_CHANNELS, torch.device("meta"))
+
+
+def _build(
+    config: RunConfig, resolution: Resolution, image_channels: int, device: torch.device
+) -> dict[str, nn.Module]:
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
-            resolution=index.resolution,
-            image_channels=index.image_channels,
+            resolution=resolution,
+            image_channels=image_channels,
             seed=config.train.seed,
         )
     return built

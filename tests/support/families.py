@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from ganinv import networks
 from ganinv.networks.base import Judgement, Networks
+from ganinv.sizes import Resolution
 
 LATENT_SIZE = 6
 families = pytest.mark.parametrize("name", networks.names())
 
 
 def build(
-    name: str, *, resolution: int = 16, channels: int = 3, seed: int = 0, **options: Any
+    name: str, *, resolution: Resolution = 16, channels: int = 3, seed: int = 0, **options: Any
 ) -> Networks:
     """Tiny networks of the family."""
     module = networks.find(name)

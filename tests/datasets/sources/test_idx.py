@@ -54,17 +54,6 @@ def test_labels_may_be_missing_and_names_may_have_dots(tmp_path: Path) -> None:
     assert [s.attributes for s in _samples(tmp_path)] == [{"label": 7}] * IMAGES
 
 
-def test_other_labels_are_another_input(tmp_path: Path) -> None:
-    """Repeated builds notice labels that change while images stay."""
-    make = lambda: find_source("idx", BuildOptions(input=str(idx(tmp_path))), INPUTS)  # noqa: E731
-    before = make().stamp()
-    labels = tmp_path / "t10k-labels-idx1-ubyte"
-    changed = find_source("idx", BuildOptions(input=str(tmp_path)), INPUTS)
-    assert changed.stamp() == before
-    labels.write_bytes(labels.read_bytes()[:-1] + b"\x07")
-    assert find_source("idx", BuildOptions(input=str(tmp_path)), INPUTS).stamp() != before
-
-
 T10K, TRAIN = "t10k-images-idx3-ubyte", "train-images-idx3-ubyte.gz"
 DAMAGES: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "another type": (T10K, lambda d: d[:2] + b"\x0d" + d[3:], "begins with 00 00 0d 03"),
