@@ -11,8 +11,9 @@ from ganinv.errors import ConfigError
 # Keys that hold a directory, a file or a URL: relative to the folder of the command, `~` at home.
 LOCATIONS = (
     "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
-    "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
-    "compare.folder", "monitor.directory", "profile.trace",
+    "evaluate.inception", "evaluate.lpips", "evaluate.lpips_heads", "export.to", "invert.images",
+    "invert.to", "invert.model", "report.file", "compare.folder", "monitor.directory",
+    "profile.trace",
 )  # fmt: skip
 
 
