@@ -39,19 +39,22 @@ def binary_labels(attributes: Sequence[Mapping[str, Any]]) -> tuple[list[str], T
     """Names and labels, N × A in {0, 1}, of the attributes that divide these images in two.
 
     True and false, and numbers with two values, are labels already. Other numbers are divided at
-    their median, and words into the most frequent one and all others. Attributes that some image
-    lacks, and those with fewer than eight images on either side, are left out.
+    their median, and words into the most frequent one and all others. Attributes with fewer than
+    eight images on either side, and those that some images lack, are left out; an image without any
+    attribute has the labels NaN.
     """
+    has_N = torch.tensor([bool(found) for found in attributes])
+    labelled = [found for found in attributes if found]
     names, columns = [], []
-    for name in sorted({name for found in attributes for name in found}):
-        label_N = _divided([found.get(name) for found in attributes])
-        if (
-            label_N is not None
-            and LEAST_OF_A_CLASS <= sum(label_N) <= len(label_N) - LEAST_OF_A_CLASS
-        ):
+    for name in sorted({name for found in labelled for name in found}):
+        label_N = _divided([found.get(name) for found in labelled])
+        if label_N and LEAST_OF_A_CLASS <= sum(label_N) <= len(label_N) - LEAST_OF_A_CLASS:
             names.append(name)
             columns.append(torch.tensor(label_N, dtype=torch.float64))
-    return names, torch.stack(columns, 1) if columns else torch.zeros(len(attributes), 0)
+    label_NA = torch.full((len(attributes), len(names)), torch.nan, dtype=torch.float64)
+    if columns:
+        label_NA[has_N] = torch.stack(columns, 1)
+    return names, label_NA
 
 
 def _divided(values: list[Any]) -> list[bool] | None:
@@ -68,7 +71,12 @@ def _divided(values: list[Any]) -> list[bool] | None:
 def separability(
     real_NF: Tensor, label_NA: Tensor, fake_MF: Tensor, code_ML: Tensor, ranks: Ranks = ALONE
 ) -> float:
-    """The figure. All ranks call this together; attributes are dealt out over them."""
+    """The figure. All ranks call this together; attributes are dealt out over them.
+
+    Labels are 0 or 1; real images whose labels are NaN are left out.
+    """
+    has_N = label_NA.isfinite().all(1)
+    real_NF, label_NA = real_NF[has_N.to(real_NF.device)], label_NA[has_N]
     entropy_A = torch.zeros(label_NA.shape[1], dtype=torch.float64)
     mean_F, spread_F = real_NF.double().mean(0), real_NF.double().std(0)
     real_NF, fake_MF = (
