@@ -65,7 +65,8 @@ def on_features() -> Iterator[Figure]:
 def _found(name: str) -> tuple[Statistic, str] | None:
     """The figure `name`, and its network."""
     words = name.removeprefix(PREFIX).removesuffix("_test").removesuffix("_generated").split("_")
-    for features in (INCEPTION, *("_".join(words[start:]) for start in range(len(words)))):
+    # The shortest name of features first: `swd_patches_16` is no `swd` on features `patches_16`.
+    for features in (INCEPTION, *("_".join(words[-count:]) for count in range(1, len(words) + 1))):
         for figure, network in _on(features):
             if figure.name == name:
                 return figure, network

@@ -69,7 +69,7 @@ def _divided(values: list[Any]) -> list[bool] | None:
 
 
 def separability(
-    real_NF: Tensor, label_NA: Tensor, fake_MF: Tensor, code_ML: Tensor, ranks: Ranks = ALONE
+    real_NF: Tensor, fake_MF: Tensor, label_NA: Tensor, code_ML: Tensor, ranks: Ranks = ALONE
 ) -> float:
     """The figure. All ranks call this together; attributes are dealt out over them.
 

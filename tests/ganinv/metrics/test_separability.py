@@ -93,14 +93,14 @@ def made(ranks: Ranks = Ranks()) -> float:  # noqa: B008 (frozen)
     mix = normal(6, 6, seed=9)
     real_code, code = normal(300, 6), normal(500, 6, seed=1)
     label = torch.stack([real_code[:, 0] > 0, real_code[:, 1] > 0.2], 1).double()
-    return separability.separability(real_code @ mix, label, code @ mix, code, ranks)
+    return separability.separability(real_code @ mix, code @ mix, label, code, ranks)
 
 
 def test_separable_attributes_have_the_best_figure_and_unseen_codes_the_worst() -> None:
     assert made() == pytest.approx(1, abs=0.05)
     mix, real, code = normal(6, 6, seed=9), normal(300, 6), normal(500, 6, seed=1)
     label = (real[:, :1] > 0).double()
-    found = separability.separability(real @ mix, label, code @ mix, normal(500, 6, seed=5))
+    found = separability.separability(real @ mix, code @ mix, label, normal(500, 6, seed=5))
     assert found == pytest.approx(2, abs=0.05)
 
 
