@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from datasets.shards.shard import Shard, load_table
 from datasets.shards.splits import Split
 from datasets.shards.tables import Member
 from datasets.streaming.decoding import Decoder, decode_attributes, decode_sample, stack_images
-from datasets.streaming.fetch import read_encoded
+from datasets.streaming.fetch import EncodedSample, fetch, read_encoded
 from ganinv.errors import DataError
 from ganinv.seams.stores import Store
 
@@ -30,6 +31,23 @@ def read_samples(
     images_BCHW = stack_images([decode_sample(sample, index.size) for sample in samples])
     keys = tuple(sample.member.key for sample in samples)
     return images_BCHW, keys, tuple(decode_attributes(sample) for sample in samples)
+
+
+def read_attributes(
+    store: Store, index: Index, split: Split, numbers: range
+) -> list[dict[str, Any]]:
+    """The attributes of the samples `numbers` of a split; {} for a sample without.
+
+    The images are not read. Raises `DataError` for attributes that are not a JSON object.
+    """
+    wanted = locate(store, index, split, numbers)
+    number_of = {name: n for n, name in enumerate(dict.fromkeys(shard.name for shard, _ in wanted))}
+    asked = [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
+    pieces = fetch(store, list(number_of), *np.array(asked, np.int64).reshape(-1, 3).T)
+    return [
+        decode_attributes(EncodedSample(shard, member, memoryview(b""), bytes(pieces.cut(number))))
+        for number, (shard, member) in enumerate(wanted)
+    ]
 
 
 def read_good_images(

@@ -10,7 +10,7 @@ Shapes: B images of a batch, N of a set, L latent elements, F features, C Ã— H Ã
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from ganinv.errors import DataError
 from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, distance_name, pair_name, set_name
+from ganinv.evaluation.further import Further, FurtherFigures
 from ganinv.evaluation.held_out import HeldOut, RealFeatures
 from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.ranks import Ranks
+from ganinv.metrics.swd_patches import OwnImages
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
@@ -86,6 +88,7 @@ class Evaluator:
         share: Share | None = None,
         reduce: SumReduce = no_reduction,
         watch: Watch = unwatched,
+        further: Further | None = None,
     ) -> None:
         """`generated`: number of images. `seed` decides these images and all metrics' draws."""
         self.held_out = held_out
@@ -98,17 +101,28 @@ class Evaluator:
         self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
         self.corrupt = 0
         """Corrupt held-out images that the last evaluation skipped."""
-        fewest = min(held_out.count, generated)
+        self.further = FurtherFigures(
+            further or Further(),
+            held_out,
+            generated=generated,
+            seed=seed,
+            batches=self._batches,
+            ranks=self._ranks,
+        )
         shorter = min(size_of(held_out.resolution))
-        self._pairs = [m for m in pair_metrics() if m.least_pixels <= shorter]
+        pairs = [*pair_metrics(), *(loaded.metric for loaded in self.further.options.pairs)]
+        self._pairs = [m for m in pairs if m.least_pixels <= shorter]
+        fewest = min(held_out.count, generated)
         self._sets = [m for m in set_metrics() if m.least_samples <= fewest]
+        self._small = [m.figure.name for m in pairs if m not in self._pairs]
+        self._small += [f.name for m in set_metrics() if m not in self._sets for f in m.figures]
 
     @property
     def left_out(self) -> list[str]:
-        """Figures that are left out because the images are too small or too few."""
-        small = [m.figure.name for m in pair_metrics() if m not in self._pairs]
-        few = [f.name for m in set_metrics() if m not in self._sets for f in m.figures]
-        return small + few
+        """Figures that are left out because the images are too small or too few, or, once there
+        was an evaluation, because the held-out images have no attributes.
+        """
+        return self._small + self.further.lacking
 
     def figures(self, model: InvertibleGan, networks: Sequence[Features]) -> dict[str, float]:
         """Figures by their names in `metrics.jsonl`; all ranks call this together.
@@ -116,31 +130,49 @@ class Evaluator:
         If a figure cannot be computed, for example from non-finite features, it is NaN and the log
         has a warning. A model without an encoder has no figures of reconstructions and codes.
         """
-        names = [pair_name(m.figure, image_set) for m in self._pairs for image_set in IMAGE_SETS]
+        figures = [f for m in self._pairs for f in (m.figure, m.counted) if f is not None]
+        names = [pair_name(figure, image_set) for figure in figures for image_set in IMAGE_SETS]
         names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
         sums = Sums([*names, ENCODER_LOSS])
-        real, good_N = self._add_held_out(model, networks, sums)
-        fake = self._add_generated(model, networks, sums)
+        images = OwnImages("held out"), OwnImages("generated")
+        real, again, good_N = self._add_held_out(model, networks, sums, images[0])
+        fake = self._add_generated(model, networks, sums, images[1])
         found = sums.means(self._reduce)
-        sets = [m for m in self._sets if m.least_samples <= good_N.sum()]
+        sets = [
+            m
+            for m in self._sets
+            if m.least_samples <= good_N.sum() and (model.encodes or m.second == "generated")
+        ]
+        label_NA = self.further.labels(good_N)
         for f in networks if sets else ():
+            others = {"generated": fake[f.name].gathered(self._reduce)}
+            if model.encodes:
+                others["reconstructions"] = again[f.name].gathered(self._reduce)[good_N]
             real_NF = self._real.gathered(f, real[f.name], good_N)
-            fake_MF = fake[f.name].gathered(self._reduce)
-            found |= self._set_figures(sets, f.name, real_NF, fake_MF, model.device)
-        return found
+            found |= self._set_figures(sets, f.name, real_NF, others, model.device)
+            if label_NA.shape[1]:
+                both = real_NF.to(model.device), others["generated"].to(model.device)
+                found |= self._of_rank_0(self.further.separability(model, f.name, both, label_NA))
+        further = self.further.figures(model, networks, self._pairs, images, good_N)
+        return found | self._of_rank_0(further)
 
     def _add_held_out(
-        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
-    ) -> tuple[dict[str, FeatureRows], Tensor]:
-        """This rank's features, and for every held-out image whether it could be read (N, bool)."""
+        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums, images: OwnImages
+    ) -> tuple[dict[str, FeatureRows], dict[str, FeatureRows], Tensor]:
+        """This rank's features of held-out images and of their reconstructions, and for every
+        held-out image whether it could be read (N, bool).
+        """
         known = {f.name: self._real.known(f) for f in networks}
         rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
+        again = {f.name: FeatureRows(self.held_out.count) for f in networks}
         read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
         for asked in self._batches(self.held_out.count, "held-out images"):
             numbers, found_BCHW = self.held_out.read(asked)
             if not numbers:
                 continue
             read_N[list(numbers)] = 1
+            if self.further.options.swd_patches:
+                images.put(numbers, found_BCHW)
             byte_BCHW = found_BCHW.to(model.device)
             image_BCHW = to_signed(byte_BCHW)
             recovered_BCHW = model.reconstruct(image_BCHW) if model.encodes else None
@@ -154,18 +186,22 @@ class Evaluator:
                 else:
                     feature_BF = known_NF[list(numbers)].to(model.device)
                 if recovered_BCHW is not None:
-                    self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
+                    other_BF = self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
+                    again[f.name].put(numbers, other_BF)
         good_N = self._reduce(read_N) > 0
         self.corrupt = int((~good_N).sum())
-        return rows, good_N
+        return rows, again, good_N
 
     def _add_generated(
-        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
+        self, model: InvertibleGan, networks: Sequence[Features], sums: Sums, images: OwnImages
     ) -> dict[str, FeatureRows]:
         rows = {f.name: FeatureRows(self.generated) for f in networks}
         for numbers in self._batches(self.generated, "generated images"):
             code_BL = model.prior(numbers, self.seed)
             image_BCHW = model.decode(code_BL)
+            byte_BCHW = to_bytes(image_BCHW)
+            if self.further.options.swd_patches:
+                images.put(numbers, byte_BCHW)
             recovered_BCHW = None
             if model.encodes:
                 recovered_BL = model.encode(image_BCHW)
@@ -173,7 +209,7 @@ class Evaluator:
                 recovered_BCHW = model.decode(recovered_BL)
                 self._add_pairs(sums, "generated", image_BCHW, recovered_BCHW)
             for f in networks:
-                feature_BF = f.extract(to_bytes(image_BCHW))
+                feature_BF = f.extract(byte_BCHW)
                 rows[f.name].put(numbers, feature_BF)
                 if recovered_BCHW is not None:
                     self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
@@ -188,30 +224,43 @@ class Evaluator:
         self, sums: Sums, image_set: str, image_BCHW: Tensor, other_BCHW: Tensor
     ) -> None:
         for metric in self._pairs:
-            sums.add(pair_name(metric.figure, image_set), metric.measure(image_BCHW, other_BCHW))
+            value_B = metric.measure(image_BCHW, other_BCHW)
+            if metric.counted is not None:
+                there_B = ~value_B.isnan()
+                sums.add(pair_name(metric.counted, image_set), there_B)
+                value_B = value_B[there_B]
+            sums.add(pair_name(metric.figure, image_set), value_B)
 
     def _add_distance(
         self, sums: Sums, image_set: str, features: Features, feature_BF: Tensor, other_BCHW: Tensor
-    ) -> None:
+    ) -> Tensor:
+        """Returns the features of the other images."""
         other_BF = features.extract(to_bytes(other_BCHW))
         distance_B = FEATURE_DISTANCE.measure(feature_BF, other_BF)
         sums.add(distance_name(features.name, image_set), distance_B)
+        return other_BF
 
     def _set_figures(
         self,
         sets: Sequence[SetMetric],
         features: str,
         real_NF: Tensor,
-        fake_MF: Tensor,
+        others: Mapping[str, Tensor],
         device: torch.device,
     ) -> dict[str, float]:
+        """`others`: features of the sets that real images are compared with."""
         names = [set_name(figure, features) for m in sets for figure in m.figures]
-        real_NF, fake_MF = real_NF.to(device), fake_MF.to(device)
-        found = [v for m in sets for v in self._measured(m, real_NF, fake_MF)]
-        value_K = torch.tensor(found, dtype=torch.float64)
-        if self._share.rank != 0:  # equal, unless the ranks' processors differ
+        real_NF = real_NF.to(device)
+        other = {name: feature_MF.to(device) for name, feature_MF in others.items()}
+        found = [v for m in sets for v in self._measured(m, real_NF, other[m.second])]
+        return self._of_rank_0(dict(zip(names, found, strict=True)))
+
+    def _of_rank_0(self, found: dict[str, float]) -> dict[str, float]:
+        """The values of rank 0, which are all ranks' values unless their processors differ."""
+        value_K = torch.tensor(list(found.values()), dtype=torch.float64)
+        if self._share.rank != 0:
             value_K = torch.zeros_like(value_K)
-        return dict(zip(names, self._reduce(value_K).tolist(), strict=True))
+        return dict(zip(found, self._reduce(value_K).tolist(), strict=True))
 
     def _measured(self, metric: SetMetric, real_NF: Tensor, fake_MF: Tensor) -> list[float]:
         """A metric's figures; NaN if it cannot be computed.

@@ -3,9 +3,9 @@
 Shapes: N images of the set, B of a batch, F features, C × H × W image.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -38,6 +38,9 @@ class HeldOut:
     read: Callable[[range], tuple[Sequence[int], Tensor]]
     """Reads the images with these numbers, each below `count`. Returns the numbers of the images
     that are not corrupt, and these images, uint8 B × C × H × W. Every rank gets the same answer."""
+    attributes: Callable[[range], Sequence[Mapping[str, Any]]] | None = None
+    """Reads the attributes of the images with these numbers, {} for an image without; None: the
+    images have none. Every rank gets the same answer."""
     references: References | None = None
     """Stores features between evaluations; None: features are not stored."""
 

@@ -5,7 +5,7 @@ from ganinv.families import Family
 _FAMILY = Family(
     package=__name__,
     path=__path__,
-    shared=frozenset({"base", "features", "ranks"}),
+    shared=frozenset({"base", "features", "neighbours", "ranks", "trunks"}),
     called="metric",
 )
 names = _FAMILY.names

@@ -1,9 +1,13 @@
-"""The three kinds of metrics. A metric is a pure function with the figures that it gives.
+"""The kinds of metrics. A metric is a pure function with the figures that it gives.
 
 A *pair metric* compares each image with its reconstruction. A *feature pair metric* compares the
 features of both. For these two kinds, each rank keeps only sums and counts. A *set metric* compares
-the features of real images with the features of generated images, as two sets of points;
-`features.FeatureRows` gathers the features over ranks.
+the features of real images with the features of generated images, or of reconstructions, as two
+sets of points; `features.FeatureRows` gathers the features over ranks.
+
+A *further metric* takes more than that: a file that the user names, patches of images, paths
+between codes, or labels. Its file holds its function; `ganinv/evaluation/` knows what each of them
+takes.
 
 Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated samples, F features.
 """
@@ -11,6 +15,7 @@ Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated sample
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal
 
 from torch import Tensor
 
@@ -45,9 +50,13 @@ class PairMetric:
     figure: Figure
     function: Callable[[Tensor, Tensor], Tensor]  # (B × C × H × W, the same) → B, float64
     least_pixels: int = 1  # per side
+    counted: Figure | None = None  # share of the pairs that have a figure; None: all have one
 
     def measure(self, image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        """The figure of each image, B, float64. Raises `ConfigError` if images are too small."""
+        """The figure of each image, B, float64. Raises `ConfigError` if images are too small.
+
+        If there is a figure `counted`, pairs without a figure are NaN.
+        """
         if min(image_BCHW.shape[2:]) < self.least_pixels:
             height, width = image_BCHW.shape[2:]
             raise ConfigError(
@@ -71,7 +80,7 @@ class FeaturePairMetric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetMetric:
-    """Compares the features of real and of generated images.
+    """Compares the features of real images and of generated images or reconstructions.
 
     `function(real_NF, fake_MF, seed, ranks)` takes float32 or float64 on one device and computes in
     float64. All ranks call it together, with the same features, and it returns all figures. Work
@@ -82,6 +91,7 @@ class SetMetric:
     figures: tuple[Figure, ...]
     function: Callable[[Tensor, Tensor, int, Ranks], Sequence[float]]
     least_samples: int = 2  # of each set
+    second: Literal["generated", "reconstructions"] = "generated"  # the set beside the real images
 
     def measure(
         self, real_NF: Tensor, fake_MF: Tensor, *, seed: int, ranks: Ranks = ALONE
@@ -95,7 +105,7 @@ class SetMetric:
         names = ", ".join(figure.name for figure in self.figures)
         if min(n, m) < self.least_samples:
             raise ConfigError(
-                f"{names} of {n} real and {m} generated samples: needs at least "
+                f"{names} of {n} real and {m} other samples: needs at least "
                 f"{self.least_samples} of each; raise the numbers of samples"
             )
         if real_NF.shape[1:] != fake_MF.shape[1:]:
@@ -112,6 +122,27 @@ class SetMetric:
         return {f.name: float(v) for f, v in zip(self.figures, values, strict=True)}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FurtherMetric:
+    """Declares the figures of a metric that is computed only where the options ask for it.
+
+    `suffix` is what follows their names: a feature network, a set of images (`test` or
+    `generated`), or the size of a pyramid's level (the name alone is the mean of all levels).
+    """
+
+    figures: tuple[Figure, ...]
+    suffix: Literal["features", "images", "levels"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadedPairMetric:
+    """A pair metric with a network that was loaded for it, and the facts to record beside it."""
+
+    metric: PairMetric
+    network: str  # origin of the network
+    sha256: str  # of its weights
+
+
 def pair_metrics() -> list[PairMetric]:
     """Every pair metric."""
     return [m.METRIC for m in _modules() if isinstance(m.METRIC, PairMetric)]
@@ -120,6 +151,11 @@ def pair_metrics() -> list[PairMetric]:
 def set_metrics() -> list[SetMetric]:
     """Every set metric."""
     return [m.METRIC for m in _modules() if isinstance(m.METRIC, SetMetric)]
+
+
+def further_metrics() -> list[FurtherMetric]:
+    """Every further metric."""
+    return [m.METRIC for m in _modules() if isinstance(m.METRIC, FurtherMetric)]
 
 
 def _modules() -> list[ModuleType]:

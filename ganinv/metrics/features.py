@@ -35,7 +35,8 @@ class Features:
     network: str  # origin of the network
     sha256: str | None  # of its weights' file, if there is one
     resize: str  # how images are resized for the network
-    extract: Callable[[Tensor], Tensor]  # uint8 B × C × H × W → B × F, on the same device
+    # uint8 B × C × H × W → B × F, on the same device. Path lengths pass floats around 0 … 255.
+    extract: Callable[[Tensor], Tensor]
 
 
 class FeatureRows:

@@ -28,6 +28,9 @@ EXAMPLES = """\
 Features: 'own' are the discriminator's, so their figures compare nothing across checkpoints;
 'pixels' are the images, made small; 'lite0' is EfficientNet-Lite0, from an extra package. Only
 evaluate.inception, the Inception of 2015 as a TorchScript file, gives figures named FID and KID.
+evaluate.further adds figures that take longer: swd_patches is ProGAN's SWD on patches, path_length
+the perceptual path length, separability the linear separability of the data's attributes, identity
+the distance of faces (extra packages). docs/evaluation.md says what each is and what it costs.
 Figures from different numbers of samples are not comparable.
 
 keys:
@@ -35,6 +38,9 @@ keys:
   evaluate.seed=N             seed of the generated images and of random draws in metrics (0)
   evaluate.features=[A,B]     some of own, pixels and lite0 ([pixels])
   evaluate.inception=FILE     adds FID, KID, precision and recall on FID's features
+  evaluate.further=[A,B]      some of swd_patches, path_length, separability and identity ([])
+  evaluate.lpips=FILE         adds LPIPS: weights of torchvision's VGG16 or AlexNet
+  evaluate.lpips_heads=FILE   weights of LPIPS' linear heads (in the same file)
   evaluate.checkpoint=NAME    a checkpoint listed by `ganinv checkpoints` (the newest)
   evaluate.record=false       do not write the result to the run's folder evaluations/
   data.url=URL                where the run's data set lies now, if it has moved
@@ -107,10 +113,12 @@ def _rows(found: Evaluated) -> list[dict[str, Any]]:
 def _show(screen: Console, found: Evaluated) -> None:
     facts = Table(box=None, show_header=False)
     for key, value in (found.taken | found.conditions).items():
-        if key == "features":
+        if key in ("features", "pairs"):
             for name, network in value.items():
                 text = ", ".join(f"{k} {v}" for k, v in network.items() if v is not None)
-                facts.add_row(f"features {name}", text)
+                facts.add_row(f"features {name}" if key == "features" else name, text)
+        elif isinstance(value, list) and value:
+            facts.add_row(key, ", ".join(map(str, value)))
         elif value != []:
             facts.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
     screen.print(facts)

@@ -9,14 +9,14 @@ from datasets.reference import ReferenceFeatures
 from datasets.shards.index import Index
 from datasets.shards.quarantine import Quarantine, RecordBadSample, listed_samples
 from datasets.streaming.config import LoaderConfig
-from datasets.streaming.samples import read_good_images
+from datasets.streaming.samples import read_attributes, read_good_images
 from ganinv.evaluation.evaluator import Evaluator, Share
 from ganinv.evaluation.held_out import HeldOut
 from ganinv.metrics.features import Features
 from ganinv.seams.stores import Store
 from ganinv.training.loop import Row
 from ganinv.training.session import Session
-from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.feature_networks import FeatureNetworks, further_figures
 from launch.options.schema import LEAST_SAMPLES, RunConfig
 
 
@@ -39,6 +39,7 @@ def held_out_images(
         count=count,
         resolution=index.resolution,
         read=lambda numbers: read_good_images(data, index, "test", numbers, quarantine),
+        attributes=lambda numbers: read_attributes(data, index, "test", numbers),
         references=ReferenceFeatures(store=data, index=index, split="test", count=count),
     )
 
@@ -71,6 +72,7 @@ def conditions(
     """Everything that the evaluator's last figures depend on, and nothing else: no times, places
     or workers.
     """
+    further = evaluator.further
     return {
         "checkpoint": checkpoint,
         "images_seen": images_seen,
@@ -86,6 +88,12 @@ def conditions(
         "features": {
             f.name: {"network": f.network, "sha256": f.sha256, "resize": f.resize} for f in networks
         },
+        "pairs": {
+            loaded.metric.figure.name: {"network": loaded.network, "sha256": loaded.sha256}
+            for loaded in further.options.pairs
+        },
+        "further": further.options.named,
+        "attributes": further.attributes,
     }
 
 
@@ -118,6 +126,7 @@ class Evaluation:
             seed=options.seed,
             share=Share(rank=rank(), world=world_size()),
             reduce=all_reduce_sum,
+            further=further_figures(options, session.device),
         )
 
     def __call__(self) -> Row:

@@ -11,10 +11,10 @@ from ganinv.errors import ConfigError
 # Keys that hold a directory, a file or a URL: relative to the folder of the command, `~` at home.
 LOCATIONS = (
     "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
-    "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
-    "optimise.feature_file", "refine.feature_file",
-    "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
-    "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
+    "evaluate.inception", "evaluate.lpips", "evaluate.lpips_heads", "export.to", "invert.images",
+    "invert.to", "invert.model", "optimise.feature_file", "refine.feature_file", "report.file",
+    "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder", "boundary.to",
+    "boundary.model", "boundary.csv", "boundary.classifier",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, Metric
 from datasets.streaming.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
-from ganinv.metrics.base import set_metrics
+from ganinv.metrics import precision_recall
 from ganinv.sizes import size_of
 from ganinv.training.config import TrainConfig
 from launch.options.places import StorageConfig
@@ -17,8 +17,11 @@ from launch.options.places import StorageConfig
 CHOICES = {"objective": objectives, "network": networks}
 # Feature networks by name; FID's Inception is given as a file.
 FEATURES = ("own", "pixels", "lite0")
-# The least number of real images, and of generated images, for every figure on features.
-LEAST_SAMPLES = max(metric.least_samples for metric in set_metrics())
+# Figures that take so long, or so many packages, that they are computed only where they are named.
+FURTHER = ("swd_patches", "path_length", "separability", "identity")
+# The least number of real images, and of generated images, for figures on features. A metric that
+# needs more is left out of evaluations that have fewer.
+LEAST_SAMPLES = precision_recall.METRIC.least_samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,15 +95,36 @@ class FigureOptions:
     seed: int = 0  # of the generated images, and of all random draws of metrics
     features: list[str] = field(default_factory=lambda: ["pixels"])  # networks, see FEATURES
     inception: str | None = None  # adds FID and KID: the Inception of 2015 as a TorchScript file
+    further: list[str] = field(default_factory=list)  # figures that take longer, see FURTHER
+    lpips: str | None = None  # adds LPIPS: torchvision's VGG16 or AlexNet, .pth or .safetensors
+    lpips_heads: str | None = None  # linear heads of LPIPS; None: in the same file
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed = {self.seed}: must be 0 or more")
-        unknown = [name for name in self.features if name not in FEATURES]
-        if unknown or len(set(self.features)) < len(self.features):
+        for key, chosen, known in (
+            ("features", self.features, FEATURES), ("further", self.further, FURTHER)
+        ):  # fmt: skip
+            if set(chosen) - set(known) or len(set(chosen)) < len(chosen):
+                raise ConfigError(
+                    f"{key} = {chosen}: choose among {', '.join(known)}, each at most once"
+                )
+        if self.lpips_heads is not None and self.lpips is None:
             raise ConfigError(
-                f"features = {self.features}: choose among {', '.join(FEATURES)}, each at most once"
+                f"lpips_heads = {self.lpips_heads}: needs a trunk; also give evaluate.lpips"
             )
+        measures = {"separability": self.takes_features}
+        measures["path_length"] = self.takes_features or self.lpips is not None
+        for name, has_one in measures.items():
+            if name in self.further and not has_one:
+                raise ConfigError(
+                    f"further = {self.further}: {name} needs a feature network; name one in "
+                    "evaluate.features"
+                )
+
+    @property
+    def takes_features(self) -> bool:
+        return bool(self.features or self.inception)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,10 +146,6 @@ class EvaluateConfig(FigureOptions):
                 f"{self.generated_images}: figures on features need at least {LEAST_SAMPLES} of "
                 "each; raise them, or set evaluate.features=[]"
             )
-
-    @property
-    def takes_features(self) -> bool:
-        return bool(self.features or self.inception)
 
 
 SECTIONS: dict[str, type] = {

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, PREFIX, distance_name, set_name
-from ganinv.metrics.base import set_metrics
+from ganinv.evaluation.figures import ENCODER_LOSS, PREFIX, network_of
+from ganinv.metrics import path_length, reconstruction_frechet, separability
+from ganinv.metrics.base import Figure
 from launch.pages.records import EvaluationRecord
 
 SHOWN_DIGITS = 8  # of a hash
@@ -13,6 +14,7 @@ OWN = "own"  # features of the evaluated model itself
 # Names of conditions.
 IMAGES_SEEN, HELD_OUT, GENERATED = "images seen", "held-out images", "generated images"
 FEATURES = "features "  # and the name of the network
+ATTRIBUTES = "attributes"
 
 
 def evaluation_of(
@@ -92,23 +94,32 @@ def _conditions(record: EvaluationRecord) -> dict[str, str]:
             sha256 = f", SHA-256 {network['sha256'][:SHOWN_DIGITS]}" if network["sha256"] else ""
             words = f"{network['network']}{sha256}; resize: {network['resize']}"
             found[f"{FEATURES}{name}"] = words
+    for name, pair in (record.get("pairs") or {}).items():
+        found[f"{FEATURES}{name}"] = f"{pair['network']}, SHA-256 {pair['sha256'][:SHOWN_DIGITS]}"
+    if record.get("attributes"):
+        found[ATTRIBUTES] = ", ".join(record["attributes"])
     return found
 
 
 def _concerns(name: str, key: str) -> bool:
     """Whether the figure `key` depends on the condition `name`."""
     if name == HELD_OUT:
-        return key != ENCODER_LOSS and not key.endswith("_generated")
+        of_generated = key == ENCODER_LOSS or key.endswith("_generated")
+        return not (of_generated or _gives(path_length.METRIC.figures, key))
     if name == GENERATED:
-        return not key.endswith("_test")
+        return not (key.endswith("_test") or _gives(reconstruction_frechet.METRIC.figures, key))
+    if name == ATTRIBUTES:
+        return _gives(separability.METRIC.figures, key)
     return not name.startswith(FEATURES) or _on(name.removeprefix(FEATURES), key)
+
+
+def _gives(figures: Sequence[Figure], key: str) -> bool:
+    return any(key == f"{PREFIX}{figure.on(network_of(key))}" for figure in figures)
 
 
 def _on(features: str, key: str) -> bool:
     """Whether the figure `key` is computed on this feature network."""
-    figures = [figure for metric in set_metrics() for figure in metric.figures]
-    distances = {distance_name(features, images) for images in IMAGE_SETS}
-    return key in distances | {set_name(figure, features) for figure in figures}
+    return network_of(key) == features
 
 
 def _number(value: Any) -> str:

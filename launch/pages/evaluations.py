@@ -2,11 +2,13 @@
 
 The figures of the papers come first (DLSGAN figs. 1–5, 8 and 9, PVDGAN figs. 1–3), then all other
 figures of the run, under their own names. A name is `eval/FIGURE`, or `eval/FIGURE_FEATURES` for a
-distance of sets; it ends in `_test` or `_generated` for reconstructions of such images.
+distance of sets; it ends in `_test` or `_generated` for reconstructions of such images. A distance
+of patches is `eval/FIGURE_SIDE`, or without the side that of all levels.
 """
 
-from ganinv.evaluation.figures import explain
-from ganinv.metrics.base import INCEPTION, Figure, set_metrics
+from ganinv.evaluation.figures import explain, on_features
+from ganinv.metrics import swd_patches
+from ganinv.metrics.base import INCEPTION, Figure, further_metrics
 from launch.pages.curves import CurveGroup, Rows, drawable, drawn_keys
 
 PREFIX = "eval/"
@@ -52,7 +54,15 @@ OF_THE_PAPERS = (
         higher_is_better=True,
     ),
 )
-# Name of a set metric's figure → its caption, and the corresponding figure of the papers.
+PATCHES = swd_patches.METRIC.figures[0]
+# Figures that stand in the chart of another one.
+BESIDE = {"recall": "precision", "coverage": "density", "ppl_end": "ppl_full"}
+TITLES = {
+    "precision": "Precision and recall",
+    "density": "Density and coverage",
+    "ppl_full": "Perceptual path length",
+}
+# Name of a figure on features → its caption, and the corresponding figure of the papers.
 SET_WORDS = {
     "fd": (
         "The distance of the distribution of generated images from that of held-out images. "
@@ -70,6 +80,33 @@ SET_WORDS = {
         "PVDGAN fig. 1",
     ),
     "swd": ("The distance of the two distributions along random directions.", ""),
+    "rfd": (
+        "The distance of the distribution of reconstructions from that of the held-out images.",
+        "LIA table 3",
+    ),
+    "density": (
+        "Density: how many held-out images are near a generated one, 1 on average for equal "
+        "distributions. Coverage: the share of held-out images with a generated image near them. "
+        "Outliers move them less than precision and recall.",
+        "",
+    ),
+    "ppl_full": (
+        "How much an image changes along short steps between two codes: at any place of the path "
+        "(full), and at its start (end).",
+        "",
+    ),
+    "separability": (
+        "How well hyperplanes among the codes divide images by their attributes; 1 is the best.",
+        "",
+    ),
+}
+# Name of a further figure of reconstructions → its caption.
+PAIR_WORDS = {
+    "lpips_vgg": "The distance of an image and its reconstruction as people see it.",
+    "lpips_alex": "The distance of an image and its reconstruction as people see it.",
+    "identity_distance": "The distance of two faces' descriptors; below 0.6, the recogniser takes "
+    "them for one person. Pairs without two faces are left out.",
+    "faces": "The share of pairs of images in which a face was found in both.",
 }
 
 
@@ -89,26 +126,23 @@ def _chart_of(name: str) -> str:
     """The common name of the figures that share a chart."""
     for suffix in IMAGE_SETS:
         name = name.removesuffix(suffix)
+    if _is_of_patches(name):
+        return PATCHES.name
     figure, features = _figure_on(name) or (None, "")
-    return f"precision_{features}" if figure and figure.name == "recall" else name
+    beside = BESIDE.get(figure.name) if figure else None
+    return f"{beside}_{features}" if beside else name
 
 
 def _further(chart: str, keys: list[str]) -> CurveGroup:
+    if chart == PATCHES.name:
+        return _of_patches(keys)
     found = _figure_on(chart)
     if found is None:
-        labels = {key: _image_set(key) for key in keys}
-        known = explain(keys[0])
-        return CurveGroup(
-            title=chart.replace("_", " "),
-            unit=known.unit if known else "",
-            series=labels,
-            caption=f"Further evaluation of this run, as {', '.join(keys)} in metrics.jsonl.",
-            higher_is_better=known.higher_is_better if known else None,
-        )
+        return _of_pairs(chart, keys)
     figure, features = found
     words, source = SET_WORDS.get(figure.name, ("", ""))
-    labels = {key: key.removeprefix(PREFIX).partition("_")[0] for key in keys}
-    title = "Precision and recall" if figure.name == "precision" else figure.meaning
+    labels = {key: _label(key) for key in keys}
+    title = TITLES.get(figure.name, figure.meaning)
     if features == INCEPTION and figure.on_inception:
         title = figure.on_inception.upper()
     return CurveGroup(
@@ -121,13 +155,50 @@ def _further(chart: str, keys: list[str]) -> CurveGroup:
     )
 
 
+def _of_pairs(chart: str, keys: list[str]) -> CurveGroup:
+    known = explain(keys[0])
+    further = (f for m in further_metrics() if m.suffix == "images" for f in m.figures)
+    title = next((figure.meaning for figure in further if figure.name == chart), "")
+    caption = f"Further evaluation of this run, as {', '.join(keys)} in metrics.jsonl."
+    return CurveGroup(
+        title=title or chart.replace("_", " "),
+        unit=known.unit if known else "",
+        series={key: _image_set(key) for key in keys},
+        caption=PAIR_WORDS.get(chart, caption),
+        higher_is_better=known.higher_is_better if known else None,
+    )
+
+
+def _of_patches(keys: list[str]) -> CurveGroup:
+    side = {key: key.removeprefix(f"{PREFIX}{PATCHES.name}").strip("_") for key in keys}
+    return CurveGroup(
+        title=PATCHES.meaning,
+        series={key: f"{side[key]} pixels" if side[key] else "all levels" for key in keys},
+        caption="The distance of patches of 7 × 7 pixels of held-out and of generated images, on "
+        "the levels of a Laplacian pyramid: fine detail on the largest level, layout on the "
+        "smallest.",
+        source="LIA table 3",
+        higher_is_better=PATCHES.higher_is_better,
+    )
+
+
+def _is_of_patches(name: str) -> bool:
+    side = name.removeprefix(PATCHES.name)
+    return name.startswith(PATCHES.name) and (not side or side.removeprefix("_").isdecimal())
+
+
 def _image_set(key: str) -> str:
     return next((label for suffix, label in IMAGE_SETS.items() if key.endswith(suffix)), "")
 
 
+def _label(key: str) -> str:
+    figure, _ = _figure_on(key.removeprefix(PREFIX)) or (None, "")
+    return figure.name.replace("_", " ") if figure else key
+
+
 def _figure_on(name: str) -> tuple[Figure, str] | None:
-    """The set metric's figure with this name, and its features; the inverse of `Figure.on`."""
-    for figure in (figure for metric in set_metrics() for figure in metric.figures):
+    """The figure on features with this name, and its features; the inverse of `Figure.on`."""
+    for figure in on_features():
         if name == figure.on_inception:
             return figure, INCEPTION
         if name.startswith(f"{figure.name}_"):

@@ -26,6 +26,10 @@ def conditions_by_name(records: Sequence[EvaluationRecord]) -> dict[str, str]:
     for name, network in newest["features"].items():
         sha256 = f", SHA-256 {network['sha256']}" if network["sha256"] else ""
         found[f"Features {name}"] = f"{network['network']}{sha256}; resize: {network['resize']}"
+    for name, pair in newest.get("pairs", {}).items():
+        found[f"Network of {name}"] = f"{pair['network']}, SHA-256 {pair['sha256']}"
+    if newest.get("attributes"):
+        found["Attributes of linear separability"] = ", ".join(newest["attributes"])
     return found
 
 

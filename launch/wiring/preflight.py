@@ -22,7 +22,7 @@ from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
-from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.feature_networks import FeatureNetworks, further_figures
 from launch.evaluation.in_training import without_held_out
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
@@ -83,9 +83,10 @@ def prepare_data(
 def check_evaluation(config: RunConfig, index: Index) -> str | None:
     """What evaluations leave out for lack of held-out images, if anything.
 
-    Raises `ConfigError` for an unusable feature network.
+    Raises `ConfigError` for an unusable feature network or an unusable file of weights.
     """
     blank = torch.zeros(1, index.image_channels, index.height, index.width, dtype=torch.uint8)
+    further_figures(config.evaluate, blank.device)
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
     return without_held_out(config.data.url, index.samples("test"))

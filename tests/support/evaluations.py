@@ -1,6 +1,6 @@
 """Evaluations of tiny models on random images."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,7 @@ def evaluator(
     generated: int,
     references: References | None = None,
     damaged: Collection[int] = (),
+    attributes: Callable[[range], Sequence[Mapping[str, Any]]] | None = None,
     **more: Any,
 ) -> Evaluator:
     """`damaged`: numbers of held-out images that cannot be read."""
@@ -71,5 +72,7 @@ def evaluator(
         good = [number for number in numbers if number not in damaged]
         return good, images(good)
 
-    there = HeldOut(count=held_out, resolution=16, read=read, references=references)
+    there = HeldOut(
+        count=held_out, resolution=16, read=read, references=references, attributes=attributes
+    )
     return Evaluator(there, generated=generated, seed=SEED, **more)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
-from ganinv.metrics import frechet, kernel, precision_recall, ssim
+from ganinv.metrics import frechet, kernel, neighbours, ssim
 from ganinv.metrics.base import pair_metrics, set_metrics
 from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
@@ -69,6 +69,7 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
         "eval/feature_distance_counted_test": (real_NF - real_again_NF).square().mean(),
         "eval/feature_distance_counted_generated": (fake_MF - fake_again_MF).square().mean(),
         "eval/fd_counted": frechet.frechet_of_few(real_NF.double(), fake_MF.double()),
+        "eval/rfd_counted": frechet.frechet_of_few(real_NF.double(), real_again_NF.double()),
     }
     assert {name: found[name] for name in expected} == pytest.approx(
         {name: float(value) for name, value in expected.items()}, rel=1e-5
@@ -177,7 +178,7 @@ def test_no_rank_works_longer_than_one_batch_or_piece_before_it_waits_for_the_ot
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else the others' wait could exceed the limit of a collective."""
-    for module, name in ((precision_recall, "ROWS"), (kernel, "SUBSET_SAMPLES")):
+    for module, name in ((neighbours, "ROWS"), (kernel, "SUBSET_SAMPLES")):
         monkeypatch.setattr(module, name, 4)
 
     def of_rank(rank: int, reduce: SumReduce) -> tuple[int, int, dict[str, float]]:
@@ -212,7 +213,7 @@ def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
     found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
     everything = evaluator(8, 7).figures(plain, [pixel_features()])
     pairs = (f"eval/{metric.figure.name}_" for metric in pair_metrics())
-    lacking = ("eval/enc", "eval/feature_distance_", *pairs)
+    lacking = ("eval/enc", "eval/feature_distance_", "eval/rfd_", *pairs)
     assert found.keys() == {name for name in everything if not name.startswith(lacking)}
     assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
     assert own_features(generator_alone, "here") is None

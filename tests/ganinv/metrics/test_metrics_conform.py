@@ -13,12 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
-from ganinv.metrics import frechet, kernel, precision_recall, swd
+from ganinv.metrics import frechet, kernel, neighbours, swd
 from ganinv.metrics.base import (
     FeaturePairMetric,
     Figure,
+    FurtherMetric,
     PairMetric,
     SetMetric,
+    further_metrics,
     pair_metrics,
     set_metrics,
 )
@@ -32,6 +34,7 @@ METRICS = {name: metrics.find(name).METRIC for name in metrics.names()}
 PAIRS = {name: metric for name, metric in METRICS.items() if isinstance(metric, PairMetric)}
 SETS = {name: metric for name, metric in METRICS.items() if isinstance(metric, SetMetric)}
 FEATURE_PAIRS = {n: m for n, m in METRICS.items() if isinstance(m, FeaturePairMetric)}
+FURTHER = {n: m for n, m in METRICS.items() if isinstance(m, FurtherMetric)}
 pairs = pytest.mark.parametrize("metric", PAIRS.values(), ids=PAIRS.keys())
 sets = pytest.mark.parametrize("metric", SETS.values(), ids=SETS.keys())
 
@@ -46,13 +49,15 @@ def images(seed: int, count: int = 5) -> Tensor:
 
 def figures() -> list[Figure]:
     alone = [m.figure for m in (*PAIRS.values(), *FEATURE_PAIRS.values())]
-    return alone + [f for m in SETS.values() for f in m.figures]
+    return alone + [f for m in (*SETS.values(), *FURTHER.values()) for f in m.figures]
 
 
 def test_every_metric_is_of_one_kind_and_every_figure_has_its_own_name() -> None:
-    assert PAIRS.keys() | FEATURE_PAIRS.keys() | SETS.keys() == set(metrics.names())
+    kinds = PAIRS, FEATURE_PAIRS, SETS, FURTHER
+    assert sorted(name for kind in kinds for name in kind) == metrics.names()
     assert pair_metrics() == list(PAIRS.values())
     assert set_metrics() == list(SETS.values())
+    assert further_metrics() == list(FURTHER.values())
     for features in ("own", "inception"):
         names = [figure.on(features) for figure in figures()]
         assert len(set(names)) == len(names)
@@ -61,9 +66,9 @@ def test_every_metric_is_of_one_kind_and_every_figure_has_its_own_name() -> None
 def test_published_names_are_kept_for_published_features() -> None:
     for features in ("own", "pixels", "lite0"):
         names = {figure.on(features) for figure in figures()}
-        assert not names & {"fid", "kid"}
+        assert not names & {"fid", "kid", "rfid"}
         assert f"fd_{features}" in names
-    assert {"fid", "kid"} <= {figure.on("inception") for figure in figures()}
+    assert {"fid", "kid", "rfid"} <= {figure.on("inception") for figure in figures()}
 
 
 def test_a_metric_of_unknown_name_is_refused() -> None:
@@ -201,7 +206,7 @@ def test_ranks_share_pieces_and_wait_for_each_other_after_each(count: int, round
 def _short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """So short that sets of some dozen samples have several."""
     for module, name, size in (
-        (precision_recall, "ROWS", 7), (precision_recall, "COLUMNS", 9), (swd, "CHUNK", 100),
+        (neighbours, "ROWS", 7), (neighbours, "COLUMNS", 9), (swd, "CHUNK", 100),
         (swd, "SAMPLES", 8), (frechet, "CHUNK", 8), (frechet, "COLUMNS", 2),
         (kernel, "SUBSET_SAMPLES", 20),
     ):  # fmt: skip

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganinv.metrics import feature_distance, frechet, kernel, precision_recall, ssim, swd
+from ganinv.metrics import (
+    density_coverage,
+    feature_distance,
+    frechet,
+    kernel,
+    neighbours,
+    precision_recall,
+    ssim,
+    swd,
+)
 from ganinv.metrics.frechet import Moments, frechet_distance, moments
 
 SEED = 4
@@ -162,8 +171,8 @@ def test_precision_and_recall_are_those_of_a_slow_loop(
 def test_precision_and_recall_of_equal_and_of_disjoint_sets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(precision_recall, "ROWS", 7)
-    monkeypatch.setattr(precision_recall, "COLUMNS", 9)
+    monkeypatch.setattr(neighbours, "ROWS", 7)
+    monkeypatch.setattr(neighbours, "COLUMNS", 9)
     real = normal(40, 64)
     assert precision_recall.precision_and_recall(real, real.clone()) == (1, 1)
     assert precision_recall.precision_and_recall(real, real + 100) == (0, 0)
@@ -176,6 +185,47 @@ def test_precision_without_recall() -> None:
     precision, recall = precision_recall.precision_and_recall(real, fake)
     assert precision == 1
     assert recall <= 0.02
+
+
+# Density and coverage
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(6, 24), st.integers(1, 24), st.floats(0, 3))
+def test_density_and_coverage_are_those_of_a_slow_loop(
+    seed: int, n: int, m: int, shift: float
+) -> None:
+    real, fake = normal(n, 3, seed=seed), normal(m, 3, seed=seed + 1) * 0.7 + shift
+    density, coverage = density_coverage.density_and_coverage(real, fake)
+    radii = [sorted(math.dist(p, q) for q in real)[5] for p in real]  # the first is itself
+    inside = [[math.dist(p, q) <= r for q in fake] for p, r in zip(real, radii, strict=True)]
+    assert density == pytest.approx(sum(map(sum, inside)) / (5 * m), rel=1e-12)
+    assert coverage == pytest.approx(sum(map(any, inside)) / n, rel=1e-12)
+
+
+def test_density_and_coverage_of_one_distribution_are_the_papers() -> None:
+    """Lemmas 1 and 2: density is 1 on average, and coverage 1 − (M − 1) … (M − k) / …"""
+    found = [
+        density_coverage.density_and_coverage(
+            normal(400, 8, seed=2 * i), normal(400, 8, seed=2 * i + 1)
+        )
+        for i in range(8)
+    ]
+    density, coverage = np.mean(found, 0)
+    unseen = math.prod((400 - j) / (800 - j) for j in range(1, 6))
+    assert density == pytest.approx(1, abs=0.05)
+    assert coverage == pytest.approx(1 - unseen, abs=0.01)
+
+
+def test_density_is_not_moved_by_an_outlier_that_moves_precision() -> None:
+    """An outlier's ball is so large that it holds generated samples that are near no other."""
+    real = torch.cat([normal(200, 2), torch.full((1, 2), 12.0)])
+    fake = normal(200, 2, seed=1) * 0.5 + 6  # between the outlier and all others
+    precision, _ = precision_recall.precision_and_recall(real, fake)
+    density, coverage = density_coverage.density_and_coverage(real, fake)
+    assert precision > 0.9
+    assert density < 0.5
+    assert coverage < 0.1
 
 
 # Feature distance

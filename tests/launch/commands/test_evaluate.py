@@ -159,7 +159,7 @@ def test_a_metric_that_cannot_be_taken_is_named(
     run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssim, "METRIC", replace(ssim.METRIC, least_pixels=17))
-    found = answer(capsys, f"storage.run={run}", "evaluate.samples=4")
+    found = answer(capsys, f"storage.run={run}", "evaluate.samples=6")
     assert found["left_out"] == ["ssim"]
     assert not {"eval/ssim_test", "eval/ssim_generated"} & set(values(found))
 
