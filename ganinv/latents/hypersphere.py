@@ -78,7 +78,8 @@ class Hypersphere:
             self.to_cartesian(self.angles(codes.double())) for codes in (code_BL, other_BL)
         )
         sine_B = (a_BC - b_BC).norm(dim=1) * (a_BC + b_BC).norm(dim=1) / 2
-        return sine_B / (a_BC * b_BC).sum(1)
+        tangent_B: Tensor = sine_B / (a_BC * b_BC).sum(1)
+        return tangent_B
 
     def spread(self, tensors: LatentTensors) -> Tensor:
         del tensors
@@ -86,17 +87,18 @@ class Hypersphere:
 
     def angles(self, code_BL: Tensor) -> Tensor:
         """z_s = (π/2) Φ(n)."""
-        return torch.special.ndtr(code_BL) * (math.pi / 2)
+        angle_BL: Tensor = torch.special.ndtr(code_BL) * (math.pi / 2)
+        return angle_BL
 
     def code(self, angle_BL: Tensor) -> Tensor:
         """n = Φ⁻¹((2/π) z_s), within ±4.75."""
         share_BL = (angle_BL * (2 / math.pi)).clamp(MARGIN, 1 - MARGIN)
-        return torch.special.ndtri(share_BL)
+        code_BL: Tensor = torch.special.ndtri(share_BL)
+        return code_BL
 
     def to_cartesian(self, angle_BL: Tensor) -> Tensor:
         """z_c of z_s (§3), level by level from the root: B × L → B × C."""
-        *_, point_BC = self._values(angle_BL)
-        return point_BC
+        return self._values(angle_BL)[-1]
 
     def to_spherical(self, point_BC: Tensor) -> Tensor:
         """z_s of positive coordinates of any length (Algorithm 3): B × C → B × L."""

@@ -41,6 +41,7 @@ from torch.nn import functional as F
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Statistic
 from ganinv.latents.hypersphere import Hypersphere
+from ganinv.latents.spaces import Space, code_space, style_spaces
 from ganinv.networks.base import Judgement
 from ganinv.objectives import base
 from ganinv.objectives.adversarial import (
@@ -101,6 +102,14 @@ class DirectionInDiscriminator(EncoderInDiscriminator):
     """E(x) = Φ⁻¹((2/π) z_s) with z_s = cartesian_to_spherical(D(x) / ‖D(x)‖) (§2)."""
 
     latent: Hypersphere
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """What enters the generator is the code, so there is no space u."""
+        return {
+            "z": code_space(self.decode),
+            **style_spaces(self.networks["g"], lambda code_BL: code_BL),
+        }
 
     def encode(self, image_BCHW: Tensor) -> Tensor:
         direction_BE = embedding(self.networks["d"](image_BCHW)).latent_BL

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv import networks
 from ganinv.networks.base import Judgement, Networks
 
-LATENT_SIZE = 6
+LATENT_SIZE = 7  # that of `tests.support.runs.NETWORK`
 families = pytest.mark.parametrize("name", networks.names())
 
 
