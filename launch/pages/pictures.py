@@ -127,15 +127,17 @@ class Pictures:
         numbers = range(TRAVERSED_FROM, TRAVERSED_FROM + self.rows)
         code_RL = self.model.prior(numbers, SEED)
         values = torch.linspace(-2, 2, TRAVERSAL_STEPS)
-        elements = self.model.spread.argsort(descending=True)[:TRAVERSED].tolist()
+        spread_L = self.model.spread
+        elements = spread_L.argsort(descending=True, stable=True)[:TRAVERSED].tolist()
         return Section(
             anchor="traversal",
             title="The most important latent elements",
             source="DLSGAN figs. 12–14",
             caption="Each row takes a random code and sets one of its elements from −2 to 2; all "
-            "other elements stay. These elements have the largest scale s, so images should change "
-            "much along a row. If all rows of an element change in the same way, for example only "
-            "in their background, the model has disentangled it.",
+            "other elements stay. These elements have the largest scale s, or are the first ones "
+            "of equal scale, so images should change much along a row. If all rows of an element "
+            "change in the same way, for example only in their background, the model has "
+            "disentangled it.",
             grids=tuple(
                 Grid(
                     images=_pixels(self._decode(traversed(code_RL, element, values))),

@@ -11,7 +11,7 @@ from ganinv import networks
 from ganinv.networks.base import Judgement, Networks
 from ganinv.sizes import Resolution
 
-LATENT_SIZE = 6
+LATENT_SIZE = 7  # that of `tests.support.runs.NETWORK`
 families = pytest.mark.parametrize("name", networks.names())
 
 

@@ -15,7 +15,8 @@ from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
 from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
 from ganinv.training.session import Session, new_session, train_batch
 
-NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
+# 7 angles are a perfect binary tree; to other methods the number means nothing.
+NETWORK = conv.Config(latent_size=7, width=4, max_width=8)
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
 # steps, which says nothing about whether gradients agree.
 TRAIN = TrainConfig(images=64, global_batch=16, learning_rate=0.01, epsilon=1e-3)
