@@ -111,18 +111,18 @@ def test_image_and_code_become_one_variable_on_gaussians(sign: float) -> None:
     batch = batch_of(x_N[:, None, None, None], x_N[:, None], epsilon_N[:, None])
     objective = make_objective("ali", latent_size=1, lambda_r1=0.01)
     nets = {"e": Inferring(0.3 * sign), "g": Scaled(0.5 * sign), "d": Quadratic()}
-    rates = {"e": 0.02, "g": 0.02, "d": 0.1}
+    rates = {"e": 0.05, "g": 0.05, "d": 0.5}
     engines = {
         name: LocalEngine(net, torch.optim.Adam(net.parameters(), lr=rates[name], betas=(0.0, 0.9)))
         for name, net in nets.items()
     }
     state = objective.new_state(len(x_N))
-    for _ in range(200):
+    for _ in range(80):
         train_step(objective, engines, [batch], state, no_reduction)
-    v, deviation = nets["e"].weight, nets["e"].log_deviation.exp()
+    v, deviation = nets["e"].weight.detach(), nets["e"].log_deviation.detach().exp()
     correlation = float(v / (v.square() + deviation.square()).sqrt())
     assert sign * correlation > 0.95
-    assert sign * float(nets["g"].weight) == pytest.approx(1, abs=0.2)
+    assert sign * float(nets["g"].weight.detach()) == pytest.approx(1, abs=0.2)
     assert float(v.square() + deviation.square()) == pytest.approx(1, abs=0.4)
 
 
