@@ -5,6 +5,7 @@
     eval/METRIC_FEATURES                 a set metric: eval/fd_lite0; or eval/fid, eval/kid
     eval/swd_patches, swd_patches_SIDE   all levels of a pyramid, and the one with this side
     eval/enc                             the encoder loss on generated images
+    eval/METRIC_test                     a code metric: eval/active_units_test
 
 SET is `test` (held-out images of the test split) or `generated`.
 """
@@ -16,6 +17,7 @@ from ganinv.metrics import feature_distance
 from ganinv.metrics.base import (
     INCEPTION,
     Figure,
+    code_metrics,
     further_metrics,
     pair_metrics,
     set_metrics,
@@ -77,6 +79,9 @@ def _on(features: str) -> Iterator[tuple[Statistic, str]]:
     """All figures on the feature network of this name, and figures without one."""
     loss = "Encoder loss on generated images, averaged weights"
     yield Statistic(ENCODER_LOSS, "", loss, False), ""
+    for figure in (metric.figure for metric in code_metrics()):
+        text = f"{figure.meaning}, over held-out images"
+        yield Statistic(pair_name(figure, "test"), figure.unit, text, figure.higher_is_better), ""
     for image_set, images in IMAGE_SETS.items():
         pairs = [(metric.figure, "") for metric in pair_metrics()]
         for figure, network in pairs + [(figure, figure.name) for figure in _further("images")]:

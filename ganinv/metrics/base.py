@@ -3,7 +3,8 @@
 A *pair metric* compares each image with its reconstruction. A *feature pair metric* compares the
 features of both. For these two kinds, each rank keeps only sums and counts. A *set metric* compares
 the features of real images with the features of generated images, or of reconstructions, as two
-sets of points; `features.FeatureRows` gathers the features over ranks.
+sets of points; `features.FeatureRows` gathers the features over ranks. A *code metric* looks at the
+codes of held-out images, which are gathered in the same way.
 
 A *further metric* takes more than that: a file that the user names, patches of images, paths
 between codes, or labels. Its file holds its function; `ganinv/evaluation/` knows what each of them
@@ -141,6 +142,19 @@ class LoadedPairMetric:
     metric: PairMetric
     network: str  # origin of the network
     sha256: str  # of its weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeMetric:
+    """Looks at the codes that a model gives for held-out images."""
+
+    figure: Figure
+    function: Callable[[Tensor], float]  # N × L, at least one image
+
+
+def code_metrics() -> list[CodeMetric]:
+    """Every code metric."""
+    return [m.METRIC for m in _modules() if isinstance(m.METRIC, CodeMetric)]
 
 
 def pair_metrics() -> list[PairMetric]:

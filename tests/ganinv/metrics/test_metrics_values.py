@@ -20,6 +20,7 @@ from ganinv.metrics import (
     ssim,
     swd,
 )
+from ganinv.metrics.active_units import active_units
 from ganinv.metrics.frechet import Moments, frechet_distance, moments
 
 SEED = 4
@@ -339,3 +340,9 @@ def test_frechet_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(frechet, "CHUNK", 8)
     for ours, theirs in zip(moments(samples), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_active_units_are_elements_that_vary_between_images() -> None:
+    code_NL = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0))
+    code_NL = code_NL * torch.tensor([1.0, 0.12, 0.08, 0.0]) + 5
+    assert active_units(code_NL) == 2
