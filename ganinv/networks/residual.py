@@ -53,6 +53,7 @@ class ResidualDiscriminator(nn.Module):
 
     `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
     ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block, negative.
+    `latent_size`: of the codes; None: no encoder inside, and codes of no elements.
     """
 
     piecewise_linear = True
@@ -61,7 +62,7 @@ class ResidualDiscriminator(nn.Module):
         self,
         widths: Sequence[int],
         image_channels: int,
-        latent_size: int,
+        latent_size: int | None,
         *,
         feature_block: int,
         gain: float,
@@ -79,7 +80,9 @@ class ResidualDiscriminator(nn.Module):
         self.last = EqualisedConv(coarse, coarse, 3, gain=gain)
         self.dense = EqualisedLinear(coarse * COARSEST * COARSEST, coarse, gain=gain)
         self.adversarial = EqualisedLinear(coarse, 1, gain=linear_gain)
-        self.latent = EqualisedLinear(coarse, latent_size, gain=linear_gain)
+        self.latent = (
+            None if latent_size is None else EqualisedLinear(coarse, latent_size, gain=linear_gain)
+        )
 
     def forward(self, image_BCHW: Tensor) -> Judgement:
         x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
@@ -88,6 +91,11 @@ class ResidualDiscriminator(nn.Module):
         dense_BF = leaky_relu(in_float32(self.dense, x_BCHW.flatten(1)))
         return Judgement(
             adversarial_B=in_float32(self.adversarial, dense_BF).squeeze(1),
-            latent_BL=in_float32(self.latent, dense_BF),
+            latent_BL=self._latent(dense_BF),
             feature_BF=feature_BF,
         )
+
+    def _latent(self, dense_BF: Tensor) -> Tensor:
+        if self.latent is None:
+            return dense_BF.new_zeros(len(dense_BF), 0)
+        return in_float32(self.latent, dense_BF)

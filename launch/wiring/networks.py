@@ -15,6 +15,7 @@ from ganinv.objectives.base import Objective
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
+from launch.evaluation.perceptual import feature_network
 from launch.options.schema import RunConfig
 
 
@@ -44,7 +45,11 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 
 
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
-    """All networks of the family at their initial weights; on `meta` they hold no weights."""
+    """All networks of the family at their initial weights; on `meta` they hold no weights.
+
+    Also the networks of features that the method uses, with theirs. Raises `ConfigError` if one of
+    these cannot be loaded.
+    """
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
@@ -52,7 +57,16 @@ def build_networks(config: RunConfig, index: Index, device: torch.device) -> dic
             image_channels=index.image_channels,
             seed=config.train.seed,
         )
-    return built
+    return built | loaded_features(new_objective(config), index.image_channels)
+
+
+def loaded_features(objective: Objective, image_channels: int) -> dict[str, nn.Module]:
+    """The networks of features that a method's loss uses, by role."""
+    return {
+        name: feature_network(role.features, image_channels)
+        for name, role in objective.roles.items()
+        if role.features is not None
+    }
 
 
 def new_objective(config: RunConfig) -> Objective:
