@@ -30,7 +30,6 @@ from ganinv.networks.resnet_encoder import Normalisation, ResNetEncoder
 from ganinv.networks.styled import StyledConfig
 from ganinv.networks.stylegan2 import TRAITS
 
-
 NETWORKS = ("g", "d", "e")  # d has no encoder inside, as it has in other families
 
 

@@ -60,10 +60,12 @@ examples:
       storage.run=s3://ganinv/runs/a data.url=s3://ganinv/avatars32
   ganinv train my.yaml storage.run=… data.url=… train.images=500000 cluster.workers=4
 
-A recipe with stages trains them one after another: the last one's run lies in storage.run, those of
-the others in folders of their names below. stage=NAME trains one; stages.NAME.KEY=VALUE is an option
-of one. If storage.run holds a checkpoint, training resumes from it. Ctrl-C, SIGTERM and a closed terminal
+If storage.run holds a checkpoint, training resumes from it. Ctrl-C, SIGTERM and a closed terminal
 save, then end (status 130); `nohup` keeps a training alive when the terminal closes.
+
+A recipe with stages trains them one after another: the last one's run lies in storage.run, the
+others' in folders of their names below. stage=NAME trains one of them, and stages.NAME.KEY=VALUE
+is an option of one.
 """
 
 

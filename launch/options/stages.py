@@ -55,9 +55,12 @@ def stages_of(recipe: Mapping[str, Any], words: Sequence[str]) -> list[Stage]:
     rest = [word for word in words if not word.startswith(ONE_STAGE)]
     for name in [*chosen, *(_stage_of(word) for word in rest)]:
         if name is not None and name not in named:
+            known = (
+                f"choose {' or '.join(named)}" if named else "it trains in one run: leave it out"
+            )
             raise ConfigError(
                 f"stage = {name!r}: the recipe has no such stage{nearest(name, list(named))}; "
-                + (f"choose {' or '.join(named)}" if named else "it trains in one run: leave it out")
+                + known
             )
     if not named:
         return [Stage(name="", recipe=common, words=tuple(rest))]
