@@ -24,8 +24,9 @@ from ganinv.errors import ConfigError
 from ganinv.networks import styled
 from ganinv.networks.base import NetworkConfig, Networks, seeded
 from ganinv.networks.coupling import CouplingMapper
+from ganinv.networks.heads import ImageDiscriminator
 from ganinv.networks.layers import in_float32
-from ganinv.networks.residual import ResidualDiscriminator
+from ganinv.networks.residual import ResidualTrunk
 from ganinv.networks.resnet_encoder import Normalisation, ResNetEncoder
 from ganinv.networks.styled import StyledConfig
 from ganinv.networks.stylegan2 import TRAITS
@@ -116,14 +117,14 @@ def build(config: Config, *, resolution: int, image_channels: int, seed: int) ->
         return Generator(config.styled, TRAITS, resolution, image_channels, mapper)
 
     def discriminator() -> nn.Module:
-        return ResidualDiscriminator(
+        trunk = ResidualTrunk(
             widths,
             image_channels,
-            None,
             feature_block=config.feature_block,
             gain=TRAITS.gain,
             linear_gain=TRAITS.linear_gain,
         )
+        return ImageDiscriminator(trunk, TRAITS.linear_gain)
 
     def encoder() -> nn.Module:
         return ResNetEncoder(

@@ -11,7 +11,7 @@ from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Objective
+from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
@@ -45,19 +45,22 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 
 
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
-    """All networks of the family at their initial weights; on `meta` they hold no weights.
+    """The networks that the method asks for, at their initial weights; on `meta` without weights.
 
-    Also the networks of features that the method uses, with theirs. Raises `ConfigError` if one of
-    these cannot be loaded.
+    Also the networks of features that it uses, with theirs. Raises `ConfigError` if the family
+    lacks a network, or if one of features cannot be loaded.
     """
+    objective = new_objective(config)
+    asked = kinds_asked(objective.roles)
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
             resolution=index.resolution,
             image_channels=index.image_channels,
             seed=config.train.seed,
+            **asked,
         )
-    return built | loaded_features(new_objective(config), index.image_channels)
+    return built | loaded_features(objective, index.image_channels)
 
 
 def loaded_features(objective: Objective, image_channels: int) -> dict[str, nn.Module]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv import networks, objectives
 from ganinv.networks import conv
 from ganinv.networks.base import Networks
-from ganinv.objectives.base import Objective
+from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
 from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
@@ -61,13 +61,14 @@ def make_objective(
 
 
 def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[str, nn.Module]:
-    """Tiny networks of the family that suits a method; those of DLSGAN without one."""
+    """Tiny networks that a method asks for, of the family that suits it; else those of DLSGAN."""
     method = objectives.find(objective.config.name) if objective else None
     family = networks.find(getattr(method, "FAMILY", NETWORK.name))
     known = {field.name for field in fields(family.Config)}
     sizes = {key: size for key, size in SIZES.items() if key in known}
     config = family.Config(latent_size=6, width=4, max_width=8, **sizes)
-    built: Networks = family.build(config, resolution=16, image_channels=3, seed=seed)
+    asked = kinds_asked(objective.roles) if objective else {}
+    built: Networks = family.build(config, resolution=16, image_channels=3, seed=seed, **asked)
     return built
 
 
