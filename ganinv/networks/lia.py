@@ -55,10 +55,10 @@ class Config(NetworkConfig):
         for key in ("coupling_depth", "coupling_width", "encoder_width", "encoder_max_width"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
-        if self.mapper == "coupling" and self.latent_size % 2:
+        if self.mapper == "coupling" and self.latent_size < 2:
             raise ConfigError(
-                f"latent_size = {self.latent_size}: a coupling cuts codes into two halves; give "
-                f"an even number, such as {self.latent_size + 1}"
+                f"latent_size = {self.latent_size}: a coupling cuts codes into two parts; give at "
+                "least 2"
             )
         _ = self.styled  # refuses an impossible `mapper_rate`
 
