@@ -171,7 +171,10 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
             "cluster.use_gpu=true"
         )
     module = objectives.find(sections["objective"].name)
-    objective = module.Objective(sections["objective"], sections["network"].latent_size)
+    try:
+        objective = module.Objective(sections["objective"], sections["network"].latent_size)
+    except ConfigError as error:
+        return [*problems, str(error)]
     try:
         objective.new_state(train.global_batch)
     except ConfigError as error:

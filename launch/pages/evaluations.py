@@ -22,7 +22,8 @@ OF_THE_PAPERS = (
         title="Encoder loss, L_enc",
         series={"eval/enc": ""},
         caption="The distance of the code that the encoder estimates for a generated image from "
-        "the code that generated it; the scale weighs each element. 1 means no information.",
+        "the code that generated it, as the method measures it; 0 is best. The chart of the "
+        "training loss, or a key figure, says which value means no information.",
         source="DLSGAN fig. 2",
         higher_is_better=False,
         from_zero=True,

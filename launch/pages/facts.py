@@ -27,7 +27,12 @@ def headlines(trained: Trained, rows: Rows) -> tuple[Headline, ...]:
             "of reconstructions of images never trained on",
         ),
         _evaluated(
-            trained, rows, "eval/enc", "Encoder loss", "", "L_enc of generated images, 0 is best"
+            trained,
+            rows,
+            "eval/enc",
+            "Encoder loss",
+            "",
+            "error of the codes of generated images, 0 is best",
         ),
         *(Headline(**h._asdict()) for h in trained.objective.highlights(trained.state)),
     )

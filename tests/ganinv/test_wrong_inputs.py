@@ -322,6 +322,6 @@ def test_a_model_stays_usable_when_a_copy_goes_to_another_device() -> None:
 def test_relative_and_absolute_files_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXPORT.parent)
     for place in (EXPORT, EXPORT.name, f"file://{EXPORT}", bytes(EXPORT)):
-        assert ganinv.load(place, device="cpu").latent_size == LATENT_SIZE
+        assert ganinv.load(place, device="cpu").latent_size == 6  # of the fixture
     with pytest.raises(StorageError, match=r"/: cannot read 'nothing\.safetensors'"):
         ganinv.load("/nothing.safetensors")

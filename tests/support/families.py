@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv import networks
 from ganinv.networks.base import Judgement, Networks
 
-LATENT_SIZE = 6
+LATENT_SIZE = 7  # that of `tests.support.runs.NETWORK`
 # Families of a generator and a discriminator with an encoder inside. Others have other networks,
 # and tests of their own.
 INTEGRATED = [name for name in networks.names() if not hasattr(networks.find(name), "NETWORKS")]

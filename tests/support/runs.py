@@ -16,7 +16,8 @@ from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
 from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
 from ganinv.training.session import Session, new_session, train_batch
 
-NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
+# 7 angles are a perfect binary tree; to other methods the number means nothing.
+NETWORK = conv.Config(latent_size=7, width=4, max_width=8)
 # Sizes that some families have beside those.
 SIZES = {"coupling_width": 8, "encoder_width": 4, "encoder_max_width": 8}
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
@@ -66,7 +67,9 @@ def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[st
     family = networks.find(getattr(method, "FAMILY", NETWORK.name))
     known = {field.name for field in fields(family.Config)}
     sizes = {key: size for key, size in SIZES.items() if key in known}
-    config = family.Config(latent_size=6, width=4, max_width=8, **sizes)
+    config = family.Config(
+        latent_size=NETWORK.latent_size, width=NETWORK.width, max_width=NETWORK.max_width, **sizes
+    )
     asked = kinds_asked(objective.roles) if objective else {}
     built: Networks = family.build(config, resolution=16, image_channels=3, seed=seed, **asked)
     return built
