@@ -244,7 +244,7 @@ def images(nets: Nets, batch: MicroBatch) -> Tensor:
 
 def model(kind: str) -> tuple[dict[str, nn.Module], InvertibleGan]:
     config = lia_networks.Config(
-        latent_size=6, width=2, max_width=4, coupling_width=8, encoder_width=2,
+        latent_size=7, width=2, max_width=4, coupling_width=8, encoder_width=2,
         encoder_max_width=4, mapper=kind,  # type: ignore[arg-type]  # one of its literals
     )  # fmt: skip
     built = lia_networks.build(config, resolution=16, image_channels=3, seed=0)
@@ -273,7 +273,7 @@ def test_without_an_inverse_the_codes_are_styles() -> None:
     assert isinstance(gan.codec, StyleAutoencoder)
     image_BCHW = normal(3, 3, 16, 16).clamp(-1, 1)
     torch.testing.assert_close(gan.encode(image_BCHW), nets["e"](image_BCHW))
-    z_BL = StandardNormal(6).draw(5, "prior", range(3))
+    z_BL = StandardNormal(7).draw(5, "prior", range(3))
     torch.testing.assert_close(gan.sample(3, seed=5), nets["g"](z_BL).clamp(-1, 1))
     code_BL = gan.prior(range(3), seed=5)
     for space in gan.codec.spaces.values():
