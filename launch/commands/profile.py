@@ -9,6 +9,7 @@ import torch
 
 from ganinv import networks
 from ganinv.errors import ConfigError
+from ganinv.objectives.base import kinds_asked
 from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
@@ -23,7 +24,7 @@ from launch.options.sections import read_sections
 from launch.options.words import leaves
 from launch.profile_tables import show
 from launch.progress import console
-from launch.wiring.networks import new_objective
+from launch.wiring.networks import loaded_features, new_objective
 
 EXAMPLES = """\
 recipes: {recipes}
@@ -39,7 +40,7 @@ the figures.
 """
 IMAGE_CHANNELS = 3
 # A run needs these; its steps do not.
-UNUSED = {"storage": {"run": "none"}, "data": {"url": "none"}}
+UNUSED = {"storage": {"run": "none"}, "data": {"url": "none"}, "start": {"run": "none"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +109,7 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
-    size = size_of(config.data.resolution)
+    size, objective = size_of(config.data.resolution), new_objective(config)
     device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
     check_precision(config.train.precision, device)
     use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
@@ -117,14 +118,15 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         resolution=size.resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
+        **kinds_asked(objective.roles),
     )
 
     def engine(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> LocalEngine:
         return LocalEngine(network, optimizer, layout.per_rank, config.train.precision)
 
     session = new_session(
-        new_objective(config),
-        built,
+        objective,
+        built | loaded_features(objective, IMAGE_CHANNELS),
         engine,
         config=config.train,
         device=device,

@@ -135,9 +135,9 @@ class Pictures:
             source="DLSGAN figs. 12–14",
             caption="Each row takes a random code and sets one of its elements from −2 to 2; all "
             "other elements stay. These elements have the largest scale s or, if all scales are "
-            "equal, the largest variance v, so images should change much along a row. If all rows "
-            "of an element change in the same way, for example only in their background, the model "
-            "has disentangled it.",
+            "equal, the largest variance v, if there is one; else they are the first. Images "
+            "should change much along a row. If all rows of an element change in the same way, for "
+            "example only in their background, the model has disentangled it.",
             grids=tuple(
                 Grid(
                     images=_pixels(self._decode(traversed(code_RL, element, values))),
