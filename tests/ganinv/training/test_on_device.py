@@ -27,7 +27,7 @@ from tests.support.loops import (
     optimizer_tensors,
     watched,
 )
-from tests.support.micro_batches import label, objective_variants
+from tests.support.micro_batches import label, variants_that_take_flags
 from tests.support.runs import RandomImages, snapshot
 
 LIMITED = replace(CONFIG, max_nonfinite_steps=2)
@@ -55,7 +55,7 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("bad", [frozenset(), BAD], ids=["", "void steps"])
-@pytest.mark.parametrize("variant", objective_variants(), ids=label)
+@pytest.mark.parametrize("variant", variants_that_take_flags(), ids=label)
 def test_a_run_is_the_same_to_the_bit(variant: dict[str, Any], bad: frozenset[int]) -> None:
     host, device = new_session(**variant), on_device(**variant)
     _, expected = go(host, source=Poisoned(bad))
