@@ -266,7 +266,7 @@ INTERFACES = (
         for name in ("_foreach_lerp_", "_foreach_sub", "_foreach_mul_", "_foreach_add_")
     ),
     Interface(
-        use="_step_supports_amp_scaling",
+        use="._step_supports_amp_scaling",
         where="torch.optim:Adam.__init__",
         text="self._step_supports_amp_scaling = True",
         files=("ganinv/optimizers/base.py",),
