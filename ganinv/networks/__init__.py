@@ -5,7 +5,9 @@ from ganinv.families import Family
 _FAMILY = Family(
     package=__name__,
     path=__path__,
-    shared=frozenset({"base", "filtering", "layers", "piecewise", "residual", "styled"}),
+    shared=frozenset(
+        {"base", "filtering", "layers", "piecewise", "recomputing", "residual", "styled"}
+    ),
     called="network.name",
 )
 names = _FAMILY.names

@@ -35,6 +35,7 @@ from ganinv.networks.layers import (
     in_float32,
     leaky_relu,
 )
+from ganinv.networks.recomputing import run
 from ganinv.networks.residual import ResidualDiscriminator
 
 MAPPER_LAYERS = 8
@@ -167,6 +168,8 @@ def to_image(width: int, image_channels: int, style_size: int, traits: Traits) -
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
+    coarse_first = True
+
     def __init__(
         self, config: StyledConfig, traits: Traits, resolution: int, image_channels: int
     ) -> None:
@@ -186,7 +189,7 @@ class Generator(nn.Module):
         x_BCHW = leaky_relu(self.first(self.start_CHW[None], style_BS))
         image_BCHW: Tensor = self.to_image(x_BCHW, style_BS)
         for block in self.blocks:
-            x_BCHW, image_BCHW = block(x_BCHW, image_BCHW, style_BS)
+            x_BCHW, image_BCHW = run(block, x_BCHW, image_BCHW, style_BS)
         return image_BCHW
 
 

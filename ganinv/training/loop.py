@@ -17,7 +17,9 @@ from ganinv.training.session import Session, train_batch
 from ganinv.training.statistics import GRADIENT_NORM, LEARNING_RATE, SCHEDULE, SPEED
 
 Row = dict[str, float]
-TimeState = Literal["compute", "data", "communicate", "checkpoint", "restart", "evaluate"]
+TimeState = Literal[
+    "compute", "data", "communicate", "checkpoint", "restart", "evaluate", "compile"
+]
 
 
 class Observer(Protocol):

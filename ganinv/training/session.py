@@ -3,7 +3,7 @@
 Shapes: N samples of a micro-batch, B of this rank's share, C × H × W image.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from ganinv import optimizers
 from ganinv.draws import coin_flips
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan
-from ganinv.objectives.base import MicroBatch, Objective
+from ganinv.networks.recomputing import recompute_finest
+from ganinv.objectives.base import MicroBatch, Objective, Round
 from ganinv.pictures import to_signed
 from ganinv.schedules import Schedule
 from ganinv.seams.batches import Batch, Position
@@ -50,6 +51,7 @@ class Session:
     nonfinite_in_a_row: int = 0
     nonfinite: tuple[str, ...] = ()  # names of what was non-finite in the last step
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rounds: Sequence[Round] | None = None  # the objective's, if they are compiled or captured
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -94,6 +96,8 @@ def new_session(
         for name, network in trained.items()
         if objective.roles[name].averaged
     }
+    for network in trained.values():
+        recompute_finest(network, config.recompute_blocks)
     return Session(
         objective=objective,
         engines={
@@ -140,7 +144,9 @@ def train_batch(
         engine.set_options(module.settings(config.knobs(name, seen)))
     with record_function("batch"):
         batches = cut_into_micro_batches(session, batch, config, layout)
-    result = train_step(objective, session.engines, batches, session.state, reduce, session.frozen)
+    result = train_step(
+        objective, session.engines, batches, session.state, reduce, session.frozen, session.rounds
+    )
     if result.applied:
         session.state = result.state
         decay = config.average_decay(seen)

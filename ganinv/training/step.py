@@ -57,8 +57,10 @@ def train_step(
     state: State,
     reduce: SumReduce,
     frozen: Mapping[str, nn.Module] | None = None,
+    rounds: Sequence[Round] | None = None,
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
+    `rounds`: those of the objective, if they run in another way (`ganinv.training.acceleration`).
 
     Each round has one reduction over the ranks beside that of the gradients: whether numbers are
     finite, and the moments.
@@ -71,7 +73,7 @@ def train_step(
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}
     moments: Moments = {}
-    for round_ in objective.rounds:
+    for round_ in objective.rounds if rounds is None else rounds:
         names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
@@ -148,7 +150,7 @@ def _accumulate(
         output = round_(nets, batch, state)
         losses = {name: loss for name, loss in output.losses.items() if name in engines}
         stepping = list(losses)
-        _backward(engines, losses, last=index == len(batches) - 1)
+        backward(engines, losses, last=index == len(batches) - 1)
         for name, value in output.statistics.items():
             statistics[name] = statistics.get(name, 0.0) + value.detach()
         for name, moment in output.moments.items():
@@ -162,7 +164,7 @@ def _accumulate(
     return names, [1.0 - flag.double() for flag in finite], stepping
 
 
-def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
+def backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
     """Accumulate every network's gradient, each from its own loss only."""
     direct = {name: loss.value for name, loss in losses.items() if not loss.through}
     through = {name: loss for name, loss in losses.items() if loss.through}
