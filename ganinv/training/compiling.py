@@ -21,9 +21,7 @@ from ganinv.training.round_functions import Function
 
 def compiled(function: Function, given: list[Tensor], backend: str) -> Function:
     """A function equal to `function` up to rounding, for arguments of the shapes of `given`."""
-    graph = make_fx(function)(given)
-    _remove_labels(graph)
-    fast = torch.compile(graph, backend=backend, fullgraph=True, dynamic=False)
+    fast = torch.compile(traced(function, given), backend=backend, fullgraph=True, dynamic=False)
 
     def call(tensors: list[Tensor]) -> list[Tensor]:
         with torch.no_grad():
@@ -31,6 +29,16 @@ def compiled(function: Function, given: list[Tensor], backend: str) -> Function:
         return results
 
     return call
+
+
+def traced(function: Function, given: list[Tensor]) -> fx.GraphModule:
+    """The operations of `function`, without the names that a step gives its parts for profilers."""
+    graph = make_fx(function)(given)
+    for node in reversed(list(graph.graph.nodes)):
+        if getattr(node.target, "namespace", None) == "profiler":
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
 
 
 def check_compiler(device: torch.device) -> None:
@@ -51,11 +59,3 @@ def check_compiler(device: torch.device) -> None:
 def _program(variable: str, *names: str) -> bool:
     named = os.environ.get(variable)
     return any(shutil.which(name) for name in ([named] if named else names))
-
-
-def _remove_labels(graph: fx.GraphModule) -> None:
-    """Remove the names of a step's parts (`record_function`), which would keep parts apart."""
-    for node in reversed(list(graph.graph.nodes)):
-        if getattr(node.target, "namespace", None) == "profiler":
-            graph.graph.erase_node(node)
-    graph.recompile()

@@ -1,4 +1,4 @@
-"""Compiled steps have the gradients of plain steps; what cannot be compiled or captured is refused."""
+"""Compiled steps have the gradients of plain steps; what cannot be made is refused."""
 
 import shutil
 from contextlib import AbstractContextManager, nullcontext
@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import Round
 from ganinv.training.acceleration import KINDS, AcceleratedRound, accelerated_rounds
-from ganinv.training.compiling import check_compiler
+from ganinv.training.compiling import check_compiler, traced
+from ganinv.training.config import TrainConfig
 from ganinv.training.cuda_graphs import check_graphs
+from ganinv.training.round_functions import Function
 from tests.support.accelerated import BATCH, assert_steps_equal, step
 from tests.support.families import LATENT_SIZE, build, families
 from tests.support.micro_batches import random_batch
@@ -20,41 +23,92 @@ from tests.support.runs import TRAIN, make_objective
 
 COMPILE = replace(TRAIN, global_batch=BATCH, compile=True)
 TOLERANCE = 1e-12  # relative, of each parameter's gradient, in float64
-methods = pytest.mark.parametrize("method", ["dlsgan", "pvdgan"])
 
 
-def assert_compiled_step_equals_plain(name: str, method: str, backend: str) -> None:
+def assert_compiled_step_equals_plain(
+    name: str,
+    method: str,
+    backend: str,
+    *,
+    resolution: int = 16,
+    config: TrainConfig = COMPILE,
+    device: str = "cpu",
+    tolerance: float = TOLERANCE,
+) -> None:
     objective = make_objective(method, latent_size=LATENT_SIZE)
-    networks = {n: network.double() for n, network in build(name, resolution=16).items()}
+    built = build(name, resolution=resolution, feature_block=-1)
+    networks = {n: network.double().to(device) for n, network in built.items()}
     batch = random_batch(objective, global_batch=BATCH)
     state = objective.new_state(BATCH)
-    rounds = accelerated_rounds(objective, COMPILE, backend=backend)
+    rounds = accelerated_rounds(objective, config, backend=backend)
     for factor in (1.0, -0.5):  # compiled once
-        other = replace(batch, real_NCHW=factor * batch.real_NCHW)
+        other = replace(
+            batch,
+            real_NCHW=(factor * batch.real_NCHW[:, :, :resolution, :resolution]).to(device),
+            slots_N=batch.slots_N.to(device),
+            noise={n: draw.to(device) for n, draw in batch.noise.items()},
+        )
         expected = step(objective, networks, [other], state, None)
         found = step(objective, networks, [other], state, rounds)
-        assert_steps_equal(found, expected, TOLERANCE)
+        assert_steps_equal(found, expected, tolerance)
 
 
-@methods
 @families
-def test_traced_steps_have_the_gradients_of_plain_steps(name: str, method: str) -> None:
+def test_traced_steps_have_the_gradients_of_plain_steps(name: str) -> None:
     """What compilers get, run as it is."""
-    assert_compiled_step_equals_plain(name, method, "eager")
+    objective = make_objective("pvdgan", latent_size=LATENT_SIZE)
+    networks = {n: network.double() for n, network in build(name).items()}
+    batch = random_batch(objective, global_batch=BATCH)
+    state = objective.new_state(BATCH)
+    rounds = [
+        AcceleratedRound(objective, round_, [traced_alone], nullcontext)
+        for round_ in objective.rounds
+    ]
+    for factor in (1.0, -0.5):  # traced once
+        other = replace(batch, real_NCHW=factor * batch.real_NCHW)
+        expected = step(objective, networks, [other], state, None)
+        assert_steps_equal(step(objective, networks, [other], state, rounds), expected, TOLERANCE)
+
+
+def traced_alone(function: Function, given: list[Tensor]) -> Function:
+    graph = traced(function, given)
+    names = {getattr(node.target, "namespace", "") for node in graph.graph.nodes}
+    assert "aten" in names
+    assert "profiler" not in names
+
+    def call(tensors: list[Tensor]) -> list[Tensor]:
+        with torch.no_grad():
+            results: list[Tensor] = graph(tensors)
+        return results
+
+    return call
 
 
 @pytest.mark.integration
-@methods
+@pytest.mark.parametrize("method", ["dlsgan", "pvdgan"])
 @families
-def test_steps_without_autograd_at_run_time(name: str, method: str) -> None:
-    """After the passes that come before a compiler: no operation in place, no view left over."""
+def test_compiled_steps_have_the_gradients_of_plain_steps(name: str, method: str) -> None:
+    """After all passes of `torch.compile` but the last, which writes programs."""
     assert_compiled_step_equals_plain(name, method, "aot_eager")
 
 
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: g++")
-def test_steps_compiled_for_the_processor() -> None:
-    assert_compiled_step_equals_plain("conv", "pvdgan", "inductor")
+def test_steps_compiled_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    assert_compiled_step_equals_plain("conv", "pvdgan", "inductor", resolution=8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU on this machine")
+@pytest.mark.parametrize("cuda_graphs", [False, True])
+@families
+def test_steps_compiled_for_a_gpu(name: str, cuda_graphs: bool) -> None:
+    """In one CUDA graph as well."""
+    config = replace(COMPILE, cuda_graphs=cuda_graphs)
+    assert_compiled_step_equals_plain(
+        name, "pvdgan", "inductor", config=config, device="cuda", tolerance=1e-9
+    )
 
 
 def test_rounds_stay_as_they_are_without_the_options() -> None:

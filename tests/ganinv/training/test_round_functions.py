@@ -1,5 +1,7 @@
-"""A round as a function of tensors gives the same bits as the round: for every method and family."""
+"""A round as a function of tensors gives the same bits as the round, for every method."""
 
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,8 +26,6 @@ def in_double(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
 
 
 def rounds_like_graphs(objective: Objective) -> list[AcceleratedRound]:
-    from contextlib import nullcontext
-
     return [
         AcceleratedRound(objective, round_, [like_a_graph], nullcontext)
         for round_ in objective.rounds
@@ -55,7 +55,7 @@ def test_steps_of_one_kind_are_the_same_function(variant: dict[str, Any]) -> Non
     seen: dict[Any, Any] = {}
     for number in range(9):
         batch = random_batch(objective, global_batch=BATCH)
-        object.__setattr__(batch, "images_seen", number * BATCH)
+        batch = replace(batch, images_seen=number * BATCH)
         kind = objective.step_kind(batch.images_seen, BATCH)
         if kind not in seen and len(seen) == 2:
             return  # every step is of its own kind
@@ -102,8 +102,6 @@ def test_buffers_that_change_are_refused() -> None:
 @pytest.mark.parametrize("name", objectives.names())
 def test_a_cuda_graph_gives_the_same(name: str) -> None:
     """On two steps with other images, so that the graph reads what it is given."""
-    from contextlib import nullcontext
-
     objective = make_objective(name)
     networks = {n: network.double().cuda() for n, network in build_networks().items()}
     rounds = [
@@ -112,12 +110,10 @@ def test_a_cuda_graph_gives_the_same(name: str) -> None:
     state = objective.new_state(BATCH)
     batch = random_batch(objective, global_batch=BATCH)
     for factor in (1.0, -0.5):
-        moved = type(batch)(
-            images_seen=0,
+        moved = replace(
+            batch,
             real_NCHW=factor * batch.real_NCHW.cuda(),
             slots_N=batch.slots_N.cuda(),
-            global_batch=BATCH,
-            micro_batches=1,
             noise={n: factor * draw.cuda() for n, draw in batch.noise.items()},
         )
         expected = step(objective, networks, [moved], state, None)
