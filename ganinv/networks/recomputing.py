@@ -30,7 +30,7 @@ def recompute_finest(network: nn.Module, count: int) -> None:
     blocks = list(getattr(network, "blocks", ()))
     if blocks and count > len(blocks):
         raise ConfigError(
-            f"recompute_blocks = {count}: a network of this family and resolution has "
+            f"train.recompute_blocks = {count}: a network of this family and resolution has "
             f"{len(blocks)} blocks; choose at most as many"
         )
     if getattr(network, "coarse_first", False):

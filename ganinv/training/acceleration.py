@@ -78,8 +78,8 @@ def check_kinds(objective: Objective, config: TrainConfig) -> None:
         kinds = {objective.step_kind(number * batch, batch) for number in window}
         if len(kinds) > KINDS:
             raise ConfigError(
-                f"{option} = True: the steps of {objective.config.name} from image {start * batch} "
-                "on differ from one another, each would be made anew; give weights of losses that "
+                f"train.{option} = True: the steps of {objective.config.name} from image "
+                f"{start * batch} on differ from one another, and each would be made anew; give weights of losses that "
                 f"stay, or change in steps (objective.lambda_…), or leave out train.{option}"
             )
 
@@ -114,6 +114,7 @@ class AcceleratedRound:
     def _made(
         self, nets: Nets, batch: MicroBatch, state: State, given: list[Tensor]
     ) -> tuple[RoundFunction, Function]:
+        log.info("preparing a step of %d images, which can take minutes", len(given[0]))
         began = time.monotonic()
         function = whole(self._round, nets, batch, state)
         networks: dict[str, Any] = {n: getattr(net, "network", net) for n, net in nets.items()}

@@ -16,17 +16,19 @@ WARM_UP = 3  # calls before the capture: cuDNN chooses its algorithms, libraries
 
 def captured(function: Function, given: list[Tensor]) -> Function:
     """`function` as a CUDA graph, for arguments of the shapes of `given`."""
+    device = given[0].device
     held = [tensor.detach().clone() for tensor in given]
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARM_UP):
-            function(held)
-    torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # Only this thread's calls are restricted: others load data, and NCCL watches its work.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        results = function(held)
+    with torch.cuda.device(device):
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP):
+                function(held)
+        torch.cuda.current_stream(device).wait_stream(side)
+        # Only this thread's calls are restricted: others load data, and NCCL watches its work.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+            results = function(held)
 
     def call(tensors: list[Tensor]) -> list[Tensor]:
         for place, tensor in zip(held, tensors, strict=True):

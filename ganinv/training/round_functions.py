@@ -56,6 +56,9 @@ def arguments(batch: MicroBatch, state: State) -> dict[str, Tensor]:
 def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFunction:
     """The function of a round, for batches like `batch`."""
     given = tuple(arguments(batch, state))
+    # Without tensors, which would be kept as long as the function.
+    none = torch.empty(0)
+    sizes = replace(batch, real_NCHW=none, slots_N=none, noise={}, carry={})
     networks = {name: getattr(net, "network", net) for name, net in nets.items()}
     parameters = {
         name: [p for p in network.parameters() if p.requires_grad]
@@ -66,7 +69,7 @@ def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFu
         by_name = dict(zip(given, tensors, strict=True))
         carried = group_of("carry", by_name)
         own_batch = replace(
-            batch,
+            sizes,
             real_NCHW=by_name["real"],
             slots_N=by_name["slots"],
             noise=group_of("noise", by_name),
