@@ -79,8 +79,9 @@ def check_kinds(objective: Objective, config: TrainConfig) -> None:
         if len(kinds) > KINDS:
             raise ConfigError(
                 f"train.{option} = True: the steps of {objective.config.name} from image "
-                f"{start * batch} on differ from one another, and each would be made anew; give weights of losses that "
-                f"stay, or change in steps (objective.lambda_…), or leave out train.{option}"
+                f"{start * batch} on differ from one another, and each would be made anew; give "
+                "weights of losses that stay, or change in steps (objective.lambda_…), or leave out "
+                f"train.{option}"
             )
 
 
