@@ -1,7 +1,8 @@
 """The collectives outside of the engines, on torch.distributed.
 
-Statistics are reduced on the CPU in float64 (gloo), so that every rank gets the same bits. Without
-a process group (one process) every collective is the identity.
+Statistics are reduced on the CPU in float64 (gloo), so that every rank gets the same bits; on GPUs,
+the flat engine sums moments and what was non-finite itself, by NCCL. Without a process group (one
+process) every collective is the identity.
 """
 
 from datetime import timedelta

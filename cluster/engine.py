@@ -78,6 +78,10 @@ class DeepSpeedEngine:
         if apply and self._stage > 0:
             self._norm = self._engine.get_global_grad_norm()
 
+    @property
+    def on_device(self) -> None:
+        """DeepSpeed's steps ask the host whether gradients are finite."""
+
     def gradient_norm(self) -> float:
         return float(self._norm)
 

@@ -47,12 +47,14 @@ class FlatEngine(LocalEngine):
             self._reduction = None
         return super().finite()
 
-    def finish(self, *, apply: bool) -> None:
-        if apply:
-            self._applied_norm = self._norm
-            self.optimizer.step()
-        self._gradients.zero_()
-
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
         fragments, steps = super().optimizer_fragments()
         return (fragments if rank() == 0 else []), steps
+
+    def _sum(self, total: Tensor) -> Tensor:
+        if world_size() > 1:
+            dist.all_reduce(total)  # on a GPU by NCCL, behind the reductions of the gradients
+        return total
+
+    def _discard_gradients(self) -> None:
+        self._gradients.zero_()

@@ -256,11 +256,28 @@ INTERFACES = (
         reason="the module by its name in `sys.modules`; `import` would give the real torch",
     ),
     # --- torch -------------------------------------------------------------------------------
+    *(
+        Interface(
+            use=f"torch.{name}",
+            where=f"torch:{name}",
+            files=("ganinv/training/averages.py",),
+            reason="updates all weight averages with one kernel",
+        )
+        for name in ("_foreach_lerp_", "_foreach_sub", "_foreach_mul_", "_foreach_add_")
+    ),
     Interface(
-        use="torch._foreach_lerp_",
-        where="torch:_foreach_lerp_",
-        files=("ganinv/training/averages.py",),
-        reason="updates all weight averages with one kernel",
+        use="._step_supports_amp_scaling",
+        where="torch.optim:Adam.__init__",
+        text="self._step_supports_amp_scaling = True",
+        files=("ganinv/optimizers/base.py",),
+        reason="whether an optimizer leaves out a step by a flag on the device, as GradScaler asks",
+    ),
+    Interface(
+        use=".found_inf",
+        where="torch.optim:Adam.step",
+        text='getattr(self, "found_inf", None)',
+        files=("ganinv/optimizers/base.py",),
+        reason="that flag",
     ),
     Interface(
         use="torch.utils._python_dispatch.TorchDispatchMode",

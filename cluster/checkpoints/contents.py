@@ -166,7 +166,10 @@ def _load(session: Session, manifest: Manifest, tensors: Mapping[str, Tensor]) -
         for network, engine in session.engines.items():
             moments = _assemble(tensors, network, engine.network)
             engine.load_optimizer(moments, manifest.optimizer_steps[network])
-        session.state = {name: tensors[f"{names.STATE}{name}"] for name in session.state}
+        session.state = {
+            name: tensors[f"{names.STATE}{name}"].to(held.device)
+            for name, held in session.state.items()
+        }
         session.means.load(tensors[names.MEANS])
     except (KeyError, RuntimeError) as error:
         raise StorageContentError(

@@ -127,7 +127,7 @@ class Exporter:
                 meters.schedule(key.removeprefix(SCHEDULE)).set(value)
             elif key in meters.gauges:
                 meters.gauges[key]().set(value)
-        for trace, spectrum in session.objective.spectra(session.state).items():
+        for trace, spectrum in session.objective.spectra(session.state_on_host()).items():
             points = torch.tensor(QUANTILES, dtype=spectrum.variance_L.dtype)
             values = torch.quantile(spectrum.variance_L, points).tolist()
             for quantile, value in zip(QUANTILES, values, strict=True):

@@ -15,7 +15,7 @@ def square_moments(codes_NL: Tensor, chosen_N: Tensor | None = None) -> Tensor:
     """Σ z′² over the (chosen) samples and their number, float64, L + 1 elements."""
     square_NL = codes_NL.detach().double().square()
     if chosen_N is None:
-        count = square_NL.new_full((1,), float(len(square_NL)))  # made where the codes are
+        count = square_NL.new_full((1,), float(len(square_NL)))
         return torch.cat([square_NL.sum(0), count])
     weight_N1 = chosen_N.double()[:, None]
     return torch.cat([(square_NL * weight_N1).sum(0), weight_N1.sum(0)])

@@ -1,4 +1,4 @@
-"""The knobs of an optimizer at one moment of training, and its count of steps."""
+"""What engines know of optimizers: knobs, the count of steps, and steps that depend on a flag."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,3 +28,18 @@ def step_count(group: Mapping[str, Any], parameter: Tensor, steps: int) -> Tenso
     on_device = group.get("fused") or group.get("capturable")
     device = parameter.device if on_device else torch.device("cpu")
     return torch.tensor(float(steps), dtype=torch.float32, device=device)
+
+
+def takes_flag(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether `step_if` works: PyTorch's fused kernels can leave out a step by themselves."""
+    return bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+
+
+def step_if(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
+    """Take a step if `flag`, a bool on the parameters' device, is true; the host need not know.
+
+    A step left out changes nothing, its count included. `torch.amp.GradScaler` does it this way.
+    """
+    optimizer.found_inf = (~flag).float()  # type: ignore[attr-defined]  # read by fused optimizers
+    optimizer.step()
+    optimizer.found_inf = None  # type: ignore[attr-defined]

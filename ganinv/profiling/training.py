@@ -41,6 +41,7 @@ def profile_training(
         repeats=repeats,
         trace=trace,
     )
+    session.settle()
     if session.nonfinite:
         raise DivergenceError(
             f"the steps met non-finite numbers: {', '.join(session.nonfinite)}; such steps leave "

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from ganinv.optimizers.base import STEP, step_count
+from ganinv.optimizers.base import STEP, step_count, step_if, takes_flag
 from ganinv.precision import Precision, autocast
 
 # Sums a tensor over all ranks, in its own precision; every rank gets the sum.
@@ -27,6 +27,17 @@ class Fragment(NamedTuple):
     moment: str
     start: int
     values: Tensor
+
+
+class OnDevice(NamedTuple):
+    """How an engine ends a step while the host does not know whether the step is void.
+
+    `sum`: as a `SumReduce`, but on the tensor's own device, where the host does not wait for it.
+    `finish`: as `Engine.finish`, but `apply` is a bool tensor on the network's device.
+    """
+
+    sum: SumReduce
+    finish: Callable[[Tensor], None]
 
 
 class Engine(Protocol):
@@ -58,8 +69,13 @@ class Engine(Protocol):
         """Step the optimizer with the mean gradient, or discard the gradients if not `apply`."""
         ...
 
+    @property
+    def on_device(self) -> OnDevice | None:
+        """What replaces `finish` where the host shall not wait; None if the engine needs it to."""
+        ...
+
     def gradient_norm(self) -> float:
-        """‖mean gradient‖₂ over all parameters at the last step."""
+        """‖mean gradient‖₂ over all parameters at the last step that was not void."""
         ...
 
     def optimizer_fragments(self) -> tuple[list[Fragment], int]:
@@ -105,7 +121,11 @@ class LocalEngine:
         if apply:
             self._applied_norm = self._norm
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._discard_gradients()
+
+    @property
+    def on_device(self) -> OnDevice | None:
+        return OnDevice(self._sum, self._finish_if) if takes_flag(self.optimizer) else None
 
     def gradient_norm(self) -> float:
         return float(self._applied_norm)
@@ -135,6 +155,20 @@ class LocalEngine:
                 STEP: step_count(groups[parameter], parameter, steps),
                 **held,
             }
+
+    def _finish_if(self, flag: Tensor) -> None:
+        before = self._applied_norm
+        if before.device != self._norm.device:  # before the first step
+            before = torch.full_like(self._norm, float("nan"))
+        self._applied_norm = torch.where(flag, self._norm, before)
+        step_if(self.optimizer, flag)
+        self._discard_gradients()
+
+    def _sum(self, total: Tensor) -> Tensor:
+        return total
+
+    def _discard_gradients(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _total_norm(self) -> Tensor:
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]

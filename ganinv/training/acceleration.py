@@ -80,7 +80,7 @@ def check_kinds(objective: Objective, config: TrainConfig) -> None:
             raise ConfigError(
                 f"train.{option} = True: the steps of {objective.config.name} from image "
                 f"{start * batch} on differ from one another, and each would be made anew; give "
-                "weights of losses that stay, or change in steps (objective.lambda_…), or leave out "
+                "weights of losses (objective.lambda_…) that stay or change in steps, or leave out "
                 f"train.{option}"
             )
 

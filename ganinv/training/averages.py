@@ -20,8 +20,14 @@ class WeightAverage:
         self._buffers: list[Tensor] = list(self.network.buffers())
 
     @torch.no_grad()
-    def update(self, network: nn.Module, decay: float) -> None:
+    def update(self, network: nn.Module, decay: float, flag: Tensor | None = None) -> None:
+        """`flag`: a bool on the network's device, false if the step was void; None: it was not."""
         current = [parameter.detach() for parameter in network.parameters()]
-        torch._foreach_lerp_(self._averaged, current, 1 - decay)
+        if flag is None:
+            torch._foreach_lerp_(self._averaged, current, 1 - decay)
+        else:  # the same up to rounding, but the weight of the new value is a tensor
+            change = torch._foreach_sub(current, self._averaged)
+            torch._foreach_mul_(change, flag.to(self._averaged[0].dtype) * (1 - decay))
+            torch._foreach_add_(self._averaged, change)
         for buffer, source in zip(self._buffers, network.buffers(), strict=True):
-            buffer.copy_(source)
+            buffer.copy_(source if flag is None else torch.where(flag, source, buffer))

@@ -1,7 +1,7 @@
 """The training loop: batch → step → report → checkpoint. It depends on no cluster or storage."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -13,8 +13,10 @@ from ganinv.seams.batches import Batch, BatchSource
 from ganinv.seams.engine import SumReduce
 from ganinv.training.config import BatchLayout, TrainConfig
 from ganinv.training.divergence import Guard
+from ganinv.training.drawn import DrawnAhead, drawing
 from ganinv.training.session import Session, train_batch
 from ganinv.training.statistics import GRADIENT_NORM, LEARNING_RATE, SCHEDULE, SPEED
+from ganinv.training.verdict import Ended
 
 Row = dict[str, float]
 TimeState = Literal[
@@ -30,7 +32,10 @@ class Observer(Protocol):
         ...
 
     def stepped(self, images: int, *, applied: bool) -> None:
-        """A step on a global batch of `images` has ended; `applied`: it was not void."""
+        """A step on a global batch of `images` has ended; `applied`: it was not void.
+
+        Called for each step in turn. On a GPU, the next step has begun by then.
+        """
         ...
 
     def logged(self, row: Row, session: Session) -> None:
@@ -64,6 +69,9 @@ def run(
     its name; None if there is none. `evaluate` is called for every row; its row may be empty. After
     too many void steps in a row, training returns to the last checkpoint once. If training
     diverges again before it has passed that point, raises `DivergenceError` on all ranks.
+
+    Where the host does not wait for steps (`Session.on_device`), it learns one step late whether a
+    step was void, but before every row and every checkpoint.
     """
     loop = _Loop(session, config, layout, source, reduce, observer, save, evaluate)
     while (end := loop.train()) == "diverged":
@@ -98,29 +106,46 @@ class _Loop:
         session, config = self.session, self.config
         self._paced: tuple[float, int] = (time.monotonic(), session.images_seen)
         self._saved_at: int | None = None
+        session.unsettled.clear()  # after a return to a checkpoint: steps that count no longer
         checkpoint_due = False  # stays set until a step is not void
-        with closing(_batches(self.source, session)) as batches:
+        draw = drawing(session.objective.noise, config, session.device)
+        with (
+            closing(_batches(self.source, session)) as batches,
+            closing(DrawnAhead(draw, config.global_batch)) as ahead,
+        ):
             while session.images_seen < config.images:
                 with self.observer.timed("data"):
                     batch = next(batches)
+                    drawn = ahead.take(session.images_seen, batch.slots)
                 # After loading the batch, so that no step waits for another rank's data.
                 if _agree_to_stop(self.observer, self.reduce):
+                    if self._diverged(session.settle()):
+                        return "diverged"
                     self._save()
                     return "stopped"
                 with self.observer.timed("compute"):
-                    result = train_batch(session, batch, config, self.layout, self.reduce)
-                self.observer.stepped(config.global_batch, applied=result.applied)
-                voids = session.nonfinite_in_a_row
-                if self.guard.stepped(session.images_seen, voids, session.nonfinite):
+                    result = train_batch(session, batch, config, self.layout, self.reduce, drawn)
+                    done = session.images_seen >= config.images
+                    log_due = done or _due(session, config.log_every, config.global_batch)
+                    checkpoint_due |= _due(session, config.checkpoint_every, config.global_batch)
+                    wait = not session.on_device or log_due or checkpoint_due
+                    ended = session.settle(keep=0 if wait else 1)
+                if self._diverged(ended):
                     return "diverged"
-                done = session.images_seen >= config.images
-                if done or _due(session, config.log_every, config.global_batch):
+                if log_due:
                     self._log()
-                checkpoint_due |= _due(session, config.checkpoint_every, config.global_batch)
                 if done or (checkpoint_due and result.applied):
                     self._save()
                     checkpoint_due = False
         return "done"
+
+    def _diverged(self, ended: Sequence[Ended]) -> bool:
+        """Pass on the steps that have ended; whether training has diverged by the first of them."""
+        for step in ended:
+            self.observer.stepped(self.config.global_batch, applied=step.applied)
+            if self.guard.stepped(step.images_seen, step.voids_in_a_row, step.nonfinite):
+                return True
+        return False
 
     def _log(self) -> None:
         session, config = self.session, self.config
@@ -156,7 +181,7 @@ def new_row(session: Session, reduce: SumReduce) -> Row:
             f"{GRADIENT_NORM}{name}": engine.gradient_norm()
             for name, engine in session.engines.items()
         },
-        **session.objective.figures(session.state),
+        **session.objective.figures(session.state_on_host()),
     }
 
 

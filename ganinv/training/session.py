@@ -3,6 +3,7 @@
 Shapes: N samples of a micro-batch, B of this rank's share, C × H × W image.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,6 @@ from torch import nn
 from torch.autograd.profiler import record_function
 
 from ganinv import optimizers
-from ganinv.draws import coin_flips
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan
 from ganinv.networks.recomputing import recompute_finest
@@ -23,8 +23,10 @@ from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import Engine, SumReduce
 from ganinv.training.averages import WeightAverage
 from ganinv.training.config import BatchLayout, TrainConfig, schedules_in
+from ganinv.training.drawn import Drawn, drawing
 from ganinv.training.statistics import Means
 from ganinv.training.step import StepResult, train_step
+from ganinv.training.verdict import Ended, Verdict
 
 MakeEngine = Callable[[nn.Module, torch.optim.Optimizer], Engine]
 
@@ -36,6 +38,9 @@ class Session:
     `images_seen` is the only clock. `position` is the position after the last **trained** batch.
     `engines` train the trained networks; `frozen` networks keep their initial weights. `schedules`
     holds the options that change with `images_seen`, by key.
+
+    `on_device`: training goes on before the host knows whether a step was void, and `state` lies on
+    the device. `settle` tells the host.
     """
 
     objective: Objective
@@ -48,15 +53,32 @@ class Session:
     images_seen: int = 0
     position: Position = field(default_factory=lambda: Position(epoch=0, images=0))
     started_from: Mapping[str, Any] | None = None  # `saved.starting.Origin`, for the manifests
+    # Void steps in a row, and what was non-finite in the last step: up to the last settled one.
     nonfinite_in_a_row: int = 0
-    nonfinite: tuple[str, ...] = ()  # names of what was non-finite in the last step
+    nonfinite: tuple[str, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    on_device: bool = False
+    unsettled: deque[tuple[int, Verdict]] = field(default_factory=deque)  # images seen after it
     rounds: Sequence[Round] | None = None  # the objective's, if they are compiled or captured
 
     @property
     def networks(self) -> dict[str, nn.Module]:
         """All networks at their current weights, by name."""
         return {name: engine.network for name, engine in self.engines.items()} | self.frozen
+
+    def settle(self, keep: int = 0) -> list[Ended]:
+        """Wait for all steps but the last `keep`; the steps of which that was not known yet."""
+        settled = []
+        while len(self.unsettled) > keep:
+            images_seen, verdict = self.unsettled.popleft()
+            self.nonfinite = verdict.nonfinite
+            self.nonfinite_in_a_row = self.nonfinite_in_a_row + 1 if self.nonfinite else 0
+            settled.append(Ended(images_seen, self.nonfinite, self.nonfinite_in_a_row))
+        return settled
+
+    def state_on_host(self) -> dict[str, torch.Tensor]:
+        """`state` in the host's memory."""
+        return {name: value.cpu() for name, value in self.state.items()}
 
     def model(self) -> InvertibleGan:
         """The current model, with averaged weights where averages are kept."""
@@ -98,21 +120,26 @@ def new_session(
     }
     for network in trained.values():
         recompute_finest(network, config.recompute_blocks)
+    engines = {
+        name: engine(network, new_optimizer(objective, name, network, config))
+        for name, network in trained.items()
+    }
+    on_device = device.type == "cuda" and all(e.on_device is not None for e in engines.values())
+    state_device = device if on_device else torch.device("cpu")
+    state = objective.new_state(config.global_batch)
     return Session(
         objective=objective,
-        engines={
-            name: engine(network, new_optimizer(objective, name, network, config))
-            for name, network in trained.items()
-        },
+        engines=engines,
         frozen={name: held[name].requires_grad_(False).eval() for name in held if name in still},
         averages=averages,
-        state=objective.new_state(config.global_batch),
-        means=Means(row.name for row in objective.statistics),
+        state={name: value.to(state_device) for name, value in state.items()},
+        means=Means((row.name for row in objective.statistics), device),
         schedules={
             **schedules_in(config, "train"),
             **schedules_in(objective.config, "objective"),
         },
         device=device,
+        on_device=on_device,
     )
 
 
@@ -135,56 +162,68 @@ def new_optimizer(
 
 
 def train_batch(
-    session: Session, batch: Batch, config: TrainConfig, layout: BatchLayout, reduce: SumReduce
+    session: Session,
+    batch: Batch,
+    config: TrainConfig,
+    layout: BatchLayout,
+    reduce: SumReduce,
+    drawn: Drawn | None = None,
 ) -> StepResult:
-    """Train on this rank's share of a global batch."""
+    """Train on this rank's share of a global batch. `drawn`: its draws, if they are made already.
+
+    The step counts as unsettled until `session.settle`; at most two steps are.
+    """
+    session.settle(keep=1)
     objective, seen = session.objective, session.images_seen
     for name, engine in session.engines.items():
         module = optimizers.find(objective.roles[name].optimizer)
         engine.set_options(module.settings(config.knobs(name, seen)))
     with record_function("batch"):
-        batches = cut_into_micro_batches(session, batch, config, layout)
+        batches = cut_into_micro_batches(session, batch, config, layout, drawn)
     result = train_step(
-        objective, session.engines, batches, session.state, reduce, session.frozen, session.rounds
-    )
-    if result.applied:
+        objective, session.engines, batches, session.state, reduce, session.frozen,
+        rounds=session.rounds, on_device=session.on_device,
+    )  # fmt: skip
+    if result.flag is not None or result.applied:
         session.state = result.state
         decay = config.average_decay(seen)
         with record_function("averages"):
             for name, average in session.averages.items():
-                average.update(session.engines[name].network, decay)
+                average.update(session.engines[name].network, decay, result.flag)
         with record_function("statistics"):
-            session.means.add(result.statistics, result.micro_batches, layout.micro_batches)
-    session.nonfinite = result.nonfinite
-    session.nonfinite_in_a_row = 0 if result.applied else session.nonfinite_in_a_row + 1
+            session.means.add(
+                result.statistics, result.micro_batches, layout.micro_batches, result.flag
+            )
     session.images_seen += config.global_batch
     session.position = batch.after
+    session.unsettled.append((session.images_seen, result.verdict))
     return result
 
 
 def cut_into_micro_batches(
-    session: Session, batch: Batch, config: TrainConfig, layout: BatchLayout
+    session: Session,
+    batch: Batch,
+    config: TrainConfig,
+    layout: BatchLayout,
+    drawn: Drawn | None = None,
 ) -> list[MicroBatch]:
     """Micro-batches of real images in [−1, 1], mirrored at random, with all draws of the step."""
-    numbers = [session.images_seen + slot for slot in batch.slots]
     real_BCHW = to_signed(batch.images_BCHW.to(session.device, non_blocking=True))
-    if config.flip:
-        mirrored_B = coin_flips(config.seed, "flip", numbers).to(session.device)
+    if drawn is None:
+        draw = drawing(session.objective.noise, config, session.device)
+        drawn = draw(session.images_seen, batch.slots)
+    slots_B, mirrored_B, noise = drawn.on(session.device)
+    if mirrored_B is not None:
         real_BCHW = torch.where(mirrored_B[:, None, None, None], real_BCHW.flip(3), real_BCHW)
-    noise = {
-        name: latent.draw(config.seed, f"noise/{name}", numbers).to(session.device)
-        for name, latent in session.objective.noise.items()
-    }
-    slots = torch.tensor(batch.slots, device=session.device)
-    size = len(numbers) // layout.per_rank
+    size = len(batch.slots) // layout.per_rank
     return [
         MicroBatch(
             images_seen=session.images_seen,
             real_NCHW=real_BCHW[start : start + size],
-            slots_N=slots[start : start + size],
+            slots_N=slots_B[start : start + size],
             global_batch=config.global_batch,
             micro_batches=layout.micro_batches,
             noise={name: draw[start : start + size] for name, draw in noise.items()},
         )
-        for start in range(0, len(numbers), size)
+        for start in range(0, len(batch.slots), size)
     ]

@@ -73,35 +73,39 @@ def statistic_named(name: str) -> Statistic:
 class Means:
     """Means of the training statistics since the last `flush`, over all ranks.
 
-    Between flushes, each rank holds its own sums. `fold` adds up all ranks' sums (one reduction)
-    without ending the interval, so that a checkpoint can hold the interval's sums so far.
+    Between flushes, each rank holds its own sums, on the device that computes them. `fold` adds up
+    all ranks' sums (one reduction, on the CPU) without ending the interval, so that a checkpoint
+    can hold the interval's sums so far.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], device: torch.device | str = "cpu") -> None:
         self.names = sorted(names)
         self._folded = torch.zeros(len(self.names) + 1, dtype=torch.float64)  # last: count
-        self._local = torch.zeros_like(self._folded)
+        self._local = torch.zeros_like(self._folded, device=device)
 
-    def add(self, sums: Mapping[str, Tensor], own: int, total: int) -> None:
+    def add(
+        self, sums: Mapping[str, Tensor], own: int, total: int, flag: Tensor | None = None
+    ) -> None:
         """`sums`: by name, sums over the rank's `own` micro-batches, of `total` in the batch.
 
         Every global batch has weight 1, so that the means do not depend on the micro-batches.
+        `flag`: a bool on the device, false if the step was void and does not count.
         """
         assert sorted(sums) == self.names, f"expected {self.names}, got {sorted(sums)}"
         if self.names:
-            values = torch.stack([sums[name].double() for name in self.names]).cpu()
-            self._local[:-1] += values / total
-        self._local[-1] += own / total
+            values = torch.stack([sums[name].double() for name in self.names]) / total
+            self._local[:-1] += values if flag is None else torch.where(flag, values, 0.0)
+        self._local[-1] += own / total if flag is None else flag.double() * (own / total)
 
     def fold(self, reduce: SumReduce) -> Tensor:
-        self._folded = self._folded + reduce(self._local)
-        self._local = torch.zeros_like(self._folded)
+        self._folded = self._folded + reduce(self._local.cpu())
+        self._local = torch.zeros_like(self._local)
         return self._folded
 
     def load(self, folded: Tensor) -> None:
         assert folded.shape == self._folded.shape, "statistics of another objective"
         self._folded = folded.clone()
-        self._local = torch.zeros_like(folded)
+        self._local = torch.zeros_like(self._local)
 
     def flush(self, reduce: SumReduce) -> dict[str, float]:
         """The means; starts a new interval. NaN if all steps of the interval were void."""

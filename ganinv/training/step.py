@@ -29,6 +29,7 @@ from ganinv.objectives.base import (
     State,
 )
 from ganinv.seams.engine import Engine, SumReduce
+from ganinv.training.verdict import Verdict
 
 Statistics = dict[str, Tensor]
 Engines = Mapping[str, Engine]  # of the trained networks, by name
@@ -38,16 +39,26 @@ Engines = Mapping[str, Engine]  # of the trained networks, by name
 class StepResult:
     """The new state and the statistics of a step.
 
-    `applied`: False if non-finite numbers made the step void on all ranks.
-    `nonfinite`: the statistics, moments and gradients that were non-finite, on any rank.
+    `verdict`: the statistics, moments and gradients that were non-finite, on any rank.
     `statistics`: by name, the sum over this rank's micro-batches; divide by `micro_batches`.
+    Meaningless if the step was void.
+    `flag`: whether the step was applied, on the device; None if the host knew it and acted on it.
     """
 
     state: dict[str, Tensor]
-    applied: bool
+    verdict: Verdict
     statistics: Statistics
     micro_batches: int
-    nonfinite: tuple[str, ...] = ()
+    flag: Tensor | None = None
+
+    @property
+    def applied(self) -> bool:
+        """False if non-finite numbers made the step void on all ranks. Waits for the device."""
+        return not self.nonfinite
+
+    @property
+    def nonfinite(self) -> tuple[str, ...]:
+        return self.verdict.nonfinite
 
 
 def train_step(
@@ -57,13 +68,18 @@ def train_step(
     state: State,
     reduce: SumReduce,
     frozen: Mapping[str, nn.Module] | None = None,
+    *,
     rounds: Sequence[Round] | None = None,
+    on_device: bool = False,
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
     `rounds`: those of the objective, if they run in another way (`ganinv.training.acceleration`).
 
     Each round has one reduction over the ranks beside that of the gradients: whether numbers are
     finite, and the moments.
+
+    `on_device`: the host does not wait for the outcome. A flag on the device then decides what a
+    void step leaves as it was, and the state lies there, too. All engines must offer `on_device`.
 
     If any rank meets a non-finite loss, gradient or moment, every rank skips the update of this
     round and of all later rounds, and the state stays unchanged. With one round (simultaneous),
@@ -73,31 +89,41 @@ def train_step(
     nets = callables(engines, frozen or {})
     statistics: Statistics = {}
     moments: Moments = {}
+    verdict = Verdict()
+    apply: bool | Tensor = True
+
+    def on_host(total: Tensor) -> Tensor:
+        return reduce(total.cpu())
+
+    sum_ = _sum_on_device(engines) if on_device else on_host
     for round_ in objective.rounds if rounds is None else rounds:
         names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
         with record_function("reduction"):
-            ranks_with, summed = _reduce(nonfinite_here, moments, reduce)
-        nonfinite = tuple(name for name, ranks in zip(names, ranks_with, strict=True) if ranks)
+            ranks_with, summed = _reduce(nonfinite_here, moments, sum_)
+        verdict.add_round(names, ranks_with)
+        # A void round makes all later rounds void.
+        apply = (ranks_with == 0).all() & apply if on_device else not verdict.nonfinite
         for name in stepping:
             with record_function(f"{name}: optimizer"):
-                engines[name].finish(apply=not nonfinite)
-        if nonfinite:
+                _finish(engines[name], apply)
+        if apply is False:
             return StepResult(
-                state=dict(state), applied=False, statistics={}, micro_batches=len(batches),
-                nonfinite=nonfinite,
-            )  # fmt: skip
+                state=dict(state), verdict=verdict, statistics={}, micro_batches=len(batches)
+            )
+    new_state = objective.next_state(
+        state, summed, images_seen=batches[0].images_seen, global_batch=batches[0].global_batch
+    )
+    flag = apply if isinstance(apply, Tensor) else None
+    if flag is not None:
+        new_state = {name: torch.where(flag, new_state[name], state[name]) for name in new_state}
     return StepResult(
-        state=objective.next_state(
-            state,
-            summed,
-            images_seen=batches[0].images_seen,
-            global_batch=batches[0].global_batch,
-        ),
-        applied=True,
+        state=new_state,
+        verdict=verdict,
         statistics=statistics,
         micro_batches=len(batches),
+        flag=flag,
     )
 
 
@@ -139,11 +165,11 @@ def _accumulate(
     state: State,
     statistics: Statistics,
     moments: Moments,
-) -> tuple[list[str], list[Tensor], list[str]]:
+) -> tuple[list[str], Tensor, list[str]]:
     """Accumulate the gradients of all micro-batches.
 
-    Returns the names of all quantities, whether each is non-finite on this rank (1 or 0), and the
-    networks that step.
+    Returns the names of all quantities, whether each is non-finite on this rank (1 or 0, float64),
+    and the networks that step.
     """
     stepping: list[str] = []
     for index, batch in enumerate(batches):
@@ -156,12 +182,14 @@ def _accumulate(
         for name, moment in output.moments.items():
             moments[name] = moments[name] + moment if name in moments else moment
     # A loss may overflow, or a trace take a non-finite code, while all gradients stay finite.
-    reported = {**statistics, **{f"moment {name}": moment for name, moment in moments.items()}}
     with record_function("finiteness"):
-        finite = [value.isfinite().all() for value in reported.values()]
-        finite += [engines[name].finite() for name in stepping]
-    names = [*reported, *(f"gradient of {name}" for name in stepping)]
-    return names, [1.0 - flag.double() for flag in finite], stepping
+        finite = [torch.stack(list(statistics.values())).isfinite()] if statistics else []
+        finite += [moment.isfinite().all()[None] for moment in moments.values()]
+        finite += [engines[name].finite()[None] for name in stepping]
+        nonfinite = ~torch.cat([flags.to(finite[0].device) for flags in finite])
+    names = [*statistics, *(f"moment {name}" for name in moments)]
+    names += [f"gradient of {name}" for name in stepping]
+    return names, nonfinite.double(), stepping
 
 
 def backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
@@ -201,14 +229,25 @@ def _scalar(name: str, loss: Loss, *, keep_graph: bool) -> Tensor:
     return scalar.sum()
 
 
-def _reduce(
-    flags: Sequence[Tensor], moments: Moments, reduce: SumReduce
-) -> tuple[list[float], Moments]:
+def _reduce(flags: Tensor, moments: Moments, sum_: SumReduce) -> tuple[Tensor, Moments]:
     """Sums of flags and moments over ranks, in one reduction, so that a step waits only once."""
     names = sorted(moments)
-    device = (moments[names[0]] if names else flags[0]).device
-    together = [torch.stack([flag.to(device) for flag in flags])]
-    together += [moments[name].to(device) for name in names]
-    total = reduce(torch.cat(together).cpu())  # of a GPU: one transfer
+    together = [flags, *(moments[name].to(flags.device) for name in names)]
+    total = sum_(torch.cat(together))  # where it crosses to the host, that is one transfer
     counts, *pieces = total.split([piece.numel() for piece in together])
-    return counts.tolist(), dict(zip(names, pieces, strict=True))
+    return counts, dict(zip(names, pieces, strict=True))
+
+
+def _sum_on_device(engines: Engines) -> SumReduce:
+    """The reduction of any engine: all of them have the same ranks."""
+    ending = next(iter(engines.values())).on_device
+    assert ending is not None
+    return ending.sum
+
+
+def _finish(engine: Engine, apply: bool | Tensor) -> None:
+    if isinstance(apply, bool):
+        engine.finish(apply=apply)
+    else:
+        assert engine.on_device is not None
+        engine.on_device.finish(apply)

@@ -8,7 +8,7 @@ import torch
 
 from ganinv.objectives import dlsgan
 from ganinv.optimizers import adam, rmsprop
-from ganinv.optimizers.base import Knobs
+from ganinv.optimizers.base import Knobs, step_if, takes_flag
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import Session
@@ -111,6 +111,24 @@ def test_adam_is_fused_where_there_is_a_kernel_and_does_what_pytorchs_loop_does(
     assert fused.param_groups[0]["fused"]
     unsupported = torch.nn.Parameter(torch.ones(1, device="meta"))
     assert not adam.build([unsupported], knobs).param_groups[0]["fused"]
+
+
+def test_a_flag_on_the_device_leaves_out_a_step_and_its_count() -> None:
+    knobs = Knobs(learning_rate=0.1, beta1=0.3, beta2=0.7, epsilon=1e-4)
+    parameters = [torch.nn.Parameter(torch.linspace(-1, 1, 37)) for _ in range(2)]
+    ours, reference = (adam.build([parameter], knobs) for parameter in parameters)
+    assert takes_flag(ours)
+    assert not takes_flag(rmsprop.build([parameters[0]], knobs))
+    for flag in (False, True, False, True):
+        parameters[0].grad = torch.linspace(1, 2, 37) if flag else torch.full((37,), float("nan"))
+        step_if(ours, torch.tensor(flag))
+        if flag:
+            parameters[1].grad = parameters[0].grad.clone()
+            reference.step()
+    assert torch.equal(*parameters)
+    found, expected = (o.state[p] for o, p in zip((ours, reference), parameters, strict=True))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_a_resumed_run_with_two_optimizers_gives_the_same_bits() -> None:

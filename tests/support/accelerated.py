@@ -44,7 +44,7 @@ def step(
     }
     frozen = {name: networks[name] for name in objective.roles if name not in engines}
     batches = [replace(batch, carry={}) for batch in batches]
-    result = train_step(objective, engines, batches, state, no_reduction, frozen, rounds)
+    result = train_step(objective, engines, batches, state, no_reduction, frozen, rounds=rounds)
     return result, {f"{n}/{k}": g for n, e in engines.items() for k, g in e.kept.items()}
 
 

@@ -12,7 +12,7 @@ from ganinv.objectives.base import MicroBatch, Objective
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import TrainConfig
 from ganinv.training.session import new_optimizer
-from tests.support.runs import TRAIN
+from tests.support.runs import TRAIN, make_objective
 
 
 def random_batch(
@@ -64,6 +64,16 @@ def objective_variants() -> list[dict[str, Any]]:
         if chosen := {key: value for key, value in alternatives.items() if key in keys}:
             variants.append({"name": name, **chosen})
     return variants
+
+
+def variants_that_take_flags() -> list[dict[str, Any]]:
+    """Those whose optimizers can leave out a step by a flag on the device."""
+
+    def takes(variant: dict[str, Any]) -> bool:
+        roles = make_objective(**variant).roles.values()
+        return all(role.optimizer == "adam" for role in roles if role.trained)
+
+    return [variant for variant in objective_variants() if takes(variant)]
 
 
 def label(variant: dict[str, Any]) -> str:

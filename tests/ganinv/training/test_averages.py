@@ -33,6 +33,23 @@ def test_closed_form(decay: float, updates: int) -> None:
         torch.testing.assert_close(found, value, rtol=0, atol=1e-12)
 
 
+def test_a_flag_says_whether_it_follows() -> None:
+    network = nn.BatchNorm1d(3)  # has parameters and buffers
+    flagged, plain = WeightAverage(network), WeightAverage(network)
+    for step, applied in enumerate((True, False, False, True)):
+        set_weights(network, step)
+        with torch.no_grad():
+            network(torch.randn(4, 3, generator=torch.Generator().manual_seed(step)))
+        before = {name: v.clone() for name, v in flagged.network.state_dict().items()}
+        flagged.update(network, 0.7, torch.tensor(applied))
+        if applied:
+            plain.update(network, 0.7)
+        else:
+            after = flagged.network.state_dict()
+            assert all(torch.equal(after[name], value) for name, value in before.items())
+    torch.testing.assert_close(flagged.network.state_dict(), plain.network.state_dict())
+
+
 def test_the_average_is_a_network_of_its_own() -> None:
     network = nn.Linear(3, 2)
     before = [p.detach().clone() for p in network.parameters()]

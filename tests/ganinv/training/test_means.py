@@ -99,6 +99,18 @@ def test_what_was_folded_is_not_added_up_over_ranks_again() -> None:
     assert torch.equal(means.fold(two_equal_ranks), folded)
 
 
+def test_steps_that_a_flag_calls_void_do_not_count() -> None:
+    flagged, plain = Means(NAMES), Means(NAMES)
+    for number in range(6):
+        applied = number % 3 != 1
+        value = double(number / 7 if applied else float("nan"))
+        sums = {"loss/d": value, "loss/g": -value}
+        flagged.add(sums, own=1, total=3, flag=torch.tensor(applied))
+        if applied:
+            plain.add(sums, own=1, total=3)
+    assert torch.equal(flagged.fold(no_reduction), plain.fold(no_reduction))
+
+
 def test_every_statistic_has_one_description_under_its_name() -> None:
     """As the number in `metrics.jsonl`; the description is what its method or metric declares."""
     assert {"loss/d", "loss/rec", "latent/active", "learning_rate", "grad_norm/g"} <= set(

@@ -1,4 +1,4 @@
-"""The main job on a GPU: NCCL, bf16 forward passes, statistics on the CPU."""
+"""The main job on a GPU: NCCL, every precision, both engines; steps decided on either side."""
 
 from pathlib import Path
 
@@ -27,17 +27,23 @@ def train(folder: Path, run: str, images: int, *options: str) -> Manifest:
     return newest
 
 
+ENGINES: dict[str, tuple[str, ...]] = {
+    "deepspeed": (),
+    "flat": ("engine.name=flat", "engine.zero_stage=0"),
+}
+
+
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-@pytest.mark.parametrize("engine", ["deepspeed", "flat"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_trains_and_goes_on(tmp_path: Path, precision: str, engine: str) -> None:
-    options = ("engine.name=flat", "engine.zero_stage=0") if engine == "flat" else ()
     for images in (1600, 3200):
-        train(tmp_path, "run", images, f"train.precision={precision}", *options)
+        train(tmp_path, "run", images, f"train.precision={precision}", *ENGINES[engine])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_deterministic_runs_resume_bit_for_bit(tmp_path: Path, precision: str) -> None:
-    options = (f"train.precision={precision}", "train.deterministic=true")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_deterministic_runs_resume_bit_for_bit(tmp_path: Path, precision: str, engine: str) -> None:
+    options = (f"train.precision={precision}", "train.deterministic=true", *ENGINES[engine])
     train(tmp_path, "resumed", 1600, *options)
     resumed = train(tmp_path, "resumed", 3200, *options)
     whole = train(tmp_path, "whole", 3200, *options)
