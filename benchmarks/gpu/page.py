@@ -11,7 +11,7 @@ STYLEGAN2 = {"A100": {1: 12.53, 4: 3.20, 8: 2.38}, "V100": {1: 20.84, 4: 5.39, 8
 
 def page(found: Found) -> str:
     lines = [*_head(found), *_speeds(found), *_bits(found), *_tests(found), *_missing(found)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _head(found: Found) -> Iterator[str]:

@@ -12,7 +12,7 @@ see no difference.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ class RoundFunction:
     call: Function
     given: tuple[str, ...]
     parameters: Mapping[str, list[nn.Parameter]]
-    found: list[str] = field(default_factory=list)
+    found: list[str]
 
 
 def arguments(batch: MicroBatch, state: State) -> dict[str, Tensor]:
@@ -59,11 +59,13 @@ def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFu
     # Without tensors, which would be kept as long as the function.
     none = torch.empty(0)
     sizes = replace(batch, real_NCHW=none, slots_N=none, noise={}, carry={})
-    networks = {name: getattr(net, "network", net) for name, net in nets.items()}
+    networks: dict[str, Any] = {name: getattr(net, "network", net) for name, net in nets.items()}
     parameters = {
         name: [p for p in network.parameters() if p.requires_grad]
         for name, network in networks.items()
     }
+
+    names: list[str] = []
 
     def call(tensors: list[Tensor]) -> list[Tensor]:
         by_name = dict(zip(given, tensors, strict=True))
@@ -79,11 +81,10 @@ def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFu
             found = _computed(
                 round_(nets, own_batch, group_of("state", by_name)), parameters, carried
             )
-        function.found[:] = found
+        names[:] = found
         return list(found.values())
 
-    function = RoundFunction(call=call, given=given, parameters=parameters)
-    return function
+    return RoundFunction(call=call, given=given, parameters=parameters, found=names)
 
 
 def as_output(function: RoundFunction, results: list[Tensor], batch: MicroBatch) -> RoundOutput:
