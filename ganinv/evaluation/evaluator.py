@@ -3,26 +3,24 @@
 The ranks share the batches of images. Each rank keeps only float64 sums and features, so the number
 of ranks changes no more than the last bits of a sum. Then every rank gets the features of all
 images, in the order of the images, and the ranks share the set metrics. They wait for each other
-after each batch and each piece of a metric: a collective fails if it waits too long. A batch that
-does not fit a device's memory is computed in pieces. Held-out images are read ahead.
+after each batch and each piece of a metric: a collective fails if it waits too long.
 
 Shapes: B images of a batch, N of a set, L latent elements, F features, C × H × W image.
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ganinv.errors import DataError
 from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, distance_name, pair_name, set_name
-from ganinv.evaluation.fitting import Fitting, read_ahead
 from ganinv.evaluation.held_out import HeldOut, RealFeatures
+from ganinv.evaluation.reading import read_ahead
+from ganinv.fitting import Fitting
 from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
@@ -32,7 +30,7 @@ from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
 
 log = logging.getLogger(__name__)
-BATCH = 32  # images that are computed at once, at most
+BATCH = 32  # images in memory at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,24 +64,6 @@ class Sums:
         """Means by name, without names that have no values. All ranks call this together."""
         totals = zip(self._place, reduce(self._total).tolist(), strict=True)
         return {name: total / count for name, (total, count) in totals if count}
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What a piece of a batch adds to an evaluation, once all of it is computed."""
-
-    numbers: Sequence[int]  # of its images
-    values: list[tuple[str, Tensor]] = field(default_factory=list)  # of each image, by name
-    features: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, name: str, value_B: Tensor) -> None:
-        self.values.append((name, value_B))
-
-    def add_to(self, sums: Sums, rows: Mapping[str, FeatureRows]) -> None:
-        for name, value_B in self.values:
-            sums.add(name, value_B)
-        for name, feature_BF in self.features.items():
-            rows[name].put(self.numbers, feature_BF)
 
 
 Watch = Callable[[Iterable[range], str], Iterable[range]]
@@ -137,6 +117,8 @@ class Evaluator:
         If a figure cannot be computed, for example from non-finite features, it is NaN and the log
         has a warning. A model without an encoder has no figures of reconstructions and codes.
         """
+        # Of networks that users give; the model fits its own batches.
+        networks = [replace(f, extract=self._fitting.fitted(f.extract)) for f in networks]
         names = [pair_name(m.figure, image_set) for m in self._pairs for image_set in IMAGE_SETS]
         names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
         sums = Sums([*names, ENCODER_LOSS])
@@ -154,77 +136,53 @@ class Evaluator:
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
     ) -> tuple[dict[str, FeatureRows], Tensor]:
         """This rank's features, and for every held-out image whether it could be read (N, bool)."""
-        count = self.held_out.count
         known = {f.name: self._real.known(f) for f in networks}
-        rows = {f.name: FeatureRows(count) for f in networks}
-        read_N = torch.zeros(count, dtype=torch.float64)
-        with closing(read_ahead(self.held_out.read, self._share.batches(count))) as read:
-            for _ in self._batches(count, "held-out images"):
-                numbers, byte_BCHW = next(read)
-                if not numbers:
-                    continue
-                read_N[list(numbers)] = 1
-                judge = partial(self._held_out, model, networks, known, numbers, byte_BCHW)
-                for judged in self._fitting.over(len(numbers), judge):
-                    judged.add_to(sums, rows)
+        rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
+        read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
+        read = read_ahead(self.held_out.read, self._share.batches(self.held_out.count))
+        for _ in self._batches(self.held_out.count, "held-out images"):
+            numbers, found_BCHW = next(read)
+            if not numbers:
+                continue
+            read_N[list(numbers)] = 1
+            byte_BCHW = found_BCHW.to(model.device)
+            image_BCHW = to_signed(byte_BCHW)
+            recovered_BCHW = model.reconstruct(image_BCHW) if model.encodes else None
+            if recovered_BCHW is not None:
+                self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
+            for f in networks:
+                known_NF = known[f.name]
+                if known_NF is None:
+                    feature_BF = f.extract(byte_BCHW)
+                    rows[f.name].put(numbers, feature_BF)
+                else:
+                    feature_BF = known_NF[list(numbers)].to(model.device)
+                if recovered_BCHW is not None:
+                    self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
+        read.close()
         good_N = self._reduce(read_N) > 0
         self.corrupt = int((~good_N).sum())
         return rows, good_N
-
-    def _held_out(
-        self,
-        model: InvertibleGan,
-        networks: Sequence[Features],
-        known: Mapping[str, Tensor | None],
-        numbers: Sequence[int],
-        found_BCHW: Tensor,
-        piece: slice,
-    ) -> _Judged:
-        judged = _Judged(list(numbers[piece]))
-        byte_BCHW = found_BCHW[piece].to(model.device)
-        image_BCHW = to_signed(byte_BCHW)
-        recovered_BCHW = model.reconstruct(image_BCHW) if model.encodes else None
-        if recovered_BCHW is not None:
-            self._add_pairs(judged, "test", image_BCHW, recovered_BCHW)
-        for f in networks:
-            known_NF = known[f.name]
-            if known_NF is None:
-                feature_BF = f.extract(byte_BCHW)
-                judged.features[f.name] = feature_BF
-            else:
-                feature_BF = known_NF[judged.numbers].to(model.device)
-            if recovered_BCHW is not None:
-                self._add_distance(judged, "test", f, feature_BF, recovered_BCHW)
-        return judged
 
     def _add_generated(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
     ) -> dict[str, FeatureRows]:
         rows = {f.name: FeatureRows(self.generated) for f in networks}
         for numbers in self._batches(self.generated, "generated images"):
-            judge = partial(self._generated, model, networks, numbers)
-            for judged in self._fitting.over(len(numbers), judge):
-                judged.add_to(sums, rows)
+            code_BL = model.prior(numbers, self.seed)
+            image_BCHW = model.decode(code_BL)
+            recovered_BCHW = None
+            if model.encodes:
+                recovered_BL = model.encode(image_BCHW)
+                sums.add(ENCODER_LOSS, model.codec.code_error(code_BL, recovered_BL))
+                recovered_BCHW = model.decode(recovered_BL)
+                self._add_pairs(sums, "generated", image_BCHW, recovered_BCHW)
+            for f in networks:
+                feature_BF = f.extract(to_bytes(image_BCHW))
+                rows[f.name].put(numbers, feature_BF)
+                if recovered_BCHW is not None:
+                    self._add_distance(sums, "generated", f, feature_BF, recovered_BCHW)
         return rows
-
-    def _generated(
-        self, model: InvertibleGan, networks: Sequence[Features], numbers: range, piece: slice
-    ) -> _Judged:
-        judged = _Judged(numbers[piece])
-        code_BL = model.prior(judged.numbers, self.seed)
-        image_BCHW = model.decode(code_BL)
-        recovered_BCHW = None
-        if model.encodes:
-            recovered_BL = model.encode(image_BCHW)
-            judged.add(ENCODER_LOSS, model.codec.code_error(code_BL, recovered_BL))
-            recovered_BCHW = model.decode(recovered_BL)
-            self._add_pairs(judged, "generated", image_BCHW, recovered_BCHW)
-        for f in networks:
-            feature_BF = f.extract(to_bytes(image_BCHW))
-            judged.features[f.name] = feature_BF
-            if recovered_BCHW is not None:
-                self._add_distance(judged, "generated", f, feature_BF, recovered_BCHW)
-        return judged
 
     def _batches(self, count: int, title: str) -> Iterator[range]:
         """This rank's batches out of `count` images, in step with all ranks."""
@@ -232,22 +190,17 @@ class Evaluator:
         return self._ranks.in_step(own, -(-count // BATCH))
 
     def _add_pairs(
-        self, judged: _Judged, image_set: str, image_BCHW: Tensor, other_BCHW: Tensor
+        self, sums: Sums, image_set: str, image_BCHW: Tensor, other_BCHW: Tensor
     ) -> None:
         for metric in self._pairs:
-            judged.add(pair_name(metric.figure, image_set), metric.measure(image_BCHW, other_BCHW))
+            sums.add(pair_name(metric.figure, image_set), metric.measure(image_BCHW, other_BCHW))
 
     def _add_distance(
-        self,
-        judged: _Judged,
-        image_set: str,
-        features: Features,
-        feature_BF: Tensor,
-        other_BCHW: Tensor,
+        self, sums: Sums, image_set: str, features: Features, feature_BF: Tensor, other_BCHW: Tensor
     ) -> None:
         other_BF = features.extract(to_bytes(other_BCHW))
         distance_B = FEATURE_DISTANCE.measure(feature_BF, other_BF)
-        judged.add(distance_name(features.name, image_set), distance_B)
+        sums.add(distance_name(features.name, image_set), distance_B)
 
     def _set_figures(
         self,
