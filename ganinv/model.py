@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
+from ganinv.fitting import Fitting
 from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
 from ganinv.pictures import Images, to_images
 from ganinv.sizes import Size
@@ -24,7 +25,7 @@ class InvertibleGan:
     """A method's codec on one device; adds batches, input checks and Pillow images."""
 
     codec: Codec
-    batch_size: int = 64  # images that go through a network at once
+    batch_size: int = 64  # images that go through a network at once, if they fit the memory
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1, 2**31)
@@ -51,6 +52,10 @@ class InvertibleGan:
     def spread(self) -> Tensor:
         """The scale of each latent element at the generator's input: s of DLSGAN and PVDGAN, L."""
         return self.codec.latent.spread(self.codec.tensors).to(self.device)
+
+    @cached_property
+    def _fitting(self) -> Fitting:
+        return Fitting(self.batch_size)
 
     @cached_property
     def image_shape(self) -> tuple[int, int, int]:
@@ -115,8 +120,7 @@ class InvertibleGan:
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        batches = inputs.to(self.device, self.dtype).split(self.batch_size)
-        return torch.cat([function(batch) for batch in batches])
+        return self._fitting.run(function, inputs.to(self.device, self.dtype))
 
     def _checked_codes(self, codes: Floats) -> Tensor:
         code_BL = floats(codes, "codes")

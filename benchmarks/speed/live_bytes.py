@@ -59,6 +59,11 @@ def count(case: dict[str, Any], batch: int) -> Live:
     size, pixels = config.latent_size, case["resolution"]
     with torch.device("meta"):
         pair = module.build(config, resolution=pixels, image_channels=3, seed=0)
+        if case.get("recompute_blocks"):
+            from ganinv.networks.recomputing import recompute_finest  # 607fd10 lacks it
+
+            for network in pair.values():
+                recompute_finest(network, case["recompute_blocks"])
         images = torch.empty(batch, 3, pixels, pixels)
         common = {
             "images_seen": 0, "real_NCHW": images, "slots_N": torch.arange(batch),

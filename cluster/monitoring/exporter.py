@@ -20,7 +20,7 @@ from ganinv.training.statistics import SCHEDULE
 
 # The states of a training step. Goodput is their share of the time, as in `rules.yml`.
 STEP_STATES: tuple[TimeState, ...] = ("compute", "communicate")
-PAUSES: tuple[TimeState, ...] = ("checkpoint", "evaluate")  # training waits for these
+PAUSES: tuple[TimeState, ...] = ("checkpoint", "evaluate", "compile")  # training waits for these
 
 
 class _BeforeEachScrape(Collector):

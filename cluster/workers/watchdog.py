@@ -2,10 +2,11 @@
 
 The timer is `faulthandler`'s, a thread in C, so it fires even while an extension holds the
 interpreter lock. Each activity has its own limit. The limit of a training step follows from the
-durations of recent steps. A wait for data (a worker's own or another worker's) has a deadline; the
-watchdog's limit is longer, so that the wait ends with its own error. No worker starts a step before
-all workers have their data (`ganinv.training.loop`), so a step never includes another worker's wait
-for data.
+durations of recent steps. A step that compiles or captures has a limit of its own from there on,
+because other workers may compile for longer, and says nothing of later steps. A wait for data (a
+worker's own or another worker's) has a deadline; the watchdog's limit is longer, so that the wait
+ends with its own error. No worker starts a step before all workers have their data
+(`ganinv.training.loop`), so a step never includes another worker's wait for data.
 """
 
 import faulthandler
@@ -20,7 +21,7 @@ REMEMBERED = 200  # steps whose durations are kept
 LEARNED = 10  # steps before the limit follows from their durations
 FACTOR = 10.0  # the limit of a step, as a multiple of the recent 99th percentile
 SPARE_S = 30.0  # added to the longest deadline of a wait
-OTHER_WORK_S = 3600.0  # limit of an evaluation or a save; a save has deadlines of its own
+OTHER_WORK_S = 3600.0  # of an evaluation, a compilation, or a save, which has its own deadlines
 STDERR = 2  # file descriptor; Ray directs it to the worker's log
 
 
@@ -34,6 +35,7 @@ class Watchdog:
         self._first_s = max(first_s, floor_s)
         self._patient_s = patient_s + SPARE_S
         self._steps_s: deque[float] = deque(maxlen=REMEMBERED)
+        self._compiled = False  # in the present step
 
     @property
     def step_limit_s(self) -> float:
@@ -45,14 +47,23 @@ class Watchdog:
 
     @contextmanager
     def watching(self, state: TimeState) -> Iterator[None]:
-        """Inside the context, the limit of `state` applies; afterwards, the limit of a wait."""
+        """Inside the context, the limit of `state` applies; afterwards, the limit of a wait.
+
+        After a compilation inside a step, its own limit goes on until the step ends.
+        """
+        if state == "compile":
+            self._compiled = True
+            self._allow(OTHER_WORK_S)
+            yield
+            return
         started = time.monotonic()
         if state == "compute":
+            self._compiled = False
             self._allow(self.step_limit_s)
         elif state != "data":
             self._allow(OTHER_WORK_S)
         yield
-        if state == "compute":
+        if state == "compute" and not self._compiled:
             self._steps_s.append(time.monotonic() - started)
         if state != "data":  # the limit of a wait applied already
             self._allow(self._patient_s)

@@ -11,7 +11,7 @@ Shapes: B images of a batch, N of a set, L latent elements, F features, C Ã— H Ã
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,8 @@ from ganinv.errors import DataError
 from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, distance_name, pair_name, set_name
 from ganinv.evaluation.further import Further, FurtherFigures
 from ganinv.evaluation.held_out import HeldOut, RealFeatures
+from ganinv.evaluation.reading import read_ahead
+from ganinv.fitting import Fitting
 from ganinv.metrics.base import SetMetric, code_metrics, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
@@ -98,6 +100,7 @@ class Evaluator:
         self._reduce = reduce
         self._ranks = Ranks(rank=self._share.rank, world=self._share.world, reduce=reduce)
         self._watch = watch
+        self._fitting = Fitting(BATCH)
         self._real = RealFeatures(held_out, first=self._share.rank == 0, reduce=reduce)
         self.corrupt = 0
         """Corrupt held-out images that the last evaluation skipped."""
@@ -130,6 +133,8 @@ class Evaluator:
         If a figure cannot be computed, for example from non-finite features, it is NaN and the log
         has a warning. A model without an encoder has no figures of reconstructions and codes.
         """
+        # Of networks that users give; the model fits its own batches.
+        networks = [replace(f, extract=self._fitting.fitted(f.extract)) for f in networks]
         figures = [f for m in self._pairs for f in (m.figure, m.counted) if f is not None]
         names = [pair_name(figure, image_set) for figure in figures for image_set in IMAGE_SETS]
         names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
@@ -170,8 +175,9 @@ class Evaluator:
         again = {f.name: FeatureRows(self.held_out.count) for f in networks}
         codes = FeatureRows(self.held_out.count)
         read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
-        for asked in self._batches(self.held_out.count, "held-out images"):
-            numbers, found_BCHW = self.held_out.read(asked)
+        read = read_ahead(self.held_out.read, self._share.batches(self.held_out.count))
+        for _ in self._batches(self.held_out.count, "held-out images"):
+            numbers, found_BCHW = next(read)
             if not numbers:
                 continue
             read_N[list(numbers)] = 1
@@ -195,6 +201,7 @@ class Evaluator:
                 if recovered_BCHW is not None:
                     other_BF = self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
                     again[f.name].put(numbers, other_BF)
+        read.close()
         good_N = self._reduce(read_N) > 0
         self.corrupt = int((~good_N).sum())
         return rows, again, codes, good_N

@@ -29,7 +29,8 @@ class References(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Images that the model was not trained on. `read` is asked for at most one batch at a time."""
+    """Images that the model was not trained on. `read` is asked for at most one batch at a time, by
+    several threads."""
 
     count: int
     """Number of images, corrupt ones included."""

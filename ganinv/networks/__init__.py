@@ -6,7 +6,7 @@ _FAMILY = Family(
     package=__name__,
     path=__path__,
     shared=frozenset(
-        {"base", "coupling", "filtering", "heads", "layers", "piecewise", "residual"}
+        {"base", "coupling", "filtering", "heads", "layers", "piecewise", "recomputing", "residual"}
         | {"resnet_encoder", "styled"}
     ),
     called="network.name",

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganinv.draws import torch_seed
 from ganinv.errors import ConfigError
+from ganinv.networks.recomputing import run
 from ganinv.sizes import Resolution, Size, size_of
 
 # Pixels of the longer side of the generator's first and the discriminator's last feature map: from
@@ -174,6 +175,6 @@ def through_blocks(
     """The last output of a discriminator's blocks, and that of `feature_block`, flattened."""
     outputs: list[Tensor] = []
     for block in blocks:
-        x_BCHW = block(x_BCHW)
+        x_BCHW = run(block, x_BCHW)
         outputs.append(x_BCHW)
     return x_BCHW, outputs[feature_block].flatten(1)

@@ -39,6 +39,7 @@ from ganinv.networks.layers import (
     in_float32,
     leaky_relu,
 )
+from ganinv.networks.recomputing import run
 from ganinv.sizes import Resolution
 
 
@@ -76,6 +77,8 @@ class ResidualPair(nn.Module):
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
+    coarse_first = True
+
     def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
         widths = config.widths(resolution)[-2::-1]  # the stem replaces the last, coarsest width
@@ -91,7 +94,7 @@ class Generator(nn.Module):
     def forward(self, scaled_BL: Tensor) -> Tensor:
         x_BCHW = leaky_relu(channels_last(in_float32(self.stem, scaled_BL)))
         for block in self.blocks:
-            x_BCHW = block(x_BCHW)
+            x_BCHW = run(block, x_BCHW)
         image_BCHW: Tensor = self.to_image(x_BCHW)
         return image_BCHW
 

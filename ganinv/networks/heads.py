@@ -31,6 +31,7 @@ class Trunk(nn.Module, ABC):
     size: int
     feature_block: int
     feature_pixels: int
+    blocks: nn.ModuleList
 
     @abstractmethod
     def through(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,6 +62,11 @@ class OnTrunk(nn.Module):
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         self.trunk = trunk
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """From fine to coarse, as `recomputing` expects them."""
+        return self.trunk.blocks
 
     @property
     def feature_block(self) -> int:

@@ -25,8 +25,9 @@ conformance test of the families compares its gradients with double backward in 
 Shapes: B samples, O outputs of a layer; a layer's output y is B × O or B × O × H × W.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -37,11 +38,27 @@ from torch.overrides import TorchFunctionMode
 _AFFINE = {F.conv2d, F.conv_transpose2d, F.linear}
 _SLOPES = {F.leaky_relu: 0.01, F.relu: 0.0, torch.relu: 0.0, Tensor.relu: 0.0}  # below 0
 
+_entered = threading.local()  # `depth`: how many passes this thread is in
+
 Layer = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # input, weight, bias → output
+
+
+def in_pass() -> bool:
+    """Whether a network runs to be recorded or replayed."""
+    return getattr(_entered, "depth", 0) > 0
 
 
 class _Pass(TorchFunctionMode):
     """A forward pass in which layers with trained weights, and activations, act differently."""
+
+    def __enter__(self) -> Self:
+        _entered.depth = getattr(_entered, "depth", 0) + 1
+        super().__enter__()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        _entered.depth -= 1
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -128,18 +145,26 @@ class _Replay(_Pass):
         return product
 
 
-class _WithGradient(torch.autograd.Function):
-    """Zero, whose gradient with respect to the weights is given."""
+class _WithGradients(torch.autograd.Function):
+    """A scalar, whose gradients with respect to some weights are given."""
 
     @staticmethod
-    def forward(ctx: Any, zero: Tensor, count: int, *gradients_and_weights: Tensor) -> Tensor:
+    def forward(ctx: Any, value: Tensor, count: int, *gradients_and_weights: Tensor) -> Tensor:
         ctx.save_for_backward(*gradients_and_weights[:count])
-        return zero
+        return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         gradients = ctx.saved_tensors
         return None, None, *[None] * len(gradients), *[grad.to(g) * g for g in gradients]
+
+
+def with_gradients(value: Tensor, gradients: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """The scalar `value`, whose gradient with respect to each of `weights` is the given one."""
+    scalar: Tensor = _WithGradients.apply(  # type: ignore[no-untyped-call]
+        value, len(gradients), *gradients, *weights
+    )
+    return scalar
 
 
 def replay(
@@ -158,7 +183,4 @@ def replay(
         network(images)
     weights = [weight for weight, _ in pass_.gradients]
     gradients = [gradient for _, gradient in pass_.gradients]
-    zero: Tensor = _WithGradient.apply(  # type: ignore[no-untyped-call]
-        factor_B.new_zeros(()), len(gradients), *gradients, *weights
-    )
-    return zero
+    return with_gradients(factor_B.new_zeros(()), gradients, weights)

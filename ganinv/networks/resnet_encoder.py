@@ -27,6 +27,7 @@ from ganinv.networks.layers import (
     in_float32,
     leaky_relu,
 )
+from ganinv.networks.recomputing import run
 
 Normalisation = Literal["none", "group", "batch"]
 GAIN = math.sqrt(2)  # of weights before a leaky ReLU
@@ -138,6 +139,6 @@ class ResNetEncoder(nn.Module):
     def forward(self, image_BCHW: Tensor) -> Tensor:
         x_BCHW = leaky_relu(self.from_image_norm(self.from_image(channels_last(image_BCHW))))
         for block in self.blocks:
-            x_BCHW = block(x_BCHW)
+            x_BCHW = run(block, x_BCHW)
         style_BS: Tensor = self.style_norm(in_float32(self.style, x_BCHW.flatten(1)))
         return style_BS

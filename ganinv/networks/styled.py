@@ -43,6 +43,7 @@ from ganinv.networks.layers import (
     in_float32,
     leaky_relu,
 )
+from ganinv.networks.recomputing import run
 from ganinv.networks.residual import ResidualDiscriminator, ResidualTrunk
 from ganinv.sizes import Resolution
 
@@ -177,6 +178,8 @@ def to_image(width: int, image_channels: int, style_size: int, traits: Traits) -
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W. `mapper`: another one than `Mapper`."""
 
+    coarse_first = True
+
     def __init__(
         self,
         config: StyledConfig,
@@ -218,7 +221,7 @@ class Generator(nn.Module):
         x_BCHW = leaky_relu(self.first(self.start_CHW[None], styles[0]))
         image_BCHW: Tensor = self.to_image(x_BCHW, styles[1])
         for block, number in zip(self.blocks, range(1, layers - 1, 2), strict=True):
-            x_BCHW, image_BCHW = block(x_BCHW, image_BCHW, *styles[number : number + 3])
+            x_BCHW, image_BCHW = run(block, x_BCHW, image_BCHW, *styles[number : number + 3])
         return image_BCHW
 
 

@@ -5,7 +5,7 @@ do actually converge?" (2018), eq. 9 — here **without its ½** and on every st
 code has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -94,6 +94,11 @@ class AdversarialConfig:
         The mean over any `r1_every` steps in a row is 1.
         """
         return 0 if step % self.r1_every else self.r1_every
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        """All that a loss of these options takes from the clock (`Objective.step_kind`)."""
+        weights = tuple(self.weights(images_seen).items())
+        return weights, self.r1_share(images_seen // global_batch)
 
 
 def real_loss(adversarial_B: Tensor) -> Tensor:

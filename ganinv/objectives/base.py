@@ -9,7 +9,7 @@ Shapes: N samples of the micro-batch, C × H × W image, L latent elements.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -179,6 +179,15 @@ class Objective(ABC):
         """The state after a step that began at `images_seen`, from the global batch's moments."""
         del moments, images_seen, global_batch
         return dict(state)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        """What the rounds of the step that begins at `images_seen` take from the clock.
+
+        Steps of one kind are the same function of tensors, which is compiled or captured once
+        (`ganinv.training.acceleration`). The default says that no two steps are of one kind.
+        """
+        del global_batch
+        return images_seen
 
     def figures(self, state: State) -> dict[str, float]:
         """Figures of the state for `metrics.jsonl`, for example the latent entropy."""

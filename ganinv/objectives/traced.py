@@ -8,7 +8,7 @@
 Shapes: B samples, L latent elements, F features, C × H × W image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,10 @@ class TracedObjective(Objective):
     def noise(self) -> Mapping[str, Latent]:
         names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
         return dict.fromkeys(names, self.latent)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        kind: Hashable = self.config.step_kind(images_seen, global_batch)
+        return kind
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
         config, size = self.config.trace, self.latent.size

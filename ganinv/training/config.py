@@ -63,7 +63,13 @@ class TrainConfig:
     weight_average_ramp: float | None = None
     flip: bool = True  # mirror half of the real images
     precision: Precision = "fp32"  # `ganinv.precision`; tf32 needs GPUs, bf16 units for it
+    # Finest blocks of every trained network whose activations are computed again instead of kept
+    # (`ganinv.networks.recomputing`): less memory, more time, the same results.
+    recompute_blocks: int = 0
     deterministic: bool = False  # the same bits in every run on GPUs; processors always do this
+    # `ganinv.training.acceleration`: the same algorithm, up to rounding, with less work around it.
+    compile: bool = False  # `torch.compile` of a step's losses and gradients; needs a compiler
+    cuda_graphs: bool = False  # start a step's kernels at once; needs a GPU and engine.name=flat
     log_every: int = 10_000  # images
     checkpoint_every: int = 200_000  # images
     max_nonfinite_steps: int = 10  # in a row, before training counts as diverged
@@ -74,6 +80,8 @@ class TrainConfig:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise ConfigError(f"micro_batch = {self.micro_batch}: must be at least 1, or null")
+        if self.recompute_blocks < 0:
+            raise ConfigError(f"recompute_blocks = {self.recompute_blocks}: must be at least 0")
         _check_scheduled(self)
         _set(self, "networks", {name: _own(value, name) for name, value in self.networks.items()})
         for key in ("epsilon", "max_nonfinite_steps"):

@@ -19,7 +19,9 @@ from ganinv.training.statistics import GRADIENT_NORM, LEARNING_RATE, SCHEDULE, S
 from ganinv.training.verdict import Ended
 
 Row = dict[str, float]
-TimeState = Literal["compute", "data", "communicate", "checkpoint", "restart", "evaluate"]
+TimeState = Literal[
+    "compute", "data", "communicate", "checkpoint", "restart", "evaluate", "compile"
+]
 
 
 class Observer(Protocol):

@@ -4,7 +4,7 @@ Shapes: N samples of a micro-batch, B of this rank's share, C × H × W image.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ from torch.autograd.profiler import record_function
 from ganinv import optimizers
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan
-from ganinv.objectives.base import MicroBatch, Objective
+from ganinv.networks.recomputing import recompute_finest
+from ganinv.objectives.base import MicroBatch, Objective, Round
 from ganinv.pictures import to_signed
 from ganinv.schedules import Schedule
 from ganinv.seams.batches import Batch, Position
@@ -58,6 +59,7 @@ class Session:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     on_device: bool = False
     unsettled: deque[tuple[int, Verdict]] = field(default_factory=deque)  # images seen after it
+    rounds: Sequence[Round] | None = None  # the objective's, if they are compiled or captured
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -116,6 +118,8 @@ def new_session(
         for name, network in trained.items()
         if objective.roles[name].averaged
     }
+    for network in trained.values():
+        recompute_finest(network, config.recompute_blocks)
     engines = {
         name: engine(network, new_optimizer(objective, name, network, config))
         for name, network in trained.items()
@@ -178,7 +182,7 @@ def train_batch(
         batches = cut_into_micro_batches(session, batch, config, layout, drawn)
     result = train_step(
         objective, session.engines, batches, session.state, reduce, session.frozen,
-        on_device=session.on_device,
+        rounds=session.rounds, on_device=session.on_device,
     )  # fmt: skip
     if result.flag is not None or result.applied:
         session.state = result.state

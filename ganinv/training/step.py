@@ -69,9 +69,11 @@ def train_step(
     reduce: SumReduce,
     frozen: Mapping[str, nn.Module] | None = None,
     *,
+    rounds: Sequence[Round] | None = None,
     on_device: bool = False,
 ) -> StepResult:
     """Train on one global batch; `batches` are this rank's share, `frozen` networks never change.
+    `rounds`: those of the objective, if they run in another way (`ganinv.training.acceleration`).
 
     Each round has one reduction over the ranks beside that of the gradients: whether numbers are
     finite, and the moments.
@@ -94,7 +96,7 @@ def train_step(
         return reduce(total.cpu())
 
     sum_ = _sum_on_device(engines) if on_device else on_host
-    for round_ in objective.rounds:
+    for round_ in objective.rounds if rounds is None else rounds:
         names, nonfinite_here, stepping = _accumulate(
             round_, nets, engines, batches, state, statistics, moments
         )
@@ -174,7 +176,7 @@ def _accumulate(
         output = round_(nets, batch, state)
         losses = {name: loss for name, loss in output.losses.items() if name in engines}
         stepping = list(losses)
-        _backward(engines, losses, last=index == len(batches) - 1)
+        backward(engines, losses, last=index == len(batches) - 1)
         for name, value in output.statistics.items():
             statistics[name] = statistics.get(name, 0.0) + value.detach()
         for name, moment in output.moments.items():
@@ -190,7 +192,7 @@ def _accumulate(
     return names, nonfinite.double(), stepping
 
 
-def _backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
+def backward(engines: Engines, losses: Mapping[str, Loss], *, last: bool) -> None:
     """Accumulate every network's gradient, each from its own loss only."""
     direct = {name: loss.value for name, loss in losses.items() if not loss.through}
     through = {name: loss for name, loss in losses.items() if loss.through}

@@ -19,25 +19,30 @@ from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
+from ganinv.networks.recomputing import recompute_finest
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
 from launch.evaluation.feature_networks import FeatureNetworks, further_figures
 from launch.evaluation.in_training import without_held_out
 from launch.options.schema import RunConfig
+from launch.wiring.acceleration import check_acceleration, check_same_steps
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, check_resolution, new_objective
 from launch.wiring.same_run import check_may_build
 
 
 def check_units(config: RunConfig) -> None:
-    """Raises `ConfigError` if this machine trains and lacks the units for `train.precision`.
+    """Raises `ConfigError` if this machine trains and lacks the units for `train.precision`, or
+    what `train.compile` and `train.cuda_graphs` need.
 
     On a cluster, every worker checks its own node.
     """
+    check_same_steps(config)
     if cluster_address() is None:
         device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
         check_precision(config.train.precision, device)
+        check_acceleration(config, device)
 
 
 def worker_environment(config: RunConfig) -> dict[str, str]:
@@ -77,6 +82,8 @@ def prepare_data(
     index = data_sets[0].index
     built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
     check_networks(new_objective(config), built)
+    for network in built.values():
+        recompute_finest(network, config.train.recompute_blocks)
     return data_sets
 
 

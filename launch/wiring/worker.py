@@ -35,12 +35,14 @@ from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
 from ganinv.seams.engine import Engine
 from ganinv.seams.stores import Store
+from ganinv.training.acceleration import accelerated_rounds
 from ganinv.training.config import lay_out_batch
 from ganinv.training.loop import run
 from ganinv.training.session import Session, new_session
 from ganinv.training.statistics import derived_statistics
 from launch.evaluation.in_training import Evaluation
 from launch.options.schema import RunConfig
+from launch.wiring.acceleration import check_acceleration
 from launch.wiring.data_sets import open_data_sets
 from launch.wiring.networks import build_networks, new_objective, start_networks
 from launch.wiring.watching import Watcher, run_worker, worker_device
@@ -102,6 +104,7 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         index = data_sets[0].index
         device = worker_device(config.cluster)
         check_precision(config.train.precision, device)
+        check_acceleration(config, device)
         use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
         fresh = broadcast_object(not committed_names(storage) if rank() == 0 else None)
         session = build_session(config, index, device, fresh)
@@ -115,6 +118,9 @@ def _train(config: RunConfig, directory: Any, lease: FencingToken) -> None:
         logs = opened.enter_context(closing(WriteBehind(storage)))
         watchdog = _watchdog(config)
         watcher = Watcher(exporter, directory, logs, session.images_seen, watchdog)
+        session.rounds = accelerated_rounds(
+            session.objective, config.train, making=lambda: watcher.timed("compile")
+        )
 
         def before_commit() -> None:
             logs.flush()  # after a resume, no row before the checkpoint may be missing

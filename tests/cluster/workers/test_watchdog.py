@@ -111,6 +111,27 @@ def test_the_limit_follows_the_durations_of_recent_steps(
         assert timer.limit_s == FACTOR * 2.0
 
 
+def test_a_step_that_compiles_has_the_time_for_it_and_teaches_nothing(
+    timer: Timer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late in a run, as at a step of a schedule; other workers may compile for longer."""
+    now = [0.0]
+    monkeypatch.setattr("cluster.workers.watchdog.time.monotonic", lambda: now[0])
+    dog = Watchdog(floor_s=7.0, first_s=120.0, patient_s=300.0)
+    for _ in range(LEARNED):
+        with dog.watching("compute"):
+            now[0] += 0.5
+    with dog.watching("compute"):
+        assert timer.limit_s == 7.0
+        with dog.watching("compile"):
+            assert timer.limit_s == OTHER_WORK_S
+            now[0] += 500.0
+        assert timer.limit_s == OTHER_WORK_S
+    assert timer.limit_s == 300.0 + SPARE_S
+    with dog.watching("compute"):
+        assert timer.limit_s == 7.0
+
+
 def test_a_log_without_a_timeout_shows_no_hang() -> None:
     assert hung_at("RuntimeError: Connection closed by peer") is None
     assert hung_at("Timeout (0:00:07)!\nThread 0x1 (most recent call first):\n") is not None

@@ -78,6 +78,7 @@ def test_schedules_are_found_by_their_dotted_keys() -> None:
         ),
         ({"beta2": {"kind": "linear", "start": 0.9, "end": 0.99}}, r"beta2\.until is missing"),
         ({"epsilon": 0.0}, "epsilon = 0.0: must be above 0"),
+        ({"recompute_blocks": -1}, "recompute_blocks = -1: must be at least 0"),
         ({"networks": {"d": {"learning_rate": 0.0}}}, r"networks\.d\.learning_rate = 0.0"),
         ({"networks": {"d": {"epsilon": -1.0}}}, r"networks\.d\.epsilon = -1.0"),
         ({"networks": {"d": {"rate": 0.1}}}, r"networks\.d\.rate = 0.1: unknown key"),

@@ -74,6 +74,25 @@ def test_a_processor_without_bf16_is_named_before_anything_starts(
     check_units(options("train.precision=bf16"))
 
 
+def test_cuda_graphs_without_a_gpu_are_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match=r"train\.cuda_graphs = True: only NVIDIA GPUs"):
+        check_units(options("train.cuda_graphs=true"))
+
+
+def test_steps_that_all_differ_are_named_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here, whatever the workers' nodes are."""
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    rises = "objective.lambda_enc={kind: linear, start: 1, end: 9, until: 20000}"
+    check_units(options(rises))
+    with pytest.raises(ConfigError, match=r"train\.compile = True: the steps of pvdgan"):
+        check_units(options(rises, "train.compile=true"))
+
+
 def test_only_deterministic_gpu_workers_get_variables() -> None:
     gpus, same = "cluster.use_gpu=true", "train.deterministic=true"
     for words in ((), (gpus,), (same,)):

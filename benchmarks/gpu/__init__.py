@@ -1,0 +1,1 @@
+"""What a GPU makes of the training step: throughput, memory, determinism, resumption."""
