@@ -172,7 +172,7 @@ class Optimisation:
                 point = self._mean
             else:
                 number = int(name.rpartition("-")[2])
-                code_1L = model.codec.latent.draw(
+                code_1L = model.codec.prior(
                     self.config.seed, "inversion/start", range(number, number + 1)
                 )
                 point = of_code(code_1L.to(model.device, model.dtype))
