@@ -1,10 +1,10 @@
 """Part 5: the encoder against optimisation of the code, at equal PSNR, on held-out images.
 
 The recipe of the demo is trained on drawn avatars by `ganinv train`, with half of its images; or a
-model that exists is taken. Optimisation is that of `ganinv.inversion`, from the mean code and on the
-squared error alone, for all images of a batch at once; each image ends when its PSNR reaches that of
-the encoder. The learning rate is the one that needs the fewest steps. Both are timed with one thread
-and the same batch.
+model that exists is taken. Optimisation is that of `ganinv.inversion`, from the mean code and on
+the squared error alone, for all images of a batch at once; each image ends when its PSNR reaches
+that of the encoder. The learning rate is the one that needs the fewest steps. Both are timed with
+one thread and the same batch.
 """
 
 import time

@@ -160,6 +160,7 @@ def _inversion(part: Part) -> list[str]:
     trained = f"trained on {images:,} images" if images else "trained before"
     sign = "" if best["reached"] else "more than "
     ends = "reached it after" if best["reached"] else f"was at {best['psnr_db']:.2f} dB after"
+    step_ms = best["s_per_step_and_image"] * 1e3
     lines = [
         "## Encoder or optimisation",
         "",
@@ -167,9 +168,9 @@ def _inversion(part: Part) -> list[str]:
         f"images in one batch. The encoder and a decoding take "
         f"{encoder['s_per_image']['median'] * 1e3:.2f} ms of processor "
         f"time an image, and give {encoder['psnr_db']:.2f} dB. Adam on the code, from the mean "
-        f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,.0f} steps "
-        f"of {best['s_per_step_and_image'] * 1e3:.2f} ms an image: **{sign}{part['ratio']:,.0f} "
-        "times** as long (aim: 1,000 times).",
+        f"code at its best learning rate {best['learning_rate']}, {ends} {best['steps']:,.0f} "
+        f"steps of {step_ms:.2f} ms an image: **{sign}{part['ratio']:,.0f} times** as long (aim: "
+        "1,000 times).",
         "",
         "| learning rate | steps | mean PSNR, dB |",
         "|---|---|---|",

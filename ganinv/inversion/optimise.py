@@ -69,7 +69,8 @@ class RefineConfig(OptimiseConfig):
     steps: int = 200
     learning_rate: float = 0.05
     starts: list[str] = field(default_factory=lambda: ["encoder"])
-    prior_weight: float = 1e-3
+    # On a small PVDGAN, codes became no more surprising than random ones, for 0.2 dB of PSNR.
+    prior_weight: float = 5e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ class Optimisation:
                 point = self._mean
             else:
                 number = int(name.rpartition("-")[2])
-                code_1L = model.codec.latent.draw(
+                code_1L = model.codec.prior(
                     self.config.seed, "inversion/start", range(number, number + 1)
                 )
                 point = of_code(code_1L.to(model.device, model.dtype))

@@ -1,7 +1,7 @@
 """Where the points of random codes lie in a space, and how probable a point is.
 
-Mean and spread are measured on codes that the latent draws, so that they hold for every latent and
-every mapper. Shapes: B samples; a point of shape B × ….
+Mean and spread are measured on codes of the prior, so that they hold for every latent and every
+mapper. Shapes: B samples; a point of shape B × ….
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Prior:
     def of(cls, codec: Codec, space: Space) -> Self:
         sums, squares = torch.zeros(()), torch.zeros(())
         for first in range(0, DRAWN, AT_ONCE):
-            code_BL = codec.latent.draw(0, "inversion/prior", range(first, first + AT_ONCE))
+            code_BL = codec.prior(0, "inversion/prior", range(first, first + AT_ONCE))
             point = space.of_code(code_BL.to(codec.device, codec.dtype)).double().cpu()
             sums = sums + point.sum(0, keepdim=True)
             squares = squares + point.square().sum(0, keepdim=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cluster.storage.opening import open_store
+from datasets.inputs.left_out import LeftOut
 from datasets.inputs.listing import EXTENSIONS, Listing, list_images, refuse_no_images
 from datasets.sources.base import DEFAULT_MAX_PIXELS
 from datasets.sources.photographs import Photographs
@@ -19,8 +20,12 @@ from ganinv.sizes import Size
 from launch.evaluation.inversion import invert
 from launch.evaluation.results_folder import (
     CODES_STEM,
+    CURVES_NAME,
+    FIGURES_NAME,
+    PAGE_NAME,
     PSNR_NAME,
     RECONSTRUCTIONS,
+    STRIP_NAME,
     check_replaceable,
 )
 from launch.inversion import options as stages
@@ -31,6 +36,8 @@ from launch.progress import console
 
 NAMED_AT_MOST = 20  # unreadable files named one by one
 EXAMPLES = f"""\
+MODEL is a run or an export, IMAGES a folder or one image; or give them by their keys.
+
 keys:
   storage.run=RUN            the run whose newest checkpoint inverts; or invert.model=EXPORT
   invert.images=FOLDER       images ({", ".join(EXTENSIONS)}) at any depth; cropped and resized
@@ -43,15 +50,34 @@ keys:
 The codes are E(x), not yet multiplied with the latent scale, as model.decode takes them. Images are
 processed in batches; only the codes stay in memory until the end.
 
+--refine and --optimise search the code of each image by Adam, and keep the best. They add
+{PAGE_NAME} and {STRIP_NAME} to look at, {FIGURES_NAME} and {CURVES_NAME}. --refine starts from the
+encoder: 200 steps, about 3 dB more. --optimise takes 1,000 steps from the encoder, the mean and
+random codes: slow, for comparison. Any of their keys switches them on; refine=300 is
+refine.steps=300.
+  refine.steps=N               steps; or optimise.steps, and so on for all of these
+  refine.space=z|u|y|y_layers  code; what enters the generator; style; one style for each layer
+  refine.starts=[encoder,mean,random]  with refine.random_starts=4 and refine.seed=0
+  refine.learning_rate=0.05    of Adam at the first step; falls to 0
+  refine.features=own|none     features in the loss; or refine.feature_file=FILE (TorchScript)
+  refine.features_weight=0.1   weight of their relative squared error, beside that of pixels
+  refine.prior_weight=0.005    weight of how improbable the code is
+  refine.patience=100          steps without progress after which an image stops
+--tune changes the generator for each image afterwards, and writes the changes beside its picture as
+a delta; the model stays as it is. ganinv.load(MODEL, delta=FILE) applies one.
+  tune.steps=350, tune.learning_rate=3e-4
+
 examples:
   ganinv invert storage.run=runs/a invert.images=~/photos invert.to=inverted
   ganinv invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
+  ganinv invert runs/a photo.jpg invert.to=refined refine=200 --tune
+  ganinv invert runs/a photos invert.to=optimised --optimise optimise.space=y
 """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
-    """The run whose model inverts, unless `invert.model` names an export."""
+    """The run whose model inverts, unless `invert.model` names one."""
 
     run: str | None = None  # directory, file:// or s3://
     endpoint_url: str | None = None  # of an S3 server that is not AWS
@@ -63,7 +89,7 @@ class InvertConfig:
 
     images: str  # folder
     to: str  # folder
-    model: str | None = None  # an export, instead of storage.run
+    model: str | None = None  # an export, or a run, instead of storage.run
     codes: Literal["npz", "safetensors"] = "npz"
     max_unreadable: float = 0.01  # ratio, 0–1
     max_pixels: int = DEFAULT_MAX_PIXELS  # of one image; larger ones are skipped
@@ -85,18 +111,26 @@ SWITCHES = stages.SWITCHES
 
 def main(argv: list[str]) -> int:
     arguments = parse(
-        argv, "invert", "Encode a folder of images and decode them.", EXAMPLES, switches=SWITCHES
+        argv,
+        "invert",
+        "Encode a folder of images and decode them; search and tune if asked.",
+        EXAMPLES,
+        "[MODEL IMAGES]",
+        SWITCHES,
     )
-    words, asked = stages.spelled_out(arguments.options, arguments.switches)
+    named = zip(("invert.model", "invert.images"), arguments.names, strict=False)
+    given = [*(f"{key}={place}" for key, place in named), *arguments.options]
+    words, asked = stages.spelled_out(given, arguments.switches)
     sections = read_sections(words, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
     source, target = Path(options.images), Path(options.to)
     found = _check_folders(source, target, options)
+    folder = source if source.is_dir() else source.parent
     model = _load(sections["storage"], options)
     _, height, width = model.image_shape
     photographs = Photographs(
-        folder=source,
+        folder=folder,
         names=found.names,
         size=Size(width=width, height=height),
         max_unreadable=options.max_unreadable,
@@ -149,8 +183,10 @@ def _check_folders(source: Path, target: Path, options: InvertConfig) -> Listing
 
     Raises `DataError` if more is left out than `invert.max_unreadable`.
     """
-    if not source.is_dir():
-        raise ConfigError(f"invert.images = {source}: there is no such folder; name another one")
+    if not source.exists():
+        raise ConfigError(
+            f"invert.images = {source}: there is no such folder or image; name another one"
+        )
     if target.resolve().is_relative_to(source.resolve()):
         raise ConfigError(
             f"invert.to = {target}: lies in invert.images, so reconstructions would count as "
@@ -164,6 +200,8 @@ def _check_folders(source: Path, target: Path, options: InvertConfig) -> Listing
             "or give invert.overwrite=true"
         )
     check_replaceable(target)
+    if source.is_file():
+        return Listing(names=[source.name], left_out=LeftOut())
     found = list_images(source)
     if not found.names:
         raise refuse_no_images(f"invert.images = {source}", found.left_out)

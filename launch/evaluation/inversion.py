@@ -6,6 +6,7 @@ Shapes: N images in all, B of a batch, L latent elements.
 import collections
 import csv
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -42,9 +43,10 @@ class Inverted:
     """An inverted batch. `point`, `columns` and `deltas` are those of an `Improvement`."""
 
     names: list[str]
-    code_BL: Tensor  # on the CPU, unscaled
+    code_BL: Tensor | None  # on the CPU, unscaled; None for points that have none
     image_BCHW: Tensor  # reconstructions
     psnr_db: list[float]
+    seconds: float
     point: Tensor | None = None  # B × …, on the CPU
     columns: Mapping[str, Sequence[object]] = field(default_factory=dict)  # of the table, B each
     deltas: Sequence[bytes] = ()  # files, one for each image, or none
@@ -64,8 +66,14 @@ class Improvement(Protocol):
         ...
 
     def __call__(
-        self, real_BCHW: Tensor, encoded: Inverted, progress: Callable[[int], None]
-    ) -> Inverted: ...
+        self,
+        names: list[str],
+        real_BCHW: Tensor,
+        encoded: Inverted | None,
+        progress: Callable[[int], None],
+    ) -> Inverted:
+        """`encoded`: what the encoder gives; None if the model has none."""
+        ...
 
     def write(self, folder: Path) -> None:
         """Write its figures and pictures of all batches."""
@@ -132,12 +140,13 @@ def _write(
             rows.writerows(_rows(batch, places))
             _write_files(batch, folder, places)
             names += batch.names
-            code_blocks.append(batch.code_BL)
+            code_blocks += [] if batch.code_BL is None else [batch.code_BL]
             points += [] if batch.point is None else [batch.point]
             total_db += sum(batch.psnr_db)
     latent = {without_shape(name): tensor.cpu() for name, tensor in model.codec.tensors.items()}
-    tensors = {"codes": torch.cat(code_blocks), **latent}
-    space = {}
+    tensors, space = latent, {}
+    if code_blocks:
+        tensors["codes"] = torch.cat(code_blocks)
     if improve is not None:
         tensors["points"], space = torch.cat(points), {"space": improve.space}
     _write_codes(folder / f"{CODES_STEM}.{codes}", names, tensors, space)
@@ -178,19 +187,28 @@ def _batches(
             image_BHWC = np.stack([image for _, image in batch])
             real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2))
             real_BCHW = real_BCHW.to(model.device)
-            code_BL = model.encode(real_BCHW)
-            image_BCHW = model.decode(code_BL)
-            encoded = Inverted(
-                names=[name for name, _ in batch],
-                code_BL=code_BL.cpu(),
-                image_BCHW=image_BCHW,
-                psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
-            )
-            if improve is None:
+            names = [name for name, _ in batch]
+            encoded = None
+            if model.encodes or improve is None:
+                encoded = _encoded(model, names, real_BCHW)
+            if improve is not None:
+                yield improve(names, real_BCHW, encoded, advance)
+            elif encoded is not None:
                 advance(len(batch))
                 yield encoded
-            else:
-                yield improve(real_BCHW, encoded, advance)
+
+
+def _encoded(model: InvertibleGan, names: list[str], real_BCHW: Tensor) -> Inverted:
+    began = time.perf_counter()
+    code_BL = model.encode(real_BCHW)
+    image_BCHW = model.decode(code_BL)
+    return Inverted(
+        names=names,
+        code_BL=code_BL.cpu(),
+        image_BCHW=image_BCHW,
+        psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
+        seconds=time.perf_counter() - began,
+    )
 
 
 def _write_files(batch: Inverted, folder: Path, places: Mapping[str, str]) -> None:

@@ -71,14 +71,12 @@ def chart_file(curves: Sequence[MeanCurve]) -> str:
 
 
 def _headline(stage: str, values: Mapping[str, Any]) -> Headline:
-    seconds = values.get("s_per_image")
-    meaning = "" if seconds is None else f"{number(seconds)} s an image"
     psnr = values["figures"]["psnr_db"]["mean"]
     return Headline(
         label=f"PSNR: {WORDS[stage].lower()}",
         value="∞" if psnr is None else f"{psnr:.2f}",
         unit="dB",
-        meaning=meaning,
+        meaning=f"{number(values['s_per_image'])} s an image",
     )
 
 

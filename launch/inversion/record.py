@@ -52,10 +52,11 @@ class Record:
         real_BCHW: Tensor,
         images: Mapping[str, Tensor],
         figures: Mapping[str, Mapping[str, Tensor]],
+        seconds: Mapping[str, float],
         found: Inversion,
         tuned: Sequence[Tuned],
     ) -> None:
-        """A batch: the images and figures of each stage, and how they were found."""
+        """A batch: images, figures and seconds of each stage, and how they were found."""
         self.names += names
         self.start += found.start
         self.evaluations += found.evaluations_N.tolist()
@@ -63,9 +64,8 @@ class Record:
             held = self.figures.setdefault(stage, {})
             for name, value_B in values.items():
                 held.setdefault(name, []).extend(value_B.tolist())
-        self._took("searched", found.seconds)
-        if tuned:
-            self._took("tuned", sum(one.seconds for one in tuned))
+        for stage, spent in seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
         for start in found.loss:
             self.loss.setdefault(start, []).append(found.loss[start])
             self.error.setdefault(start, []).append(found.error[start])
@@ -76,16 +76,13 @@ class Record:
         shown = torch.stack([to_bytes(x).cpu() for x in (real_BCHW, *images.values())], dim=1)
         self.pictures += list(shown[:room])
 
-    def _took(self, stage: str, seconds: float) -> None:
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
     def plain(self) -> dict[str, Any]:
         """The figures as JSON has them: means, medians, and the values of each image."""
         count = len(self.names)
         stages = {
             stage: {
                 "figures": {name: _summary(values) for name, values in figures.items()},
-                **({"s_per_image": self.seconds[stage] / count} if stage in self.seconds else {}),
+                "s_per_image": self.seconds[stage] / count,
             }
             for stage, figures in self.figures.items()
         }

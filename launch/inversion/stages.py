@@ -3,7 +3,7 @@
 Implements `launch.evaluation.inversion.Improvement`. Shapes: B images, C × H × W pixels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -61,24 +61,34 @@ class Stages:
         return self._search.evaluations + tuning
 
     def __call__(
-        self, real_BCHW: Tensor, encoded: Inverted, progress: Callable[[int], None]
+        self,
+        names: list[str],
+        real_BCHW: Tensor,
+        encoded: Inverted | None,
+        progress: Callable[[int], None],
     ) -> Inverted:
         found = self._search(real_BCHW, progress=progress)
-        image_BCHW, tuned = found.image_NCHW, self._tuned(real_BCHW, found, progress)
-        images = {ENCODER: encoded.image_BCHW, SEARCHED: image_BCHW}
+        tuned = self._tuned(real_BCHW, found, progress)
+        images = {} if encoded is None else {ENCODER: encoded.image_BCHW}
+        seconds = {} if encoded is None else {ENCODER: encoded.seconds}
+        image_BCHW = images[SEARCHED] = found.image_NCHW
+        seconds[SEARCHED] = found.seconds
         if tuned:
             image_BCHW = images[TUNED] = torch.cat([one.image_1CHW for one in tuned])
+            seconds[TUNED] = sum(one.seconds for one in tuned)
         figures = {name: self._figures(real_BCHW, image) for name, image in images.items()}
-        self.record.add(encoded.names, real_BCHW, images, figures, found, tuned)
-        code_BL = encoded.code_BL if found.code_NL is None else found.code_NL.cpu()
+        self.record.add(names, real_BCHW, images, figures, seconds, found, tuned)
+        code_BL = None if encoded is None else encoded.code_BL
+        first = {} if encoded is None else {"encoder_psnr_db": _decibels(encoded.psnr_db)}
         return Inverted(
-            names=encoded.names,
-            code_BL=code_BL,
+            names=names,
+            code_BL=code_BL if found.code_NL is None else found.code_NL.cpu(),
             image_BCHW=image_BCHW,
             psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
+            seconds=sum(seconds.values()),
             point=found.point.cpu(),
             columns={
-                "encoder_psnr_db": [f"{db:.4f}" for db in encoded.psnr_db],
+                **first,
                 "start": found.start,
                 "evaluations": found.evaluations_N.tolist(),
             },
@@ -112,3 +122,7 @@ class Stages:
             metric = feature_distance.METRIC
             figures[metric.figure.on(self._own.name)] = metric.measure(*pair)
         return {name: values.double().cpu() for name, values in figures.items()}
+
+
+def _decibels(values: Sequence[float]) -> list[str]:
+    return [f"{db:.4f}" for db in values]

@@ -39,7 +39,8 @@ def parse(
 ) -> Arguments:
     """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
 
-    A last name with an ellipsis, `RUN…`, may be repeated. `switches` maps further words, such as
+    A last name with an ellipsis, `RUN…`, may be repeated; names in brackets, `[MODEL IMAGES]`, are
+    given all or not at all. `switches` maps further words, such as
     `--cluster`, to their help. Raises `ConfigError` for too few or too many names.
     """
     usage = " ".join(["ganinv", verb, *([names] if names else []), "[key=value …]"])
@@ -58,6 +59,8 @@ def parse(
     names_found = tuple(word for word in found.words if not _is_option(word))
     options = tuple(word for word in found.words if _is_option(word))
     missing = len(names.split()) - len(names_found)
+    if names.startswith("[") and not names_found:
+        missing = 0
     if missing > 0 or (missing < 0 and not names.endswith("…")):
         raise ConfigError(
             f"ganinv {verb} takes {names or 'no name'} and options key=value, not "

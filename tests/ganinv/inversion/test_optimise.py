@@ -116,7 +116,7 @@ def test_random_codes_are_about_as_surprising_as_they_should_be() -> None:
     for name in ("z", "u"):
         space = codec.spaces[name]
         prior = Prior.of(codec, space)
-        code_BL = codec.latent.draw(1, "elsewhere", range(500)).double()
+        code_BL = codec.prior(1, "elsewhere", range(500)).double()
         assert float(prior.surprise(space.of_code(code_BL)).mean()) == pytest.approx(1, abs=0.05)
         far = prior.surprise(space.of_code(3 * code_BL)).mean()
         assert float(far) == pytest.approx(9, abs=0.5)

@@ -21,13 +21,19 @@ from torch import Tensor
 import ganinv
 from datasets.sources.photographs import Photographs
 from ganinv.errors import ConfigError, DataError
+from ganinv.inversion.optimise import OptimiseConfig
 from ganinv.metrics.psnr import psnr_db
+from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_images
+from ganinv.saved.identity import identity
 from ganinv.sizes import Size
 from launch.commands import export, invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names
+from launch.inversion.stages import Stages
 from launch.progress import console
+from tests.support.codecs import codec_without_encoder
+from tests.support.families import LATENT_SIZE, build
 from tests.support.made_runs import make_run
 
 NAMES = ["a.png", "deep/b.jpg", "deep/er/c.webp", "d.png", "e.png"]
@@ -268,9 +274,7 @@ def test_codes_are_searched_and_the_generator_is_tuned(
     target = tmp_path / "out"
     before = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
     words = ["--refine", "refine.steps=3", "refine.patience=2", "tune=2", "tune.learning_rate=1e-3"]
-    found = go(
-        capsys, f"storage.run={run}", f"invert.images={images}", f"invert.to={target}", *words
-    )
+    found = go(capsys, run, str(images), f"invert.to={target}", *words)
     assert list(found["stages"]) == ["encoder", "searched", "tuned"]
     figures = json.loads((target / "inversion.json").read_text())
     assert figures["stages"] == found["stages"]
@@ -312,6 +316,36 @@ def test_codes_are_searched_and_the_generator_is_tuned(
     ]
     assert not list(target.rglob("*.safetensors"))
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_model_without_an_encoder_is_inverted_by_optimisation_alone(
+    images: Path, tmp_path: Path
+) -> None:
+    generator = build("conv")["g"].requires_grad_(False)
+    model = InvertibleGan(codec=codec_without_encoder(generator, LATENT_SIZE))
+    config = OptimiseConfig(steps=2, starts=["mean"], features="none")
+    photographs = Photographs(
+        folder=images, names=NAMES, resolution=16, max_unreadable=0, max_pixels=999, options="here"
+    )
+    improve = Stages(model, config, None, section="optimise", origin="here")
+    target = tmp_path / "out"
+    summary = inversion.invert(
+        model, photographs, target, codes="npz", screen=console(True), improve=improve
+    )
+    assert list(improve.record.plain()["stages"]) == ["searched"]
+    with np.load(target / "codes.npz") as codes:
+        assert codes["codes"].shape == codes["points"].shape == (len(NAMES), LATENT_SIZE)
+    assert summary.images == len(rows(target)) == len(NAMES)
+
+
+def test_one_image_may_be_named(
+    run: str, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = go(capsys, run, str(images / "deep" / "b.jpg"), f"invert.to={tmp_path}/out")
+    assert found["images"] == 1
+    assert (tmp_path / "out" / "reconstructions" / "b.png").exists()
+    with pytest.raises(ConfigError, match=r"takes \[MODEL IMAGES\] and options"):
+        invert.main([run, f"invert.to={tmp_path}/out"])
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
@@ -358,7 +392,9 @@ def test_an_export_needs_nothing_of_its_run(
 
     file = tmp_path / "one.safetensors"
     assert export.main([f"storage.run={run}", f"export.to={file}"]) == 0
-    assert torch.equal(ganinv.load(file, device="cpu").sample(2, seed=0), model.sample(2, seed=0))
+    exported = ganinv.load(file, device="cpu")
+    assert torch.equal(exported.sample(2, seed=0), model.sample(2, seed=0))
+    assert identity(exported) == identity(model)
     capsys.readouterr()
     answers = [
         go(capsys, f"{key}={place}", f"invert.images={images}", f"invert.to={tmp_path / name}")
