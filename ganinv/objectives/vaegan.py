@@ -85,17 +85,18 @@ OWN_STATISTICS = (
     Statistic("skipped/g", "", "Share of the steps that left out the generator (margin)"),
 )  # fmt: skip
 OWN_PLOTS = (
-    Plot(
-        title="Losses of the three networks",
-        series={"loss/d": "discriminator", "loss/g": "generator", "loss/e": "encoder"},
-        caption="Discriminator and generator compete. Look for a lasting balance: if one loss "
-        "departs for good, one network has won and neither learns.",
-    ),
+    PLOTS[0],
     Plot(
         title="Scores of the discriminator",
         series={"d/real": "real", "d/fake": "generated", "d/reconstructed": "reconstructed"},
         caption="The mean score of real, of generated and of reconstructed images. The closer the "
         "lines, the harder the images are to tell apart.",
+    ),
+    Plot(
+        title="Loss of the encoder",
+        series={"loss/e": ""},
+        caption="L_llike and the weighted L_prior, which the charts below show apart.",
+        from_zero=True,
     ),
     Plot(
         title="Divergence from the prior, L_prior",
