@@ -151,7 +151,7 @@ class Evaluator:
             for m in self._sets
             if m.least_samples <= good_N.sum() and (model.encodes or m.second == "generated")
         ]
-        label_NA = self.further.labels(good_N)
+        label_NA = self.further.labels(model, good_N)
         for f in networks if sets else ():
             others = {"generated": fake[f.name].gathered(self._reduce)}
             if model.encodes:

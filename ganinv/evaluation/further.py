@@ -79,9 +79,9 @@ class FurtherFigures:
 
     @property
     def lacking(self) -> list[str]:
-        """Figures that missing packages, small images, or missing attributes rule out.
+        """Figures that missing packages, small images, few codes or missing attributes rule out.
 
-        The last evaluation says whether there are attributes.
+        The last evaluation says whether there were codes and attributes enough.
         """
         found = list(self.options.missing)
         shorter = min(size_of(self._held_out.resolution))
@@ -91,13 +91,15 @@ class FurtherFigures:
             found += [figure.name for figure in separability.METRIC.figures]
         return found
 
-    def labels(self, good_N: Tensor) -> Tensor:
-        """Labels of the held-out images in `good_N`, N × A; without attributes, A is 0.
+    def labels(self, model: InvertibleGan, good_N: Tensor) -> Tensor:
+        """Labels of the held-out images in `good_N`, N × A, for linear separability.
 
+        A is 0 without attributes, and if too few images are generated for the size of the codes.
         Every rank reads the attributes of all images.
         """
         self.attributes, read = [], self._held_out.attributes
-        if not self.options.separability or read is None or not good_N.any():
+        enough = self._generated >= separability.LEAST_CODES * model.latent_size
+        if not (self.options.separability and enough and good_N.any()) or read is None:
             return torch.zeros(0, 0)
         found: list[Mapping[str, Any]] = []
         starts = range(0, len(good_N), ATTRIBUTES_AT_ONCE)

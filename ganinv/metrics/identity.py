@@ -29,7 +29,7 @@ IDENTITY = Figure(
 FACES = Figure(
     name="faces",
     higher_is_better=True,
-    meaning="Share of the pairs of images with a face in both, in evaluations of identity,",
+    meaning="Share with two faces among pairs",
 )
 
 

@@ -39,13 +39,13 @@ def path_lengths(
 ) -> Tensor:
     """The length at one place of each path with these numbers, B × (K full, then K end)."""
     draw = model.codec.latent.draw
-    ends = [draw(seed, f"path length/{end}", numbers).to(model.device) for end in ("a", "b")]
+    a_BL, b_BL = (draw(seed, f"path length/{end}", numbers).to(model.device) for end in "ab")
     drawn = [stream(seed, "path length/t", number).random() for number in numbers]
     full_B = torch.tensor(drawn, dtype=torch.float64, device=model.device)
     columns = []
     for start_B in (full_B, torch.zeros_like(full_B)):
         near_BCHW, far_BCHW = (
-            model.codec.decode(model.codec.interpolate(*ends, start_B + step).to(model.dtype))
+            model.codec.decode(model.codec.interpolate(a_BL, b_BL, start_B + step).to(model.dtype))
             for step in (0, EPSILON)
         )
         columns += [d(near_BCHW, far_BCHW).double() / EPSILON**2 for d in measures]

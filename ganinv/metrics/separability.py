@@ -31,6 +31,8 @@ from torch.nn import functional
 from ganinv.metrics.base import Figure, FurtherMetric
 from ganinv.metrics.ranks import ALONE, Ranks
 
+# Hyperplanes divide n codes of L elements in any way where n < 2 L, so that few codes tell nothing.
+LEAST_CODES = 8  # generated images for each latent element; half of them are left out
 LEAST_OF_A_CLASS = 8  # real images on either side of an attribute
 STEPS = 500  # of L-BFGS, at most
 
@@ -160,7 +162,7 @@ METRIC = FurtherMetric(
         Figure(
             name="separability",
             higher_is_better=False,
-            meaning="Linear separability of attributes; 1 is the best",
+            meaning="Linear separability of attributes",
         ),
     ),
     suffix="features",

@@ -125,7 +125,7 @@ def trunk_of(weights: Mapping[str, Tensor], path: Path, key: str) -> tuple[str, 
     """
     renamed = {_in_features(name): tensor for name, tensor in weights.items()}
     first = renamed.get("features.0.weight")
-    kernels = {(64, 3, 3, 3): "vgg", (64, 3, 11, 11): "alex"}
+    kernels: Mapping[tuple[int, ...], str] = {(64, 3, 3, 3): "vgg", (64, 3, 11, 11): "alex"}
     name = kernels.get(tuple(first.shape)) if first is not None else None
     if name is None:
         found = "has no" if first is None else f"has a {_shape(first)}"

@@ -18,6 +18,8 @@ FEATURES = {
     "pixels": "pixels",
     "lite0": "EfficientNet-Lite0",
     INCEPTION: "FID's Inception",
+    "lpips_vgg": "LPIPS on VGG16",
+    "lpips_alex": "LPIPS on AlexNet",
 }
 OF_THE_PAPERS = (
     CurveGroup(
@@ -172,9 +174,10 @@ def _of_pairs(chart: str, keys: list[str]) -> CurveGroup:
 
 def _of_patches(keys: list[str]) -> CurveGroup:
     side = {key: key.removeprefix(f"{PREFIX}{PATCHES.name}").strip("_") for key in keys}
+    ordered = sorted(keys, key=lambda key: int(side[key] or 0))  # the mean of all levels first
     return CurveGroup(
         title=PATCHES.meaning,
-        series={key: f"{side[key]} pixels" if side[key] else "all levels" for key in keys},
+        series={key: f"{side[key]} pixels" if side[key] else "all levels" for key in ordered},
         caption="The distance of patches of 7 × 7 pixels of held-out and of generated images, on "
         "the levels of a Laplacian pyramid: fine detail on the largest level, layout on the "
         "smallest.",

@@ -44,10 +44,9 @@ def with_records(rows: Rows, records: Sequence[EvaluationRecord]) -> list[Row]:
         return [dict(row) for row in rows]
     newest = max(of_checkpoints, key=lambda record: record["recorded"])
     taken = {key for row in rows for key in row}
-    further = [
-        {"images_seen": record["images_seen"]}
-        | {k: v for k, v in record["figures"].items() if k not in taken and v is not None}
-        for record in of_checkpoints
-        if all(record[key] == newest[key] for key in CONDITIONS)
-    ]
-    return sorted([*map(dict, rows), *further], key=lambda row: row["images_seen"])
+    further: dict[str, Row] = {}
+    for record in sorted(of_checkpoints, key=lambda record: record["recorded"]):
+        if all(record[key] == newest[key] for key in CONDITIONS):
+            row = further.setdefault(record["checkpoint"], {"images_seen": record["images_seen"]})
+            row |= {k: v for k, v in record["figures"].items() if k not in taken and v is not None}
+    return sorted([*map(dict, rows), *further.values()], key=lambda row: row["images_seen"])

@@ -13,7 +13,7 @@ import torch
 from datasets.streaming.config import LoaderConfig
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet
-from datasets.streaming.samples import read_samples
+from datasets.streaming.samples import read_attributes, read_samples
 from datasets.streaming.slot_reader import window_samples
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.seams.batches import Batch, Position
@@ -204,6 +204,8 @@ def test_samples_in_index_order(faces: Any) -> None:
     assert attributes == tuple(sample.attributes for sample in made[60:140])
     for image_CHW, sample in zip(images, made[60:140], strict=True):
         assert np.array_equal(image_CHW.permute(1, 2, 0), sample.image_HWC)
+    alone = read_attributes(faces.store, faces.index, "train", range(60, 140))
+    assert tuple(alone) == attributes
     _, keys, _ = read_samples(faces.store, faces.index, "test", 0, 40)
     assert keys == tuple(sample.key for sample in made[280:])
     for first, count in ((0, 41), (-1, 2), (0, 0), (40, 1)):

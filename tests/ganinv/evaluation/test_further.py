@@ -33,6 +33,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(swd_patches, "DIRECTIONS", 24)
     monkeypatch.setattr(swd_patches, "PATCHES", 4)
     monkeypatch.setattr(separability, "LEAST_OF_A_CLASS", 2)
+    monkeypatch.setattr(separability, "LEAST_CODES", 2)
 
 
 def pair(figure: Figure, counted: Figure | None = None, least_pixels: int = 1) -> LoadedPairMetric:
@@ -164,6 +165,9 @@ def test_what_cannot_be_computed_is_left_out() -> None:
     found = some.figures(model(), [pixel_features()])
     assert some.left_out == ["lpips_vgg", "identity_distance", "separability"]
     assert not NAMES & found.keys()
+    few = evaluator(HELD_OUT, 11, attributes=attributes, further=Further(separability=True))
+    few.figures(model(), [pixel_features()])
+    assert few.left_out == ["separability"]  # codes have six elements
     none = evaluator(0, GENERATED, attributes=attributes, further=everything())
     found = none.figures(model(), [pixel_features()])
     assert {"eval/ppl_full_pixels", "eval/lpips_vgg_generated"} < found.keys()

