@@ -95,10 +95,12 @@ class InvertibleGan:
                 "encode: this model's method has no encoder; train a method with an encoder, such "
                 "as dlsgan or pvdgan"
             )
+        return self._batched(self.codec.encode, self.to_tensor(images))
+
+    def to_tensor(self, images: Images) -> Tensor:
+        """The user's images as floats B × C × H × W in [−1, 1], as `encode` takes them."""
         channels, height, width = self.image_shape
-        size = Size(width=width, height=height)
-        image_BCHW = to_images(images, channels=channels, size=size)
-        return self._batched(self.codec.encode, image_BCHW)
+        return to_images(images, channels=channels, size=Size(width=width, height=height))
 
     def decode(self, code_BL: Floats) -> Tensor:
         """The image of each code, B × C × H × W, clamped to [−1, 1]; without gradients.

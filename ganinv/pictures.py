@@ -4,8 +4,6 @@ Photographs are cropped and resized as for training (`resizing.py`).
 Pillow is imported inside the functions that need it, because it is optional.
 """
 
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
 from ganinv.inputs import Floats, floats
+from ganinv.pixels import decode_errors
 from ganinv.resizing import resize_photograph
 from ganinv.sizes import Size
 
@@ -117,28 +116,11 @@ def _resized(picture: "Image", size: Size, which: str) -> NDArray[np.uint8]:
         return np.asarray(resize_photograph(picture, *size))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    except _decode_errors() as error:
+    except decode_errors() as error:
         raise DataError(
             f"{name}: cannot be read ({type(error).__name__}: {error}); open it again, or leave it "
             "out"
         ) from error
-
-
-def _decode_errors() -> tuple[type[Exception], ...]:
-    """What Pillow raises for closed, truncated, corrupt and enormous pictures."""
-    from PIL.Image import DecompressionBombError
-
-    return (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        DecompressionBombError,
-    )
 
 
 def _check_shape(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:

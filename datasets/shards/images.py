@@ -1,33 +1,18 @@
 """Decoding the images of shards."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ganinv.errors import DataError
-from ganinv.pixels import upright_rgb, upright_size
+from ganinv.pixels import decode_errors, upright_rgb, upright_size
 
 # What Pillow may read: the formats of `datasets.shards.tables.IMAGE_EXTENSIONS`.
 FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "QOI", "PPM"),)
 
-# What Pillow's decoders raise for corrupt or hostile bytes.
-DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+DECODE_ERRORS = decode_errors()
 
 
 def image_size(data: bytes) -> tuple[int, int]:

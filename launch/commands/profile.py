@@ -9,6 +9,7 @@ import torch
 
 from ganinv import networks
 from ganinv.errors import ConfigError
+from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
 from ganinv.seams.engine import LocalEngine
@@ -108,6 +109,9 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
     size = size_of(config.data.resolution)
+    device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
+    check_precision(config.train.precision, device)
+    use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
     built = networks.find(config.network.name).build(
         config.network,
         resolution=size.resolution,
@@ -123,7 +127,7 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         built,
         engine,
         config=config.train,
-        device=torch.device("cuda" if config.cluster.use_gpu else "cpu"),
+        device=device,
         frozen=frozenset(config.start.frozen or ()),
     )
     return profile_training(
