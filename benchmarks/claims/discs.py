@@ -3,10 +3,10 @@
 import functools
 
 import torch
-from datasets.sources.discs import FACTORS, factors, render
 from torch import Tensor, nn
 
 from benchmarks.small_training import as_batch
+from datasets.sources.discs import FACTORS, factors, render
 from ganinv.pictures import to_signed
 
 RESOLUTION, TRAIN, TEST = 16, 8192, 512

@@ -19,7 +19,7 @@ from torch import Tensor
 from ganinv.errors import DataError
 from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, distance_name, pair_name, set_name
 from ganinv.evaluation.held_out import HeldOut, RealFeatures
-from ganinv.metrics.base import SetMetric, pair_metrics, set_metrics
+from ganinv.metrics.base import SetMetric, code_metrics, pair_metrics, set_metrics
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.ranks import Ranks
@@ -119,9 +119,12 @@ class Evaluator:
         names = [pair_name(m.figure, image_set) for m in self._pairs for image_set in IMAGE_SETS]
         names += [distance_name(f.name, image_set) for f in networks for image_set in IMAGE_SETS]
         sums = Sums([*names, ENCODER_LOSS])
-        real, good_N = self._add_held_out(model, networks, sums)
+        real, codes, good_N = self._add_held_out(model, networks, sums)
         fake = self._add_generated(model, networks, sums)
         found = sums.means(self._reduce)
+        if model.encodes and bool(good_N.any()):
+            code_NL = codes.gathered(self._reduce)[good_N]
+            found |= {pair_name(m.figure, "test"): m.function(code_NL) for m in code_metrics()}
         sets = [m for m in self._sets if m.least_samples <= good_N.sum()]
         for f in networks if sets else ():
             real_NF = self._real.gathered(f, real[f.name], good_N)
@@ -131,10 +134,13 @@ class Evaluator:
 
     def _add_held_out(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums
-    ) -> tuple[dict[str, FeatureRows], Tensor]:
-        """This rank's features, and for every held-out image whether it could be read (N, bool)."""
+    ) -> tuple[dict[str, FeatureRows], FeatureRows, Tensor]:
+        """This rank's features and codes, and for every held-out image whether it could be read
+        (N, bool).
+        """
         known = {f.name: self._real.known(f) for f in networks}
         rows = {f.name: FeatureRows(self.held_out.count) for f in networks}
+        codes = FeatureRows(self.held_out.count)
         read_N = torch.zeros(self.held_out.count, dtype=torch.float64)
         for asked in self._batches(self.held_out.count, "held-out images"):
             numbers, found_BCHW = self.held_out.read(asked)
@@ -143,8 +149,11 @@ class Evaluator:
             read_N[list(numbers)] = 1
             byte_BCHW = found_BCHW.to(model.device)
             image_BCHW = to_signed(byte_BCHW)
-            recovered_BCHW = model.reconstruct(image_BCHW) if model.encodes else None
-            if recovered_BCHW is not None:
+            recovered_BCHW = None
+            if model.encodes:
+                code_BL = model.encode(image_BCHW)
+                codes.put(numbers, code_BL)
+                recovered_BCHW = model.decode(code_BL)
                 self._add_pairs(sums, "test", image_BCHW, recovered_BCHW)
             for f in networks:
                 known_NF = known[f.name]
@@ -157,7 +166,7 @@ class Evaluator:
                     self._add_distance(sums, "test", f, feature_BF, recovered_BCHW)
         good_N = self._reduce(read_N) > 0
         self.corrupt = int((~good_N).sum())
-        return rows, good_N
+        return rows, codes, good_N
 
     def _add_generated(
         self, model: InvertibleGan, networks: Sequence[Features], sums: Sums

@@ -4,6 +4,7 @@
     eval/feature_distance_FEATURES_SET   the same on features: eval/feature_distance_lite0_test
     eval/METRIC_FEATURES                 a set metric: eval/fd_lite0; or eval/fid, eval/kid
     eval/enc                             the encoder loss on generated images
+    eval/METRIC_test                     a code metric: eval/active_units_test
 
 SET is `test` (held-out images of the test split) or `generated`.
 """
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from ganinv.declarations import Statistic
 from ganinv.metrics import feature_distance
-from ganinv.metrics.base import INCEPTION, Figure, pair_metrics, set_metrics
+from ganinv.metrics.base import INCEPTION, Figure, code_metrics, pair_metrics, set_metrics
 
 PREFIX = "eval/"
 ENCODER_LOSS = f"{PREFIX}enc"
@@ -45,6 +46,9 @@ def explain(name: str) -> Statistic | None:
 def _on(features: str) -> Iterator[Statistic]:
     """All figures on the feature network of this name."""
     yield Statistic(ENCODER_LOSS, "", "Encoder loss on generated images, averaged weights", False)
+    for figure in (metric.figure for metric in code_metrics()):
+        text = f"{figure.meaning}, over held-out images"
+        yield Statistic(pair_name(figure, "test"), figure.unit, text, figure.higher_is_better)
     for image_set, images in IMAGE_SETS.items():
         for figure in (metric.figure for metric in pair_metrics()):
             text = f"{figure.meaning} of reconstructions of {images} images"

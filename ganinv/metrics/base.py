@@ -1,9 +1,10 @@
-"""The three kinds of metrics. A metric is a pure function with the figures that it gives.
+"""The kinds of metrics. A metric is a pure function with the figures that it gives.
 
 A *pair metric* compares each image with its reconstruction. A *feature pair metric* compares the
 features of both. For these two kinds, each rank keeps only sums and counts. A *set metric* compares
 the features of real images with the features of generated images, as two sets of points;
-`features.FeatureRows` gathers the features over ranks.
+`features.FeatureRows` gathers the features over ranks. A *code metric* looks at the codes of
+held-out images, which are gathered in the same way.
 
 Shapes: B images, C × H × W pixels in [−1, 1]; N real and M generated samples, F features.
 """
@@ -110,6 +111,19 @@ class SetMetric:
             )
         values = self.function(real_NF, fake_MF, seed, ranks)
         return {f.name: float(v) for f, v in zip(self.figures, values, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CodeMetric:
+    """Looks at the codes that a model gives for held-out images."""
+
+    figure: Figure
+    function: Callable[[Tensor], float]  # N × L, at least one image
+
+
+def code_metrics() -> list[CodeMetric]:
+    """Every code metric."""
+    return [m.METRIC for m in _modules() if isinstance(m.METRIC, CodeMetric)]
 
 
 def pair_metrics() -> list[PairMetric]:

@@ -1,11 +1,12 @@
 """The interface of all network families. Shapes: B samples, L latent elements, F features.
 
 A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
-`build(config, *, resolution, image_channels, seed) -> Networks`. `resolution` is `128` for squares
-or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` says how many pixels to begin with.
+`build(config, *, resolution, image_channels, seed, kinds=PAIR) -> Networks`. `resolution` is `128`
+for squares or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` gives the pixels to begin
+with. A family that serves only methods without `Role.kind` may leave out `kinds`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,8 +36,8 @@ class Grid(NamedTuple):
 class Judgement(NamedTuple):
     """Output of the integrated discriminator D* (PVDGAN §2): D, latent encoder and feature encoder.
 
-    `adversarial_B`: higher means more real. `latent_BL`: predicted latent code.
-    `feature_BF`: intermediate layer, flattened.
+    `adversarial_B`: higher means more real. `latent_BL`: predicted latent code, B × 0 of a
+    discriminator without encoder. `feature_BF`: intermediate layer, flattened.
     """
 
     adversarial_B: Tensor
@@ -44,9 +45,16 @@ class Judgement(NamedTuple):
     feature_BF: Tensor
 
 
-# Networks by their names in the methods. The families here give `g`, a generator (what the latent
-# lets enter, B × L → image in about [−1, 1]), and `d`, an integrated discriminator.
-Networks = dict[str, nn.Module]
+Networks = dict[str, nn.Module]  # by their names in the methods
+Makers = Mapping[str, Callable[[], nn.Module]]  # what makes a network of each kind
+# The kind of each network that a method asks for, by the network's name. The families here give
+#     generator             what the latent lets enter, B × L → image in about [−1, 1]
+#     discriminator         image → `Judgement`, the integrated discriminator
+#     image_discriminator   the same without latent encoder
+#     pair_discriminator    (image, code) → `Judgement` without latent encoder
+#     encoder               image → μ and ln σ of the code's posterior, B × 2L
+Kinds = Mapping[str, str]
+PAIR: Kinds = {"g": "generator", "d": "discriminator"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,14 +131,29 @@ def _nearest(size: Size) -> Size:
     )
 
 
+def seeded_networks(makers: Makers, kinds: Kinds, seed: int) -> Networks:
+    """The networks asked for, at their initial weights: a function of `seed` and of their names.
+
+    Raises `ConfigError` for a kind of network that the family lacks.
+    """
+    for name, kind in kinds.items():
+        if kind not in makers:
+            raise ConfigError(
+                f"network.name: this family has no {kind} for the network {name} of the method, "
+                f"only {', '.join(makers)}; choose another family"
+            )
+    return {
+        name: seeded(makers[kind], seed, f"weights/{PAIR.get(name, name)}")
+        for name, kind in kinds.items()
+    }
+
+
 def seeded_pair(
     generator: Callable[[], nn.Module], discriminator: Callable[[], nn.Module], seed: int
 ) -> Networks:
-    """Both networks at their initial weights, a function of `seed`."""
-    return {
-        "g": seeded(generator, seed, "weights/generator"),
-        "d": seeded(discriminator, seed, "weights/discriminator"),
-    }
+    """Both networks of a family that has no others."""
+    makers = {"generator": generator, "discriminator": discriminator}
+    return seeded_networks(makers, PAIR, seed)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module:

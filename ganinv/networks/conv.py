@@ -17,15 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.networks.base import (
+    PAIR,
     Grid,
     Judgement,
+    Kinds,
     NetworkConfig,
     Networks,
     coarsest_grid,
     feature_pixels,
-    seeded_pair,
+    seeded_networks,
     through_blocks,
 )
+from ganinv.networks.heads import Trunk, makers_on
 from ganinv.networks.layers import (
     BlurDown,
     BlurUp,
@@ -114,10 +117,8 @@ class EqualisedStem(nn.Module):
         return flat_BP.reshape(-1, channels, height, width) + self.bias[:, None, None]
 
 
-class Discriminator(nn.Module):
-    """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
-
-    piecewise_linear = True
+class Blocks(Trunk):
+    """The blocks of D, down to the coarsest grid, whose pixels are flattened."""
 
     def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
@@ -131,14 +132,26 @@ class Discriminator(nn.Module):
         for width in widths:
             self.blocks.append(nn.Sequential(ResidualPair(channels, width), BlurDown(width)))
             channels = width
-        flat = channels * grid.pixels
-        self.adversarial = EqualisedLinear(flat, 1)
-        self.latent = EqualisedLinear(flat, config.latent_size)
+        self.size = channels * grid.pixels
 
-    def forward(self, image_BCHW: Tensor) -> Judgement:
+    def through(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
         x_BCHW, feature_BF = through_blocks(self.blocks, x_BCHW, self.feature_block)
-        flat_BF = x_BCHW.flatten(1)
+        return x_BCHW.flatten(1), feature_BF
+
+
+class Discriminator(Blocks):
+    """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
+
+    piecewise_linear = True
+
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
+        super().__init__(config, resolution, image_channels)
+        self.adversarial = EqualisedLinear(self.size, 1)
+        self.latent = EqualisedLinear(self.size, config.latent_size)
+
+    def forward(self, image_BCHW: Tensor) -> Judgement:
+        flat_BF, feature_BF = self.through(image_BCHW)
         return Judgement(
             adversarial_B=in_float32(self.adversarial, flat_BF).squeeze(1),
             latent_BL=in_float32(self.latent, flat_BF),
@@ -146,13 +159,17 @@ class Discriminator(nn.Module):
         )
 
 
-def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
-    """Both networks at their initial weights, a function of `seed`.
+def build(
+    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
+) -> Networks:
+    """The networks asked for at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for an invalid resolution or feature block.
+    Raises `ConfigError` for an invalid resolution or feature block, or an unknown kind.
     """
-    return seeded_pair(
-        lambda: Generator(config, resolution, image_channels),
-        lambda: Discriminator(config, resolution, image_channels),
-        seed,
-    )
+    sizes = (config, resolution, image_channels)
+    makers = {
+        "generator": lambda: Generator(*sizes),
+        "discriminator": lambda: Discriminator(*sizes),
+        **makers_on(lambda: Blocks(*sizes), config),
+    }
+    return seeded_networks(makers, kinds, seed)

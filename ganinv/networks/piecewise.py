@@ -15,6 +15,9 @@ because ã(c x, c) = c a(x), and because ã(u, 0) is the derivative of a along u
 takes each layer's weight gradient, δ and its new input, during its own forward pass. That makes
 four passes, where double backward makes six, and no activations are kept for a pass back.
 
+A network may have further inputs beside the image, such as a code, if it is piecewise linear in all
+of them together. The penalty is on ∇ₓ alone, so ã takes c times each further input.
+
 A network that consists of `torch`'s convolutions, linear layers and (leaky) ReLUs, and otherwise of
 linear operations without parameters, may say so with an attribute `piecewise_linear = True`; the
 conformance test of the families compares its gradients with double backward in float64.
@@ -63,7 +66,7 @@ class _Pass(TorchFunctionMode):
 
 
 class Recording(_Pass):
-    """A forward pass without weight gradients, called once with images that need a gradient."""
+    """A forward pass without weight gradients, called once with inputs that need a gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,11 +84,13 @@ class Recording(_Pass):
         self.signed.append(y.detach())
         return y
 
-    def back(self, values_B: Tensor, images: Tensor) -> tuple[Tensor, list[Tensor | None]]:
-        """∇ₓ of the sum of `values_B`, and δ of each layer; None where it has no influence."""
-        places: list[Any] = [images, *self.edges]  # tensors and edges, which the stubs keep apart
-        gradient, *toward = torch.autograd.grad(values_B.sum(), places, allow_unused=True)
-        return gradient, list(toward)
+    def back(self, values_B: Tensor, *inputs: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+        """The gradient of the sum of `values_B` at each input, and δ of each layer; None where it
+        has no influence.
+        """
+        places: list[Any] = [*inputs, *self.edges]  # tensors and edges, which the stubs keep apart
+        found = torch.autograd.grad(values_B.sum(), places, allow_unused=True)
+        return list(found[: len(inputs)]), list(found[len(inputs) :])
 
 
 class _Replay(_Pass):

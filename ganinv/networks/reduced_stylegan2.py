@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ganinv.networks.base import Networks
+from ganinv.networks.base import PAIR, Kinds, Networks
 from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
 from ganinv.sizes import Resolution
@@ -52,11 +52,18 @@ TRAITS = Traits(
 )
 
 
-def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
-    """Both networks at their initial weights, a function of `seed`.
+def build(
+    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
+) -> Networks:
+    """The networks asked for at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for an invalid resolution or feature block.
+    Raises `ConfigError` for an invalid resolution or feature block, or an unknown kind.
     """
     return build_styled(
-        config, TRAITS, resolution=resolution, image_channels=image_channels, seed=seed
+        config,
+        TRAITS,
+        resolution=resolution,
+        image_channels=image_channels,
+        seed=seed,
+        kinds=kinds,
     )

@@ -24,7 +24,15 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
-from ganinv.networks.base import NetworkConfig, Networks, coarsest_grid, seeded_pair
+from ganinv.networks.base import (
+    PAIR,
+    Kinds,
+    NetworkConfig,
+    Networks,
+    coarsest_grid,
+    seeded_networks,
+)
+from ganinv.networks.heads import makers_on
 from ganinv.networks.layers import (
     BlurredUpConv,
     BlurUp,
@@ -35,7 +43,7 @@ from ganinv.networks.layers import (
     in_float32,
     leaky_relu,
 )
-from ganinv.networks.residual import ResidualDiscriminator
+from ganinv.networks.residual import ResidualDiscriminator, ResidualTrunk
 from ganinv.sizes import Resolution
 
 MAPPER_LAYERS = 8
@@ -210,20 +218,40 @@ class Generator(nn.Module):
 
 
 def build_styled(
-    config: StyledConfig, traits: Traits, *, resolution: Resolution, image_channels: int, seed: int
+    config: StyledConfig,
+    traits: Traits,
+    *,
+    resolution: Resolution,
+    image_channels: int,
+    seed: int,
+    kinds: Kinds = PAIR,
 ) -> Networks:
-    """Both networks of a style-based family at their initial weights, a function of `seed`."""
-    widths = config.widths(resolution)
-    return seeded_pair(
-        lambda: Generator(config, traits, resolution, image_channels),
-        lambda: ResidualDiscriminator(
+    """Networks of a style-based family at their initial weights, a function of `seed`."""
+    widths, grid = config.widths(resolution), coarsest_grid(resolution)
+    block, gain, linear_gain = config.feature_block, traits.gain, traits.linear_gain
+    makers = {
+        "generator": lambda: Generator(config, traits, resolution, image_channels),
+        "discriminator": lambda: ResidualDiscriminator(
             widths,
             image_channels,
             config.latent_size,
-            grid=coarsest_grid(resolution),
-            feature_block=config.feature_block,
-            gain=traits.gain,
-            linear_gain=traits.linear_gain,
+            grid=grid,
+            feature_block=block,
+            gain=gain,
+            linear_gain=linear_gain,
         ),
-        seed,
-    )
+        **makers_on(
+            lambda: ResidualTrunk(
+                widths,
+                image_channels,
+                grid=grid,
+                feature_block=block,
+                gain=gain,
+                linear_gain=linear_gain,
+            ),
+            config,
+            gain=gain,
+            linear_gain=linear_gain,
+        ),
+    }
+    return seeded_networks(makers, kinds, seed)

@@ -5,7 +5,7 @@ do actually converge?" (2018), eq. 9 — here **without its ½** and on every st
 code has it: λ_r1 = 5 is StyleGAN's γ = 10. Shapes: B samples, C × H × W image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -131,20 +131,26 @@ class RealImages:
     with_r1: Callable[[Tensor, float], Tensor]
 
 
-def judge_real(nets: Nets, batch: MicroBatch, config: AdversarialConfig) -> RealImages:
+def judge_real(
+    nets: Nets, batch: MicroBatch, config: AdversarialConfig, code_NL: Tensor | None = None
+) -> RealImages:
     """D(x) and R1 from the same forward pass (DLSGAN Alg. 1 l. 5, PVDGAN Alg. 1 l. 3).
+
+    `code_NL`: codes of the images, for a D of pairs (image, code); R1 is on the image alone.
+    `adversarial_B` passes gradients on to them.
 
     Lazy R1 is 0 on most steps, and its mean is unchanged. A piecewise linear D needs no double
     backward (`ganinv.networks.piecewise`); the gradients are the same up to rounding.
     """
     share = config.r1_share(batch.step)
+    codes = () if code_NL is None else (code_NL,)
     if not share:
         with record_function("d: real images, forward"):
-            real = nets["d"](batch.real_NCHW)
+            real = nets["d"](batch.real_NCHW, *codes)
         return _without_r1(real, batch)
     if getattr(nets["d"], "piecewise_linear", False):
-        return _first_order(nets["d"], batch, share)
-    return _double_backward(nets["d"], batch, share)
+        return _first_order(nets["d"], batch, share, codes)
+    return _double_backward(nets["d"], batch, share, codes)
 
 
 def _without_r1(real: Judgement, batch: MicroBatch) -> RealImages:
@@ -155,10 +161,12 @@ def _without_r1(real: Judgement, batch: MicroBatch) -> RealImages:
     return _real_images(real, real.adversarial_B, batch.real_NCHW.new_zeros(()), with_r1)
 
 
-def _double_backward(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> RealImages:
+def _double_backward(
+    d: Callable[..., Judgement], batch: MicroBatch, share: int, codes: Sequence[Tensor]
+) -> RealImages:
     real_NCHW = batch.real_NCHW.detach().requires_grad_()
     with record_function("d: real images, forward"):
-        real = d(real_NCHW)
+        real = d(real_NCHW, *codes)
     with record_function("d: real images, gradient"):
         r1 = share * batch.mean(gradient_penalty(real.adversarial_B, real_NCHW))
 
@@ -168,23 +176,36 @@ def _double_backward(d: Callable[..., Judgement], batch: MicroBatch, share: int)
     return _real_images(real, real.adversarial_B, r1.detach(), with_r1)
 
 
-def _first_order(d: Callable[..., Judgement], batch: MicroBatch, share: int) -> RealImages:
-    """Here the adversarial values are leaves; a replay gives the gradient of the whole loss."""
+def _first_order(
+    d: Callable[..., Judgement], batch: MicroBatch, share: int, codes: Sequence[Tensor]
+) -> RealImages:
+    """Here the adversarial values are leaves; a replay gives the gradient of the whole loss.
+
+    Toward codes, a value is the linear function that has its gradient.
+    """
     real_NCHW = batch.real_NCHW.detach().requires_grad_()
+    constants = [code_NL.detach().requires_grad_() for code_NL in codes]
     recording = Recording()
     with record_function("d: real images, forward"), recording:
-        real = d(real_NCHW)
+        real = d(real_NCHW, *constants)
     with record_function("d: real images, gradient"):
-        gradient_NCHW, toward = recording.back(real.adversarial_B, real_NCHW)
+        gradients, toward = recording.back(real.adversarial_B, real_NCHW, *constants)
+    gradient_NCHW, *slopes = gradients
     r1 = share * batch.mean(gradient_NCHW.square().flatten(1).sum(1))
-    adversarial_N = real.adversarial_B.detach().requires_grad_()
+    leaf_N = real.adversarial_B.detach().requires_grad_()
+    adversarial_N = leaf_N
+    for code_NL, slope_NL in zip(codes, slopes, strict=True):
+        adversarial_N = adversarial_N + ((code_NL - code_NL.detach()) * slope_NL).sum(1)
 
     def with_r1(loss: Tensor, lambda_r1: float) -> Tensor:
-        (factor_N,) = torch.autograd.grad(loss, adversarial_N, retain_graph=True)
+        (factor_N,) = torch.autograd.grad(loss, leaf_N, retain_graph=True)
         penalty = lambda_r1 * share * batch.weight  # κ of `piecewise`
         images_NCHW = factor_N[:, None, None, None] * batch.real_NCHW + 2 * penalty * gradient_NCHW
+        others = [factor_N[:, None] * code_NL.detach() for code_NL in codes]
         with record_function("d: real images, replay"):
-            zero = replay(d, recording, toward, images_NCHW, factor_N)
+            zero = replay(
+                lambda image_NCHW: d(image_NCHW, *others), recording, toward, images_NCHW, factor_N
+            )
         return loss + lambda_r1 * r1 + zero
 
     return _real_images(real, adversarial_N, r1, with_r1)

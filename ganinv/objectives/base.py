@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
 from ganinv.latents.base import Latent
+from ganinv.networks.base import Kinds
 
 State = Mapping[str, Tensor]  # variance traces and the like: float64, equal on all ranks
 Moments = dict[str, Tensor]  # sums over samples that update the state, one vector per name
@@ -34,6 +35,9 @@ class Role:
     averaged: bool = True  # keep an average of its weights, which is used after training
     exported: bool = True  # needed after training; D of a method whose encoder is elsewhere is not
     optimizer: str = "adam"  # a module of `ganinv.optimizers`
+    # Of networks (`networks.base.Kinds`), for methods whose networks any family can build. Either
+    # all roles of a method name one, or none; then the family's networks are asked for by role.
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +185,12 @@ class Objective(ABC):
         """What the latent needs beside codes, float32. Raises `KeyError` for a missing trace."""
         del state
         return {}
+
+
+def kinds_asked(roles: Mapping[str, Role]) -> dict[str, Kinds]:
+    """The arguments of a family's `build` that say which networks a method asks for."""
+    kinds = {name: role.kind for name, role in roles.items() if role.kind}
+    return {"kinds": kinds} if kinds else {}
 
 
 def cut(maker: str, output: Tensor) -> Cut:

@@ -127,15 +127,16 @@ class Pictures:
         numbers = range(TRAVERSED_FROM, TRAVERSED_FROM + self.rows)
         code_RL = self.model.prior(numbers, SEED)
         values = torch.linspace(-2, 2, TRAVERSAL_STEPS)
-        elements = self.model.spread.argsort(descending=True)[:TRAVERSED].tolist()
+        elements = self._importance().argsort(descending=True)[:TRAVERSED].tolist()
         return Section(
             anchor="traversal",
             title="The most important latent elements",
             source="DLSGAN figs. 12–14",
             caption="Each row takes a random code and sets one of its elements from −2 to 2; all "
-            "other elements stay. These elements have the largest scale s, so images should change "
-            "much along a row. If all rows of an element change in the same way, for example only "
-            "in their background, the model has disentangled it.",
+            "other elements stay. These elements have the largest scale s or, if all scales are "
+            "equal, the largest variance v, so images should change much along a row. If all rows "
+            "of an element change in the same way, for example only in their background, the model "
+            "has disentangled it.",
             grids=tuple(
                 Grid(
                     images=_pixels(self._decode(traversed(code_RL, element, values))),
@@ -147,6 +148,11 @@ class Pictures:
                 for rank, element in zip(RANKS, elements, strict=False)
             ),
         )
+
+    def _importance(self) -> Tensor:
+        """Orders elements: the scale of DLSGAN grows with the variance, others have no scale."""
+        spread_L = self.model.spread.double().cpu()
+        return spread_L if self.variance_L is None else spread_L * self.variance_L.sqrt()
 
     def _remark(self, element: int) -> str:
         scale = f"scale s {number(float(self.model.spread[element]))}"

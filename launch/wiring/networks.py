@@ -11,7 +11,7 @@ from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Objective
+from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.pictures import RGB_CHANNELS
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
@@ -46,7 +46,10 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 
 
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
-    """All networks of the family at their initial weights; on `meta` they hold no weights."""
+    """The networks that the method asks for, at their initial weights; on `meta` without weights.
+
+    Raises `ConfigError` if the family lacks one.
+    """
     return _build(config, index.resolution, index.image_channels, device)
 
 
@@ -58,12 +61,14 @@ def check_resolution(config: RunConfig) -> None:
 def _build(
     config: RunConfig, resolution: Resolution, image_channels: int, device: torch.device
 ) -> dict[str, nn.Module]:
+    asked = kinds_asked(new_objective(config).roles)
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
             resolution=resolution,
             image_channels=image_channels,
             seed=config.train.seed,
+            **asked,
         )
     return built
 

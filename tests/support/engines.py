@@ -38,7 +38,7 @@ def distributed_session(
 
     return new_session(
         objective,
-        build_networks(config.seed),
+        build_networks(config.seed, objective),
         engine,
         config=config,
         device=torch.device("cpu"),

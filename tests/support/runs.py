@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ganinv import objectives
 from ganinv.networks import conv
-from ganinv.objectives.base import Objective
+from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
 from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
@@ -57,8 +57,10 @@ def make_objective(
     return objective
 
 
-def build_networks(seed: int = 0) -> dict[str, nn.Module]:
-    return conv.build(NETWORK, resolution=16, image_channels=3, seed=seed)
+def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[str, nn.Module]:
+    """The networks that a method asks for; those of DLSGAN without one."""
+    asked = kinds_asked(objective.roles) if objective else {}
+    return conv.build(NETWORK, resolution=16, image_channels=3, seed=seed, **asked)
 
 
 def local_session(
@@ -68,7 +70,7 @@ def local_session(
     *,
     double: bool = False,
 ) -> Session:
-    networks = build_networks(config.seed)
+    networks = build_networks(config.seed, objective)
     return new_session(
         objective,
         {name: n.double() for name, n in networks.items()} if double else networks,

@@ -50,7 +50,7 @@ class Step:
 
 def networks_of(objective: Objective) -> dict[str, nn.Module]:
     """Its networks alone, at their initial weights."""
-    built = build_networks()
+    built = build_networks(objective=objective)
     return {name: built[name] for name in objective.roles}
 
 

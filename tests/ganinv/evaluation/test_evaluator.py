@@ -10,7 +10,7 @@ from torch import Tensor
 from ganinv.evaluation import evaluator as evaluation
 from ganinv.evaluation.evaluator import Share, Sums
 from ganinv.metrics import frechet, kernel, precision_recall, ssim
-from ganinv.metrics.base import pair_metrics, set_metrics
+from ganinv.metrics.base import code_metrics, pair_metrics, set_metrics
 from ganinv.metrics.features import own_features, pixel_features
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
@@ -53,7 +53,8 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
     g, d, scale_L = gan.codec.networks["g"], gan.codec.networks["d"], gan.codec.tensors["scale_L"]
     with torch.no_grad():
         real = to_signed(images(range(8)))
-        real_again = g(d(real).latent_BL * scale_L).clamp(-1, 1)
+        code_BL = d(real).latent_BL
+        real_again = g(code_BL * scale_L).clamp(-1, 1)
         z_BL = gan.prior(range(7), SEED)
         fake = g(z_BL * scale_L).clamp(-1, 1)
         z_again_BL = d(fake).latent_BL
@@ -63,6 +64,7 @@ def test_figures_are_those_of_the_papers_written_out() -> None:
     )
     expected = {
         "eval/enc": ((z_BL - z_again_BL) * scale_L).square().mean(),
+        "eval/active_units_test": (code_BL.var(0, correction=0) > 0.01).sum(),
         "eval/psnr_db_test": psnr_db(real, real_again).mean(),
         "eval/psnr_db_generated": psnr_db(fake, fake_again).mean(),
         "eval/ssim_test": ssim.ssim(real.double(), real_again.double()).mean(),
@@ -79,7 +81,8 @@ def test_every_figure_is_described() -> None:
     found = evaluator(5, 5).figures(model(), [CountedFeatures().features(), pixel_features()])
     on_images = 2 * len([m for m in pair_metrics() if m.least_pixels <= 16])
     on_features = 2 + sum(len(m.figures) for m in set_metrics() if m.least_samples <= 5)
-    assert len(found) == 1 + on_images + 2 * on_features  # the encoder loss is the first
+    on_codes = 1 + len(code_metrics())  # the encoder loss, too
+    assert len(found) == on_codes + on_images + 2 * on_features
     texts = {statistic_named(name).help for name in found}
     assert len(texts) == len(found)
     assert all(statistic_named(name).name == name for name in found)
@@ -212,7 +215,8 @@ def test_a_model_without_an_encoder_has_figures_of_its_images_alone() -> None:
     found = evaluator(8, 7).figures(generator_alone, [pixel_features()])
     everything = evaluator(8, 7).figures(plain, [pixel_features()])
     pairs = (f"eval/{metric.figure.name}_" for metric in pair_metrics())
-    lacking = ("eval/enc", "eval/feature_distance_", *pairs)
+    codes = (f"eval/{metric.figure.name}_" for metric in code_metrics())
+    lacking = ("eval/enc", "eval/feature_distance_", *pairs, *codes)
     assert found.keys() == {name for name in everything if not name.startswith(lacking)}
     assert {"eval/fd_pixels", "eval/precision_pixels"} <= found.keys()
     assert own_features(generator_alone, "here") is None

@@ -15,6 +15,7 @@ from ganinv import metrics
 from ganinv.errors import ConfigError, DataError
 from ganinv.metrics import frechet, kernel, precision_recall, swd
 from ganinv.metrics.base import (
+    CodeMetric,
     FeaturePairMetric,
     Figure,
     PairMetric,
@@ -31,6 +32,7 @@ SEED = 3
 METRICS = {name: metrics.find(name).METRIC for name in metrics.names()}
 PAIRS = {name: metric for name, metric in METRICS.items() if isinstance(metric, PairMetric)}
 SETS = {name: metric for name, metric in METRICS.items() if isinstance(metric, SetMetric)}
+CODES = {name: metric for name, metric in METRICS.items() if isinstance(metric, CodeMetric)}
 FEATURE_PAIRS = {n: m for n, m in METRICS.items() if isinstance(m, FeaturePairMetric)}
 pairs = pytest.mark.parametrize("metric", PAIRS.values(), ids=PAIRS.keys())
 sets = pytest.mark.parametrize("metric", SETS.values(), ids=SETS.keys())
@@ -45,12 +47,13 @@ def images(seed: int, count: int = 5) -> Tensor:
 
 
 def figures() -> list[Figure]:
-    alone = [m.figure for m in (*PAIRS.values(), *FEATURE_PAIRS.values())]
+    alone = [m.figure for m in (*PAIRS.values(), *FEATURE_PAIRS.values(), *CODES.values())]
     return alone + [f for m in SETS.values() for f in m.figures]
 
 
 def test_every_metric_is_of_one_kind_and_every_figure_has_its_own_name() -> None:
-    assert PAIRS.keys() | FEATURE_PAIRS.keys() | SETS.keys() == set(metrics.names())
+    kinds = (PAIRS, FEATURE_PAIRS, SETS, CODES)
+    assert sorted(name for kind in kinds for name in kind) == metrics.names()
     assert pair_metrics() == list(PAIRS.values())
     assert set_metrics() == list(SETS.values())
     for features in ("own", "inception"):

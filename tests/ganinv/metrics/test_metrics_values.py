@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganinv.metrics import feature_distance, frechet, kernel, precision_recall, ssim, swd
+from ganinv.metrics.active_units import active_units
 from ganinv.metrics.frechet import Moments, frechet_distance, moments
 
 SEED = 4
@@ -289,3 +290,9 @@ def test_frechet_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(frechet, "CHUNK", 8)
     for ours, theirs in zip(moments(samples), whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_active_units_are_elements_that_vary_between_images() -> None:
+    code_NL = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0))
+    code_NL = code_NL * torch.tensor([1.0, 0.12, 0.08, 0.0]) + 5
+    assert active_units(code_NL) == 2

@@ -25,7 +25,7 @@ def test_a_round_has_one_reduction(variant: dict[str, Any], spoilt: bool) -> Non
         return total
 
     objective = make_objective(**variant)
-    engines = local_engines(objective, build_networks())
+    engines = local_engines(objective, build_networks(objective=objective))
     batch = random_batch(objective, global_batch=BATCH, dtype=torch.float32)
     if spoilt:
         batch.real_NCHW[0, 0, 0, 0] = float("nan")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from ganinv import objectives
 from launch.completion import cache
 from launch.completion.candidates import WITH_RUN_OPTIONS, Offers, candidates
 from launch.completion.collecting import collect
@@ -80,7 +81,7 @@ def test_values_are_offered_where_the_type_lists_them(offers: Offers) -> None:
     assert values("train.flip") == ["train.flip=true", "train.flip=false"]
     precisions = [f"train.precision={name}" for name in ("fp32", "tf32", "bf16")]
     assert values("train.precision") == precisions
-    assert values("objective.name") == ["objective.name=dlsgan", "objective.name=pvdgan"]
+    assert values("objective.name") == [f"objective.name={name}" for name in objectives.names()]
     assert values("objective.scale") == ["objective.scale=dls", "objective.scale=mse"]
     assert values("train.images") == []
 
