@@ -5,7 +5,7 @@ samples, L latent elements, F features, C × H × W image in about [−1, 1].
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -37,6 +37,13 @@ class Codec:
     def feature_source(self) -> str | None:
         """The network that gives `features`, in words for a record; None if the method has none."""
         return None
+
+    def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        """Codes of generated images, B × L; on the model's device or the CPU.
+
+        The latent's prior, unless codes that `decode` takes are another quantity.
+        """
+        return self.latent.draw(seed, purpose, image_numbers)
 
     def decode(self, code_BL: Tensor) -> Tensor:
         """The image of each code, B × C × H × W."""

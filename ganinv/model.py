@@ -73,9 +73,7 @@ class InvertibleGan:
         Raises `ConfigError` for a negative or fractional number, or no number at all.
         """
         checked = whole_number(seed, "seed", 0, MANY)
-        return self.codec.latent.draw(checked, "prior", _image_numbers(image_numbers)).to(
-            self.device
-        )
+        return self.codec.prior(checked, "prior", _image_numbers(image_numbers)).to(self.device)
 
     def sample(self, count: int, seed: int) -> Tensor:
         """`count` generated images, B × C × H × W. Raises `ConfigError` for an invalid number."""

@@ -1,10 +1,11 @@
 """Quantities that may change during training, as pure functions of `images_seen`.
 
-    constant   start
-    step       start · factor^⌊(images − begin) / every⌋, limited by `end` if given
-    linear     start until `begin`, end from `until` on, a straight line between them
-    cosine     start until `begin`, end from `until` on, half a cosine between them
-               (Loshchilov and Hutter, "SGDR", 2017, eq. 5, without restarts)
+    constant     start
+    step         start · factor^⌊(images − begin) / every⌋, limited by `end` if given
+    exponential  the same without rounding: start · factor^((images − begin) / every)
+    linear       start until `begin`, end from `until` on, a straight line between them
+    cosine       start until `begin`, end from `until` on, half a cosine between them
+                 (Loshchilov and Hutter, "SGDR", 2017, eq. 5, without restarts)
 
 An option takes a number, which stays constant (`train.learning_rate=0.003`), or a group of keys
 (`'train.learning_rate={kind: cosine, start: 0.003, end: 0.0003, until: 5000000}'`).
@@ -21,12 +22,14 @@ from ganinv.plain import from_plain
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "constant": (),
     "step": ("factor", "every"),
+    "exponential": ("factor", "every"),
     "linear": ("end", "until"),
     "cosine": ("end", "until"),
 }
 OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "constant": (),
     "step": ("end",),
+    "exponential": ("end",),
     "linear": (),
     "cosine": (),
 }
@@ -36,13 +39,13 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
 class Schedule:
     """A quantity as a function of the images seen."""
 
-    kind: Literal["constant", "step", "linear", "cosine"]
+    kind: Literal["constant", "step", "exponential", "linear", "cosine"]
     start: float
     end: float | None = None
     begin: int = 0  # images
     until: int | None = None  # images; linear and cosine
-    factor: float | None = None  # step
-    every: int | None = None  # images from one step to the next
+    factor: float | None = None  # step and exponential
+    every: int | None = None  # images in which the value changes by the factor
 
     def __post_init__(self) -> None:
         for key in ("start", "end", "factor"):
@@ -97,8 +100,8 @@ class Schedule:
         """The value for the step that begins at `images_seen`."""
         if self.kind == "constant" or images_seen <= self.begin:
             return self.start
-        if self.kind == "step":
-            return self._stepped(images_seen)
+        if self.kind in ("step", "exponential"):
+            return self._multiplied(images_seen)
         assert self.end is not None
         assert self.until is not None
         if images_seen >= self.until:
@@ -108,11 +111,13 @@ class Schedule:
             share = (1 - math.cos(math.pi * share)) / 2
         return self.start + (self.end - self.start) * share
 
-    def _stepped(self, images_seen: int) -> float:
+    def _multiplied(self, images_seen: int) -> float:
         assert self.factor is not None
         assert self.every is not None
+        passed = images_seen - self.begin
+        power = passed // self.every if self.kind == "step" else passed / self.every
         try:
-            value = float(self.start * self.factor ** ((images_seen - self.begin) // self.every))
+            value = float(self.start * self.factor**power)
         except OverflowError:  # Python's floats raise an exception where IEEE 754 gives infinity
             value = math.copysign(math.inf, self.start)
         if self.end is None:

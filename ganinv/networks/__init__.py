@@ -5,7 +5,10 @@ from ganinv.families import Family
 _FAMILY = Family(
     package=__name__,
     path=__path__,
-    shared=frozenset({"base", "filtering", "heads", "layers", "piecewise", "residual", "styled"}),
+    shared=frozenset(
+        {"base", "coupling", "filtering", "heads", "layers", "piecewise", "residual"}
+        | {"resnet_encoder", "styled"}
+    ),
     called="network.name",
 )
 names = _FAMILY.names

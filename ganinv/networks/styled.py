@@ -175,14 +175,19 @@ def to_image(width: int, image_channels: int, style_size: int, traits: Traits) -
 
 
 class Generator(nn.Module):
-    """Scaled code B × L → image B × C × H × W."""
+    """Scaled code B × L → image B × C × H × W. `mapper`: another one than `Mapper`."""
 
     def __init__(
-        self, config: StyledConfig, traits: Traits, resolution: Resolution, image_channels: int
+        self,
+        config: StyledConfig,
+        traits: Traits,
+        resolution: Resolution,
+        image_channels: int,
+        mapper: nn.Module | None = None,
     ) -> None:
         super().__init__()
         widths = config.widths(resolution)[::-1]
-        self.mapper = Mapper(config, traits)
+        self.mapper = Mapper(config, traits) if mapper is None else mapper
         self.start_CHW = nn.Parameter(drawn_weights(widths[0], *coarsest_grid(resolution)))
         self.first = same_size(widths[0], config.style_size, traits)
         self.to_image = to_image(widths[0], image_channels, config.style_size, traits)

@@ -27,11 +27,25 @@ Nets = Mapping[str, Callable[..., Any]]  # every network of the method, in the e
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureNetwork:
+    """A fixed network of features, trained elsewhere; `launch` knows it by name and loads it.
+
+    Images B × 3 × H × W in [−1, 1] → features B × F, differentiable.
+    """
+
+    name: str
+    file: str | None = None  # with its weights, where it is not in a package
+    pixels: str = ""  # what pixels it was trained on, where its weights come in several kinds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Role:
     """What a method does with one of its networks."""
 
     title: str  # in words and metric names, for example "generator"
-    trained: bool = True  # False: weights come from another run and never change
+    trained: bool = True  # False: weights come from elsewhere and never change
+    started: bool = False  # weights come from another run: training needs `start.run`
+    features: FeatureNetwork | None = None  # instead of a network of the family; never trained
     averaged: bool = True  # keep an average of its weights, which is used after training
     exported: bool = True  # needed after training; D of a method whose encoder is elsewhere is not
     optimizer: str = "adam"  # a module of `ganinv.optimizers`

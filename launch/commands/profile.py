@@ -23,7 +23,7 @@ from launch.options.sections import read_sections
 from launch.options.words import leaves
 from launch.profile_tables import show
 from launch.progress import console
-from launch.wiring.networks import new_objective
+from launch.wiring.networks import loaded_features, new_objective
 
 EXAMPLES = """\
 recipes: {recipes}
@@ -39,7 +39,7 @@ the figures.
 """
 IMAGE_CHANNELS = 3
 # A run needs these; its steps do not.
-UNUSED = {"storage": {"run": "none"}, "data": {"url": "none"}}
+UNUSED = {"storage": {"run": "none"}, "data": {"url": "none"}, "start": {"run": "none"}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,9 +122,10 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
     def engine(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> LocalEngine:
         return LocalEngine(network, optimizer, layout.per_rank, config.train.precision)
 
+    objective = new_objective(config)
     session = new_session(
-        new_objective(config),
-        built,
+        objective,
+        built | loaded_features(objective, IMAGE_CHANNELS),
         engine,
         config=config.train,
         device=device,

@@ -11,7 +11,7 @@ from cluster.jobs.shipping import CHECKOUT, shipped
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute, find_endpoint, parse_url
 from launch.options.arguments import parse, this_command
-from launch.options.loading import load_config, load_recipe, recipe_names
+from launch.options.loading import load_configs, load_recipe, recipe_names
 from launch.options.places import LOCATIONS
 from launch.options.schema import RunConfig
 from launch.options.sections import read_sections
@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
 
 def check(recipe: str, options: Sequence[str]) -> RunConfig:
     """Check a run's options as far as possible before submitting. Raises `ConfigError`."""
-    config = load_config(load_recipe(recipe), options)
+    config = list(load_configs(load_recipe(recipe), options).values())[-1]
     values = dict(word.split("=", 1) for word in options)
     for key in values.keys() & set(LOCATIONS):
         value = values[key]

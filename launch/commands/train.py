@@ -19,16 +19,22 @@ from cluster.workers.group import WorkerGroup
 from cluster.workers.starting import check_demand
 from datasets.shards.index import Index
 from ganinv.errors import StorageUnavailableError
-from ganinv.saved.manifest import manifests_newest_first
+from ganinv.saved.manifest import committed_names, manifests_newest_first
 from ganinv.seams.stores import Store
 from launch import signals
 from launch.options.arguments import parse
 from launch.options.averaging import averaging_notes
-from launch.options.loading import load_config, load_recipe, recipe_names
+from launch.options.loading import load_configs, load_recipe, recipe_names
 from launch.options.schema import RunConfig
+from launch.options.stages import stages_of
 from launch.progress import TrainingBar, console, counting
 from launch.starting import StartReport
-from launch.wiring.networks import check_start, with_start_checkpoint
+from launch.wiring.networks import (
+    check_start,
+    loaded_features,
+    new_objective,
+    with_start_checkpoint,
+)
 from launch.wiring.preflight import (
     check_evaluation,
     check_loading,
@@ -56,6 +62,10 @@ examples:
 
 If storage.run holds a checkpoint, training resumes from it. Ctrl-C, SIGTERM and a closed terminal
 save, then end (status 130); `nohup` keeps a training alive when the terminal closes.
+
+A recipe with stages trains them one after another: the last one's run lies in storage.run, the
+others' in folders of their names below. stage=NAME trains one of them, and stages.NAME.KEY=VALUE
+is an option of one.
 """
 
 
@@ -70,15 +80,51 @@ def main(argv: list[str]) -> int:
         "RECIPE",
     )
     recipe = load_recipe(arguments.names[0])
-    config = load_config(recipe, arguments.options)
+    configs = load_configs(recipe, arguments.options)
     out = console(arguments.as_json)
-    for note in averaging_notes(recipe, config):
-        out.print(note, markup=False)
+    for stage in stages_of(recipe, arguments.options):
+        for note in averaging_notes(stage.recipe, configs[stage.name]):
+            out.print(note, markup=False)
     start.end("options")
-    status = train(config, out, start)
+    status = train_stages(configs, out, start)
     if arguments.as_json:
-        print(json.dumps({"storage.run": config.storage.run, "status": status}))
+        last = list(configs.values())[-1]
+        print(json.dumps({"storage.run": last.storage.run, "status": status}))
     return status
+
+
+def train_stages(configs: Mapping[str, RunConfig], out: Console, start: StartReport) -> int:
+    """Train runs that start from one another, in order; returns as `train` does.
+
+    Begins with the last stage that has a checkpoint: its networks come from the stage before it,
+    which therefore needs no more training. A stage that has seen all of its images is left out,
+    unless it is the last.
+    """
+    for config in configs.values():  # not after days of the stage before
+        loaded_features(new_objective(config), image_channels=3)
+    stores = [_quick_store(config) for config in configs.values()] if len(configs) > 1 else []
+    begun = [number for number, store in enumerate(stores) if committed_names(store)]
+    first = begun[-1] if begun else 0
+    last = len(configs) - 1
+    for number, (name, config) in enumerate(configs.items()):
+        if number < first or (number < last and stores and _is_done(stores[number], config)):
+            out.print(f"stage {name}: trained already, in {config.storage.run}", markup=False)
+            continue
+        if name:
+            out.print(f"stage {name}, number {number + 1} of {len(configs)}", markup=False)
+        if status := train(config, out, start):
+            return status
+        start = StartReport()
+    return 0
+
+
+def _quick_store(config: RunConfig) -> Store:
+    return open_store(config.storage.run, endpoint_url=config.storage.endpoint_url)
+
+
+def _is_done(store: Store, config: RunConfig) -> bool:
+    manifests = manifests_newest_first(store)
+    return bool(manifests) and manifests[0].images_seen >= config.train.images
 
 
 def train(config: RunConfig, out: Console, start: StartReport | None = None) -> int:

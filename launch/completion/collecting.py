@@ -12,6 +12,7 @@ from launch.options.data import SECTIONS as DATA_SECTIONS
 from launch.options.data import EndpointOptions
 from launch.options.loading import load_recipe, recipe_names, schema_for
 from launch.options.schema import CHOICES
+from launch.options.stages import stages_of
 from launch.options.words import known_values, leaves
 from launch.verbs import SUB_VERBS, VERBS
 
@@ -68,5 +69,5 @@ def _keys_of_choice(section: str, name: str) -> Keys:
 
 def _chosen(recipe: Mapping[str, Any]) -> dict[str, str]:
     """The names that a recipe, or the defaults, choose for the sections in `CHOICES`."""
-    schema = schema_for(dict(leaves(recipe)), [])
+    schema = schema_for(dict(leaves(stages_of(recipe, [])[-1].recipe)), [])
     return {section: str(schema[section].name) for section in CHOICES}

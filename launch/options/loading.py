@@ -19,6 +19,7 @@ from ganinv.training.config import lay_out_batch
 from launch.options.places import LOCATIONS
 from launch.options.reading import parse_words, read_words, with_text
 from launch.options.schema import CHOICES, SECTIONS, RunConfig
+from launch.options.stages import STAGES, Stage, over, stages_of
 from launch.options.text import UNREADABLE, read_as_text, reason
 from launch.options.words import (
     assign,
@@ -57,14 +58,45 @@ def load_recipe(name: str) -> dict[str, Any]:
     if not isinstance(loaded, dict) or not loaded:
         raise ConfigError(f"{path}: a recipe holds sections, for example 'train:'")
     sections = {str(section): values for section, values in loaded.items()}
+    stages, texts_of = sections.pop(STAGES, None) or {}, texts.pop(STAGES, None) or {}
     schema = schema_for(dict(leaves(sections)), [])
-    return with_text(schema, sections, dict(leaves(texts)))
+    read = with_text(schema, sections, dict(leaves(texts)))
+    for name, own in stages.items():
+        schema = schema_for(dict(leaves(over(sections, own))), [])
+        own_read = with_text(schema, own, dict(leaves(texts_of[name])))
+        read.setdefault(STAGES, {})[str(name)] = own_read
+    return read
 
 
 def load_config(recipe: Mapping[str, Any], words: Sequence[str]) -> RunConfig:
-    """The options of a recipe and words. Raises one `ConfigError` that lists all problems."""
+    """The options of a recipe and words; of a recipe with stages, those of the last one chosen.
+
+    Raises one `ConfigError` that lists all problems.
+    """
+    return list(load_configs(recipe, words).values())[-1]
+
+
+def load_configs(recipe: Mapping[str, Any], words: Sequence[str]) -> dict[str, RunConfig]:
+    """The options of all stages that the words choose, in order, by name (`options.stages`).
+
+    A recipe without stages has one, without a name. Raises one `ConfigError` that lists all
+    problems.
+    """
+    found, problems = {}, list[str]()
+    for stage in stages_of(recipe, words):
+        try:
+            found[stage.name] = _load(stage)
+        except ConfigError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    return found
+
+
+def _load(stage: Stage) -> RunConfig:
     problems: list[str] = []
-    in_recipe, typed = dict(leaves(recipe)), parse_words(words, problems)
+    in_recipe, typed = dict(leaves(stage.recipe)), parse_words(stage.words, problems)
+    typed |= stage.places(in_recipe | typed)
     schema = schema_for(in_recipe | typed, problems)
     given = _override(in_recipe, read_words(schema, typed, problems))
     for key, value in grouped(given, known_values(schema)).items():
@@ -106,6 +138,8 @@ def schema_for(given: Mapping[str, Any], problems: list[str]) -> DictConfig:
             )
             name = defaults[section]
         module: ModuleType = family.find(name)
+        if section == "objective":
+            defaults["network"] = getattr(module, "FAMILY", defaults["network"])
         sections[section] = OmegaConf.structured(module.Config)
     schema = OmegaConf.create(sections)
     make_writable(schema)
@@ -149,5 +183,14 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         for key, chosen in named.items()
         for name in chosen
         if name not in objective.roles
+    ]
+    start = sections["start"]
+    problems += [
+        f"start.run = {start.run!r}: {objective.config.name} takes its {role.title}, {name}, from "
+        "another run; give start.run, the storage.run of one that trained it, and name it in "
+        "start.networks or leave that out"
+        for name, role in objective.roles.items()
+        if role.started
+        and (start.run is None or (start.networks is not None and name not in start.networks))
     ]
     return problems

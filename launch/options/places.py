@@ -14,6 +14,7 @@ LOCATIONS = (
     "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
     "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
     "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
+    "objective.perceptual_file",
 )  # fmt: skip
 
 

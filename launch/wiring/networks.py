@@ -17,6 +17,7 @@ from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
 from ganinv.sizes import Resolution
+from launch.evaluation.perceptual import feature_network
 from launch.options.schema import RunConfig
 
 
@@ -48,9 +49,11 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
     """The networks that the method asks for, at their initial weights; on `meta` without weights.
 
-    Raises `ConfigError` if the family lacks one.
+    Also the networks of features that the method uses, with their weights. Raises `ConfigError` if
+    the family lacks a network, or one of features cannot be loaded.
     """
-    return _build(config, index.resolution, index.image_channels, device)
+    built = _build(config, index.resolution, index.image_channels, device)
+    return built | loaded_features(new_objective(config), index.image_channels)
 
 
 def check_resolution(config: RunConfig) -> None:
@@ -71,6 +74,15 @@ def _build(
             **asked,
         )
     return built
+
+
+def loaded_features(objective: Objective, image_channels: int) -> dict[str, nn.Module]:
+    """The networks of features that a method's loss uses, by role."""
+    return {
+        name: feature_network(role.features, image_channels)
+        for name, role in objective.roles.items()
+        if role.features is not None
+    }
 
 
 def new_objective(config: RunConfig) -> Objective:

@@ -150,6 +150,8 @@ def handed_over(old: Session, config: TrainConfig = CONFIG) -> Session:
     def hand(source: nn.Module, target: nn.Module) -> None:
         target.load_state_dict(source.state_dict())
 
+    for network, frozen in old.frozen.items():
+        hand(frozen, new.frozen[network])
     for network, average in old.averages.items():
         hand(average.network, new.averages[network].network)
     for network, engine in old.engines.items():

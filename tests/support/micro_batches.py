@@ -59,8 +59,11 @@ def objective_variants() -> list[dict[str, Any]]:
     variants: list[dict[str, Any]] = []
     for name in objectives.names():
         variants.append({"name": name})
-        keys = {field.name for field in fields(objectives.find(name).Config)}
-        alternatives = {"schedule": "sequential", "r1_every": 4}
+        config = objectives.find(name).Config()
+        keys = {field.name for field in fields(config)}
+        first = getattr(config, "schedule", "") == "sequential"
+        other = "simultaneous" if first else "sequential"
+        alternatives = {"schedule": other, "r1_every": 4}
         if chosen := {key: value for key, value in alternatives.items() if key in keys}:
             variants.append({"name": name, **chosen})
     return variants

@@ -1,14 +1,15 @@
 """Tiny runs for tests: a data set of random images, small networks, any engine, any layout."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganinv import objectives
+from ganinv import networks, objectives
 from ganinv.networks import conv
+from ganinv.networks.base import Networks
 from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
@@ -16,6 +17,8 @@ from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
 from ganinv.training.session import Session, new_session, train_batch
 
 NETWORK = conv.Config(latent_size=6, width=4, max_width=8)
+# Sizes that some families have beside those.
+SIZES = {"coupling_width": 8, "encoder_width": 4, "encoder_max_width": 8}
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
 # steps, which says nothing about whether gradients agree.
 TRAIN = TrainConfig(images=64, global_batch=16, learning_rate=0.01, epsilon=1e-3)
@@ -58,9 +61,15 @@ def make_objective(
 
 
 def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[str, nn.Module]:
-    """The networks that a method asks for; those of DLSGAN without one."""
+    """The networks that a method asks for, of a family that suits it; without one DLSGAN's."""
+    method = objectives.find(objective.config.name) if objective else None
+    family = networks.find(getattr(method, "FAMILY", NETWORK.name))
+    known = {field.name for field in fields(family.Config)}
+    sizes = {key: size for key, size in SIZES.items() if key in known}
+    config = family.Config(latent_size=6, width=4, max_width=8, **sizes)
     asked = kinds_asked(objective.roles) if objective else {}
-    return conv.build(NETWORK, resolution=16, image_channels=3, seed=seed, **asked)
+    built: Networks = family.build(config, resolution=16, image_channels=3, seed=seed, **asked)
+    return built
 
 
 def local_session(
@@ -70,10 +79,10 @@ def local_session(
     *,
     double: bool = False,
 ) -> Session:
-    networks = build_networks(config.seed, objective)
+    built = build_networks(config.seed, objective)
     return new_session(
         objective,
-        {name: n.double() for name, n in networks.items()} if double else networks,
+        {name: n.double() for name, n in built.items()} if double else built,
         lambda network, optimizer: LocalEngine(network, optimizer, micro_batches),
         config=config,
         device=torch.device("cpu"),

@@ -66,7 +66,12 @@ def trained(
     for _ in range(STEPS):
         batches = list(of_all_ranks(session, config, world))
         result = train_step(
-            session.objective, session.engines, batches, session.state, no_reduction
+            session.objective,
+            session.engines,
+            batches,
+            session.state,
+            no_reduction,
+            session.frozen,
         )
         assert result.applied
         assert result.micro_batches == count

@@ -25,10 +25,12 @@ def test_a_round_has_one_reduction(variant: dict[str, Any], spoilt: bool) -> Non
         return total
 
     objective = make_objective(**variant)
-    engines = local_engines(objective, build_networks(objective=objective))
+    networks = build_networks(objective=objective)
+    engines = local_engines(objective, networks)
+    frozen = {name: networks[name] for name in objective.roles if name not in engines}
     batch = random_batch(objective, global_batch=BATCH, dtype=torch.float32)
     if spoilt:
         batch.real_NCHW[0, 0, 0, 0] = float("nan")
-    result = train_step(objective, engines, [batch], objective.new_state(BATCH), reduce)
+    result = train_step(objective, engines, [batch], objective.new_state(BATCH), reduce, frozen)
     assert result.applied is not spoilt
     assert calls == (1 if spoilt else len(objective.rounds))
