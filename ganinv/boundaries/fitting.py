@@ -20,7 +20,7 @@ from ganinv.boundaries.boundary import Boundary, prior_spread
 from ganinv.errors import ConfigError, DataError
 from ganinv.model import InvertibleGan
 
-LEAST_OF_A_KIND = 20  # samples
+LEAST_TO_TRAIN, LEAST_TO_VALIDATE = 20, 5  # samples of each kind
 VALIDATION_SHARE = 0.3  # as in InterFaceGAN's code
 PENALTY = 1.0  # C of the support vector machine
 COMMAND = "pip install scikit-learn"
@@ -91,12 +91,15 @@ def separating_plane(name: str, points_NP: Tensor, label_N: Tensor, keys: Sequen
 
 
 def check_balance(name: str, train: NDArray[np.bool_], held_out: NDArray[np.bool_]) -> None:
-    for which, label in (("to train on", train), ("to validate it", held_out)):
+    for which, label, least in (
+        ("to train on", train, LEAST_TO_TRAIN),
+        ("to validate it", held_out, LEAST_TO_VALIDATE),
+    ):
         counts = int(label.sum()), int((~label).sum())
-        if min(counts) < LEAST_OF_A_KIND:
+        if min(counts) < least:
             raise DataError(
                 f"boundary {name!r}: {counts[0]} samples with the label and {counts[1]} without it "
-                f"{which}, but {LEAST_OF_A_KIND} of each are needed; use more images or another "
+                f"{which}, but {least} of each are needed; use more images or another "
                 "label"
             )
 
