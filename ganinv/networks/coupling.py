@@ -10,7 +10,7 @@ the elements pass unchanged and shift the other half. The Jacobian determinant o
 τ, the sizes and the reversal are those of the authors' code, which has two networks for the two
 directions and trains only one; here both directions share their weights (the paper's φ and φ⁻¹).
 
-Shapes: B samples, L latent elements, T = L / 2.
+Shapes: B samples, L latent elements, T = ⌈L / 2⌉.
 """
 
 import math
@@ -24,12 +24,13 @@ GAIN = math.sqrt(2)  # of weights before a leaky ReLU
 
 
 class Shift(nn.Module):
-    """τ: B × T → B × T, two dense layers; a leaky ReLU follows the last one, too."""
+    """τ: B × T → B × (L − T), two dense layers; a leaky ReLU follows the last one, too."""
 
     def __init__(self, size: int, width: int, rate: float) -> None:
         super().__init__()
-        self.first = EqualisedLinear(size, width, gain=GAIN, speed=rate)
-        self.second = EqualisedLinear(width, size, gain=GAIN, speed=rate)
+        bottom = size // 2
+        self.first = EqualisedLinear(size - bottom, width, gain=GAIN, speed=rate)
+        self.second = EqualisedLinear(width, bottom, gain=GAIN, speed=rate)
 
     def forward(self, top_BT: Tensor) -> Tensor:
         return leaky_relu(self.second(leaky_relu(self.first(top_BT))))
@@ -39,12 +40,12 @@ class CouplingMapper(nn.Module):
     """φ⁻¹, z → y, as the mapper of a generator; `to_code` is φ, y → z.
 
     Needs float32: the error of a round trip grows with ‖τ‖. `rate`: learning rate relative to that
-    of other layers (`styled.py` explains it). `size` must be even.
+    of other layers (`styled.py` explains it).
     """
 
     def __init__(self, size: int, *, depth: int, width: int, rate: float) -> None:
         super().__init__()
-        self.shifts = nn.ModuleList(Shift(size // 2, width, rate) for _ in range(depth))
+        self.shifts = nn.ModuleList(Shift(size, width, rate) for _ in range(depth))
 
     def forward(self, code_BL: Tensor) -> Tensor:
         h_BL = code_BL

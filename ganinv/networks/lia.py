@@ -24,8 +24,9 @@ from ganinv.errors import ConfigError
 from ganinv.networks import styled
 from ganinv.networks.base import NetworkConfig, Networks, coarsest_grid, seeded
 from ganinv.networks.coupling import CouplingMapper
+from ganinv.networks.heads import ImageDiscriminator
 from ganinv.networks.layers import in_float32
-from ganinv.networks.residual import ResidualDiscriminator
+from ganinv.networks.residual import ResidualTrunk
 from ganinv.networks.resnet_encoder import Normalisation, ResNetEncoder
 from ganinv.networks.styled import StyledConfig
 from ganinv.networks.stylegan2 import TRAITS
@@ -55,10 +56,10 @@ class Config(NetworkConfig):
         for key in ("coupling_depth", "coupling_width", "encoder_width", "encoder_max_width"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
-        if self.mapper == "coupling" and self.latent_size % 2:
+        if self.mapper == "coupling" and self.latent_size < 2:
             raise ConfigError(
-                f"latent_size = {self.latent_size}: a coupling cuts codes into two halves; give "
-                f"an even number, such as {self.latent_size + 1}"
+                f"latent_size = {self.latent_size}: a coupling cuts codes into two parts; give at "
+                "least 2"
             )
         _ = self.styled  # refuses an impossible `mapper_rate`
 
@@ -117,15 +118,15 @@ def build(config: Config, *, resolution: Resolution, image_channels: int, seed: 
         return Generator(config.styled, TRAITS, resolution, image_channels, mapper)
 
     def discriminator() -> nn.Module:
-        return ResidualDiscriminator(
+        trunk = ResidualTrunk(
             widths,
             image_channels,
-            None,
             grid=grid,
             feature_block=config.feature_block,
             gain=TRAITS.gain,
             linear_gain=TRAITS.linear_gain,
         )
+        return ImageDiscriminator(trunk, TRAITS.linear_gain)
 
     def encoder() -> nn.Module:
         return ResNetEncoder(

@@ -89,8 +89,7 @@ class ResidualTrunk(Trunk):
 class ResidualDiscriminator(ResidualTrunk):
     """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code.
 
-    The arguments are those of the trunk. `latent_size`: of the codes; None: no encoder inside, and
-    codes of no elements.
+    The arguments are those of the trunk.
     """
 
     piecewise_linear = True
@@ -99,7 +98,7 @@ class ResidualDiscriminator(ResidualTrunk):
         self,
         widths: Sequence[int],
         image_channels: int,
-        latent_size: int | None,
+        latent_size: int,
         *,
         grid: Grid,
         feature_block: int,
@@ -115,21 +114,12 @@ class ResidualDiscriminator(ResidualTrunk):
             linear_gain=linear_gain,
         )
         self.adversarial = EqualisedLinear(self.size, 1, gain=linear_gain)
-        self.latent = (
-            None
-            if latent_size is None
-            else EqualisedLinear(self.size, latent_size, gain=linear_gain)
-        )
+        self.latent = EqualisedLinear(self.size, latent_size, gain=linear_gain)
 
     def forward(self, image_BCHW: Tensor) -> Judgement:
         dense_BF, feature_BF = self.through(image_BCHW)
         return Judgement(
             adversarial_B=in_float32(self.adversarial, dense_BF).squeeze(1),
-            latent_BL=self._latent(dense_BF),
+            latent_BL=in_float32(self.latent, dense_BF),
             feature_BF=feature_BF,
         )
-
-    def _latent(self, dense_BF: Tensor) -> Tensor:
-        if self.latent is None:
-            return dense_BF.new_zeros(len(dense_BF), 0)
-        return in_float32(self.latent, dense_BF)

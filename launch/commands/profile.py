@@ -9,6 +9,7 @@ import torch
 
 from ganinv import networks
 from ganinv.errors import ConfigError
+from ganinv.objectives.base import kinds_asked
 from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
@@ -108,7 +109,7 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
-    size = size_of(config.data.resolution)
+    size, objective = size_of(config.data.resolution), new_objective(config)
     device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
     check_precision(config.train.precision, device)
     use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
@@ -117,12 +118,12 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         resolution=size.resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
+        **kinds_asked(objective.roles),
     )
 
     def engine(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> LocalEngine:
         return LocalEngine(network, optimizer, layout.per_rank, config.train.precision)
 
-    objective = new_objective(config)
     session = new_session(
         objective,
         built | loaded_features(objective, IMAGE_CHANNELS),

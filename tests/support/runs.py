@@ -61,7 +61,7 @@ def make_objective(
 
 
 def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[str, nn.Module]:
-    """The networks that a method asks for, of a family that suits it; without one DLSGAN's."""
+    """Tiny networks that a method asks for, of the family that suits it; else those of DLSGAN."""
     method = objectives.find(objective.config.name) if objective else None
     family = networks.find(getattr(method, "FAMILY", NETWORK.name))
     known = {field.name for field in fields(family.Config)}

@@ -208,12 +208,11 @@ def test_generator_and_features_are_untouched_to_the_byte(schedule: str) -> None
 
 
 def test_steps_move_the_right_way_on_separable_images() -> None:
-    """Bright images are real: D comes to tell them, E to reconstruct them, G to be taken for real."""
+    """Bright images are real: D comes to tell them apart, and E to reconstruct them."""
     for name in REFERENCES:
         objective = make_objective(name)
-        nets = {
-            n: m for n, m in build_networks(objective=objective).items() if n in objective.roles
-        }
+        built = build_networks(objective=objective)
+        nets = {name: built[name] for name in objective.roles}
         engines = {
             n: LocalEngine(nets[n], torch.optim.Adam(nets[n].parameters(), 0.01, (0.0, 0.99)))
             for n, role in objective.roles.items()
@@ -280,5 +279,5 @@ def test_the_first_stage_has_no_encoder() -> None:
 
 @pytest.mark.parametrize(("perceptual", "file"), [("vgg16", None), ("lite0", "f"), ("none", "f")])
 def test_vgg16_and_its_file_come_together(perceptual: str, file: str | None) -> None:
-    with pytest.raises(ConfigError, match="perceptual_file = .*give objective.perceptual=vgg16"):
+    with pytest.raises(ConfigError, match=r"perceptual_file = .*give objective.perceptual=vgg16"):
         Config(perceptual=perceptual, perceptual_file=file)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Networks of features for losses: VGG16 from a user's file, EfficientNet-Lite0 from its package."""
+"""Networks of features for losses: VGG16 from a user's file, EfficientNet-Lite0 of a package."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ PLACES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)  # of the convolutions in torchvis
 
 
 def state() -> dict[str, Tensor]:
-    """Weights of VGG16 under torchvision's names, with three more convolutions and a dense layer."""
+    """Weights of VGG16 under torchvision's names, with one more convolution and a dense layer."""
     found = {"classifier.0.weight": torch.zeros(4, 8), "classifier.0.bias": torch.zeros(4)}
     for place, (into, out) in zip((*PLACES, 24), (*VGG16, (512, 512)), strict=True):
         found[f"features.{place}.weight"] = normal(out, into, 3, 3) * (2 / (9 * into)) ** 0.5

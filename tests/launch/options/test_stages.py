@@ -1,4 +1,4 @@
-"""Recipes with stages: which runs they stand for, where these lie, and in which order they train."""
+"""Recipes with stages: which runs they stand for, where these lie, in which order they train."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,7 +101,7 @@ def test_a_network_from_another_run_needs_that_run() -> None:
     with pytest.raises(ConfigError, match=r"start.run = None: lia takes its generator, g, from"):
         load_config({"objective": {"name": "lia"}}, PLACES)
     words = (*PLACES, "start.run=/a", "start.networks=[d]")
-    with pytest.raises(ConfigError, match="name it in start.networks"):
+    with pytest.raises(ConfigError, match=r"name it in start\.networks"):
         load_config({"objective": {"name": "lia"}}, words)
 
 
