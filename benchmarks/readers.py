@@ -59,7 +59,9 @@ class Job:
 
 def collate(samples: Iterable[Mapping[str, Any]]) -> Tensor:
     """Decode and stack a batch; every reader but ours does this in its workers."""
-    return stack_images([decode_image(s["jpg"], RESOLUTION, "an image") for s in samples])
+    return stack_images(
+        [decode_image(s["jpg"], (RESOLUTION, RESOLUTION), "an image") for s in samples]
+    )
 
 
 class Ours:

@@ -71,6 +71,11 @@ class Codec:
         """
         return {"z": code_space(self.decode)}
 
+    @property
+    def first_weight(self) -> Tensor | None:
+        """The matrix of the layer that what enters the generator meets first, O × L, if any."""
+        return None
+
     def code_error(self, code_BL: Tensor, other_BL: Tensor) -> Tensor:
         """The distance between the codes of each pair, B, float64."""
         return self.latent.error(code_BL, other_BL, self.tensors)

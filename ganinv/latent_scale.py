@@ -39,6 +39,8 @@ class TraceConfig:
     window_samples: int = 8192
     # v before the first step: 1 in the author's 2021 code, 0.5 in 2023, 1e-4 in 2024.
     initial: float = 1.0
+    # True: v is a weighted mean of the steps so far, and `initial` counts in the first step alone.
+    bias_corrected: bool = False
 
     def __post_init__(self) -> None:
         decay = scheduled(self.decay, "decay")
@@ -48,14 +50,30 @@ class TraceConfig:
         object.__setattr__(self, "decay", decay)  # the class is frozen; nobody has read it yet
         if self.half_life is not None:
             object.__setattr__(self, "half_life", checked_half_life(self.half_life, "half_life"))
-        if self.initial <= 0:
-            raise ConfigError(f"initial = {self.initial}: a variance must be above 0, e.g. 1.0")
+        checked_initial(self.initial, "initial")
+        if self.bias_corrected and self.kind != "ema":
+            raise ConfigError(
+                f"bias_corrected = True: kind = {self.kind!r} has no decay to correct; give "
+                "kind=ema, or bias_corrected=false"
+            )
         if self.window_samples < 1:
             raise ConfigError(f"window_samples = {self.window_samples}: must be at least 1")
 
 
-def new_trace(config: TraceConfig, latent_size: int, global_batch: int) -> Tensor:
-    """The trace before the first step: L for `ema`, K × L (a full window) for `window`."""
+def checked_initial(initial: float, key: str) -> float:
+    """`initial`, a variance before the first step. Raises `ConfigError` if it is not above 0."""
+    if initial <= 0:
+        raise ConfigError(f"{key} = {initial}: a variance must be above 0, e.g. 1.0")
+    return initial
+
+
+def new_trace(
+    config: TraceConfig, latent_size: int, global_batch: int, initial: float | None = None
+) -> Tensor:
+    """The trace before the first step: L for `ema`, K × L (a full window) for `window`.
+
+    `initial`: its value, in place of the configuration's.
+    """
     if config.kind == "ema":
         shape: tuple[int, ...] = (latent_size,)
     else:
@@ -65,7 +83,8 @@ def new_trace(config: TraceConfig, latent_size: int, global_batch: int) -> Tenso
                 f"{global_batch}; choose one, for example {512 * global_batch}"
             )
         shape = (config.window_samples // global_batch, latent_size)
-    return torch.full(shape, config.initial, dtype=torch.float64)
+    value = config.initial if initial is None else initial
+    return torch.full(shape, value, dtype=torch.float64)
 
 
 def trace_variance(trace: Tensor) -> Tensor:
@@ -82,8 +101,20 @@ def update_trace(
     """
     if config.kind == "ema":
         decay = decay_at(config.decay, config.half_life, images_seen, global_batch)
+        if config.bias_corrected:
+            decay = bias_corrected(decay, images_seen // global_batch)
         return decay * trace + (1 - decay) * mean_square_L
     return torch.cat([trace[1:], mean_square_L[None]])
+
+
+def bias_corrected(decay: float, steps: int) -> float:
+    """The decay of the step that follows `steps` others, such that no initial value has weight.
+
+    With this decay, v equals v / (1 − decay^t) of an average that starts at zero (D. Kingma, J. Ba,
+    "Adam", Algorithm 1). Where the decay changes in training, the present one stands for all
+    earlier ones.
+    """
+    return (decay - decay ** (steps + 1)) / (1 - decay ** (steps + 1))
 
 
 def latent_scale(variance_L: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
 from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
 from ganinv.pictures import Images, to_images
+from ganinv.sizes import Size
 
 MANY = 2**63  # above all seeds and image numbers: `draws.py` needs 64 bits
 
@@ -82,18 +83,22 @@ class InvertibleGan:
         """E(x): the code of each image, B × L, ready for `decode`; without gradients.
 
         `images`: floats B × C × H × W in [−1, 1] (a tensor, a NumPy array or a list of either), a
-        Pillow image or a list of Pillow images. Pillow images are cropped to their central square
-        and resized. Raises `DataError` for other input, and `ConfigError` if the model has no
-        encoder. For gradients, call `codec.encode` with a tensor on the model's device.
+        Pillow image or a list of Pillow images. Pillow images are cropped to the largest central
+        part that has the proportions of the model's images, and resized. Raises `DataError` for
+        other input, and `ConfigError` if the model has no encoder. For gradients, call
+        `codec.encode` with a tensor on the model's device.
         """
         if not self.encodes:
             raise ConfigError(
                 "encode: this model's method has no encoder; train a method with an encoder, such "
                 "as dlsgan or pvdgan"
             )
-        channels, resolution, _ = self.image_shape
-        image_BCHW = to_images(images, channels=channels, resolution=resolution)
-        return self._batched(self.codec.encode, image_BCHW)
+        return self._batched(self.codec.encode, self.to_tensor(images))
+
+    def to_tensor(self, images: Images) -> Tensor:
+        """The user's images as floats B × C × H × W in [−1, 1], as `encode` takes them."""
+        channels, height, width = self.image_shape
+        return to_images(images, channels=channels, size=Size(width=width, height=height))
 
     def decode(self, code_BL: Floats) -> Tensor:
         """The image of each code, B × C × H × W, clamped to [−1, 1]; without gradients.

@@ -4,8 +4,6 @@ Photographs are cropped and resized as for training (`resizing.py`).
 Pillow is imported inside the functions that need it, because it is optional.
 """
 
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
@@ -16,7 +14,9 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
 from ganinv.inputs import Floats, floats
+from ganinv.pixels import decode_errors
 from ganinv.resizing import resize_photograph
+from ganinv.sizes import Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,7 +58,7 @@ def to_pictures(image_BCHW: Floats) -> "list[Image]":
     return [fromarray(image) for image in image_BHWC]
 
 
-def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
+def to_images(images: Images, *, channels: int, size: Size) -> Tensor:
     """A user's images as a batch B × C × H × W in [−1, 1]; pictures are cropped and resized.
 
     Raises `DataError` for floats of another shape or range, other types, and pictures that cannot
@@ -66,7 +66,7 @@ def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
     """
     if _are_numbers(images):
         image_BCHW = _batch(images)
-        _check_shape(image_BCHW, (channels, resolution, resolution))
+        _check_shape(image_BCHW, (channels, size.height, size.width))
         _check_range(image_BCHW)
         return image_BCHW
     _need_pillow()
@@ -79,20 +79,20 @@ def to_images(images: Images, *, channels: int, resolution: int) -> Tensor:
         kinds = sorted({type(picture).__name__ for picture in listed}) or ["nothing"]
         raise DataError(
             f"images: {', '.join(kinds)} cannot be converted; give floats B × {channels} × "
-            f"{resolution} × {resolution} in [−1, 1], a Pillow image or a list of them"
+            f"{size.height} × {size.width} in [−1, 1], a Pillow image or a list of them"
         )
     if channels != RGB_CHANNELS:
         raise ConfigError(
             f"images: this model takes {channels} channels, but pictures have {RGB_CHANNELS}; give "
-            f"floats B × {channels} × {resolution} × {resolution} in [−1, 1]"
+            f"floats B × {channels} × {size.height} × {size.width} in [−1, 1]"
         )
-    square_BHWC = np.stack(
+    image_BHWC = np.stack(
         [
-            _square(picture, resolution, "the image" if one else f"images[{number}]")
+            _resized(picture, size, "the image" if one else f"images[{number}]")
             for number, picture in enumerate(pictures)
         ]
     )
-    return to_signed(torch.from_numpy(square_BHWC).permute(0, 3, 1, 2))
+    return to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2))
 
 
 def _are_numbers(images: Images) -> TypeGuard[Floats]:
@@ -105,7 +105,7 @@ def _batch(images: Floats) -> Tensor:
     return floats(images, "images", remedy=remedy)
 
 
-def _square(picture: "Image", resolution: int, which: str) -> NDArray[np.uint8]:
+def _resized(picture: "Image", size: Size, which: str) -> NDArray[np.uint8]:
     """RGB pixels; `which` names the picture in messages. Raises `DataError` if it is unreadable."""
     file = getattr(picture, "filename", "")
     name = f"{which} ({file})" if file else which
@@ -113,31 +113,14 @@ def _square(picture: "Image", resolution: int, which: str) -> NDArray[np.uint8]:
         width, height = picture.size
         raise DataError(f"{name}: has {width} × {height} pixels; leave it out")
     try:
-        return np.asarray(resize_photograph(picture, resolution, resolution))
+        return np.asarray(resize_photograph(picture, *size))
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    except _decode_errors() as error:
+    except decode_errors() as error:
         raise DataError(
             f"{name}: cannot be read ({type(error).__name__}: {error}); open it again, or leave it "
             "out"
         ) from error
-
-
-def _decode_errors() -> tuple[type[Exception], ...]:
-    """What Pillow raises for closed, truncated, corrupt and enormous pictures."""
-    from PIL.Image import DecompressionBombError
-
-    return (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        OverflowError,
-        struct.error,
-        zlib.error,
-        DecompressionBombError,
-    )
 
 
 def _check_shape(image_BCHW: Tensor, expected_CHW: tuple[int, int, int]) -> None:

@@ -16,6 +16,7 @@ only once a picture is at hand.
 """
 
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 from ganinv.errors import DataError
@@ -32,6 +33,28 @@ _FIRST_LYING = 5  # from here on, width and height change places
 _SPECIAL = {"transparency", "exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 # What Pillow raises for corrupt EXIF.
 _EXIF_ERRORS = (SyntaxError, struct.error, ValueError)
+
+
+def decode_errors() -> tuple[type[Exception], ...]:
+    """What Pillow's decoders raise for closed, truncated, corrupt, hostile and enormous pictures.
+
+    `RuntimeError` is that of its AVIF decoder.
+    """
+    from PIL.Image import DecompressionBombError, DecompressionBombWarning
+
+    return (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        OverflowError,
+        RuntimeError,
+        struct.error,
+        zlib.error,
+        DecompressionBombError,
+        DecompressionBombWarning,
+    )
 
 
 def upright_rgb(picture: "Image") -> "Image":

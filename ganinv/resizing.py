@@ -1,4 +1,4 @@
-"""Crop and resize photographs to one size.
+"""Crop, pad and resize photographs to one size.
 
 Both the building of data sets and models use it, so that a model sees photographs as training did.
 Worker processes that decode photographs import this module. So it imports no torch, and Pillow
@@ -28,6 +28,24 @@ def resize_photograph(
     upright = upright_rgb(picture)
     kept = upright if stretch else upright.crop(_centre(*upright.size, width, height))
     return kept.resize((width, height), Resampling.LANCZOS)
+
+
+def pad_photograph(picture: "Image", width: int, height: int) -> "Image":
+    """An upright RGB image of `width` × `height` pixels: the whole picture, centred on black.
+
+    A picture that fits keeps its pixels; a larger one is reduced by Lanczos, in its proportions.
+
+    Raises what `upright_rgb` raises.
+    """
+    from PIL.Image import Resampling
+    from PIL.ImageOps import contain, expand
+
+    upright = upright_rgb(picture)
+    if upright.width > width or upright.height > height:
+        upright = contain(upright, (width, height), Resampling.LANCZOS)
+    right, below = width - upright.width, height - upright.height
+    left, above = right // 2, below // 2
+    return expand(upright, (left, above, right - left, below - above))
 
 
 def _centre(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:

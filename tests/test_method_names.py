@@ -18,6 +18,8 @@ METHODS = (
     "ganinv/latent_scale.py",
     "benchmarks/precision.py",
     "benchmarks/speed/",
+    "benchmarks/claims/",
+    "benchmarks/trace_start.py",
 )
 NETWORKS = ("g", "d")
 KEYS = ("fake", *NETWORKS)  # networks, and the trace of generated images

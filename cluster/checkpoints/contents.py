@@ -20,6 +20,7 @@ from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, read_tensors
 from ganinv.saved.manifest import Manifest
 from ganinv.seams.stores import Store
+from ganinv.sizes import Resolution
 from ganinv.training.session import Session
 
 # What may not differ between a checkpoint and the run that resumes from it.
@@ -33,7 +34,7 @@ class RunIdentity:
 
     seed: int
     data_fingerprint: str
-    image_resolution: int  # pixels per side
+    image_resolution: Resolution
     image_channels: int
     config: Mapping[str, Any]
     mix_fingerprint: str | None = None  # of several data sets and their shares of the batch

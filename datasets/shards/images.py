@@ -1,33 +1,18 @@
 """Decoding the images of shards."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ganinv.errors import DataError
-from ganinv.pixels import upright_rgb, upright_size
+from ganinv.pixels import decode_errors, upright_rgb, upright_size
 
 # What Pillow may read: the formats of `datasets.shards.tables.IMAGE_EXTENSIONS`.
 FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "QOI", "PPM"),)
 
-# What Pillow's decoders raise for corrupt or hostile bytes.
-DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+DECODE_ERRORS = decode_errors()
 
 
 def image_size(data: bytes) -> tuple[int, int]:
@@ -43,12 +28,7 @@ def image_size(data: bytes) -> tuple[int, int]:
         raise DataError(reason_of(problem)) from problem
 
 
-def decode_image(data: bytes | memoryview, resolution: int, what: str) -> NDArray[np.uint8]:
-    """A square image: `decode_sized` with H = W = resolution."""
-    return decode_sized(data, (resolution, resolution), what)
-
-
-def decode_sized(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
+def decode_image(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
     """RGB uint8, H × W × 3, as `ganinv.pixels` defines it; `size` is (W, H) in pixels.
 
     Raises `DataError` for a corrupt image, for an image of another size, and for pixels that have

@@ -16,6 +16,7 @@ from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
 from datasets.shards.splits import SPLITS, Split
 from ganinv.errors import DataError, StorageMissingError
 from ganinv.seams.stores import Store
+from ganinv.sizes import Resolution, Size
 
 _VERSION = 3
 _COLUMNS = ("name", "size_bytes", "sha256", "samples", "table_sha256")
@@ -49,14 +50,14 @@ class Index:
         return sha256_hex(_compact(self._content()))
 
     @property
-    def resolution(self) -> int:
-        """Height and width in pixels. Raises `DataError` if the images are not square."""
-        if self.width != self.height:
-            raise DataError(
-                f"the data set has images of {self.width} × {self.height} pixels, and the networks"
-                " take square images; build it with data.resolution=PIXELS"
-            )
-        return self.width
+    def size(self) -> Size:
+        """Width and height of every image."""
+        return Size(width=self.width, height=self.height)
+
+    @property
+    def resolution(self) -> Resolution:
+        """The size, as options and records hold it."""
+        return self.size.resolution
 
     @property
     def image_channels(self) -> int:

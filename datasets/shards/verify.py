@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from datasets.parallel import Progress, cores, map_threads, no_progress
 from datasets.shards.attributes import parse_attributes
-from datasets.shards.images import decode_sized
+from datasets.shards.images import decode_image
 from datasets.shards.index import Index
 from datasets.shards.quarantine import QUARANTINE_NAME
 from datasets.shards.scan import scan
@@ -109,7 +109,7 @@ def _compare(index: Index, store: Store, shard: Shard, parts: Sequence[Shard]) -
         data = reader.read(file.start, file.start + file.size_bytes)
         what = f"image {key!r} in {shard.name}"
         try:
-            decode_sized(data, (index.width, index.height), what)
+            decode_image(data, (index.width, index.height), what)
         except DataError as problem:
             check(key, str(problem))
             return

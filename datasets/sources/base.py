@@ -39,7 +39,7 @@ class BuildOptions:
     resolution: int | str = 32
     """Pixels a side, or `WIDTHxHEIGHT`."""
     resize: str = CROP
-    """How photographs come to that size: `crop` or `stretch`, see `Geometry`."""
+    """How photographs come to that size: `crop`, `stretch` or `pad`, see `Geometry`."""
     seed: int = 0
     """Seed of a source that draws its images; other sources ignore it."""
     shard_bytes: int = 64 * _MIB

@@ -17,7 +17,6 @@ _FAMILY = Family(
     path=[str(Path(__file__).parent)],
     shared=frozenset(
         {
-            "attributes",
             "base",
             "containers",
             "files",
@@ -25,7 +24,6 @@ _FAMILY = Family(
             "folder",
             "geometry",
             "input_places",
-            "object_file",
             "photographs",
             "unreadable",
         }

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.inputs.attributes import AttributeTable, read_attributes
 from datasets.inputs.left_out import ROWS, LeftOut
 from datasets.inputs.listing import list_images, refuse_folder, refuse_no_images
 from datasets.inputs.matching import match_rows
 from datasets.shards.splits import Split, split_of, splits_by_name, splits_if_all_named
-from datasets.sources.attributes import AttributeTable, read_attributes
 from datasets.sources.base import BuildOptions, spread
 from datasets.sources.files import FileSource, ImageFile
 from ganinv.errors import ConfigError, DataError

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from datasets.inputs.object_file import ObjectFile
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.input_places import data_entries, input_store
-from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.seams.stores import Entry, Store
 

@@ -21,10 +21,11 @@ from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.base import Content, Sample, Skipped, Work
-from datasets.sources.geometry import CROP, STRETCH, Geometry
+from datasets.sources.geometry import CROP, PAD, STRETCH, Geometry
 from datasets.sources.unreadable import Unreadable
 from ganinv.errors import DataError
-from ganinv.resizing import resize_photograph
+from ganinv.resizing import pad_photograph, resize_photograph
+from ganinv.sizes import Size
 
 # The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
@@ -81,11 +82,11 @@ def work_on(photos: Iterable[Photo], geometry: Geometry, max_pixels: int) -> Ite
 
 @dataclass(kw_only=True)
 class Photographs:
-    """Reads the files `names` below `folder`, in that order, as square images."""
+    """Reads the files `names` below `folder`, in that order, as images of one size."""
 
     folder: Path
     names: Sequence[str]
-    resolution: int  # pixels a side
+    size: Size
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
     max_pixels: int
     options: str  # the section of both keys, for messages, such as `invert`
@@ -93,7 +94,7 @@ class Photographs:
     skipped: list[Skipped] = field(default_factory=list)  # by the last call of `read`, so far
 
     def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Names and images (RGB uint8, H × W × 3; the upright central square of each photograph).
+        """Names and images (RGB uint8, H × W × 3; the upright centre of each photograph).
 
         Raises `DataError` once the ratio of unreadable files exceeds `max_unreadable`, or if no
         file is readable.
@@ -106,7 +107,7 @@ class Photographs:
             before=self.left_out,
             skipped=self.skipped,
         )
-        geometry = Geometry(width=self.resolution, height=self.resolution, resize=CROP)
+        geometry = Geometry(width=self.size.width, height=self.size.height, resize=CROP)
         load = partial(_load, geometry, _Limit(self.max_pixels, f"{self.options}.max_pixels"))
         paths = (self.folder / name for name in self.names)
         with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
@@ -159,10 +160,10 @@ def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with _limiting(limit), Image.open(file, formats=FORMATS) as image:
-            stretch = geometry.resize == STRETCH
-            return np.array(
-                resize_photograph(image, geometry.width, geometry.height, stretch=stretch)
-            )
+            size = (geometry.width, geometry.height)
+            if geometry.resize == PAD:
+                return np.array(pad_photograph(image, *size))
+            return np.array(resize_photograph(image, *size, stretch=geometry.resize == STRETCH))
     except DataError as problem:
         return _Problem(str(problem))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -20,12 +20,12 @@ from typing import Any
 
 from datasets.inputs.left_out import IMAGES, ROWS, LeftOut
 from datasets.inputs.listing import EXTENSIONS, other_files
+from datasets.inputs.object_file import ObjectFile
 from datasets.shards.attributes import parse_json
 from datasets.shards.splits import SPLITS, splits_by_name
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.containers import ContainerImage, ContainerSource
 from datasets.sources.input_places import data_entries, given_input
-from datasets.sources.object_file import ObjectFile
 from ganinv.errors import ConfigError, DataError
 from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Entry, Store

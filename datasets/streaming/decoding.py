@@ -26,6 +26,7 @@ from datasets.streaming.slot_window import SlotWindow
 from ganinv.errors import DataError
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
+from ganinv.sizes import Size
 
 
 class WindowStep(NamedTuple):
@@ -51,8 +52,8 @@ class Decoder:
 
     store: Store
     """Where samples that failed to decode are read again: the origin, not a cache."""
-    resolution: int
-    """Pixels a side."""
+    size: Size
+    """Of every image."""
     attributes: bool
     """Whether to decode attributes."""
     quarantine: Quarantine
@@ -100,11 +101,11 @@ class Decoder:
         return read_encoded(self.store, [(shard, member)], attributes=self.attributes)[0]
 
     def _decode(self, sample: EncodedSample) -> DecodedSample:
-        image_HWC = decode_sample(sample, self.resolution)
+        image_HWC = decode_sample(sample, self.size)
         return DecodedSample(image_HWC, sample.member.key, decode_attributes(sample))
 
 
-def decode_sample(sample: EncodedSample, resolution: int) -> NDArray[np.uint8]:
+def decode_sample(sample: EncodedSample, size: Size) -> NDArray[np.uint8]:
     """RGB uint8, H × W × 3. Raises `DataError` that names shard and key of a corrupt image."""
     expected = sample.member.image_crc32
     if expected is not None and zlib.crc32(sample.image) != expected:
@@ -112,7 +113,7 @@ def decode_sample(sample: EncodedSample, resolution: int) -> NDArray[np.uint8]:
             f"{sample.what} has other bytes than were indexed (its CRC-32 differs); restore the"
             " shard, or run `data build` or `data index` again"
         )
-    return decode_image(sample.image, resolution, sample.what)
+    return decode_image(sample.image, size, sample.what)
 
 
 def decode_attributes(sample: EncodedSample) -> dict[str, Any]:

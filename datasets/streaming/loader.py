@@ -54,7 +54,7 @@ def _open_reader(
     )
     decoder = Decoder(
         store=data_set.origin or data_set.store,
-        resolution=data_set.index.resolution,
+        size=data_set.index.size,
         attributes=config.attributes,
         quarantine=quarantine,
     )
@@ -115,7 +115,7 @@ class ShardBatches:
             )
         ]
         self._steps = max(plan.steps for plan in plans)
-        self._resolution = data_sets[0].index.resolution
+        self._pixels = data_sets[0].index.size.pixels
         self._readers = []
         for data_set, plan, slots in zip(data_sets, plans, slots_by_data_set, strict=True):
             own = {i: slot for i, slot in enumerate(slots) if slot % world == rank}
@@ -139,7 +139,7 @@ class ShardBatches:
 
     def _prefetched(self, step: int) -> Generator[Batch, None, None]:
         """Decodes on threads, a bounded number of batches ahead; `step` counts over all epochs."""
-        batch_bytes = len(self._slots) * 3 * self._resolution**2
+        batch_bytes = len(self._slots) * 3 * self._pixels
         half = self._config.prefetch_bytes // 2
         workers = self._config.workers
         max_ahead = max(1, min(_MAX_BATCHES_AHEAD, half // batch_bytes)) if workers else 1

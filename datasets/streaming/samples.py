@@ -27,7 +27,7 @@ def read_samples(
     """
     wanted = locate(store, index, split, range(first, first + count))
     samples = read_encoded(store, wanted, attributes=True)
-    images_BCHW = stack_images([decode_sample(sample, index.resolution) for sample in samples])
+    images_BCHW = stack_images([decode_sample(sample, index.size) for sample in samples])
     keys = tuple(sample.member.key for sample in samples)
     return images_BCHW, keys, tuple(decode_attributes(sample) for sample in samples)
 
@@ -41,9 +41,7 @@ def read_good_images(
     alone. Corrupt samples are read twice, then put into `quarantine`. Raises `DataError` if the
     quarantine exceeds its limit.
     """
-    decoder = Decoder(
-        store=store, resolution=index.resolution, attributes=False, quarantine=quarantine
-    )
+    decoder = Decoder(store=store, size=index.size, attributes=False, quarantine=quarantine)
     wanted = [
         (number, shard, member)
         for number, (shard, member) in zip(
@@ -55,7 +53,7 @@ def read_good_images(
     found = [decoder.attempt(sample) for sample in samples]
     good = [number for (number, *_), sample in zip(wanted, found, strict=True) if sample]
     images = [sample.image_HWC for sample in found if sample]
-    none = torch.zeros(0, 3, index.resolution, index.resolution, dtype=torch.uint8)
+    none = torch.zeros(0, 3, index.height, index.width, dtype=torch.uint8)
     return good, stack_images(images) if images else none
 
 

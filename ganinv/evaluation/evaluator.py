@@ -26,6 +26,7 @@ from ganinv.metrics.ranks import Ranks
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
+from ganinv.sizes import size_of
 
 log = logging.getLogger(__name__)
 BATCH = 32  # images in memory at once
@@ -98,7 +99,8 @@ class Evaluator:
         self.corrupt = 0
         """Corrupt held-out images that the last evaluation skipped."""
         fewest = min(held_out.count, generated)
-        self._pairs = [m for m in pair_metrics() if m.least_pixels <= held_out.resolution]
+        shorter = min(size_of(held_out.resolution))
+        self._pairs = [m for m in pair_metrics() if m.least_pixels <= shorter]
         self._sets = [m for m in set_metrics() if m.least_samples <= fewest]
 
     @property

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ganinv.metrics.features import FeatureRows, Features
 from ganinv.seams.engine import SumReduce
+from ganinv.sizes import Resolution
 
 
 class References(Protocol):
@@ -32,8 +33,8 @@ class HeldOut:
 
     count: int
     """Number of images, corrupt ones included."""
-    resolution: int
-    """Pixels per side."""
+    resolution: Resolution
+    """Size of the images."""
     read: Callable[[range], tuple[Sequence[int], Tensor]]
     """Reads the images with these numbers, each below `count`. Returns the numbers of the images
     that are not corrupt, and these images, uint8 B × C × H × W. Every rank gets the same answer."""

@@ -1,8 +1,9 @@
 """The interface of all network families. Shapes: B samples, L latent elements, F features.
 
 A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
-`build(config, *, resolution, image_channels, seed, kinds=PAIR) -> Networks`. A family that serves
-only methods without `Role.kind` may leave out `kinds`.
+`build(config, *, resolution, image_channels, seed, kinds=PAIR) -> Networks`. `resolution` is `128`
+for squares or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` gives the pixels to begin
+with. A family that serves only methods without `Role.kind` may leave out `kinds`.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +15,22 @@ from torch import Tensor, nn
 
 from ganinv.draws import torch_seed
 from ganinv.errors import ConfigError
+from ganinv.sizes import Resolution, Size, size_of
 
-COARSEST = 4  # pixels per side of the generator's first and the discriminator's last feature map
+# Pixels of the longer side of the generator's first and the discriminator's last feature map: from
+# this number to less than twice of it. So squares of a power of two have 4 × 4.
+COARSEST = 4
+
+
+class Grid(NamedTuple):
+    """Pixels of the coarsest feature map, in the order of tensors."""
+
+    height: int
+    width: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
 
 
 class Judgement(NamedTuple):
@@ -64,23 +79,56 @@ class NetworkConfig:
                 "so give a negative number: -1 (last) or -2 (second last)"
             )
 
-    def widths(self, resolution: int) -> list[int]:
-        """Channels at `resolution` pixels a side, at half of it, and so on down to 4.
+    def widths(self, resolution: Resolution) -> list[int]:
+        """Channels at `resolution`, at half of it, and so on down to the `coarsest_grid`.
 
-        Raises `ConfigError` if the resolution cannot be halved down to 4, or if the discriminator,
+        Raises `ConfigError` if the resolution cannot be halved down to it, or if the discriminator,
         which has one block per halving, lacks the feature block.
         """
-        levels = resolution.bit_length() - COARSEST.bit_length()
-        if levels < 1 or resolution != COARSEST << levels:
-            raise ConfigError(
-                f"resolution = {resolution}: must be a power of two of at least {2 * COARSEST}"
-            )
+        levels = _halvings(size_of(resolution))
         if -self.feature_block > levels:
             raise ConfigError(
                 f"feature_block = {self.feature_block}: a discriminator for {resolution} pixels "
                 f"has {levels} block(s); choose one of {', '.join(map(str, range(-levels, 0)))}"
             )
         return [min(self.width << level, self.max_width) for level in range(levels + 1)]
+
+
+def coarsest_grid(resolution: Resolution) -> Grid:
+    """The generator's first and the discriminator's last feature map.
+
+    A size is this grid, k × m pixels, times 2ⁿ: 128x96 is 4 × 3 times 2⁵. Raises `ConfigError` as
+    `NetworkConfig.widths` does.
+    """
+    width, height = size = size_of(resolution)
+    levels = _halvings(size)
+    return Grid(height=height >> levels, width=width >> levels)
+
+
+def _halvings(size: Size) -> int:
+    """How often both sides can be halved until the longer one has 4 to 7 pixels.
+
+    Raises `ConfigError` if that is not possible, or no halving is left.
+    """
+    levels = max(size).bit_length() - COARSEST.bit_length()
+    if levels < 1 or any(side % (1 << levels) for side in size):
+        raise ConfigError(
+            f"resolution = {size.resolution}: networks take k·2ⁿ × m·2ⁿ pixels, where the larger "
+            f"of k and m is {COARSEST} to {2 * COARSEST - 1} and n at least 1; build the data set "
+            f"with data.resolution={_nearest(size).resolution}, or another one of these"
+        )
+    return levels
+
+
+def _nearest(size: Size) -> Size:
+    """A possible size near to `size`."""
+    longer = max(*size, 2 * COARSEST)
+    for _ in range(2):  # rounding up may reach the next power of two, which has larger steps
+        step = 1 << (longer.bit_length() - COARSEST.bit_length())
+        longer = round(longer / step) * step
+    return Size(
+        *(longer if side == max(size) else max(round(side / step), 1) * step for side in size)
+    )
 
 
 def seeded_networks(makers: Makers, kinds: Kinds, seed: int) -> Networks:
@@ -115,9 +163,9 @@ def seeded(build: Callable[[], nn.Module], seed: int, purpose: str) -> nn.Module
         return build()
 
 
-def feature_pixels(feature_block: int) -> int:
-    """Pixels of a discriminator block's output; the last output has `COARSEST` pixels per side."""
-    return (COARSEST << (-feature_block - 1)) ** 2
+def feature_pixels(feature_block: int, grid: Grid) -> int:
+    """Pixels of a discriminator block's output; that of the last block has the coarsest `grid`."""
+    return grid.pixels << 2 * (-feature_block - 1)
 
 
 def through_blocks(

@@ -13,15 +13,17 @@ Shapes: B samples, C channels, H × W pixels, L latent elements, F features.
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from ganinv.networks.base import (
-    COARSEST,
     PAIR,
+    Grid,
     Judgement,
     Kinds,
     NetworkConfig,
     Networks,
+    coarsest_grid,
     feature_pixels,
     seeded_networks,
     through_blocks,
@@ -33,9 +35,11 @@ from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
     channels_last,
+    drawn_weights,
     in_float32,
     leaky_relu,
 )
+from ganinv.sizes import Resolution
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +51,7 @@ class Config(NetworkConfig):
 
     name: str = "conv"
     latent_size: int = 1024
-    stem_width: int | None = None  # channels of the generator's 4 × 4 image; None = max_width
+    stem_width: int | None = None  # channels of the generator's first map; None = max_width
 
 
 class ResidualPair(nn.Module):
@@ -72,11 +76,11 @@ class ResidualPair(nn.Module):
 class Generator(nn.Module):
     """Scaled code B × L → image B × C × H × W."""
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
-        widths = config.widths(resolution)[-2::-1]  # the stem replaces the last width, 4 × 4
+        widths = config.widths(resolution)[-2::-1]  # the stem replaces the last, coarsest width
         stem_width = config.stem_width or config.max_width
-        self.stem = EqualisedStem(config.latent_size, stem_width)
+        self.stem = EqualisedStem(config.latent_size, stem_width, coarsest_grid(resolution))
         self.blocks = nn.ModuleList()
         channels = stem_width
         for width in widths:
@@ -92,41 +96,43 @@ class Generator(nn.Module):
         return image_BCHW
 
 
-class EqualisedStem(EqualisedConv):
-    """Code B × L → B × C × 4 × 4.
+class EqualisedStem(nn.Module):
+    """Code B × L → B × C × the coarsest grid, with equalised learning rate.
 
     The author's valid 4 × 4 convolution of the code, zero-padded to 7 × 7 and multiplied by 4: each
-    pixel sees one tap of the kernel, so the fan-in is L.
+    pixel sees one tap of the kernel, so the fan-in is L. Other grids have as many taps as pixels.
     """
 
-    def __init__(self, latent_size: int, channels: int) -> None:
-        super().__init__(latent_size, channels, COARSEST)
+    def __init__(self, latent_size: int, channels: int, grid: Grid) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(drawn_weights(channels, latent_size, *grid))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.rate = 1 / math.sqrt(latent_size)
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        # Pixel (i, j) sees the tap (3 − i, 3 − j).
+        # Of 4 × 4 pixels, pixel (i, j) sees the tap (3 − i, 3 − j).
         kernel_LP = self.weight.flip(2, 3).permute(1, 0, 2, 3).flatten(1)
         flat_BP = scaled_BL @ (kernel_LP * self.rate)
-        x_BCHW = flat_BP.reshape(-1, self.weight.shape[0], COARSEST, COARSEST)
-        assert self.bias is not None
-        return x_BCHW + self.bias[:, None, None]
+        channels, _, height, width = self.weight.shape
+        return flat_BP.reshape(-1, channels, height, width) + self.bias[:, None, None]
 
 
 class Blocks(Trunk):
-    """The blocks of D, down to 4 × 4 pixels, which are flattened."""
+    """The blocks of D, down to the coarsest grid, whose pixels are flattened."""
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
         widths = config.widths(resolution)[:-1]
+        grid = coarsest_grid(resolution)
         self.feature_block = config.feature_block
-        self.feature_pixels = feature_pixels(self.feature_block)
+        self.feature_pixels = feature_pixels(self.feature_block, grid)
         self.from_image = EqualisedConv(image_channels, widths[0], 1)
         self.blocks = nn.ModuleList()
         channels = widths[0]
         for width in widths:
             self.blocks.append(nn.Sequential(ResidualPair(channels, width), BlurDown(width)))
             channels = width
-        self.size = channels * COARSEST * COARSEST
+        self.size = channels * grid.pixels
 
     def through(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
@@ -139,7 +145,7 @@ class Discriminator(Blocks):
 
     piecewise_linear = True
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__(config, resolution, image_channels)
         self.adversarial = EqualisedLinear(self.size, 1)
         self.latent = EqualisedLinear(self.size, config.latent_size)
@@ -154,7 +160,7 @@ class Discriminator(Blocks):
 
 
 def build(
-    config: Config, *, resolution: int, image_channels: int, seed: int, kinds: Kinds = PAIR
+    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
 ) -> Networks:
     """The networks asked for at their initial weights, a function of `seed`.
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
 from ganinv.networks import styled
-from ganinv.networks.base import NetworkConfig, Networks, seeded
+from ganinv.networks.base import NetworkConfig, Networks, coarsest_grid, seeded
 from ganinv.networks.coupling import CouplingMapper
 from ganinv.networks.heads import ImageDiscriminator
 from ganinv.networks.layers import in_float32
@@ -30,6 +30,7 @@ from ganinv.networks.residual import ResidualTrunk
 from ganinv.networks.resnet_encoder import Normalisation, ResNetEncoder
 from ganinv.networks.styled import StyledConfig
 from ganinv.networks.stylegan2 import TRAITS
+from ganinv.sizes import Resolution
 
 NETWORKS = ("g", "d", "e")  # d has no encoder inside, as it has in other families
 
@@ -75,8 +76,8 @@ class Config(NetworkConfig):
             mapper_rate=self.mapper_rate,
         )
 
-    def encoder_widths(self, resolution: int) -> list[int]:
-        """Channels of the encoder at `resolution` pixels a side, at half of it, down to 4."""
+    def encoder_widths(self, resolution: Resolution) -> list[int]:
+        """Channels of the encoder at `resolution`, at half of it, down to the coarsest grid."""
         levels = len(self.widths(resolution))
         return [min(self.encoder_width << level, self.encoder_max_width) for level in range(levels)]
 
@@ -99,12 +100,12 @@ class Generator(styled.Generator):
         return code_BL
 
 
-def build(config: Config, *, resolution: int, image_channels: int, seed: int) -> Networks:
+def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
     """The three networks at their initial weights, a function of `seed`.
 
     Raises `ConfigError` for an invalid resolution or feature block.
     """
-    widths = config.widths(resolution)
+    widths, grid = config.widths(resolution), coarsest_grid(resolution)
 
     def generator() -> nn.Module:
         coupling = CouplingMapper(
@@ -120,6 +121,7 @@ def build(config: Config, *, resolution: int, image_channels: int, seed: int) ->
         trunk = ResidualTrunk(
             widths,
             image_channels,
+            grid=grid,
             feature_block=config.feature_block,
             gain=TRAITS.gain,
             linear_gain=TRAITS.linear_gain,
@@ -129,6 +131,7 @@ def build(config: Config, *, resolution: int, image_channels: int, seed: int) ->
     def encoder() -> nn.Module:
         return ResNetEncoder(
             config.encoder_widths(resolution),
+            grid,
             image_channels,
             config.latent_size,
             config.encoder_norm,

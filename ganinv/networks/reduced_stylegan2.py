@@ -19,6 +19,7 @@ from torch import Tensor
 from ganinv.networks.base import PAIR, Kinds, Networks
 from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
+from ganinv.sizes import Resolution
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +53,7 @@ TRAITS = Traits(
 
 
 def build(
-    config: Config, *, resolution: int, image_channels: int, seed: int, kinds: Kinds = PAIR
+    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
 ) -> Networks:
     """The networks asked for at their initial weights, a function of `seed`.
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from ganinv.networks.base import COARSEST, Judgement, feature_pixels, through_blocks
+from ganinv.networks.base import Grid, Judgement, feature_pixels, through_blocks
 from ganinv.networks.heads import Trunk
 from ganinv.networks.layers import (
     BlurDown,
@@ -52,8 +52,9 @@ class ResidualDown(nn.Module):
 class ResidualTrunk(Trunk):
     """The layers of D below its heads.
 
-    `widths`: channels from the full resolution down to 4 × 4. `gain`: of weights before a leaky
-    ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block, negative.
+    `widths`: channels from the full resolution down to the coarsest `grid`. `gain`: of weights
+    before a leaky ReLU; `linear_gain`: of all other weights. `feature_block`: from the last block,
+    negative.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ResidualTrunk(Trunk):
         widths: Sequence[int],
         image_channels: int,
         *,
+        grid: Grid,
         feature_block: int,
         gain: float,
         linear_gain: float,
@@ -68,14 +70,14 @@ class ResidualTrunk(Trunk):
         super().__init__()
         self.size = widths[-1]
         self.feature_block = feature_block
-        self.feature_pixels = feature_pixels(self.feature_block)
+        self.feature_pixels = feature_pixels(self.feature_block, grid)
         self.from_image = EqualisedConv(image_channels, widths[0], 1, gain=gain)
         self.blocks = nn.ModuleList(
             ResidualDown(channels_in, channels_out, gain=gain, linear_gain=linear_gain)
             for channels_in, channels_out in pairwise(widths)
         )
         self.last = EqualisedConv(self.size, self.size, 3, gain=gain)
-        self.dense = EqualisedLinear(self.size * COARSEST * COARSEST, self.size, gain=gain)
+        self.dense = EqualisedLinear(self.size * grid.pixels, self.size, gain=gain)
 
     def through(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         x_BCHW = leaky_relu(self.from_image(channels_last(image_BCHW)))
@@ -98,6 +100,7 @@ class ResidualDiscriminator(ResidualTrunk):
         image_channels: int,
         latent_size: int,
         *,
+        grid: Grid,
         feature_block: int,
         gain: float,
         linear_gain: float,
@@ -105,6 +108,7 @@ class ResidualDiscriminator(ResidualTrunk):
         super().__init__(
             widths,
             image_channels,
+            grid=grid,
             feature_block=feature_block,
             gain=gain,
             linear_gain=linear_gain,

@@ -1,10 +1,10 @@
 """LIA's encoder: image → style, by residual blocks between average poolings.
 
 Zhu et al., arXiv 1906.08090; layers and widths are those of the authors' code: a 3 × 3 convolution,
-then one pooling and one block per halving down to 4 × 4, then a dense layer. The code has batch
-normalisation in all of them and after the dense layer, and weights from N(0, 0.02²). Here, weights
-have an equalised learning rate whatever the normalisation: under Adam, the code's rate of 1e-4
-moves its weights by 1e-4 / 0.02 of their size, as 0.005 does here.
+then one pooling and one block per halving down to 4 × 4 (for squares), then a dense layer. The code
+has batch normalisation in all of them and after the dense layer, and weights from N(0, 0.02²).
+Here, weights have an equalised learning rate whatever the normalisation: under Adam, the code's
+rate of 1e-4 moves its weights by 1e-4 / 0.02 of their size, as 0.005 does here.
 
 Shapes: B samples, C channels, H × W pixels, S style elements.
 """
@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganinv.networks.base import COARSEST
+from ganinv.networks.base import Grid
 from ganinv.networks.layers import (
     EqualisedConv,
     EqualisedLinear,
@@ -112,12 +112,17 @@ class PooledBlock(nn.Module):
 class ResNetEncoder(nn.Module):
     """Image B × C × H × W → style B × S.
 
-    `widths`: channels from the full resolution down to 4 × 4. Without or with group normalisation,
-    no layer couples samples: each image has one style.
+    `widths`: channels from the full resolution down to the coarsest `grid`. Without or with group
+    normalisation, no layer couples samples: each image has one style.
     """
 
     def __init__(
-        self, widths: Sequence[int], image_channels: int, style_size: int, kind: Normalisation
+        self,
+        widths: Sequence[int],
+        grid: Grid,
+        image_channels: int,
+        style_size: int,
+        kind: Normalisation,
     ) -> None:
         super().__init__()
         bias = kind == "none"
@@ -127,7 +132,7 @@ class ResNetEncoder(nn.Module):
             PooledBlock(channels_in, channels_out, kind)
             for channels_in, channels_out in pairwise(widths)
         )
-        self.style = EqualisedLinear(widths[-1] * COARSEST * COARSEST, style_size)
+        self.style = EqualisedLinear(widths[-1] * grid.pixels, style_size)
         self.style_norm = normalised(kind, style_size) if kind == "batch" else nn.Identity()
 
     def forward(self, image_BCHW: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """The common parts of the style-based families: everything except normalisation and gains.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), arXiv 1912.04958:
-a mapping network from code to style, a generator of modulated convolutions around a learned 4 × 4
-constant whose image is a sum over the resolutions ("skip", Fig. 7b), and a residual discriminator
-(`residual.py`, Fig. 7c). Left out, because an invertible GAN cannot have it:
+a mapping network from code to style, a generator of modulated convolutions around a learned
+constant (4 × 4 for squares) whose image is a sum over the resolutions ("skip", Fig. 7b), and a
+residual discriminator (`residual.py`, Fig. 7c). Left out, because an invertible GAN cannot have it:
 
 - per-pixel noise: an image would hold information beyond its code, which no encoder could recover;
 - minibatch standard deviation: one image has one code, whatever else is in the batch.
@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
 from ganinv.networks.base import (
-    COARSEST,
     PAIR,
     Kinds,
     NetworkConfig,
     Networks,
+    coarsest_grid,
     seeded_networks,
 )
 from ganinv.networks.heads import makers_on
@@ -44,6 +44,7 @@ from ganinv.networks.layers import (
     leaky_relu,
 )
 from ganinv.networks.residual import ResidualDiscriminator, ResidualTrunk
+from ganinv.sizes import Resolution
 
 MAPPER_LAYERS = 8
 
@@ -180,14 +181,14 @@ class Generator(nn.Module):
         self,
         config: StyledConfig,
         traits: Traits,
-        resolution: int,
+        resolution: Resolution,
         image_channels: int,
         mapper: nn.Module | None = None,
     ) -> None:
         super().__init__()
         widths = config.widths(resolution)[::-1]
         self.mapper = Mapper(config, traits) if mapper is None else mapper
-        self.start_CHW = nn.Parameter(drawn_weights(widths[0], COARSEST, COARSEST))
+        self.start_CHW = nn.Parameter(drawn_weights(widths[0], *coarsest_grid(resolution)))
         self.first = same_size(widths[0], config.style_size, traits)
         self.to_image = to_image(widths[0], image_channels, config.style_size, traits)
         self.blocks = nn.ModuleList(
@@ -225,13 +226,13 @@ def build_styled(
     config: StyledConfig,
     traits: Traits,
     *,
-    resolution: int,
+    resolution: Resolution,
     image_channels: int,
     seed: int,
     kinds: Kinds = PAIR,
 ) -> Networks:
     """Networks of a style-based family at their initial weights, a function of `seed`."""
-    widths = config.widths(resolution)
+    widths, grid = config.widths(resolution), coarsest_grid(resolution)
     block, gain, linear_gain = config.feature_block, traits.gain, traits.linear_gain
     makers = {
         "generator": lambda: Generator(config, traits, resolution, image_channels),
@@ -239,13 +240,19 @@ def build_styled(
             widths,
             image_channels,
             config.latent_size,
+            grid=grid,
             feature_block=block,
             gain=gain,
             linear_gain=linear_gain,
         ),
         **makers_on(
             lambda: ResidualTrunk(
-                widths, image_channels, feature_block=block, gain=gain, linear_gain=linear_gain
+                widths,
+                image_channels,
+                grid=grid,
+                feature_block=block,
+                gain=gain,
+                linear_gain=linear_gain,
             ),
             config,
             gain=gain,

@@ -20,6 +20,7 @@ from torch import Tensor
 from ganinv.networks.base import PAIR, Kinds, Networks
 from ganinv.networks.layers import in_float32
 from ganinv.networks.styled import StyledConfig, Traits, build_styled
+from ganinv.sizes import Resolution
 
 GAIN = math.sqrt(2)  # a leaky ReLU about halves the mean square
 
@@ -58,7 +59,7 @@ TRAITS = Traits(
 
 
 def build(
-    config: Config, *, resolution: int, image_channels: int, seed: int, kinds: Kinds = PAIR
+    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
 ) -> Networks:
     """The networks asked for at their initial weights, a function of `seed`.
 

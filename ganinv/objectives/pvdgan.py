@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
-from ganinv.latent_scale import TraceConfig, trace_variance
+from ganinv.latent_scale import TraceConfig, checked_initial, trace_variance
 from ganinv.objectives.adversarial import (
     AdversarialConfig,
     discriminator_loss,
@@ -73,6 +73,19 @@ class Config(AdversarialConfig):
     share_trace: bool = False  # True: v_f serves as v_r too (author's code)
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
+    reconstruct: Literal["features", "pixels"] = "features"  # pixels: a plain VAE loss, to compare
+    initial_real: float | None = None  # v_r before the first step; None: `trace.initial`
+
+    def __post_init__(self) -> None:
+        AdversarialConfig.__post_init__(self)
+        if self.initial_real is None:
+            return
+        checked_initial(self.initial_real, "initial_real")
+        if self.share_trace:
+            raise ConfigError(
+                f"initial_real = {self.initial_real}: share_trace = True has one trace for v_f and "
+                "v_r; give trace.initial in its place"
+            )
 
 
 class Objective(TracedObjective):
@@ -103,6 +116,9 @@ class Objective(TracedObjective):
             )
         return super().new_state(global_batch)
 
+    def initial(self, trace: str) -> float | None:
+        return self.config.initial_real if trace == "real" else None
+
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of G and D serves all losses."""
         weight = self.config.weights(batch.images_seen)
@@ -113,7 +129,7 @@ class Objective(TracedObjective):
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = nets["d"](image.leaf)  # l. 5
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 6
-        l_rec = reconstruction_loss(batch, real.feature_BF, fake.feature_BF, vae_N)  # l. 7
+        l_rec = self.reconstruction(batch, real.feature_BF, fake.feature_BF, image.leaf, vae_N)
         l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 8
         l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 9
@@ -164,7 +180,8 @@ class Objective(TracedObjective):
         fake = nets["d"](image.leaf)
         error_N = ((z_NL - fake.latent_BL).square() * scale_L.square()).mean(1)
         l_enc = batch.mean(error_N, ~vae_N, HALF)
-        l_rec = reconstruction_loss(batch, batch.carry["feature"], fake.feature_BF, vae_N)
+        feature_BF = batch.carry["feature"]
+        l_rec = self.reconstruction(batch, feature_BF, fake.feature_BF, image.leaf, vae_N)
         l_g = batch.mean(real_loss(fake.adversarial_B))
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
         return RoundOutput(
@@ -188,6 +205,14 @@ class Objective(TracedObjective):
         variance_L = trace_variance(state.get("real", state["fake"]))
         spread_L = (1 - variance_L).clamp(min=0).sqrt().to(noise_NL)
         return torch.where(vae_N[:, None], latent_NL.detach() + noise_NL * spread_L, noise_NL)
+
+    def reconstruction(
+        self, batch: MicroBatch, real_NF: Tensor, fake_NF: Tensor, image_NCHW: Tensor, vae_N: Tensor
+    ) -> Tensor:
+        """L_rec (l. 7), of the features of D or of pixels."""
+        if self.config.reconstruct == "pixels":
+            real_NF, fake_NF = batch.real_NCHW.flatten(1), image_NCHW.flatten(1)
+        return reconstruction_loss(batch, real_NF, fake_NF, vae_N)
 
     def moments(self, fake: Tensor, real_latent_NL: Tensor) -> Moments:
         if self.config.share_trace:

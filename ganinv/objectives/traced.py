@@ -93,6 +93,13 @@ class EncoderInDiscriminator(Codec):
         return {**super().spaces, "u": entering, **style_spaces(generator, scaled)}
 
     @property
+    def first_weight(self) -> Tensor | None:
+        size = self.latent.size
+        weights = (w for w in self.networks["g"].parameters() if w.ndim > 1)
+        first = next((w for w in weights if w.shape[1] == size), None)
+        return None if first is None else first.detach().movedim(1, -1).reshape(-1, size)
+
+    @property
     def feature_source(self) -> str:
         return f"discriminator, block {self.networks['d'].feature_block}, mean over pixels"
 
@@ -134,8 +141,15 @@ class TracedObjective(Objective):
         return dict.fromkeys(names, self.latent)
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
-        trace = self.config.trace
-        return {name: new_trace(trace, self.latent.size, global_batch) for name in self.traces}
+        config, size = self.config.trace, self.latent.size
+        return {
+            name: new_trace(config, size, global_batch, self.initial(name)) for name in self.traces
+        }
+
+    def initial(self, trace: str) -> float | None:
+        """The value of a trace before the first step; None: `trace.initial`."""
+        del trace
+        return None
 
     def next_state(
         self, state: State, moments: Moments, *, images_seen: int, global_batch: int

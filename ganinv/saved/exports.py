@@ -27,6 +27,7 @@ from ganinv.saved import format as names
 from ganinv.saved.manifest import Manifest
 from ganinv.saved.networks import build_objective, build_trained, checked_codec
 from ganinv.seams.stores import Reader
+from ganinv.sizes import Resolution
 
 MODEL_NAME = f"model{names.SUFFIX}"
 DESCRIPTION_NAME = "model.json"
@@ -41,7 +42,7 @@ class Description:
 
     objective: Mapping[str, Any]
     network: Mapping[str, Any]
-    image_resolution: int  # pixels per side
+    image_resolution: Resolution
     image_channels: int
     checkpoint: str
     images_seen: int
@@ -78,11 +79,7 @@ def export_files(
     `graphs`: further files of the folder, from `torchscript.graph_files`.
     """
     plain = description.plain()
-    tensors = dict(model.codec.tensors)
-    for network, module in model.codec.networks.items():
-        prefix = names.exported(network)
-        tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    tensors = exported_tensors(model)
     text = json.dumps(plain)
     metadata = {_KEY: text, _DIGEST_KEY: digest(text, tensors)}
     files = {MODEL_NAME: safetensors.torch.save(tensors, metadata=metadata), **graphs}
@@ -93,6 +90,15 @@ def export_files(
     }
     told = json.dumps({**plain, **latent, "files": hashes}, indent=1)
     return {**files, DESCRIPTION_NAME: told.encode()}
+
+
+def exported_tensors(model: InvertibleGan) -> dict[str, Tensor]:
+    """All tensors of a model as its export names them, on the CPU."""
+    tensors = dict(model.codec.tensors)
+    for network, module in model.codec.networks.items():
+        prefix = names.exported(network)
+        tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
+    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def digest(description: str, tensors: Mapping[str, Tensor]) -> str:
@@ -122,7 +128,7 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
         tensors = safetensors.torch.load(payload)
     except safetensors.SafetensorError as error:
         raise StorageContentError(f"{where} is corrupt ({error}); export it again") from error
-    metadata = _metadata(payload)
+    metadata = metadata_of(payload)
     text, written = metadata.get(_KEY, "null"), metadata.get(_DIGEST_KEY)
     if written is not None and written != digest(text, tensors):
         raise StorageContentError(
@@ -151,7 +157,7 @@ def without_shape(name: str) -> str:
     return name.rpartition("_")[0] or name
 
 
-def _metadata(payload: bytes) -> dict[str, str]:
+def metadata_of(payload: bytes) -> dict[str, str]:
     """The metadata in the header; the file's first 8 bytes are its length, little-endian."""
     (length,) = struct.unpack_from("<Q", payload)
     found: dict[str, str] = json.loads(payload[8 : 8 + length]).get("__metadata__") or {}

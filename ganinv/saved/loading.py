@@ -13,6 +13,7 @@ from ganinv.objectives.base import Objective
 from ganinv.places.reading import open_reader
 from ganinv.saved import format as names
 from ganinv.saved.checkpoints import choose, choose_named
+from ganinv.saved.deltas import read_delta
 from ganinv.saved.exports import MODEL_NAME, read_export
 from ganinv.saved.manifest import Manifest
 from ganinv.saved.networks import (
@@ -38,6 +39,7 @@ def load(
     place: str | os.PathLike[str],
     *,
     device: Device | None = None,
+    delta: str | os.PathLike[str] | None = None,
     endpoint_url: str | None = None,
 ) -> InvertibleGan:
     """See `ganinv.load`."""
@@ -50,6 +52,8 @@ def load(
         model = read_export(open_reader(folder, endpoint_url), name)
     else:
         model = _load_folder(open_reader(url, endpoint_url))
+    if delta is not None:
+        model = read_delta(delta, endpoint_url=endpoint_url).applied(model)
     return model.to(chosen)
 
 

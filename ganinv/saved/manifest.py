@@ -19,6 +19,7 @@ from ganinv.errors import (
 from ganinv.saved.format import CHECKPOINT_VERSION, FOLDER, committed, images_of, manifest_of
 from ganinv.seams.batches import Position
 from ganinv.seams.stores import Reader
+from ganinv.sizes import Resolution
 
 log = logging.getLogger(__name__)
 OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint"})
@@ -42,7 +43,7 @@ class Manifest:
     position: Position
     seed: int
     data_fingerprint: str
-    image_resolution: int  # pixels per side of the networks' images
+    image_resolution: Resolution  # of the networks' images
     image_channels: int
     objects: tuple[StoredObject, ...]
     optimizer_steps: Mapping[str, int]  # per network

@@ -13,6 +13,7 @@ from ganinv.errors import StorageContentError
 from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.plain import member_from_plain
 from ganinv.saved import format as names
+from ganinv.sizes import Resolution
 
 
 def build_objective(options: Mapping[str, Any]) -> Objective:
@@ -29,7 +30,7 @@ def build_objective(options: Mapping[str, Any]) -> Objective:
 def build_trained(
     options: Mapping[str, Any],
     *,
-    resolution: int,
+    resolution: Resolution,
     image_channels: int,
     weights: Mapping[str, Mapping[str, Tensor]],
     where: str,

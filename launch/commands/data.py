@@ -166,9 +166,8 @@ def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) 
             }
             for split in SPLITS
         }
-        size = {"width": index.width, "height": index.height}
-        size |= {"resolution": index.width} if index.width == index.height else {}
-        facts = {"url": store.url, **size, "splits": splits}
+        size = {"width": index.width, "height": index.height, "resolution": index.resolution}
+        facts: dict[str, Any] = {"url": store.url, **size, "splits": splits}
         facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts | more))

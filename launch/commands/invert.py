@@ -14,6 +14,7 @@ from ganinv import load
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.loading import load_run
+from ganinv.sizes import Size
 from launch.evaluation.inversion import invert
 from launch.evaluation.results_folder import (
     CODES_STEM,
@@ -86,10 +87,11 @@ def main(argv: list[str]) -> int:
     source, target = Path(options.images), Path(options.to)
     found = _check_folders(source, target, options)
     model = _load(sections["storage"], options)
+    _, height, width = model.image_shape
     photographs = Photographs(
         folder=source,
         names=found.names,
-        resolution=model.image_shape[1],
+        size=Size(width=width, height=height),
         max_unreadable=options.max_unreadable,
         max_pixels=options.max_pixels,
         options="invert",

@@ -10,9 +10,11 @@ import torch
 from ganinv import networks
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import kinds_asked
+from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
 from ganinv.seams.engine import LocalEngine
+from ganinv.sizes import size_of
 from ganinv.training.config import BatchLayout, lay_out_batch
 from ganinv.training.session import new_session
 from launch.options.arguments import parse
@@ -96,7 +98,7 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
     if "data.resolution" not in keys:
         raise ConfigError(
             "data.resolution: the recipe leaves it to the data, which is not read here; give "
-            "data.resolution=…, in pixels a side"
+            "data.resolution=…, in pixels a side or as WIDTHxHEIGHT"
         )
     if config.cluster.use_gpu and not torch.cuda.is_available():
         raise ConfigError(
@@ -107,10 +109,13 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
-    resolution, objective = config.data.resolution, new_objective(config)
+    size, objective = size_of(config.data.resolution), new_objective(config)
+    device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
+    check_precision(config.train.precision, device)
+    use_kernels_of(config.train.precision, device, deterministic=config.train.deterministic)
     built = networks.find(config.network.name).build(
         config.network,
-        resolution=resolution,
+        resolution=size.resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
         **kinds_asked(objective.roles),
@@ -124,14 +129,14 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         built | loaded_features(objective, IMAGE_CHANNELS),
         engine,
         config=config.train,
-        device=torch.device("cuda" if config.cluster.use_gpu else "cpu"),
+        device=device,
         frozen=frozenset(config.start.frozen or ()),
     )
     return profile_training(
         session,
         config.train,
         layout,
-        image_shape=(IMAGE_CHANNELS, resolution, resolution),
+        image_shape=(IMAGE_CHANNELS, size.height, size.width),
         steps=measured.steps,
         repeats=measured.repeats,
         trace=measured.trace,

@@ -81,18 +81,21 @@ DESCRIPTIONS = {
 EXAMPLES = {
     "build": f"""\
 SOURCE is a folder of photographs, or one of {", ".join(source_names())}.
-All of these except avatars, which are drawn, read data.input=DIRECTORY; webdataset (tars) and
-parquet (Parquet and Arrow files) also read a URL. docs/data.md says where to get each data set.
+All of these except avatars and discs, which are drawn, read data.input=DIRECTORY; webdataset
+(tars), parquet (Parquet and Arrow files), stylegan (zip archives) and idx (files in the format of
+MNIST) also read a URL. docs/data.md says where to get each data set.
 
 To resume an interrupted build, repeat the command; finished shards are kept.
 
 options:
   data.url=URL              where the shards go: a directory, file://, s3://, gs://, az:// …
   data.images=N             number of images, spread evenly over the input; default: all images
-                            (avatars: 8192)
-  data.resolution=PX        pixels a side, or WIDTHxHEIGHT (the networks take square images)
-  data.resize=crop|stretch  keep the centre of each photograph, or the whole photograph, stretched
-  data.seed=N               seed of the drawn faces
+                            (avatars and discs: 8192)
+  data.resolution=PX        pixels a side, or WIDTHxHEIGHT, such as 128x96
+  data.resize=crop|stretch|pad
+                            keep the centre of each photograph, the whole photograph, stretched, or
+                            the whole photograph, centred on black and never enlarged
+  data.seed=N               seed of the drawn images
   data.shard_bytes=N        size of a shard; default: 64 MiB
   data.attributes=FILE      for folders: CSV or JSONL with a column 'file'
   data.image_column=NAME    for Parquet and Arrow files with several columns of images
@@ -112,6 +115,8 @@ examples:
   ganinv data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
       data.resolution=128 data.resize=stretch
   ganinv data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64
+  ganinv data build idx data.input=/usr/share/datasets/fashion-mnist data.url=runs/fashion32 \\
+      data.resolution=32 data.resize=pad
 """,
     "index": """\
 Reads only headers, by ranged reads. data.checksums=true reads every byte and stores a SHA-256 of

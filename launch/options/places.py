@@ -12,7 +12,9 @@ from ganinv.errors import ConfigError
 LOCATIONS = (
     "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
     "evaluate.inception", "export.to", "invert.images", "invert.to", "invert.model", "report.file",
-    "compare.folder", "monitor.directory", "profile.trace", "objective.perceptual_file",
+    "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
+    "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
+    "objective.perceptual_file",
 )  # fmt: skip
 
 

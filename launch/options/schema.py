@@ -9,6 +9,7 @@ from datasets.streaming.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import set_metrics
+from ganinv.sizes import size_of
 from ganinv.training.config import TrainConfig
 from launch.options.places import StorageConfig
 
@@ -70,7 +71,7 @@ class DataConfig(LoaderConfig):
     build: bool = True  # build it first if it does not exist and the recipe names a source
     source: str | None = None  # built-in source, for example avatars
     images: int | None = None  # to build; None: the source's default number
-    resolution: int = 32  # pixels a side, to build
+    resolution: int | str = 32  # pixels a side, or WIDTHxHEIGHT, to build
     seed: int = 0  # of a procedural source
     deadline_s: float = 240.0  # how long to retry when object storage fails temporarily
     cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
@@ -78,6 +79,7 @@ class DataConfig(LoaderConfig):
 
     def __post_init__(self) -> None:
         LoaderConfig.__post_init__(self)
+        size_of(self.resolution)
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")

@@ -7,7 +7,6 @@ its value is read.
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -79,10 +78,17 @@ def from_recipe(parsed: Any, text: Any, node: Node | None) -> Any:
 
 
 def _decimal(parsed: Any, text: Any, node: Node) -> Any:
-    """Whole numbers are decimal, even with leading zeros, which YAML takes for octal."""
-    if node._metadata.ref_type is int and type(parsed) is int:
-        with suppress(ValueError):
+    """Whole numbers are decimal, even with leading zeros, which YAML takes for octal.
+
+    Where an option may also be text, such as a size, anything else is that text.
+    """
+    kind = node._metadata.ref_type
+    or_text = str in get_args(kind)
+    if type(parsed) is int and (kind is int or or_text):
+        try:
             return int(text)
+        except ValueError:
+            return text if or_text else parsed
     return parsed
 
 

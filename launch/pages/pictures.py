@@ -17,6 +17,7 @@ from ganinv.errors import GanInvError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_signed
+from ganinv.sizes import size_of
 from launch.evaluation.in_training import held_out_images
 from launch.evaluation.trained import Trained, open_data
 from launch.options.places import StorageConfig
@@ -224,8 +225,8 @@ def held_out_of(
     The index is None if it cannot be read. Unless the data set is `required`, nothing is raised for
     missing or other data: a page without these images is still of use.
     """
-    size = trained.manifest.image_resolution
-    none = torch.zeros(0, trained.manifest.image_channels, size, size, dtype=torch.uint8)
+    width, height = size_of(trained.manifest.image_resolution)
+    none = torch.zeros(0, trained.manifest.image_channels, height, width, dtype=torch.uint8)
     try:
         data, index = open_data(trained, storage.endpoint_url)
         available = min(count, index.samples("test"))

@@ -12,9 +12,11 @@ from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.pictures import RGB_CHANNELS
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
+from ganinv.sizes import Resolution
 from launch.evaluation.perceptual import feature_network
 from launch.options.schema import RunConfig
 
@@ -47,20 +49,31 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
     """The networks that the method asks for, at their initial weights; on `meta` without weights.
 
-    Also the networks of features that it uses, with theirs. Raises `ConfigError` if the family
-    lacks a network, or if one of features cannot be loaded.
+    Also the networks of features that the method uses, with their weights. Raises `ConfigError` if
+    the family lacks a network, or one of features cannot be loaded.
     """
-    objective = new_objective(config)
-    asked = kinds_asked(objective.roles)
+    built = _build(config, index.resolution, index.image_channels, device)
+    return built | loaded_features(new_objective(config), index.image_channels)
+
+
+def check_resolution(config: RunConfig) -> None:
+    """Raises `ConfigError` if the networks cannot have `data.resolution`."""
+    _build(config, config.data.resolution, RGB_CHANNELS, torch.device("meta"))
+
+
+def _build(
+    config: RunConfig, resolution: Resolution, image_channels: int, device: torch.device
+) -> dict[str, nn.Module]:
+    asked = kinds_asked(new_objective(config).roles)
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,
-            resolution=index.resolution,
-            image_channels=index.image_channels,
+            resolution=resolution,
+            image_channels=image_channels,
             seed=config.train.seed,
             **asked,
         )
-    return built | loaded_features(objective, index.image_channels)
+    return built
 
 
 def loaded_features(objective: Objective, image_channels: int) -> dict[str, nn.Module]:

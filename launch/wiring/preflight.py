@@ -26,7 +26,7 @@ from launch.evaluation.feature_networks import FeatureNetworks
 from launch.evaluation.in_training import without_held_out
 from launch.options.schema import RunConfig
 from launch.wiring.data_sets import open_data_sets
-from launch.wiring.networks import build_networks, new_objective
+from launch.wiring.networks import build_networks, check_resolution, new_objective
 from launch.wiring.same_run import check_may_build
 
 
@@ -85,9 +85,7 @@ def check_evaluation(config: RunConfig, index: Index) -> str | None:
 
     Raises `ConfigError` for an unusable feature network.
     """
-    blank = torch.zeros(
-        1, index.image_channels, index.resolution, index.resolution, dtype=torch.uint8
-    )
+    blank = torch.zeros(1, index.image_channels, index.height, index.width, dtype=torch.uint8)
     for features in FeatureNetworks(config.evaluate, blank.device).fixed:
         features.extract(blank)
     return without_held_out(config.data.url, index.samples("test"))
@@ -120,6 +118,7 @@ def _build_if_missing(
     if exists or not data.build or data.source is None:
         return
     check_may_build(began, config)
+    check_resolution(config)
     check_room(store)  # before anything is announced
     options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
     announce(f"building the data set '{data.source}' at {data.url}")

@@ -26,6 +26,7 @@ from datasets.streaming.samples import read_good_images, read_samples
 from ganinv.errors import DataError
 from ganinv.pictures import to_bytes, to_images
 from ganinv.seams.batches import Position
+from ganinv.sizes import Size
 from tests.support.photo_inputs import write_tar
 from tests.support.picture_kinds import KINDS, SIDE
 
@@ -74,14 +75,14 @@ def test_a_kind_has_the_same_pixels_everywhere(kind: str, make_store: MakeStore)
     photographs = Photographs(
         folder=images,
         names=[f"x.{extension}"],
-        resolution=SIDE,
+        size=Size(SIDE, SIDE),
         max_unreadable=0,
         max_pixels=SIDE**2,
         options="invert",
     )
     found["invert"] = dict(photographs.read())[f"x.{extension}"]
     with Image.open(io.BytesIO(data)) as picture:
-        image_BCHW = to_images(picture, channels=3, resolution=SIDE)
+        image_BCHW = to_images(picture, channels=3, size=Size(SIDE, SIDE))
     found["model"] = to_bytes(image_BCHW)[0].permute(1, 2, 0).numpy()
 
     assert [where for where in found if not np.array_equal(found[where], expected_HWC)] == []
@@ -110,7 +111,7 @@ def test_a_refused_kind_is_named_everywhere(kind: str, make_store: MakeStore) ->
         Image.open(io.BytesIO(data)) as picture,
         pytest.raises(DataError, match="convert it before"),
     ):
-        to_images(picture, channels=3, resolution=SIDE)
+        to_images(picture, channels=3, size=Size(SIDE, SIDE))
 
 
 def test_all_kinds_may_be_mixed_in_one_tar(make_store: MakeStore) -> None:

@@ -141,6 +141,22 @@ def test_an_exponential_average_has_its_closed_form(
 
 
 @settings(max_examples=50)
+@given(BATCH_MEANS, st.floats(0.01, 0.999), st.floats(1e-4, 9.0))
+def test_a_bias_corrected_average_forgets_where_it_began(
+    batch_means: list[list[float]], decay: float, initial: float
+) -> None:
+    """It equals v / (1 − decay^t) of an average that began at zero."""
+    config = TraceConfig(kind="ema", decay=decay, initial=initial, bias_corrected=True)
+    trace = new_trace(config, LATENT, BATCH)
+    plain = torch.zeros(LATENT, dtype=torch.float64)
+    for step, row in enumerate(batch_means):
+        trace = update_trace(config, trace, double(row), step * BATCH, BATCH)
+        plain = decay * plain + (1 - decay) * double(row)
+    expected_L = plain / (1 - decay ** len(batch_means))
+    torch.testing.assert_close(trace_variance(trace), expected_L, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=50)
 @given(BATCH_MEANS, st.integers(1, 5))
 def test_a_half_life_in_images_does_not_depend_on_the_global_batch(
     batch_means: list[list[float]], splits: int
@@ -192,6 +208,11 @@ def test_an_update_leaves_the_old_trace_as_it_was(kind: Any) -> None:
 def test_impossible_options_are_refused_by_key_and_value(key: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"{key} = {value}")):
         TraceConfig(**{key: value})
+
+
+def test_a_window_has_no_bias_to_correct() -> None:
+    with pytest.raises(ConfigError, match=r"bias_corrected = True.*kind = 'window'.*kind=ema"):
+        TraceConfig(kind="window", bias_corrected=True)
 
 
 def test_a_window_that_no_number_of_batches_fills_is_refused() -> None:

@@ -44,6 +44,14 @@ def truncated() -> Image.Image:
     return Image.open(io.BytesIO(file.getvalue()[:2000]))
 
 
+def corrupt_avif() -> Image.Image:
+    """Its pixels are broken, but not its header."""
+    file = io.BytesIO()
+    picture(64, 64).save(file, "AVIF")
+    header, _, pixels = file.getvalue().partition(b"mdat")
+    return Image.open(io.BytesIO(header + b"mdat" + bytes(len(pixels))))
+
+
 def closed() -> Image.Image:
     found = picture()
     found.close()
@@ -91,9 +99,10 @@ def numbers_of_models() -> Iterator[Case]:
 def arrays_of_models() -> Iterator[Case]:
     for codes, message in (*wrong_floats(CODES), *wrong_codes()):
         yield MODEL.decode, (codes,), DataError, message
-    for function in (MODEL.encode, MODEL.reconstruct):
-        for images, message in (*wrong_floats(IMAGES), *wrong_images(), *wrong_pictures()):
-            yield function, (images,), DataError, message
+    for images, message in (*wrong_floats(IMAGES), *wrong_images(), *wrong_pictures()):
+        yield MODEL.encode, (images,), DataError, message
+    for images, message in wrong_pictures():
+        yield MODEL.reconstruct, (images,), DataError, message
     for images, message in (*wrong_floats(IMAGES), *values_out_of_range()):
         yield ganinv.to_pictures, (images,), DataError, message
     for shape in ((3, 8, 8), (1, 2, 8, 8), (1, 8, 8, 3), (1, 3, 0, 8)):
@@ -180,6 +189,7 @@ def wrong_images() -> Iterator[tuple[Any, str]]:
 def wrong_pictures() -> Iterator[tuple[Any, str]]:
     for make, message in (
         (truncated, r"cannot be read \(OSError: image file is truncated\)"),
+        (corrupt_avif, r"cannot be read \(RuntimeError: "),
         (closed, "cannot be read .*closed"),
         (lambda: Image.new("RGB", (0, 5)), "has 0 × 5 pixels"),
         (lambda: Image.new("F", (SIZE, SIZE)), ".*not 8 bits a channel"),

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ganinv import networks
 from ganinv.networks.base import Judgement, Networks
+from ganinv.sizes import Resolution
 
 LATENT_SIZE = 7  # that of `tests.support.runs.NETWORK`
 # Families of a generator and a discriminator with an encoder inside. Others have other networks,
@@ -18,7 +19,7 @@ families = pytest.mark.parametrize("name", INTEGRATED)
 
 
 def build(
-    name: str, *, resolution: int = 16, channels: int = 3, seed: int = 0, **options: Any
+    name: str, *, resolution: Resolution = 16, channels: int = 3, seed: int = 0, **options: Any
 ) -> Networks:
     """Tiny networks of the family."""
     module = networks.find(name)

@@ -9,9 +9,10 @@ from cluster.checkpoints import contents as checkpoint
 from cluster.run_folder.options_record import write_options
 from cluster.storage.opening import open_store
 from datasets.building.build import build
+from datasets.parallel import no_progress
 from datasets.shards.index import Index
-from datasets.sources.avatars import AvatarSource
-from datasets.sources.base import BuildOptions
+from datasets.sources.base import BuildOptions, Inputs
+from datasets.sources.find import find_source
 from ganinv import networks, objectives
 from ganinv.seams.engine import LocalEngine
 from ganinv.seams.stores import Store
@@ -24,7 +25,7 @@ from tests.support import saves
 
 @dataclass(frozen=True, kw_only=True)
 class MadeRun:
-    """A tiny PVDGAN run that has just begun, on 16-pixel avatars."""
+    """A tiny PVDGAN run that has just begun, on 16-pixel avatars unless its options say else."""
 
     config: RunConfig
     data: Store
@@ -52,14 +53,20 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     """`images` in the data set, an eighth of them held out; `words` are options."""
     places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
     config = load_config(load_recipe("tiny-pvdgan"), [*places, *words])
-    options = BuildOptions(images=images, resolution=16)
+    options = BuildOptions(images=images, resolution=config.data.resolution)
+    assert config.data.source is not None
+    source = find_source(
+        config.data.source,
+        options,
+        Inputs(open_store=open_store, show_progress=lambda _: no_progress),
+    )
     data, store = open_store(config.data.url), open_store(config.storage.run)
-    index = build(AvatarSource(options), data, options)
+    index = build(source, data, options)
     write_options(store, record(config, index))
     session = new_session(
         objectives.find("pvdgan").Objective(config.objective, config.network.latent_size),
         networks.find("conv").build(
-            config.network, resolution=16, image_channels=3, seed=config.train.seed
+            config.network, resolution=index.resolution, image_channels=3, seed=config.train.seed
         ),
         LocalEngine,
         config=config.train,

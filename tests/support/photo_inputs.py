@@ -1,7 +1,9 @@
 """Small inputs in the exact layout that each source reads, with made images."""
 
+import gzip
 import io
 import json
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import lmdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 from PIL import Image
 
 # Images of each input, and how many of them train.
@@ -121,6 +124,25 @@ def stylegan(folder: Path) -> Path:
     return folder
 
 
+def idx_bytes(values: NDArray[np.uint8]) -> bytes:
+    """A file in the format of MNIST."""
+    sizes = struct.pack(f">{values.ndim}I", *values.shape)
+    return bytes((0, 0, 8, values.ndim)) + sizes + values.tobytes()
+
+
+def idx(folder: Path) -> Path:
+    """The names of MNIST; the images for training are compressed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.default_rng(0).integers(0, 256, (IMAGES, 20, 24), np.uint8)
+    labels = (np.arange(IMAGES) % 10).astype(np.uint8)
+    train = gzip.compress(idx_bytes(images[:TRAINING]))
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(train)
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(labels[:TRAINING]))
+    (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(images[TRAINING:]))
+    (folder / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(labels[TRAINING:]))
+    return folder
+
+
 # A source that reads an input needs one here, for the test that all sources have to pass.
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "celeba": celeba,
@@ -129,4 +151,5 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "webdataset": webdataset,
     "parquet": parquet,
     "stylegan": stylegan,
+    "idx": idx,
 }

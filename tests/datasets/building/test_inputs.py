@@ -90,6 +90,10 @@ CHANGES: dict[str, tuple[str, Callable[[Path], None]]] = {
         "webdataset",
         lambda f: _flip(f / "faces/train-0000.tar", b'{"number": 1}', b'{"number": 9}'),
     ),
+    "a label in MNIST's format": (
+        "idx",
+        lambda f: _flip(f / "t10k-labels-idx1-ubyte", bytes((4, 5, 6)), bytes((4, 7, 6))),
+    ),
     "labels of a table": (
         "parquet",
         lambda f: _swap_tables(f / "data" / "train-00000-of-00001.parquet"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from datasets.inputs.attributes import read_attributes
 from datasets.inputs.table_files import read_rows
 from datasets.shards.attributes import dump_attributes, parse_attributes
-from datasets.sources.attributes import read_attributes
 from ganinv.errors import ConfigError, DataError
 
 NAN = float("nan")

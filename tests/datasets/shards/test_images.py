@@ -32,7 +32,7 @@ def _decode(data: bytes) -> None:
     with suppress(DataError):
         assert image_size(data)
     with suppress(DataError):
-        assert decode_image(data, SIDE, "it").shape == (SIDE, SIDE, 3)
+        assert decode_image(data, (SIDE, SIDE), "it").shape == (SIDE, SIDE, 3)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about corrupt TIFFs
@@ -58,7 +58,7 @@ def test_corrupt_images_decode_or_raise_our_error(
 )
 def test_random_bytes_raise_our_error(head: bytes, rest: bytes) -> None:
     with pytest.raises(DataError):
-        decode_image(head + rest, SIDE, "it")
+        decode_image(head + rest, (SIDE, SIDE), "it")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -67,7 +67,7 @@ def test_images_of_another_size_are_refused_before_their_pixels_are_decoded(kind
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"has 1024 × 1024 pixels, the index says 16 × 16"):
-            decode_image(large, SIDE, "it")
+            decode_image(large, (SIDE, SIDE), "it")
         # The file and a copy of it; the decoded pixels would need another 3 MiB.
         assert tracemalloc.get_traced_memory()[1] < 2 * len(large) + 2**20
     finally:
@@ -79,4 +79,4 @@ def test_a_decompression_bomb_is_refused() -> None:
     data = bytearray(GOOD["PNG"])
     data[16:24] = (30_000).to_bytes(4, "big") * 2
     with pytest.raises(DataError):
-        decode_image(bytes(data), SIDE, "it")
+        decode_image(bytes(data), (SIDE, SIDE), "it")

@@ -180,14 +180,13 @@ def test_only_headers_of_large_members_are_read(make_store: MakeStore) -> None:
     assert seen[-1] == (1, 1, store.read_bytes)
 
 
-def test_only_training_refuses_images_that_are_not_square(make_store: MakeStore) -> None:
+def test_images_need_not_be_square(make_store: MakeStore) -> None:
     store = make_store("oblong")
     store.write("a.tar", _tar({"1.png": _image(size=(8, 9)), "2.png": _image(size=(8, 9))}))
     index = index_existing(store)
     assert (index.width, index.height) == (8, 9)
     assert verify(index, store) == []
-    with pytest.raises(DataError, match=r"8 × 9 pixels, and the networks take square images"):
-        _ = index.resolution
+    assert (index.resolution, index.size) == ("8x9", (8, 9))
 
 
 def test_file_names_decide_the_split_too(make_store: MakeStore) -> None:

@@ -63,7 +63,7 @@ def test_a_file_as_a_source(name: str, message: str, tmp_path: Path) -> None:
             find_source(source, BuildOptions(input=str(tmp_path / name)), INPUTS)
 
 
-@pytest.mark.parametrize("name", ["webdataset", "parquet", "stylegan"])
+@pytest.mark.parametrize("name", ["webdataset", "parquet", "stylegan", "idx"])
 def test_files_of_macos_beside_containers_are_ignored(name: str, tmp_path: Path) -> None:
     """Such a file was opened as a tar or a table before, and found corrupt."""
     folder = photo_inputs.MAKERS[name](tmp_path)

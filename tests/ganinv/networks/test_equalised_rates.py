@@ -5,6 +5,7 @@ Shapes: B samples, C × H × W image.
 
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import pytest
 import torch
@@ -26,9 +27,12 @@ MANY = 1000  # numbers whose mean square is known to some per cent
 RESAMPLING = (BlurredUpConv, BlurredDownConv)  # a blur takes away what is not smooth
 
 
-def equalised(network: nn.Module) -> Iterator[tuple[str, EqualisedConv | EqualisedLinear]]:
+Equalised: TypeAlias = EqualisedConv | EqualisedLinear | EqualisedStem
+
+
+def equalised(network: nn.Module) -> Iterator[tuple[str, Equalised]]:
     for name, module in network.named_modules():
-        if isinstance(module, EqualisedConv | EqualisedLinear):
+        if isinstance(module, EqualisedConv | EqualisedLinear | EqualisedStem):
             yield name, module
 
 
@@ -39,7 +43,7 @@ def fan_in(layer: nn.Module) -> int:
     return int(layer.weight[0].numel())
 
 
-def gain(layer: EqualisedConv | EqualisedLinear) -> float:
+def gain(layer: Equalised) -> float:
     """Standard deviation of an output for inputs of mean square 1."""
     speed = layer.speed if isinstance(layer, EqualisedLinear) else 1.0
     return layer.rate / speed * math.sqrt(fan_in(layer))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganinv import networks
 from ganinv.model import InvertibleGan
-from ganinv.networks.base import Judgement, Networks
+from ganinv.networks.base import Judgement, Networks, coarsest_grid
 from ganinv.objectives.adversarial import gradient_penalty
 from ganinv.saved.torchscript import graph_files
 from tests.support.codecs import codec_of, codec_without_encoder
@@ -43,6 +43,31 @@ def test_shapes(name: str, resolution: int, channels: int) -> None:
     assert judgement.latent_BL.shape == (2, LATENT_SIZE)
     assert judgement.feature_BF.shape[0] == 2
     assert judgement.feature_BF.ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("resolution", "height", "width", "grid"),
+    [("32x24", 24, 32, (3, 4)), ("24x32", 32, 24, (4, 3)), ("28x20", 20, 28, (5, 7)),
+     ("64x16", 16, 64, (1, 4)), (28, 28, 28, (7, 7)), (24, 24, 24, (6, 6))],
+)  # fmt: skip
+@families
+def test_shapes_that_are_no_squares_of_a_power_of_two(
+    name: str, resolution: int | str, height: int, width: int, grid: tuple[int, int]
+) -> None:
+    """Shapes, all parameters in use, one code for one image, and features pixel by pixel."""
+    assert coarsest_grid(resolution) == grid
+    generator, discriminator = generator_and_discriminator(build(name, resolution=resolution))
+    image = generator(normal(2, LATENT_SIZE))
+    assert image.shape == (2, 3, height, width)
+    judgement = discriminator(image)
+    pixels = 4 * grid[0] * grid[1]  # of the second last block
+    assert discriminator.feature_pixels == pixels
+    assert judgement.feature_BF.shape[1] % pixels == 0
+    alone = discriminator(image[:1])
+    torch.testing.assert_close(alone.latent_BL, judgement.latent_BL[:1], rtol=1e-4, atol=1e-5)
+    (judgement.adversarial_B.sum() + judgement.latent_BL.square().sum()).backward()
+    for network in (generator, discriminator):
+        assert [key for key, p in network.named_parameters() if p.grad is None] == []
 
 
 @pytest.mark.parametrize(
@@ -171,11 +196,12 @@ def test_activations_at_the_start(name: str, resolution: int) -> None:
         assert root_mean_square(judgement.adversarial_B) < 4 * code_range[1]
 
 
+@pytest.mark.parametrize("resolution", [8, "8x6"])
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @families
-def test_exported_graphs_give_the_same(name: str) -> None:
+def test_exported_graphs_give_the_same(name: str, resolution: int | str) -> None:
     """TorchScript of E, and of G with s and the clamp inside; traced with two samples."""
-    built = build(name, resolution=8, channels=2, feature_block=-1)
+    built = build(name, resolution=resolution, channels=2, feature_block=-1)
     scale_L = torch.linspace(0.2, 3.0, LATENT_SIZE)
     model = InvertibleGan(codec=codec_of(built, scale_L))
     files = graph_files(model)

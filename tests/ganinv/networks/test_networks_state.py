@@ -64,10 +64,23 @@ def test_weights_survive_safetensors(name: str, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("resolution", [0, 4, 12, 100])
+@pytest.mark.parametrize(
+    ("resolution", "nearest"),
+    [(4, "8"), (6, "8"), (25, "24"), (100, "96"), ("178x218", "192x224"), ("128x100", "128x96"),
+     ("31x120", "32x128"), ("12x64", "16x64"), ("8x1", "8x2")],
+)  # fmt: skip
 @families
-def test_impossible_resolutions(name: str, resolution: int) -> None:
-    with pytest.raises(ConfigError, match=rf"resolution = {resolution}: must be a power of two"):
+def test_impossible_resolutions(name: str, resolution: int | str, nearest: str) -> None:
+    says = rf"resolution = {resolution}: networks take .* data\.resolution={nearest}, or"
+    with pytest.raises(ConfigError, match=says):
+        build(name, resolution=resolution)
+    build(name, resolution=nearest, feature_block=-1)
+
+
+@pytest.mark.parametrize("resolution", [0, "0x8", "8x", "8 x 8", "", "-8", "1.5"])
+@families
+def test_what_is_no_resolution(name: str, resolution: int | str) -> None:
+    with pytest.raises(ConfigError, match=rf"resolution = {resolution}: is neither pixels"):
         build(name, resolution=resolution)
 
 

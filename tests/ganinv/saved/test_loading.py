@@ -124,7 +124,9 @@ def change_manifest(place: Path, change: Callable[[dict[str, object]], object]) 
         ),
         (lambda m: m.update(mood="good"), StorageError, "a newer version .*has mood"),
         (lambda m: m.update(objects=3), StorageError, "is corrupt"),
-        (lambda m: m.update(image_resolution=24), ConfigError, "resolution = 24"),
+        (lambda m: m.update(image_resolution=25), ConfigError, "resolution = 25"),
+        (lambda m: m.update(image_resolution="24x16"), StorageError, "do not fit the networks"),
+        (lambda m: m.update(image_resolution=None), ConfigError, "resolution = None"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(

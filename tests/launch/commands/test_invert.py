@@ -22,6 +22,7 @@ from datasets.sources.photographs import Photographs
 from ganinv.errors import ConfigError, DataError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.pictures import to_bytes, to_images
+from ganinv.sizes import Size
 from launch.commands import export, invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names
@@ -89,7 +90,7 @@ def test_a_folder_becomes_codes_reconstructions_and_figures(
         i = NAMES.index(row["image"])
         saved = pixels(target / row["reconstruction"])
         assert (saved.int() - to_bytes(image_BCHW)[i].int()).abs().max() <= 1
-        real = to_images(pictures[i], channels=3, resolution=16)
+        real = to_images(pictures[i], channels=3, size=Size(16, 16))
         assert float(row["psnr_db"]) == pytest.approx(
             float(psnr_db(real, image_BCHW[i : i + 1])), abs=1e-3
         )
@@ -122,7 +123,7 @@ def test_batches_change_nothing_and_one_of_them_is_held(
         photographs = Watched(
             folder=images,
             names=NAMES,
-            resolution=16,
+            size=Size(16, 16),
             max_unreadable=0,
             max_pixels=999,
             options="here",

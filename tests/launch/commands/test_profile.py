@@ -33,6 +33,16 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("made_up_times")
+def test_images_need_not_be_square(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("train.global_batch=2", "cluster.workers=1", "network.max_width=4", *QUICK, "--json")
+    for resolution in ("32", "32x24"):
+        assert main(["tiny-pvdgan", *words, f"data.resolution={resolution}"]) == 0
+    square, oblong = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (square["resolution"], oblong["resolution"]) == (32, "32x24")
+    assert oblong["flop"] == pytest.approx(0.75 * square["flop"], rel=0.05)
+
+
+@pytest.mark.usefixtures("made_up_times")
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("train.global_batch=2", "cluster.workers=1", *QUICK)
     assert main(["tiny-pvdgan", *words]) == 0

@@ -217,7 +217,7 @@ NO_PLACES = {
     "storage.endpoint_url", "server.address", "monitor.ray", "monitor.host", "watch.host",
     "metrics.host", "monitor.retention", "submit.id", "data.source", "data.resize",
     "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
-    "network.name", "objective.name",
+    "network.name", "objective.name", "boundary.space",
 }  # fmt: skip
 
 

@@ -54,6 +54,13 @@ def options(*words: str) -> RunConfig:
     return load_config(load_recipe("tiny-pvdgan"), [*PLACES, *words])
 
 
+def test_a_size_is_checked_before_a_data_set_is_built(tmp_path: Path) -> None:
+    config = options(f"data.url={tmp_path}/data", "data.source=discs", "data.resolution=30x24")
+    with pytest.raises(ConfigError, match=r"resolution = 30x24: .* data\.resolution=32x24, or"):
+        prepare_data(config, lambda _: no_progress, print)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_processor_without_bf16_is_named_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

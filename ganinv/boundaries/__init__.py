@@ -1,0 +1,1 @@
+"""Directions in a space of a model along which one attribute of the images changes."""

@@ -1,0 +1,62 @@
+"""Directions that need no labels: the most informative elements, and G's own principal directions.
+
+Shapes: L elements of what enters the generator.
+"""
+
+import torch
+from torch import Tensor
+
+from ganinv.boundaries.boundary import Boundary, prior_spread
+from ganinv.errors import ConfigError
+from ganinv.model import InvertibleGan
+
+
+def element_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:
+    """The elements of the code with the largest spread (DLSGAN figs. 12–14), the largest first."""
+    spread_L = model.spread.cpu().float()
+    chosen = spread_L.argsort(descending=True, stable=True)[:count].tolist()
+    unit_LL = torch.eye(len(spread_L))
+    return [
+        _direction(model, identity, "z", f"element {element}", unit_LL[element])
+        for element in chosen
+    ]
+
+
+def principal_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:
+    """What the generator's first layer amplifies most, the strongest first.
+
+    Closed form of Y. Shen and B. Zhou, "Closed-Form Factorization of Latent Semantics in GANs"
+    (SeFa): eigenvectors of AᵀA, where A is the weight of that layer. Weighted by the prior: with
+    the spread S of what enters the generator these are the eigenvectors of S AᵀA S, each taken
+    back by S, so that elements without information have no part. Raises `ConfigError` if no layer
+    takes what enters the generator.
+    """
+    weight = model.codec.first_weight
+    if weight is None:
+        raise ConfigError(
+            "principal directions: no layer of this generator takes its input as a matrix product; "
+            "use the most informative elements"
+        )
+    weight_OL = weight.double().cpu()
+    spread_L = model.spread.double().cpu()
+    scaled_OL = weight_OL * spread_L
+    vector_LL = torch.linalg.eigh(scaled_OL.T @ scaled_OL).eigenvectors.flip(1)  # largest first
+    space = "u" if "u" in model.codec.spaces else "z"
+    found = []
+    for number in range(min(count, model.latent_size)):
+        normal_L = vector_LL[:, number] * spread_L
+        # The sign of an eigenvector is arbitrary: its largest element is made positive.
+        normal_L = normal_L / normal_L.norm() * normal_L[normal_L.abs().argmax()].sign()
+        name = f"principal {number + 1}"
+        found.append(_direction(model, identity, space, name, normal_L.float()))
+    return found
+
+
+def _direction(
+    model: InvertibleGan, identity: str, space: str, name: str, normal_P: Tensor
+) -> Boundary:
+    """A boundary through the origin."""
+    spread = prior_spread(model, space, normal_P)
+    return Boundary(
+        name=name, model=identity, space=space, normal_P=normal_P, offset=0.0, spread=spread
+    )

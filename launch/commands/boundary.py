@@ -1,0 +1,193 @@
+"""`ganinv boundary`: fits directions of a model's space along which an attribute changes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cluster.storage.opening import open_store
+from datasets.shards.index import Index
+from ganinv import load
+from ganinv.boundaries.boundary import Boundary, conditioned, space_of
+from ganinv.boundaries.directions import element_directions, principal_directions
+from ganinv.boundaries.files import to_bytes
+from ganinv.boundaries.fitting import fit
+from ganinv.errors import ConfigError, StorageError
+from ganinv.latents.spaces import Space
+from ganinv.model import InvertibleGan, best_device
+from ganinv.saved.identity import identity
+from ganinv.seams.stores import Store
+from launch.commands.invert import RunOptions
+from launch.editing.labelled import LabelledPoints, from_classifier, from_data, table_of
+from launch.editing.labels import Label
+from launch.evaluation.trained import load_trained, open_data
+from launch.options.arguments import parse
+from launch.options.places import DataPlace
+from launch.options.sections import read_sections
+from launch.progress import console
+
+EXAMPLES = """\
+A label is NAME, NAME=VALUE, NAME!=VALUE, NAME<NUMBER or NAME>NUMBER, of the shards' attributes.
+The encoder gives the points of the images, a linear support vector machine the plane between those
+with the label and those without; 30 % of the images only measure its accuracy. Strengths of edits
+count in standard deviations of the prior along the normal.
+
+keys:
+  storage.run=RUN             the run whose newest checkpoint is used; or boundary.model=EXPORT
+  boundary.labels=[…]         one boundary for each
+  boundary.csv=FILE           labels from a table with a column key, instead of the shards
+  boundary.classifier=FILE    labels of generated images from TorchScript: images → scores
+  boundary.conditional=true   each boundary orthogonal to all others of this call
+  boundary.space=NAME         z, u, y …; by default the last one that can be turned back into codes
+  boundary.images=N           at most (10000)
+  boundary.keep=0.1           share of the scores at each end that count, with a classifier
+  boundary.elements=N         besides, the N most informative elements of the code
+  boundary.principal=N        besides, the N principal directions of the generator's first layer
+  boundary.to=FILE            receives all of them (boundaries.safetensors)
+  data.url=URL                where the data set lies, for an export or if it has moved
+
+examples:
+  ganinv boundary storage.run=runs/faces boundary.labels='[glasses!=none, mouth=smile]'
+  ganinv boundary boundary.model=faces.safetensors boundary.elements=5
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoundaryConfig:
+    """Which boundaries are fitted, from what, and where they go."""
+
+    to: str = "boundaries.safetensors"
+    model: str | None = None  # an export, instead of storage.run
+    labels: list[str] = field(default_factory=list)
+    csv: str | None = None
+    classifier: str | None = None
+    conditional: bool = False
+    space: str | None = None
+    images: int = 10_000
+    keep: float = 0.1
+    elements: int = 0
+    principal: int = 0
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise ConfigError(f"images = {self.images}: must be at least 1")
+        if not 0 < self.keep <= 0.5:
+            raise ConfigError(f"keep = {self.keep}: must be above 0 and at most 0.5")
+        for key in ("elements", "principal"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"{key} = {getattr(self, key)}: must not be below 0")
+        if not self.labels and not self.elements and not self.principal:
+            raise ConfigError("labels = []: name labels, or give elements=N or principal=N")
+        if self.csv is not None and self.classifier is not None:
+            raise ConfigError("csv and classifier: labels come from one of them")
+        if len(set(self.labels)) < len(self.labels):
+            raise ConfigError(f"labels = {self.labels}: name each once")
+
+
+SECTIONS: dict[str, type] = {
+    "storage": RunOptions,
+    "data": DataPlace,
+    "boundary": BoundaryConfig,
+}
+
+
+def main(argv: list[str]) -> int:
+    arguments = parse(
+        argv, "boundary", "Fit directions along which an attribute changes.", EXAMPLES
+    )
+    sections = read_sections(arguments.options, SECTIONS)
+    options: BoundaryConfig = sections["boundary"]
+    screen = console(arguments.as_json)
+    labels = [Label.parse(text) for text in options.labels]
+    model, data = _opened(sections["storage"], sections["data"], options)
+    name, space = space_of(model, options.space)
+    whose = identity(model)
+    found: list[Boundary] = []
+    if labels:
+        points = _points(model, space, data, labels, options, screen)
+        found = [fit(label.text, model, whose, name, *points.of(label.text)) for label in labels]
+    if options.conditional:
+        found = [conditioned(one, [o for o in found if o is not one], model) for one in found]
+    found += element_directions(model, whose, options.elements)
+    found += principal_directions(model, whose, options.principal)
+    target = _write(Path(options.to), found)
+    if arguments.as_json:
+        print(json.dumps({"to": str(target), "boundaries": [_plain(one) for one in found]}))
+    else:
+        screen.print(_table(found))
+        screen.print(f"{len(found)} boundaries: {target}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _opened(
+    storage: RunOptions, place: DataPlace, options: BoundaryConfig
+) -> tuple[InvertibleGan, tuple[Store, Index] | None]:
+    """The model, and its data set if labels come from one."""
+    needs_data = bool(options.labels) and options.classifier is None
+    if (storage.run is None) == (options.model is None):
+        raise ConfigError("storage.run and boundary.model: give one of them, a run or an export")
+    if storage.run is not None:
+        store = open_store(storage.run, endpoint_url=storage.endpoint_url)
+        trained = load_trained(store, data=place)
+        data = open_data(trained, storage.endpoint_url) if needs_data else None
+        return trained.model.to(best_device()), data
+    assert options.model is not None
+    model = load(options.model, endpoint_url=storage.endpoint_url)
+    if not needs_data:
+        return model, None
+    if place.url is None:
+        raise ConfigError("data.url: an export does not know its data set; give its place")
+    store = open_store(place.url, endpoint_url=storage.endpoint_url)
+    return model, (store, Index.load(store))
+
+
+def _points(
+    model: InvertibleGan, space: Space, data: tuple[Store, Index] | None, labels: Sequence[Label],
+    options: BoundaryConfig, screen: Any,
+) -> LabelledPoints:  # fmt: skip
+    if options.classifier is not None:
+        return from_classifier(
+            model, space, Path(options.classifier), options.labels, options.images, options.keep,
+            screen,
+        )  # fmt: skip
+    assert data is not None
+    table = None if options.csv is None else table_of(Path(options.csv))
+    return from_data(model, space, data, labels, table, options.images, screen)
+
+
+def _write(target: Path, found: Sequence[Boundary]) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(to_bytes(found))
+    except OSError as error:
+        raise StorageError(
+            f"boundary.to = {target}: {error.strerror or error}; choose another file"
+        ) from error
+    return target
+
+
+def _table(found: Sequence[Boundary]) -> Table:
+    table = Table(box=None)
+    for title in ("boundary", "space", "accuracy", "on held-out images", "share", "σ"):
+        table.add_column(title, justify="left" if title in ("boundary", "space") else "right")
+    for one in found:
+        figures = one.figures
+        cells = (
+            f"{figures[key]:.1%}" if key in figures else "–"
+            for key in ("accuracy_train", "accuracy_validation", "share")
+        )
+        table.add_row(one.name, one.space, *cells, f"{one.spread:.3g}")
+    return table
+
+
+def _plain(one: Boundary) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "space": one.space,
+        "spread": one.spread,
+        "conditioned_on": list(one.conditioned_on),
+        **one.figures,
+    }

@@ -1,0 +1,1 @@
+"""Boundaries and edits for the commands: labels, images, files."""

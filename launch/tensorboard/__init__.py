@@ -1,0 +1,1 @@
+"""Event files for TensorBoard, from the storage of runs."""
