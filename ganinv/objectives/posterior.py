@@ -5,8 +5,9 @@
     ε            batch.noise["epsilon"]  N × L   drawn by the caller, as all noise
     z ~ N(0, I)  batch.noise["z"]      N × L
 
-After training the code of an image is μ. State: decayed sums over real images of μ, μ² and σ²,
-whose ratios to the decayed count are averages without bias.
+After training the code of an image is μ. State: decayed sums over the steps of the variance of μ
+within a global batch, of the mean of σ², and of 1; their ratios are averages without bias. Within a
+batch, because all μ drift together while the encoder learns, which says nothing about images.
 
 Shapes: N samples of the micro-batch, L latent elements, C × H × W image.
 """
@@ -145,13 +146,17 @@ class PosteriorObjective(Objective):
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
         del global_batch
-        return {POSTERIOR: torch.zeros(3 * self.latent.size + 1, dtype=torch.float64)}
+        return {POSTERIOR: torch.zeros(2 * self.latent.size + 1, dtype=torch.float64)}
 
     def next_state(
         self, state: State, moments: Moments, *, images_seen: int, global_batch: int
     ) -> dict[str, Tensor]:
         decay = decay_at(0.0, HALF_LIFE, images_seen, global_batch)
-        return {**state, POSTERIOR: decay * state[POSTERIOR] + moments[POSTERIOR].cpu()}
+        *sums, count = moments[POSTERIOR].cpu().split([self.latent.size] * 3 + [1])
+        mean_L, square_L, variance_L = (total / count for total in sums)
+        within_L = (square_L - mean_L.square()) * (count / (count - 1).clamp(min=1))  # unbiased
+        new = torch.cat([within_L, variance_L, torch.ones_like(count)])
+        return {**state, POSTERIOR: decay * state[POSTERIOR] + new}
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         del tensors
@@ -160,9 +165,8 @@ class PosteriorObjective(Objective):
 
     def spreads(self, state: State) -> tuple[Tensor, Tensor]:
         """Var_x μ_i and the mean of σ_i² over real images, L each; 0 before the first step."""
-        *sums, count = state[POSTERIOR].split([self.latent.size] * 3 + [1])
-        mean_L, square_L, variance_L = (total / count.clamp(min=1) for total in sums)
-        return (square_L - mean_L.square()).clamp(min=0), variance_L
+        means_L, variance_L, steps = state[POSTERIOR].split([self.latent.size] * 2 + [1])
+        return means_L.clamp(min=0) / steps.clamp(min=1), variance_L / steps.clamp(min=1)
 
     def figures(self, state: State) -> dict[str, float]:
         means_L, variance_L = self.spreads(state)
@@ -187,8 +191,4 @@ class PosteriorObjective(Objective):
         )
 
     def spectra(self, state: State) -> dict[str, Spectrum]:
-        means_L, variance_L = self.spreads(state)
-        return {
-            "mean": Spectrum("real images, μ", means_L),
-            "posterior": Spectrum("real images, σ² of their posterior", variance_L),
-        }
+        return {"mean": Spectrum("real images, μ", self.spreads(state)[0])}

@@ -4,19 +4,31 @@ import hashlib
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
+import torch
 
 from cluster.checkpoints import contents as checkpoint
 from cluster.config import CheckpointConfig
+from cluster.storage.opening import open_store
+from ganinv import objectives
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
 from ganinv.saved.manifest import Manifest, committed_names, manifests_newest_first
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session
-from tests.support.runs import TRAIN, local_session, make_objective, train, train_locally
+from tests.support.runs import (
+    TRAIN,
+    local_session,
+    make_objective,
+    snapshot,
+    train,
+    train_locally,
+)
 from tests.support.saves import IDENTITY, save
 from tests.support.states import equal, whole_state
 
@@ -35,6 +47,26 @@ def test_round_trip_into_a_new_session(store: Store) -> None:
     again = save(restored, store)
     assert again != name
     equal(whole_state(store), expected)
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [*((name, {}) for name in objectives.names()), ("vaegan", {"margin": 0.05})],
+)
+def test_a_resumed_session_ends_as_one_without_a_break(
+    objective: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Every bit, whatever networks, optimizers and state the method has."""
+    store = open_store(str(tmp_path))
+    session = train_locally(objective, HALF, **options)
+    save(session, store)
+    resumed = local_session(make_objective(objective, **options), replace(TRAIN, seed=7))
+    checkpoint.restore(resumed, store, IDENTITY)
+    for one in (session, resumed):
+        train_more(one, 2 * HALF)
+    expected, found = snapshot(session), snapshot(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_without_a_manifest_a_checkpoint_does_not_exist(store: Store) -> None:
