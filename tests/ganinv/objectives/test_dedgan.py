@@ -4,6 +4,7 @@ Shapes: N samples, E coordinates of an embedding.
 """
 
 import copy
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganinv.model import InvertibleGan
 from ganinv.networks.base import Judgement
 from ganinv.objectives.adversarial import gradient_penalty
 from ganinv.objectives.base import MicroBatch
 from ganinv.objectives.dedgan import Config, Objective, embedding, embedding_loss
+from ganinv.saved.torchscript import graph_files
 from ganinv.seams.engine import LocalEngine, no_reduction
 from ganinv.training.step import train_step
-from tests.support.families import normal
+from tests.support.families import build, normal
 from tests.support.micro_batches import random_batch
 from tests.support.runs import NETWORK, build_networks, make_objective
 
@@ -317,6 +320,17 @@ def test_a_discriminator_that_knows_the_code_encodes_it(log_length: float) -> No
     assert float(found["loss/emb"].detach()) < 2e-6
     assert float(found["angles/error_rad"]) < 1e-6
     assert float(found["d/fake"].detach()) == pytest.approx(-log_length, abs=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_the_exported_encoder_gives_the_same() -> None:
+    """TorchScript, for another number of images than it was traced with."""
+    objective = Objective(Config(), ANGLES)
+    built = build("conv", resolution=8, feature_block=-1)
+    model = InvertibleGan(codec=objective.codec(built, {}))
+    encoder = torch.jit.load(io.BytesIO(graph_files(model)["encoder.pt"]))
+    image_NCHW = model.sample(5, seed=1)
+    torch.testing.assert_close(encoder(image_NCHW), model.encode(image_NCHW))
 
 
 def test_errors_of_angles_without_information_are_an_eighth_of_pi() -> None:
