@@ -2,8 +2,8 @@
 
 A family is a module with a `Config` (a `NetworkConfig` whose `name` is the module's) and
 `build(config, *, resolution, image_channels, seed, kinds=PAIR) -> Networks`. `resolution` is `128`
-for squares or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` says how many pixels to
-begin with. A family that serves only methods without `Role.kind` may leave out `kinds`.
+for squares or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` gives the pixels to begin
+with. A family that serves only methods without `Role.kind` may leave out `kinds`.
 """
 
 from collections.abc import Callable, Mapping

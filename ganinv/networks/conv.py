@@ -121,7 +121,7 @@ class EqualisedStem(nn.Module):
 
 
 class Blocks(Trunk):
-    """The blocks of D, down to 4 × 4 pixels, which are flattened."""
+    """The blocks of D, down to the coarsest grid, whose pixels are flattened."""
 
     def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Discriminator(Blocks):
 
     piecewise_linear = True
 
-    def __init__(self, config: Config, resolution: int, image_channels: int) -> None:
+    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
         super().__init__(config, resolution, image_channels)
         self.adversarial = EqualisedLinear(self.size, 1)
         self.latent = EqualisedLinear(self.size, config.latent_size)

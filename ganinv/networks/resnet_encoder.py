@@ -1,10 +1,10 @@
 """LIA's encoder: image → style, by residual blocks between average poolings.
 
 Zhu et al., arXiv 1906.08090; layers and widths are those of the authors' code: a 3 × 3 convolution,
-then one pooling and one block per halving down to 4 × 4, then a dense layer. The code has batch
-normalisation in all of them and after the dense layer, and weights from N(0, 0.02²). Here, weights
-have an equalised learning rate whatever the normalisation: under Adam, the code's rate of 1e-4
-moves its weights by 1e-4 / 0.02 of their size, as 0.005 does here.
+then one pooling and one block per halving down to 4 × 4 (for squares), then a dense layer. The code
+has batch normalisation in all of them and after the dense layer, and weights from N(0, 0.02²).
+Here, weights have an equalised learning rate whatever the normalisation: under Adam, the code's
+rate of 1e-4 moves its weights by 1e-4 / 0.02 of their size, as 0.005 does here.
 
 Shapes: B samples, C channels, H × W pixels, S style elements.
 """

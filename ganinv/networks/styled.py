@@ -235,8 +235,7 @@ def build_styled(
     kinds: Kinds = PAIR,
 ) -> Networks:
     """Networks of a style-based family at their initial weights, a function of `seed`."""
-    widths = config.widths(resolution)
-    grid = coarsest_grid(resolution)
+    widths, grid = config.widths(resolution), coarsest_grid(resolution)
     block, gain, linear_gain = config.feature_block, traits.gain, traits.linear_gain
     makers = {
         "generator": lambda: Generator(config, traits, resolution, image_channels),

@@ -49,8 +49,8 @@ def check_start(config: RunConfig, run: Store, index: Index) -> None:
 def build_networks(config: RunConfig, index: Index, device: torch.device) -> dict[str, nn.Module]:
     """The networks that the method asks for, at their initial weights; on `meta` without weights.
 
-    Also the networks of features that it uses, with theirs. Raises `ConfigError` if the family
-    lacks a network, or if one of features cannot be loaded.
+    Also the networks of features that the method uses, with their weights. Raises `ConfigError` if
+    the family lacks a network, or one of features cannot be loaded.
     """
     built = _build(config, index.resolution, index.image_channels, device)
     return built | loaded_features(new_objective(config), index.image_channels)

@@ -50,6 +50,17 @@ def test_outputs_and_their_shapes(name: str) -> None:
 
 
 @families
+def test_images_need_not_be_square(name: str) -> None:
+    module = networks.find(name)
+    config = module.Config(latent_size=LATENT_SIZE, width=2, max_width=4)
+    built = module.build(config, resolution="16x12", image_channels=3, seed=0, kinds=KINDS)
+    posterior, *values = outputs(built, normal(3, 3, 12, 16), normal(3, LATENT_SIZE))
+    assert posterior.shape == (3, 2 * LATENT_SIZE)
+    assert built["i"].feature_pixels == 4 * 12
+    assert all(len(value) == 3 for value in values)
+
+
+@families
 def test_samples_do_not_see_each_other(name: str) -> None:
     built = build(name)
     together = outputs(built, IMAGES, CODES)

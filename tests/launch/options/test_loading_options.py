@@ -25,7 +25,7 @@ def problems(*words: str, recipe: str = "tiny-pvdgan") -> str:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_valid(name: str) -> None:
     config = load_config(load_recipe(name), PLACES)
-    assert config.resolved["objective"]["name"] == config.objective.name == name.split("-")[1]
+    assert config.resolved["objective"]["name"] == config.objective.name == name.split("-")[-1]
 
 
 def test_words_win_over_the_recipe_and_the_recipe_over_defaults() -> None:
