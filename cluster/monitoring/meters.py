@@ -30,8 +30,9 @@ STEP_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0, 10.0)
 WAIT_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0)
 STALL_SECONDS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+# States that every run has; a run that compiles has `compile` besides.
 TIME_STATES: tuple["TimeState", ...] = (
-    "compute", "data", "communicate", "checkpoint", "restart", "evaluate", "compile",
+    "compute", "data", "communicate", "checkpoint", "restart", "evaluate",
 )  # fmt: skip
 # Suffixes of a histogram's series.
 HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")

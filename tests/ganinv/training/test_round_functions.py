@@ -16,7 +16,8 @@ from ganinv.training.cuda_graphs import captured
 from tests.support.accelerated import BATCH, assert_steps_equal, halves, like_a_graph, step
 from tests.support.families import LATENT_SIZE, build
 from tests.support.micro_batches import label, objective_variants, random_batch
-from tests.support.runs import build_networks, make_objective
+from tests.support.runs import make_objective
+from tests.support.steps import networks_of
 
 every_variant = pytest.mark.parametrize("variant", objective_variants(), ids=label)
 
@@ -37,7 +38,7 @@ def rounds_like_graphs(objective: Objective) -> list[AcceleratedRound]:
 def test_steps_are_the_same_bits(variant: dict[str, Any], micro_batches: int) -> None:
     """Even if every call writes to the same memory: gradients add up, moments do not mix."""
     objective = make_objective(**variant)
-    networks = in_double(build_networks())
+    networks = in_double(networks_of(objective))
     batch = random_batch(objective, global_batch=BATCH)
     batches = [batch] if micro_batches == 1 else halves(batch)
     state = objective.new_state(BATCH)
@@ -50,7 +51,7 @@ def test_steps_are_the_same_bits(variant: dict[str, Any], micro_batches: int) ->
 def test_steps_of_one_kind_are_the_same_function(variant: dict[str, Any]) -> None:
     """A method that takes more from the clock than `step_kind` says would show here."""
     objective = make_objective(**variant)
-    networks = in_double(build_networks())
+    networks = in_double(networks_of(objective))
     state = objective.new_state(BATCH)
     seen: dict[Any, Any] = {}
     for number in range(9):
@@ -103,7 +104,7 @@ def test_buffers_that_change_are_refused() -> None:
 def test_a_cuda_graph_gives_the_same(name: str) -> None:
     """On two steps with other images, so that the graph reads what it is given."""
     objective = make_objective(name)
-    networks = {n: network.double().cuda() for n, network in build_networks().items()}
+    networks = {n: network.double().cuda() for n, network in networks_of(objective).items()}
     rounds = [
         AcceleratedRound(objective, round_, [captured], nullcontext) for round_ in objective.rounds
     ]

@@ -40,6 +40,12 @@ def test_trains_and_goes_on(tmp_path: Path, precision: str, engine: str) -> None
         train(tmp_path, "run", images, f"train.precision={precision}", *ENGINES[engine])
 
 
+@pytest.mark.parametrize("option", ["compile", "cuda_graphs"])
+def test_compiled_and_captured_steps_train_and_go_on(tmp_path: Path, option: str) -> None:
+    for images in (1600, 3200):
+        train(tmp_path, "run", images, f"train.{option}=true", *ENGINES["flat"])
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_deterministic_runs_resume_bit_for_bit(tmp_path: Path, precision: str, engine: str) -> None:
