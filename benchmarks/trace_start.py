@@ -30,7 +30,7 @@ from torch import Tensor
 from benchmarks.results import RESULTS, write_json
 from benchmarks.small_training import Training, as_batch, held_out_psnr, run
 from datasets.sources.avatars import AvatarSource
-from datasets.sources.base import BuildOptions
+from datasets.sources.base import BuildOptions, Sample
 
 NAME = "trace-start"
 STARTS: dict[str, dict[str, Any]] = {
@@ -48,7 +48,8 @@ EARLY, EARLY_GAIN_DB, LATE_LOSS_DB = 4_000, 0.5, 0.2
 def pictures() -> Tensor:
     """Drawn faces, N × 3 × 32 × 32, uint8: those to train on, then those held out."""
     options = BuildOptions(images=TRAIN + TEST, resolution=RESOLUTION, seed=0)
-    return as_batch([s.image_HWC for work in AvatarSource(options).work(0) for s in work()])
+    drawn = [sample for work in AvatarSource(options).work(0) for sample in work()]
+    return as_batch([sample.image_HWC for sample in drawn if isinstance(sample, Sample)])
 
 
 def measure(images: Tensor, start: str, seed: int, until: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def new_writer(folder: Path, purge_step: int | None) -> Any:
         raise ConfigError(
             f"tensorboard: the package {error.name!r} is not installed; type {COMMAND}"
         ) from error
-    return SummaryWriter(str(folder), purge_step=purge_step)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 @dataclass
