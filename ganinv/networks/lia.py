@@ -96,8 +96,8 @@ class Generator(styled.Generator):
 
     def code(self, style_BL: Tensor) -> Tensor:
         """φ: the code of each style, exact up to rounding; only where `invertible`."""
-        code_BL: Tensor = in_float32(self.mapper.to_code, style_BL)
-        return code_BL
+        assert isinstance(self.mapper, CouplingMapper)
+        return in_float32(self.mapper.to_code, style_BL)
 
 
 def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:

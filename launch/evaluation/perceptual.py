@@ -9,6 +9,7 @@ Shapes: B samples, F features, C × H × W image in [−1, 1], C = 1 or 3.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -49,6 +50,8 @@ def feature_network(wanted: FeatureNetwork, image_channels: int) -> nn.Module:
 
 class Lite0Map(nn.Module):
     """Image → the last map of EfficientNet-Lite0, flattened."""
+
+    network: Any
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
