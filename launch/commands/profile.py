@@ -9,6 +9,7 @@ import torch
 
 from ganinv import networks
 from ganinv.errors import ConfigError
+from ganinv.objectives.base import kinds_asked
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
 from ganinv.seams.engine import LocalEngine
@@ -106,19 +107,20 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
 
 
 def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Profile:
-    resolution = config.data.resolution
+    resolution, objective = config.data.resolution, new_objective(config)
     built = networks.find(config.network.name).build(
         config.network,
         resolution=resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
+        **kinds_asked(objective.roles),
     )
 
     def engine(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> LocalEngine:
         return LocalEngine(network, optimizer, layout.per_rank, config.train.precision)
 
     session = new_session(
-        new_objective(config),
+        objective,
         built,
         engine,
         config=config.train,
