@@ -5,6 +5,8 @@ Var_x E[z_i | x] > 0.01. 0 of a variational method is a posterior that has colla
 Defined for codes of unit prior variance. Shapes: N images, L latent elements.
 """
 
+import math
+
 from torch import Tensor
 
 from ganinv.metrics.base import CodeMetric, Figure
@@ -13,7 +15,12 @@ LEAST_VARIANCE = 0.01
 
 
 def active_units(code_NL: Tensor) -> float:
-    """The number of elements whose variance over the images is above 0.01."""
+    """The number of elements whose variance over the images is above 0.01.
+
+    NaN for codes that are not finite.
+    """
+    if not code_NL.isfinite().all():
+        return math.nan
     return float((code_NL.double().var(0, correction=0) > LEAST_VARIANCE).sum())
 
 

@@ -346,3 +346,5 @@ def test_active_units_are_elements_that_vary_between_images() -> None:
     code_NL = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0))
     code_NL = code_NL * torch.tensor([1.0, 0.12, 0.08, 0.0]) + 5
     assert active_units(code_NL) == 2
+    code_NL[3, 0] = math.inf
+    assert math.isnan(active_units(code_NL))
