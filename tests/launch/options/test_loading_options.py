@@ -142,6 +142,21 @@ def test_an_odd_batch_is_refused_where_half_of_it_is_reconstructed() -> None:
     assert "choose 16" in problems("train.global_batch=15", "cluster.workers=1")
 
 
+def test_angles_that_fill_no_tree_are_refused_beside_all_other_problems() -> None:
+    said = problems("network.latent_size=64", "cluster.workers=3", recipe="tiny-dedgan")
+    assert "network.latent_size = 64: " in said
+    assert "choose 63 or 127" in said
+    assert "not divisible by 3 workers" in said
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if "dedgan" in name])
+def test_the_embedding_loss_weighs_10_from_half_of_the_run_on(name: str) -> None:
+    config = load_config(load_recipe(name), PLACES)
+    half = config.train.images // 2
+    at = (0, half - 1, half, config.train.images)
+    assert [config.objective.weights(images)["emb"] for images in at] == [1.0, 1.0, 10.0, 10.0]
+
+
 def test_a_range_of_workers_replaces_the_recipe_s_number() -> None:
     words = [*PLACES, "cluster.min_workers=1", "cluster.max_workers=4", "train.global_batch=12"]
     assert list(load_config(load_recipe("tiny-pvdgan"), words).cluster.sizes) == [1, 2, 3, 4]
