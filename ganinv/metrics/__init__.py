@@ -5,7 +5,7 @@ from ganinv.families import Family
 _FAMILY = Family(
     package=__name__,
     path=__path__,
-    shared=frozenset({"base", "features", "neighbours", "ranks", "trunks"}),
+    shared=frozenset({"base", "features", "neighbours", "ranks"}),
     called="metric",
 )
 names = _FAMILY.names

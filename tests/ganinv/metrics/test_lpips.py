@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ganinv.errors import ConfigError
 from ganinv.metrics import lpips
-from ganinv.metrics.trunks import PLANS, Trunk
+from ganinv.saved.trunks import PLANS, Trunk
 
 CPU = torch.device("cpu")
 ALEX_CHANNELS = (64, 192, 384, 256, 256)

@@ -13,7 +13,7 @@ from ganinv.metrics import lpips
 from ganinv.metrics.base import LoadedPairMetric
 from launch.evaluation import feature_networks
 from launch.evaluation.faces import face_metric
-from launch.evaluation.feature_networks import further_figures
+from launch.evaluation.further import further_figures
 from launch.options.schema import FigureOptions
 
 CPU = torch.device("cpu")
