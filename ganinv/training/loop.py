@@ -119,7 +119,9 @@ class _Loop:
                     drawn = ahead.take(session.images_seen, batch.slots)
                 # After loading the batch, so that no step waits for another rank's data.
                 if _agree_to_stop(self.observer, self.reduce):
-                    if self._diverged(session.settle()):
+                    with self.observer.timed("compute"):
+                        ended = session.settle()
+                    if self._diverged(ended):
                         return "diverged"
                     self._save()
                     return "stopped"
