@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.latents.base import Latent
+from ganinv.latents.spaces import Space, code_space
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,20 @@ class Codec:
     def features(self, image_BCHW: Tensor) -> Tensor:
         """Features of each image, averaged over pixels, B × F; only where `feature_source`."""
         raise NotImplementedError
+
+    def feature_map(self, image_BCHW: Tensor) -> Tensor:
+        """Features of each image with their places, flattened to B × F; only where
+        `feature_source`. Differentiable. The default has no places.
+        """
+        return self.features(image_BCHW)
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        """The spaces in which images have points, by name, from the code to the image.
+
+        `z` is always the first; a method adds those that lie between code and image.
+        """
+        return {"z": code_space(self.decode)}
 
     def code_error(self, code_BL: Tensor, other_BL: Tensor) -> Tensor:
         """The distance between the codes of each pair, B, float64."""

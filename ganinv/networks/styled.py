@@ -146,11 +146,12 @@ class SynthesisBlock(nn.Module):
         self.to_image = to_image(width, image_channels, style_size, traits)
 
     def forward(
-        self, x_BCHW: Tensor, image_BCHW: Tensor, style_BS: Tensor
+        self, x_BCHW: Tensor, image_BCHW: Tensor, up_BS: Tensor, same_BS: Tensor, image_BS: Tensor
     ) -> tuple[Tensor, Tensor]:
-        x_BCHW = leaky_relu(self.up(x_BCHW, style_BS))
-        x_BCHW = leaky_relu(self.same(x_BCHW, style_BS))
-        return x_BCHW, self.image_up(image_BCHW) + self.to_image(x_BCHW, style_BS)
+        """The last three: styles of the layers, B × S, mostly the same one."""
+        x_BCHW = leaky_relu(self.up(x_BCHW, up_BS))
+        x_BCHW = leaky_relu(self.same(x_BCHW, same_BS))
+        return x_BCHW, self.image_up(image_BCHW) + self.to_image(x_BCHW, image_BS)
 
 
 def same_size(width: int, style_size: int, traits: Traits) -> ModulatedConv:
@@ -184,12 +185,29 @@ class Generator(nn.Module):
             for channels_in, width in pairwise(widths)
         )
 
+    @property
+    def style_layers(self) -> int:
+        """Two for each resolution, as in StyleGAN: a layer that gives an image shares its style
+        with the feature layer that follows.
+        """
+        return 2 * (1 + len(self.blocks))
+
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        style_BS: Tensor = in_float32(self.mapper, scaled_BL)
-        x_BCHW = leaky_relu(self.first(self.start_CHW[None], style_BS))
-        image_BCHW: Tensor = self.to_image(x_BCHW, style_BS)
-        for block in self.blocks:
-            x_BCHW, image_BCHW = run(block, x_BCHW, image_BCHW, style_BS)
+        return self.synthesis(self.style(scaled_BL))
+
+    def style(self, entering_BL: Tensor) -> Tensor:
+        """Scaled code → style B × S."""
+        style_BS: Tensor = in_float32(self.mapper, entering_BL)
+        return style_BS
+
+    def synthesis(self, style: Tensor) -> Tensor:
+        """Image of a style B × S, or of one style for each of K layers, B × K × S."""
+        layers = self.style_layers
+        styles = [style] * layers if style.ndim == 2 else style.unbind(1)
+        x_BCHW = leaky_relu(self.first(self.start_CHW[None], styles[0]))
+        image_BCHW: Tensor = self.to_image(x_BCHW, styles[1])
+        for block, number in zip(self.blocks, range(1, layers - 1, 2), strict=True):
+            x_BCHW, image_BCHW = run(block, x_BCHW, image_BCHW, *styles[number : number + 3])
         return image_BCHW
 
 

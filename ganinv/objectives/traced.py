@@ -28,6 +28,7 @@ from ganinv.latent_scale import (
 )
 from ganinv.latents.base import Latent
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
+from ganinv.latents.spaces import Space, style_spaces
 from ganinv.objectives.adversarial import PLOTS, ROLES, STATISTICS
 from ganinv.objectives.base import Moments, Objective, Role, State
 from ganinv.objectives.latent import mean_square
@@ -78,14 +79,31 @@ class EncoderInDiscriminator(Codec):
         return code_BL
 
     @property
+    def spaces(self) -> Mapping[str, Space]:
+        def scaled(code_BL: Tensor) -> Tensor:
+            return self.latent.to_generator(code_BL, self.tensors)
+
+        generator, scale_L = self.networks["g"], self.tensors[SCALE]
+        entering = Space(
+            title="scaled code, z ∘ s",
+            of_code=scaled,
+            decode=generator,
+            to_code=lambda entering_BL: entering_BL / scale_L,  # s is above 0: see latent_scale
+        )
+        return {**super().spaces, "u": entering, **style_spaces(generator, scaled)}
+
+    @property
     def feature_source(self) -> str:
         return f"discriminator, block {self.networks['d'].feature_block}, mean over pixels"
 
     def features(self, image_BCHW: Tensor) -> Tensor:
-        discriminator = self.networks["d"]
-        feature_BF: Tensor = discriminator(image_BCHW).feature_BF
-        feature_BCP: Tensor = feature_BF.unflatten(1, (-1, discriminator.feature_pixels))
+        pixels = self.networks["d"].feature_pixels
+        feature_BCP: Tensor = self.feature_map(image_BCHW).unflatten(1, (-1, pixels))
         return feature_BCP.mean(2)
+
+    def feature_map(self, image_BCHW: Tensor) -> Tensor:
+        feature_BF: Tensor = self.networks["d"](image_BCHW).feature_BF
+        return feature_BF
 
 
 class TracedObjective(Objective):

@@ -50,6 +50,24 @@ def test_only_the_reduced_mapper_sees_the_length_of_a_code(family: object, kept:
     assert torch.allclose(mapper(code_BL), mapper(3 * code_BL), rtol=1e-6) is not kept
 
 
+def test_each_layer_can_have_a_style_of_its_own() -> None:
+    """A style counts for its own layers alone; the layers are StyleGAN2's, two a resolution."""
+    config = stylegan2.Config(latent_size=6, style_size=5, width=2, max_width=4)
+    generator = stylegan2.build(config, resolution=16, image_channels=3, seed=0)["g"].double()
+    assert generator.style_layers == 2 * 3  # of 4, 8 and 16 pixels
+    style_BS = generator.style(normal(2, 6))
+    one = generator.synthesis(style_BS)
+    torch.testing.assert_close(generator(normal(2, 6)), one, rtol=0, atol=0)
+    style_BKS = style_BS[:, None].repeat(1, 6, 1)
+    torch.testing.assert_close(generator.synthesis(style_BKS), one)
+    seen = []
+    for layer in range(6):
+        changed = style_BKS.clone()
+        changed[:, layer] = normal(2, 5, seed=9)
+        seen.append(float((generator.synthesis(changed) - one).detach().abs().max()))
+    assert min(seen) > 1e-6
+
+
 def test_upsampling_is_blur_up_and_convolution_away_from_the_border() -> None:
     layer, blur_up = BlurredUpConv(2, 3).double(), BlurUp(2).double()
     x_BCHW = normal(1, 2, 8, 8)

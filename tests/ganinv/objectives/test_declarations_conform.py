@@ -87,9 +87,27 @@ def test_the_codec_decodes_encodes_and_compares_codes(variant: dict[str, Any]) -
         assert recovered_BL.shape == code_BL.shape
         assert bool(recovered_BL.isfinite().all())
     if codec.feature_source is not None:
-        feature_BF = codec.features(image_BCHW)
-        assert feature_BF.ndim == 2
-        assert len(feature_BF) == 5
+        for feature_BF in (codec.features(image_BCHW), codec.feature_map(image_BCHW)):
+            assert feature_BF.ndim == 2
+            assert len(feature_BF) == 5
+
+
+@every_variant
+def test_every_space_has_the_point_and_the_image_of_each_code(variant: dict[str, Any]) -> None:
+    """`of_code` and `decode` of all spaces give the same image; `to_code` gives the code back."""
+    codec = codec_of(one_step(variant))
+    code_BL = codec.latent.draw(0, "prior", range(3))
+    image_BCHW = codec.decode(code_BL)
+    assert next(iter(codec.spaces)) == "z"
+    for space in codec.spaces.values():
+        point = space.of_code(code_BL).detach().requires_grad_()
+        torch.testing.assert_close(space.decode(point), image_BCHW, rtol=1e-5, atol=1e-5)
+        space.decode(point)[1].square().sum().backward(inputs=[point])
+        assert point.grad is not None
+        moved_B = point.grad.flatten(1).abs().amax(1)
+        assert (moved_B > 0).tolist() == [False, True, False]  # each sample by itself
+        if space.to_code is not None:
+            torch.testing.assert_close(space.to_code(point), code_BL, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["dlsgan", "pvdgan"])
