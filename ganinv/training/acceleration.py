@@ -26,7 +26,7 @@ from ganinv.errors import ConfigError
 from ganinv.objectives.base import MicroBatch, Nets, Objective, Round, RoundOutput, State
 from ganinv.training.compiling import compiled
 from ganinv.training.config import TrainConfig
-from ganinv.training.cuda_graphs import captured
+from ganinv.training.cuda_graphs import Captures
 from ganinv.training.round_functions import (
     Function,
     RoundFunction,
@@ -62,7 +62,7 @@ def accelerated_rounds(
     if config.compile:
         makes.append(lambda function, given: compiled(function, given, backend))
     if config.cuda_graphs:
-        makes.append(captured)
+        makes.append(Captures())
     if not makes:
         return None
     check_kinds(objective, config)

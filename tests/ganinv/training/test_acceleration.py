@@ -20,6 +20,7 @@ from tests.support.accelerated import BATCH, assert_steps_equal, step
 from tests.support.families import LATENT_SIZE, build, families
 from tests.support.micro_batches import random_batch
 from tests.support.runs import TRAIN, make_objective
+from tests.support.steps import networks_of
 
 COMPILE = replace(TRAIN, global_batch=BATCH, compile=True)
 TOLERANCE = 1e-12  # relative, of each parameter's gradient, in float64
@@ -147,7 +148,7 @@ class Watched:
 def made_after(steps: int, **options: Any) -> int:
     """How many functions `steps` steps in a row make."""
     watched = Watched(make_objective("dlsgan", **options).rounds, **options)
-    networks = build("conv", latent_size=6)
+    networks = networks_of(watched.objective)
     state = watched.objective.new_state(BATCH)
     batch = random_batch(watched.objective, global_batch=BATCH, dtype=torch.float32)
     for number in range(steps):

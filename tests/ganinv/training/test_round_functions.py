@@ -12,7 +12,7 @@ from ganinv import objectives
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective
 from ganinv.training.acceleration import AcceleratedRound
-from ganinv.training.cuda_graphs import captured
+from ganinv.training.cuda_graphs import Captures
 from tests.support.accelerated import BATCH, assert_steps_equal, halves, like_a_graph, step
 from tests.support.families import LATENT_SIZE, build
 from tests.support.micro_batches import label, objective_variants, random_batch
@@ -103,10 +103,10 @@ def test_buffers_that_change_are_refused() -> None:
 @pytest.mark.parametrize("name", objectives.names())
 def test_a_cuda_graph_gives_the_same(name: str) -> None:
     """On two steps with other images, so that the graph reads what it is given."""
-    objective = make_objective(name)
+    objective, captures = make_objective(name), Captures()
     networks = {n: network.double().cuda() for n, network in networks_of(objective).items()}
     rounds = [
-        AcceleratedRound(objective, round_, [captured], nullcontext) for round_ in objective.rounds
+        AcceleratedRound(objective, round_, [captures], nullcontext) for round_ in objective.rounds
     ]
     state = objective.new_state(BATCH)
     batch = random_batch(objective, global_batch=BATCH)
