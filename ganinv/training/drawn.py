@@ -73,10 +73,12 @@ class DrawnAhead:
     def take(self, images_seen: int, slots: Slots) -> Drawn:
         """The draws of a step, and a start on those of the next one, expected at the same slots."""
         wanted = (images_seen, slots)
-        if self._ahead is not None and self._ahead[0] == wanted:
-            drawn = self._ahead[1].result()
-        else:
+        expected, ahead = self._ahead or (None, None)
+        # On a busy machine the thread may not have begun; then nobody waits until it does.
+        if ahead is None or ahead.cancel() or expected != wanted:
             drawn = self._draw(*wanted)
+        else:
+            drawn = ahead.result()
         following = (images_seen + self._global_batch, slots)
         self._ahead = following, self._thread.submit(self._draw, *following)
         return drawn

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -39,23 +40,48 @@ def assert_equal(found: Drawn, expected: Drawn) -> None:
 )
 def test_they_are_those_of_the_step(variant: dict[str, Any]) -> None:
     """In order, after a return to a checkpoint, and for other slots."""
-    draw = draw_of(**variant)
+    draw, own = draw_of(**variant), threading.current_thread().name
     calls: list[tuple[int, Slots, str]] = []
 
+    on_thread: Queue[int] = Queue()
+
     def counted(images_seen: int, slots: Slots) -> Drawn:
-        calls.append((images_seen, slots, threading.current_thread().name))
+        thread = threading.current_thread().name
+        calls.append((images_seen, slots, thread))
+        if thread != own:
+            on_thread.put(images_seen)
         return draw(images_seen, slots)
 
     ahead = DrawnAhead(counted, BATCH)
     asked = [(0, SLOTS), (4, SLOTS), (8, SLOTS), (0, SLOTS), (4, (0, 2))]
     for step in asked:
         assert_equal(ahead.take(*step), draw(*step))
+        assert on_thread.get(timeout=60) == step[0] + BATCH  # begun before it is needed
     ahead.close()
     assert threads() == []
-    own = threading.current_thread().name
     waited_for = [call[:2] for call in calls if call[2] == own]
     assert waited_for == [(0, SLOTS), (0, SLOTS), (4, (0, 2))]
-    assert len(calls) <= 3 + len(asked)  # one step ahead, no more
+    assert len(calls) == len(waited_for) + len(asked)  # one step ahead, no more
+
+
+def test_nobody_waits_for_a_thread_that_has_not_begun() -> None:
+    draw, begun, go_on = draw_of(name="dlsgan"), threading.Event(), threading.Event()
+
+    def held_up(images_seen: int, slots: Slots) -> Drawn:
+        if threading.current_thread().name != own and images_seen == 4:
+            begun.set()
+            assert go_on.wait(60)
+        return draw(images_seen, slots)
+
+    own = threading.current_thread().name
+    ahead = DrawnAhead(held_up, BATCH)
+    ahead.take(0, SLOTS)
+    assert begun.wait(60)
+    ahead.take(40, SLOTS)  # elsewhere; the thread is still busy with the draws at 4
+    assert_equal(ahead.take(44, SLOTS), draw(44, SLOTS))
+    go_on.set()
+    ahead.close()
+    assert threads() == []
 
 
 def test_what_fails_on_the_thread_fails_in_the_step() -> None:
