@@ -83,7 +83,8 @@ def test_a_run_interrupted_in_the_second_stage_resumes_there(
     resumed = whole.parent / "second"
     shutil.copytree(whole, resumed)
     without_end(resumed)
-    told = launch(ROOT, *words, f"storage.run={resumed}", f"start.run={whole}/generator")
+    first = f"stages.encoder.start.run={whole}/generator"  # a copy: the run began with that one
+    told = launch(ROOT, *words, f"storage.run={resumed}", first)
     assert "stage generator: trained already" in told
     assert "resuming from 48 images" in told
     equal(whole_state(open_store(str(resumed))), whole_state(open_store(str(whole))))
