@@ -21,6 +21,7 @@ def averaging_notes(recipe: Mapping[str, Any], config: RunConfig) -> list[str]:
         f"train.global_batch = {now}, {half_life_images(decay, usual):,.0f} at the recipe's "
         f"{usual}; to keep the latter, give {replacement}={half_life_images(decay, usual):.0f}"
         for key, decay, replacement in _decays(config)
+        if decay > 0  # otherwise there is no average
     ]
 
 

@@ -119,6 +119,23 @@ def test_steps_stop_at_their_end(one: float, other: float, factor: float, images
         assert low <= schedule.at(images) <= high
 
 
+@given(RATES, st.floats(0.1, 10), IMAGES, LENGTHS)
+def test_an_exponential_passes_through_the_steps_without_jumps(
+    start: float, factor: float, begin: int, every: int
+) -> None:
+    smooth, steps = (
+        Schedule(kind=kind, start=start, factor=factor, begin=begin, every=every)
+        for kind in ("exponential", "step")
+    )
+    assert smooth.at(begin // 2) == start
+    for count in range(4):
+        at = begin + count * every
+        assert math.isclose(smooth.at(at), steps.at(at), rel_tol=1e-9)
+        middle = start * math.exp(math.log(factor) * (count * every + every // 2) / every)
+        assert math.isclose(smooth.at(at + every // 2), middle, rel_tol=1e-9)
+    assert Schedule(kind="exponential", start=1, factor=0.5, every=2, end=0.3).at(10**6) == 0.3
+
+
 def test_growing_steps_without_an_end_reach_infinity() -> None:
     schedule = Schedule(kind="step", start=1.0, factor=2.0, every=1)
     assert schedule.at(1000) == 2.0**1000

@@ -83,21 +83,27 @@ def test_a_run_interrupted_in_the_second_stage_resumes_there(
     resumed = whole.parent / "second"
     shutil.copytree(whole, resumed)
     without_end(resumed)
-    told = launch(ROOT, *words, f"storage.run={resumed}", f"start.run={whole}/generator")
+    first = f"stages.encoder.start.run={whole}/generator"  # a copy: the run began with that one
+    told = launch(ROOT, *words, f"storage.run={resumed}", first)
     assert "stage generator: trained already" in told
     assert "resuming from 48 images" in told
     equal(whole_state(open_store(str(resumed))), whole_state(open_store(str(whole))))
     assert rows_of(resumed)[-1] == rows_of(whole)[-1]
 
 
-def test_a_run_interrupted_in_the_first_stage_goes_through_both(
+def test_a_run_interrupted_in_the_first_stage_resumes_there_and_goes_on(
     words: tuple[str, ...], whole: Path
 ) -> None:
+    """The first stage by itself, then the command that trains both."""
     resumed = whole.parent / "first"
     shutil.copytree(whole / "generator", resumed / "generator")
     without_end(resumed / "generator")
+    told = launch(ROOT, *words, f"storage.run={resumed}", "stage=generator")
+    assert "resuming from 48 images" in told
+    first = open_store(str(resumed / "generator"))
+    equal(whole_state(first), whole_state(open_store(str(whole / "generator"))))
     told = launch(ROOT, *words, f"storage.run={resumed}")
-    assert told.index("resuming from 48 images") < told.index("stage encoder, number 2 of 2")
+    assert "stage generator: trained already" in told
     assert f"starting from all networks of {resumed}/generator" in told.replace("\n", "")
     equal(whole_state(open_store(str(resumed))), whole_state(open_store(str(whole))))
     assert rows_of(resumed)[-1] == rows_of(whole)[-1]
