@@ -58,6 +58,7 @@ def places_and_devices() -> Iterator[Case]:
     load = ganinv.load
     for place, message in ((None, "place = None"), (3, "place = 3"), ("a\0b", "null byte")):
         yield load, (place,), ConfigError, message
+    yield partial(load, EXPORT, delta=3), (), ConfigError, "place = 3"
     yield partial(load, endpoint_url=3), ("s3://bucket/a",), ConfigError, "endpoint_url = 3"
     for wrong, message in (
         ("gpu", "device = 'gpu': PyTorch knows no such device; choose cpu"),
@@ -91,7 +92,7 @@ def numbers_of_models() -> Iterator[Case]:
 def arrays_of_models() -> Iterator[Case]:
     for codes, message in (*wrong_floats(CODES), *wrong_codes()):
         yield MODEL.decode, (codes,), DataError, message
-    for function in (MODEL.encode, MODEL.reconstruct):
+    for function in (MODEL.encode, MODEL.reconstruct, MODEL.to_tensor):
         for images, message in (*wrong_floats(IMAGES), *wrong_images(), *wrong_pictures()):
             yield function, (images,), DataError, message
     for images, message in (*wrong_floats(IMAGES), *values_out_of_range()):
