@@ -69,7 +69,7 @@ class RefineConfig(OptimiseConfig):
     steps: int = 200
     learning_rate: float = 0.05
     starts: list[str] = field(default_factory=lambda: ["encoder"])
-    # On a small PVDGAN, codes became no more surprising than random ones, for 0.2 dB of PSNR.
+    # On a small PVDGAN, codes stayed less surprising than random ones, for 0.1 dB of PSNR.
     prior_weight: float = 5e-3
 
 

@@ -66,6 +66,7 @@ def places_and_devices() -> Iterator[Case]:
     load = ganinv.load
     for place, message in ((None, "place = None"), (3, "place = 3"), ("a\0b", "null byte")):
         yield load, (place,), ConfigError, message
+    yield partial(load, EXPORT, delta=3), (), ConfigError, "place = 3"
     yield partial(load, endpoint_url=3), ("s3://bucket/a",), ConfigError, "endpoint_url = 3"
     for wrong, message in (
         ("gpu", "device = 'gpu': PyTorch knows no such device; choose cpu"),
@@ -103,6 +104,7 @@ def arrays_of_models() -> Iterator[Case]:
         yield MODEL.encode, (images,), DataError, message
     for images, message in wrong_pictures():
         yield MODEL.reconstruct, (images,), DataError, message
+        yield MODEL.to_tensor, (images,), DataError, message
     for images, message in (*wrong_floats(IMAGES), *values_out_of_range()):
         yield ganinv.to_pictures, (images,), DataError, message
     for shape in ((3, 8, 8), (1, 2, 8, 8), (1, 8, 8, 3), (1, 3, 0, 8)):
