@@ -113,7 +113,7 @@ def test_the_verbs_that_look_at_a_run_take_either_stage(whole: Path, tmp_path: P
     for run, encodes in ((whole / "generator", False), (whole, True)):
         told = json.loads(launch(ROOT, "evaluate", f"storage.run={run}", "evaluate.samples=16",
                                  "--json"))  # fmt: skip
-        assert ("eval/psnr_db/test" in json.dumps(told)) == encodes
+        assert ("eval/psnr_db_test" in json.dumps(told)) == encodes
         page = tmp_path / f"{encodes}.html"
         launch(ROOT, "report", f"storage.run={run}", f"report.file={page}", "report.samples=4",
                "report.rows=1")  # fmt: skip
