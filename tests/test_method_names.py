@@ -20,6 +20,7 @@ METHODS = (
     "benchmarks/speed/",
     "benchmarks/claims/",
     "benchmarks/trace_start.py",
+    "benchmarks/small_training.py",
 )
 NETWORKS = ("g", "d")
 KEYS = ("fake", *NETWORKS)  # networks, and the trace of generated images

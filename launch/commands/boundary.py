@@ -20,12 +20,11 @@ from ganinv.latents.spaces import Space
 from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.identity import identity
 from ganinv.seams.stores import Store
-from launch.commands.invert import RunOptions
 from launch.editing.labelled import LabelledPoints, from_classifier, from_data, table_of
 from launch.editing.labels import Label
 from launch.evaluation.trained import load_trained, open_data
 from launch.options.arguments import parse
-from launch.options.places import DataPlace
+from launch.options.places import DataPlace, RunOptions
 from launch.options.sections import read_sections
 from launch.progress import console
 

@@ -16,6 +16,8 @@ from cluster.run_folder.metrics_log import read_rows
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.options.arguments import parse
+from launch.options.places import EndpointConfig
+from launch.options.run_labels import labelled
 from launch.options.sections import read_sections
 from launch.pages.compare import compare_page, curves_figure, files_of, svg_name
 from launch.pages.comparison import Comparison, comparisons, not_comparable
@@ -44,13 +46,6 @@ class CompareConfig:
     """The folder that receives the comparison."""
 
     folder: str = "comparison"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndpointConfig:
-    """The S3 server of the runs."""
-
-    endpoint_url: str | None = None  # None: AWS; credentials never go here
 
 
 SECTIONS: dict[str, type] = {"storage": EndpointConfig, "compare": CompareConfig}
@@ -134,25 +129,6 @@ def _plain(figure: Comparison) -> dict[str, Any]:
         "best": sorted(figure.best),
         "differs": list(figure.differs),
     }
-
-
-def labelled(urls: Sequence[str]) -> dict[str, str]:
-    """Labels the runs: the shortest end of a URL that no other run shares → URL.
-
-    Raises `ConfigError` if a run is named twice.
-    """
-    parts = [url.rstrip("/").split("/") for url in urls]
-    for i, own in enumerate(parts):
-        if own in parts[:i]:
-            raise ConfigError(f"{urls[i]} is named twice; name every run once")
-    labels = []
-    for own in parts:
-        others = [other for other in parts if other is not own]
-        length = 1
-        while any(other[-length:] == own[-length:] for other in others):
-            length += 1
-        labels.append("/".join(own[-length:]))
-    return dict(zip(labels, urls, strict=True))
 
 
 def _read(

@@ -31,6 +31,7 @@ from launch.evaluation.results_folder import (
 from launch.inversion import options as stages
 from launch.inversion.stages import Stages
 from launch.options.arguments import parse
+from launch.options.places import RunOptions
 from launch.options.sections import read_sections
 from launch.progress import console
 
@@ -73,14 +74,6 @@ examples:
   ganinv invert runs/a photo.jpg invert.to=refined refine=200 --tune
   ganinv invert runs/a photos invert.to=optimised --optimise optimise.space=y
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunOptions:
-    """The run whose model inverts, unless `invert.model` names one."""
-
-    run: str | None = None  # directory, file:// or s3://
-    endpoint_url: str | None = None  # of an S3 server that is not AWS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

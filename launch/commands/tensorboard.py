@@ -11,9 +11,9 @@ import torch
 from rich.console import Console
 
 from ganinv.errors import ConfigError, StorageError
-from launch.commands.compare import EndpointConfig, labelled
 from launch.options.arguments import parse
-from launch.options.places import StorageConfig
+from launch.options.places import EndpointConfig, StorageConfig
+from launch.options.run_labels import labelled
 from launch.options.sections import read_sections
 from launch.progress import console
 from launch.tensorboard.events import RunEvents

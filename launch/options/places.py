@@ -41,3 +41,18 @@ class DataPlace:
 
 
 NOT_MOVED = DataPlace()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointConfig:
+    """The S3 server of the runs."""
+
+    endpoint_url: str | None = None  # None: AWS; credentials never go here
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The run whose model inverts, unless `invert.model` names one."""
+
+    run: str | None = None  # directory, file:// or s3://
+    endpoint_url: str | None = None  # of an S3 server that is not AWS

@@ -100,7 +100,8 @@ def check_one_step(variant: dict[str, Any], built: dict[str, nn.Module]) -> int:
 def test_the_host_waits_in_no_step_of_any_method(
     variant: dict[str, Any], verdicts: list[Sequence[str]]
 ) -> None:
-    assert check_one_step(variant, build_networks()) == len(verdicts)
+    built = build_networks(objective=make_objective(**variant))
+    assert check_one_step(variant, built) == len(verdicts)
 
 
 @families
@@ -129,7 +130,8 @@ def waiting_is_an_error() -> Iterator[Callable[[], None]]:
 def test_pytorch_sees_no_wait_in_a_step(
     variant: dict[str, Any], waiting_is_an_error: Callable[[], None]
 ) -> None:
-    session = session_on(GPU, variant, build_networks())
+    built = build_networks(objective=make_objective(**variant))
+    session = session_on(GPU, variant, built)
     draw = drawing(session.objective.noise, CONFIG, GPU)
     for number, batch in enumerate(RandomImages(CONFIG.global_batch).batches(session.position)):
         drawn = draw(session.images_seen, batch.slots)

@@ -13,6 +13,7 @@ from cluster.run_folder.evaluation_log import write_record
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError
 from launch.commands import compare
+from launch.options.run_labels import labelled
 from launch.pages.compare import curves_figure
 from launch.pages.comparison import comparisons
 from launch.pages.conditions import changes
@@ -191,12 +192,12 @@ def test_what_cannot_be_drawn_is_refused() -> None:
 def test_runs_are_called_by_the_shortest_end_of_their_place(
     urls: list[str], labels: list[str]
 ) -> None:
-    assert compare.labelled(urls) == dict(zip(labels, urls, strict=True))
+    assert labelled(urls) == dict(zip(labels, urls, strict=True))
 
 
 def test_a_run_named_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="runs/a/ is named twice"):
-        compare.labelled(["runs/a", "runs/a/"])
+        labelled(["runs/a", "runs/a/"])
 
 
 def write_run(place: Path, value: float, **changes: Any) -> str:

@@ -288,7 +288,7 @@ def test_codes_are_searched_and_the_generator_is_tuned(
         order = codes["names"].tolist()
     for row in rows(target):
         with Image.open(images / row["image"]) as image:
-            real = to_images(image, channels=3, resolution=16)
+            real = to_images(image, channels=3, size=Size(16, 16))
         i, own = order.index(row["image"]), each[row["image"]]
         searched_db = float(psnr_db(real, image_BCHW[i : i + 1]))
         assert own["searched"]["psnr_db"] == pytest.approx(searched_db, abs=1e-3)
@@ -325,7 +325,12 @@ def test_a_model_without_an_encoder_is_inverted_by_optimisation_alone(
     model = InvertibleGan(codec=codec_without_encoder(generator, LATENT_SIZE))
     config = OptimiseConfig(steps=2, starts=["mean"], features="none")
     photographs = Photographs(
-        folder=images, names=NAMES, resolution=16, max_unreadable=0, max_pixels=999, options="here"
+        folder=images,
+        names=NAMES,
+        size=Size(16, 16),
+        max_unreadable=0,
+        max_pixels=999,
+        options="here",
     )
     improve = Stages(model, config, None, section="optimise", origin="here")
     target = tmp_path / "out"
