@@ -152,7 +152,8 @@ class PosteriorObjective(Objective):
         self, state: State, moments: Moments, *, images_seen: int, global_batch: int
     ) -> dict[str, Tensor]:
         decay = decay_at(0.0, HALF_LIFE, images_seen, global_batch)
-        *sums, count = moments[POSTERIOR].cpu().split([self.latent.size] * 3 + [1])
+        found = moments[POSTERIOR].to(state[POSTERIOR].device)
+        *sums, count = found.split([self.latent.size] * 3 + [1])
         mean_L, square_L, variance_L = (total / count for total in sums)
         within_L = (square_L - mean_L.square()) * (count / (count - 1).clamp(min=1))  # unbiased
         new = torch.cat([within_L, variance_L, torch.ones_like(count)])

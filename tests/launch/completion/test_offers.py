@@ -53,6 +53,7 @@ def test_the_options_of_a_command_are_those_that_it_reads(
         "data": [["build", "avatars"], ["index"], ["verify"], ["ls"]],
         "attach": [["job"]],
         "compare": [["a", "b"]],
+        "tensorboard": [["a"]],
         "submit": [["tiny-dlsgan"]],
         "profile": [["tiny-dlsgan"]],
         "status": [[], ["--cluster"]],
