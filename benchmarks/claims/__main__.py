@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.claims import latent_scale, page, perceptual_vae
+from benchmarks.claims import directions, latent_scale, page, perceptual_vae
 from benchmarks.claims.claim import Claim, judge
 from benchmarks.results import RESULTS, write_json
 
 NAME = "claims"
-CLAIMS: dict[str, Claim] = {c.name: c for c in (latent_scale.CLAIM, perceptual_vae.CLAIM)}
+CLAIMS: dict[str, Claim] = {
+    module.CLAIM.name: module.CLAIM for module in (latent_scale, perceptual_vae, directions)
+}
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def case(method: str, options: dict[str, Any], size: int, images: int, seed: int
     training = Training(
         method=method,
         options=options,
-        trace={"decay": 0.995},
+        trace={"decay": 0.995} if method != "dedgan" else {},  # which has no traces
         network={**NETWORK, "latent_size": size},
         resolution=RESOLUTION,
         train={"global_batch": BATCH, "learning_rate": 0.003, "weight_average": 0.99,
