@@ -14,7 +14,7 @@ help:
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
 	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save, alerts;"
-	@echo "                 a quarter of them with GANINV_CHAOS_GROUP=0, 1, 2 or 3"
+	@echo "                 a fifth of them with GANINV_CHAOS_GROUP=0, 1, 2, 3 or 4"
 	@echo "make lab         a cluster of three hosts on this machine, through its life (root only)"
 	@echo "make check       linters and type checker alone"
 

@@ -101,14 +101,14 @@ def test_make_chaos_has_tests_for_both_of_its_commands_in_each_group() -> None:
 
 
 def test_the_commit_selects_the_group(tmp_path: Path) -> None:
-    assert selected("commit", ROOT) == int(fingerprint(ROOT), 16) % 4
+    assert selected("commit", ROOT) == int(fingerprint(ROOT), 16) % 5
     assert selected("commit", tmp_path) == selected("commit", tmp_path)
     assert [selected(setting, ROOT) for setting in (None, "", "all")] == [None] * 3
-    assert [selected(str(number), ROOT) for number in (0, 1, 2, 3)] == [0, 1, 2, 3]
+    assert [selected(str(number), ROOT) for number in range(5)] == list(range(5))
     with pytest.raises(
-        ValueError, match="GANINV_CHAOS_GROUP = 4: expected 0, 1, 2, 3, all or commit"
+        ValueError, match="GANINV_CHAOS_GROUP = 5: expected 0, 1, 2, 3, 4, all or commit"
     ):
-        selected("4", ROOT)
+        selected("5", ROOT)
 
 
 def test_without_git_the_files_select_the_group(tmp_path: Path) -> None:
