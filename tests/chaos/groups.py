@@ -49,6 +49,7 @@ GROUPS: tuple[Table, ...] = (
         "test_faults.py::*[lost_node]": 77,
         "test_faults.py::*[restarted_store]": 36,
         "test_departures.py::*": 40,
+        "test_compiled_steps.py::*": 40,
     },
     {
         "test_step_faults.py::test_*_nans_*": 58,

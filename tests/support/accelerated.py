@@ -9,10 +9,17 @@ from torch import Tensor, nn
 
 from ganinv.objectives.base import MicroBatch, Objective, Round, State
 from ganinv.seams.engine import LocalEngine, no_reduction
+from ganinv.training.acceleration import accelerated_rounds
+from ganinv.training.config import TrainConfig
 from ganinv.training.step import StepResult, train_step
+from tests.support.families import LATENT_SIZE, build
+from tests.support.micro_batches import random_batch
+from tests.support.runs import TRAIN, make_objective
 
 Rounds = Sequence[Round] | None
 BATCH = 8
+COMPILE = replace(TRAIN, global_batch=BATCH, compile=True)
+TOLERANCE = 1e-12  # relative, of each parameter's gradient, in float64
 
 
 @dataclass
@@ -94,3 +101,31 @@ def like_a_graph(
         return results
 
     return call
+
+
+def assert_compiled_step_equals_plain(
+    name: str,
+    method: str,
+    backend: str,
+    *,
+    resolution: int = 16,
+    config: TrainConfig = COMPILE,
+    device: str = "cpu",
+    tolerance: float = TOLERANCE,
+) -> None:
+    objective = make_objective(method, latent_size=LATENT_SIZE)
+    built = build(name, resolution=resolution, feature_block=-1)
+    networks = {n: network.double().to(device) for n, network in built.items()}
+    batch = random_batch(objective, global_batch=BATCH)
+    state = objective.new_state(BATCH)
+    rounds = accelerated_rounds(objective, config, backend=backend)
+    for factor in (1.0, -0.5):  # compiled once
+        other = replace(
+            batch,
+            real_NCHW=(factor * batch.real_NCHW[:, :, :resolution, :resolution]).to(device),
+            slots_N=batch.slots_N.to(device),
+            noise={n: draw.to(device) for n, draw in batch.noise.items()},
+        )
+        expected = step(objective, networks, [other], state, None)
+        found = step(objective, networks, [other], state, rounds)
+        assert_steps_equal(found, expected, tolerance)

@@ -1,6 +1,5 @@
 """Compiled steps have the gradients of plain steps; what cannot be made is refused."""
 
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -13,45 +12,20 @@ from ganinv.errors import ConfigError
 from ganinv.objectives.base import Round
 from ganinv.training.acceleration import KINDS, AcceleratedRound, accelerated_rounds
 from ganinv.training.compiling import check_compiler, traced
-from ganinv.training.config import TrainConfig
 from ganinv.training.cuda_graphs import check_graphs
 from ganinv.training.round_functions import Function
-from tests.support.accelerated import BATCH, assert_steps_equal, step
-from tests.support.families import LATENT_SIZE, build, families
+from tests.support.accelerated import (
+    BATCH,
+    COMPILE,
+    TOLERANCE,
+    assert_compiled_step_equals_plain,
+    assert_steps_equal,
+    step,
+)
+from tests.support.families import INTEGRATED, LATENT_SIZE, build, families
 from tests.support.micro_batches import random_batch
 from tests.support.runs import TRAIN, make_objective
 from tests.support.steps import networks_of
-
-COMPILE = replace(TRAIN, global_batch=BATCH, compile=True)
-TOLERANCE = 1e-12  # relative, of each parameter's gradient, in float64
-
-
-def assert_compiled_step_equals_plain(
-    name: str,
-    method: str,
-    backend: str,
-    *,
-    resolution: int = 16,
-    config: TrainConfig = COMPILE,
-    device: str = "cpu",
-    tolerance: float = TOLERANCE,
-) -> None:
-    objective = make_objective(method, latent_size=LATENT_SIZE)
-    built = build(name, resolution=resolution, feature_block=-1)
-    networks = {n: network.double().to(device) for n, network in built.items()}
-    batch = random_batch(objective, global_batch=BATCH)
-    state = objective.new_state(BATCH)
-    rounds = accelerated_rounds(objective, config, backend=backend)
-    for factor in (1.0, -0.5):  # compiled once
-        other = replace(
-            batch,
-            real_NCHW=(factor * batch.real_NCHW[:, :, :resolution, :resolution]).to(device),
-            slots_N=batch.slots_N.to(device),
-            noise={n: draw.to(device) for n, draw in batch.noise.items()},
-        )
-        expected = step(objective, networks, [other], state, None)
-        found = step(objective, networks, [other], state, rounds)
-        assert_steps_equal(found, expected, tolerance)
 
 
 @families
@@ -86,18 +60,12 @@ def traced_alone(function: Function, given: list[Tensor]) -> Function:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("method", ["dlsgan", "pvdgan"])
-@families
+@pytest.mark.parametrize(
+    ("method", "name"), [("dlsgan", "conv"), *(("pvdgan", name) for name in INTEGRATED)]
+)
 def test_compiled_steps_have_the_gradients_of_plain_steps(name: str, method: str) -> None:
     """After all passes of `torch.compile` but the last, which writes programs."""
     assert_compiled_step_equals_plain(name, method, "aot_eager")
-
-
-@pytest.mark.integration
-@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: g++")
-def test_steps_compiled_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    assert_compiled_step_equals_plain("conv", "pvdgan", "inductor", resolution=8)
 
 
 @pytest.mark.gpu
