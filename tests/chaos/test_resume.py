@@ -54,7 +54,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     check(objective, engine, real_run, object_store)
 
 
-@pytest.mark.parametrize(("objective", "engine"), zip(OTHERS, cycle(ENGINES)))
+@pytest.mark.parametrize(("objective", "engine"), list(zip(OTHERS, cycle(ENGINES))))
 def test_every_other_method_too(
     objective: str, engine: str, real_run: MakeRun, object_store: ObjectStore
 ) -> None:
