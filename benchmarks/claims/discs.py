@@ -23,7 +23,12 @@ def discs() -> tuple[Tensor, Tensor]:
 @functools.cache
 def factor_reader() -> nn.Module:
     """Trained on true factors alone, the same for all runs; reads in evaluation only."""
-    torch.manual_seed(0)
+    with torch.enable_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return _trained_reader()
+
+
+def _trained_reader() -> nn.Module:
     network = nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, 2, 1), nn.ReLU(),
         nn.Conv2d(64, 128, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128 * 16, 256), nn.ReLU(),

@@ -1,9 +1,8 @@
-"""LIA's two stages by one command, as a person trains them: Ray and DeepSpeed; and resuming each.
+"""LIA's two stages by one command, as a person trains them: Ray and DeepSpeed.
 
-A resumed run must equal one without a break bit for bit, wherever it was interrupted.
+`tests/chaos/test_resume.py` kills and resumes each stage.
 """
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,9 @@ from cluster.storage.opening import open_store
 from datasets.building.build import build
 from datasets.sources.avatars import AvatarSource
 from datasets.sources.base import BuildOptions
-from ganinv.saved import format as names
-from ganinv.saved.manifest import committed_names
 from tests.support.commands import ROOT
 from tests.support.method_training import launch, rows_of
-from tests.support.states import equal, whole_state
+from tests.support.states import whole_state
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -56,14 +53,6 @@ def whole(words: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def without_end(run: Path) -> None:
-    """Remove the last of a run's two checkpoints."""
-    store = open_store(str(run))
-    middle, end = committed_names(store)
-    store.delete([entry.name for entry in store.list(names.folder(end))])
-    assert names.images_of(middle) == 48
-
-
 def test_the_generator_is_the_average_of_the_first_stage_to_the_byte(whole: Path) -> None:
     first = whole_state(open_store(str(whole / "generator")))
     second = whole_state(open_store(str(whole)))
@@ -74,21 +63,6 @@ def test_the_generator_is_the_average_of_the_first_stage_to_the_byte(whole: Path
     assert not any(key.startswith(("g/average", "g/optimizer", "d/average")) for key in second)
     moved = [key for key in first if key.startswith("d/weights/")]
     assert any(not torch.equal(first[key], second[key]) for key in moved)
-
-
-def test_a_run_interrupted_in_the_first_stage_resumes_there_and_goes_on(
-    words: tuple[str, ...], whole: Path
-) -> None:
-    resumed = whole.parent / "first"
-    shutil.copytree(whole / "generator", resumed / "generator")
-    without_end(resumed / "generator")
-    told = launch(ROOT, *words, f"storage.run={resumed}")
-    assert "resuming from 48 images" in told
-    assert f"starting from all networks of {resumed}/generator" in told.replace("\n", "")
-    for stage in ("generator", ""):
-        again, once = (open_store(str(run / stage)) for run in (resumed, whole))
-        equal(whole_state(again), whole_state(once))
-        assert rows_of(resumed / stage)[-1] == rows_of(whole / stage)[-1]
 
 
 def test_the_verbs_that_look_at_a_run_take_either_stage(whole: Path, tmp_path: Path) -> None:
