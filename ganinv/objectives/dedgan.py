@@ -30,7 +30,7 @@ takes as many passes as the double backward does.
 Shapes: N samples of the micro-batch, L angles, E coordinates, C × H × W image.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,9 @@ class Objective(base.Objective):
     @property
     def rounds(self) -> tuple[Round, ...]:
         return (self.both,)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        return self.config.step_kind(images_seen, global_batch)
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         del tensors

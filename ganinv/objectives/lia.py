@@ -25,7 +25,7 @@ paper's "StyleGAN with encoder") styles have no codes: then the styles themselve
 Shapes: N samples of the micro-batch, B samples, L latent and style elements, F features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -203,6 +203,9 @@ class Objective(base.Objective):
         if self.config.schedule == "simultaneous":
             return (self.both,)
         return (self.encoder_first, self.discriminator_second)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        return self.config.step_kind(images_seen, global_batch)
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         del tensors

@@ -19,7 +19,7 @@ progressive growing, style mixing.
 Shapes: N samples of the micro-batch, B samples, L latent elements, C × H × W image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -102,6 +102,9 @@ class Objective(base.Objective):
         if self.config.schedule == "simultaneous":
             return (self.both,)
         return (self.discriminator_first, self.generator_second)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        return self.config.step_kind(images_seen, global_batch)
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         del tensors

@@ -12,7 +12,7 @@ batch, because all μ drift together while the encoder learns, which says nothin
 Shapes: N samples of the micro-batch, L latent elements, C × H × W image.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -143,6 +143,10 @@ class PosteriorObjective(Objective):
     @property
     def figures_declared(self) -> tuple[Statistic, ...]:
         return FIGURES
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        kind: Hashable = self.config.step_kind(images_seen, global_batch)
+        return kind
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
         del global_batch

@@ -40,6 +40,7 @@ Our choices, because these networks have no batch normalisation:
 Shapes: N samples of the micro-batch, L latent elements, F features, C × H × W image.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,6 +172,13 @@ class Objective(PosteriorObjective):
     @property
     def rounds(self) -> tuple[Round, ...]:
         return (self.all_three,)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        if self.config.margin is not None:  # the state decides which networks step
+            return images_seen
+        return super().step_kind(images_seen, global_batch), value_at(
+            self.config.gamma, images_seen
+        )
 
     def new_state(self, global_batch: int) -> dict[str, Tensor]:
         state = super().new_state(global_batch)

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganinv import objectives
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Round
+from ganinv.networks.base import Networks
+from ganinv.objectives.base import Objective, Round
 from ganinv.training.acceleration import KINDS, AcceleratedRound, accelerated_rounds
 from ganinv.training.compiling import check_compiler, traced
 from ganinv.training.cuda_graphs import check_graphs
@@ -31,8 +33,18 @@ from tests.support.steps import networks_of
 @families
 def test_traced_steps_have_the_gradients_of_plain_steps(name: str) -> None:
     """What compilers get, run as it is."""
-    objective = make_objective("pvdgan", latent_size=LATENT_SIZE)
-    networks = {n: network.double() for n, network in build(name).items()}
+    assert_traced_steps_equal_plain(make_objective("pvdgan", latent_size=LATENT_SIZE), build(name))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("method", [name for name in objectives.names() if name != "pvdgan"])
+def test_traced_steps_of_every_method(method: str) -> None:
+    objective = make_objective(method)
+    assert_traced_steps_equal_plain(objective, networks_of(objective))
+
+
+def assert_traced_steps_equal_plain(objective: Objective, built: Networks) -> None:
+    networks = {n: network.double() for n, network in built.items()}
     batch = random_batch(objective, global_batch=BATCH)
     state = objective.new_state(BATCH)
     rounds = [
