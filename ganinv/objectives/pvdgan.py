@@ -74,6 +74,7 @@ class Config(AdversarialConfig):
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
     reconstruct: Literal["features", "pixels"] = "features"  # pixels: a plain VAE loss, to compare
+    # The paper gives no value; docs/results/trace-start.md compares four.
     initial_real: float | None = None  # v_r before the first step; None: `trace.initial`
 
     def __post_init__(self) -> None:
