@@ -193,7 +193,7 @@ class Objective(PosteriorObjective):
             state, moments, images_seen=images_seen, global_batch=global_batch
         )
         if self.config.margin is not None:
-            after[COSTS] = moments[COSTS].cpu() / global_batch
+            after[COSTS] = moments[COSTS].to(state[COSTS].device) / global_batch
         return after
 
     def left_out(self, state: State) -> set[str]:

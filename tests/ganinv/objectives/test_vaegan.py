@@ -133,6 +133,17 @@ def test_the_linear_case_is_principal_component_analysis() -> None:
     assert linear_case((0, 1), turn=0.1)[0] > 1e-2
 
 
+def test_the_state_stays_on_its_device() -> None:
+    """Nothing is read, which the meta device would refuse."""
+    objective = make_objective("vaegan", margin=0.35)
+    state = {name: value.to("meta") for name, value in objective.new_state(8).items()}
+    sums = {name: torch.zeros(64, device="meta") for name in state}
+    sums["posterior"] = torch.zeros(3 * objective.latent.size + 1, device="meta")
+    sums["costs"] = torch.zeros(2, device="meta")
+    after = objective.next_state(state, sums, images_seen=0, global_batch=8)
+    assert {value.device.type for value in after.values()} == {"meta"}
+
+
 @pytest.mark.parametrize(
     ("costs", "expected"),
     [
