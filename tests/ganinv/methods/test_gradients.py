@@ -6,7 +6,6 @@ the gradient with respect to that network alone. All in float64.
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -14,37 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganinv.objectives.base import MicroBatch, Objective
-from ganinv.seams.engine import LocalEngine, no_reduction
+from ganinv.seams.engine import no_reduction
 from ganinv.training.step import train_step
+from tests.support.gradients import Gradients, KeepingEngine, difference
 from tests.support.methods import LATENT_SIZE, make_method, make_networks, registered
 
 BATCH = 8
 TOLERANCE = 1e-10  # relative
-Gradients = dict[str, Tensor]
 
 
 @pytest.fixture(autouse=True)
 def methods() -> Iterator[None]:
     with registered():
         yield
-
-
-@dataclass
-class KeepingEngine(LocalEngine):
-    """Keeps the gradients of its last step. Unlike `LocalEngine` it lets a backward pass reach all
-    that the graph holds, so that nothing but the step itself keeps the losses apart.
-    """
-
-    kept: Gradients = field(default_factory=dict)
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        del last
-        (loss / self.micro_batches).backward()
-
-    def finish(self, *, apply: bool) -> None:
-        named = self.network.named_parameters()
-        self.kept = {name: p.grad.clone() for name, p in named if p.grad is not None}
-        super().finish(apply=apply)
 
 
 def micro_batches(objective: Objective, count: int) -> list[MicroBatch]:
@@ -132,12 +113,6 @@ def reference(name: str, networks: Mapping[str, nn.Module]) -> dict[str, Gradien
         gradients = torch.autograd.grad(LOSSES[name](nets, batch)[role], list(parameters.values()))
         found[role] = dict(zip(parameters, gradients, strict=True))
     return found
-
-
-def difference(found: Gradients, expected: Gradients) -> float:
-    assert found.keys() == expected.keys()
-    assert all(value.norm() > 0 for value in expected.values())
-    return max(float((found[n] - g).norm() / g.norm()) for n, g in expected.items())
 
 
 @pytest.mark.parametrize("count", [1, 4])

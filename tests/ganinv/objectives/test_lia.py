@@ -6,7 +6,7 @@ of one network alone. Shapes: N samples, L latent elements, C × H × W image.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -21,16 +21,16 @@ from ganinv.networks import lia as lia_networks
 from ganinv.objectives.base import MicroBatch, Objective
 from ganinv.objectives.lia import Config, LatentlyInvertible, StyleAutoencoder
 from ganinv.objectives.lia_generator import Generating
-from ganinv.seams.engine import LocalEngine, no_reduction
+from ganinv.seams.engine import no_reduction
 from ganinv.training.step import train_step
 from tests.support.families import normal
+from tests.support.gradients import Gradients, KeepingEngine
 from tests.support.micro_batches import random_batch
 from tests.support.runs import build_networks, make_objective
 
 BATCH, RATE, TOLERANCE = 8, 0.1, 1e-9
 BETA_1, BETA_2, HALF_GAMMA = 3.0, 0.5, 5.0  # weights that make every term count
 Nets = Mapping[str, nn.Module]
-Gradients = dict[str, Tensor]
 
 
 class Features(nn.Module):
@@ -42,22 +42,6 @@ class Features(nn.Module):
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
         return F.conv2d(image_NCHW, self.weight, stride=2).tanh().flatten(1)
-
-
-@dataclass
-class KeepingEngine(LocalEngine):
-    """Keeps the gradients of its last step, and lets a backward pass reach all of its graph."""
-
-    kept: Gradients = field(default_factory=dict)
-
-    def backward(self, loss: Tensor, *, last: bool) -> None:
-        del last
-        (loss / self.micro_batches).backward()
-
-    def finish(self, *, apply: bool) -> None:
-        named = self.network.named_parameters()
-        self.kept = {name: p.grad.clone() for name, p in named if p.grad is not None}
-        super().finish(apply=apply)
 
 
 def objective_of(name: str, schedule: str) -> Objective:
