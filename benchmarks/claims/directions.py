@@ -15,7 +15,7 @@ WEIGHT = Schedule(kind="step", start=1.0, factor=10.0, every=IMAGES // 2, end=10
 
 
 def trained(size: int) -> Callable[[int], Sequence[Row]]:
-    return partial(case, "dedgan", {"lambda_emb": WEIGHT}, size, IMAGES)
+    return partial(case, "dedgan", {"lambda_emb": WEIGHT}, size, IMAGES, trace={})
 
 
 def share(size: int) -> Callable[[Runs, int], float]:

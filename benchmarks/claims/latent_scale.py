@@ -13,15 +13,18 @@ IMAGES = 32_000
 LOOK_EVERY = 4_000
 BATCH = 16
 SIZES = (32, 256)
+TRACE = {"decay": 0.995}  # of the methods that have one
 NETWORK = {"width": 16, "max_width": 32}
 
 
-def case(method: str, options: dict[str, Any], size: int, images: int, seed: int) -> Sequence[Row]:
+def case(
+    method: str, options: dict[str, Any], size: int, images: int, seed: int, trace: Any = TRACE
+) -> Sequence[Row]:
     """Figures every `LOOK_EVERY` images of a training on discs."""
     training = Training(
         method=method,
         options=options,
-        trace={"decay": 0.995} if method != "dedgan" else {},  # which has no traces
+        trace=trace,
         network={**NETWORK, "latent_size": size},
         resolution=RESOLUTION,
         train={"global_batch": BATCH, "learning_rate": 0.003, "weight_average": 0.99,
