@@ -5,7 +5,7 @@ import sys
 
 from ganinv.errors import ConfigError, GanInvError
 from launch import environment, signals, streams
-from launch.verbs import CLIENTS, VERBS
+from launch.verbs import CLIENTS, VERBS, module_of
 
 
 def main(argv: list[str]) -> int:
@@ -37,7 +37,7 @@ def _run(argv: list[str]) -> int:
     # Late: `environment.prepare` has made sure that this is our package.
     ray_environment = importlib.import_module("cluster.jobs.ray_environment")
     ray_environment.prepare(client=verb in CLIENTS)
-    status: int = importlib.import_module(f"launch.commands.{verb}").main(rest)
+    status: int = importlib.import_module(module_of(verb)).main(rest)
     return status
 
 

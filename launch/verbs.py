@@ -1,4 +1,7 @@
-"""The verbs of the command line. Each is a module of `launch.commands` with a function `main`."""
+"""The verbs of the command line. Each is a module in `launch.commands` with a function `main`.
+
+Verbs that work with a trained model alone lie in `launch.commands.models`.
+"""
 
 VERBS = {
     "data": "build, index, verify and list data sets",
@@ -24,9 +27,15 @@ VERBS = {
 }
 # These talk to a cluster's job server and never start Ray here.
 CLIENTS = ("submit", "attach", "status", "doctor")
+OF_MODELS = ("invert", "boundary", "export")
 SUB_VERBS = {
     "data": ("build", "index", "verify", "ls"),
     "store": ("start", "stop", "status", "env"),
     "demo": ("clean",),
     "completion": ("bash", "zsh"),
 }
+
+
+def module_of(verb: str) -> str:
+    """The module of a verb, as Python imports it."""
+    return f"launch.commands.models.{verb}" if verb in OF_MODELS else f"launch.commands.{verb}"

@@ -65,7 +65,7 @@ def test_only_the_console_script_loads_commands_by_name() -> None:
 
 
 def test_no_command_imports_another_one() -> None:
-    for file in (ROOT / "launch" / "commands").glob("*.py"):
+    for file in (ROOT / "launch" / "commands").rglob("*.py"):
         found = {
             node.module or ""
             for node in ast.walk(ast.parse(file.read_text()))

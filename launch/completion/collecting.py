@@ -14,7 +14,7 @@ from launch.options.loading import load_recipe, recipe_names, schema_for
 from launch.options.schema import CHOICES
 from launch.options.stages import stages_of
 from launch.options.words import known_values, leaves
-from launch.verbs import SUB_VERBS, VERBS
+from launch.verbs import SUB_VERBS, VERBS, module_of
 
 Keys = dict[str, tuple[str, ...]]
 SWITCHES = ("--json", "--help")  # of every command
@@ -28,7 +28,7 @@ def collect() -> Offers:
     options: dict[str, Keys] = {}
     switches: dict[str, tuple[str, ...]] = {}
     for verb in VERBS:
-        module = importlib.import_module(f"launch.commands.{verb}")
+        module = importlib.import_module(module_of(verb))
         of_verb = _keys(getattr(module, "SECTIONS", {}))
         if verb in WITH_RUN_OPTIONS:
             of_verb = _run_keys() | of_verb

@@ -20,7 +20,7 @@ from launch.options.loading import (
     recipe_names,
 )
 from launch.options.words import known_values
-from launch.verbs import VERBS
+from launch.verbs import VERBS, module_of
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ class AskedError(Exception):
 
 
 def sections_read(monkeypatch: pytest.MonkeyPatch, verb: str, argv: list[str]) -> set[str]:
-    module = importlib.import_module(f"launch.commands.{verb}")
+    module = importlib.import_module(module_of(verb))
 
     def ask(options: Sequence[str], sections: Mapping[str, type]) -> Any:
         raise AskedError(sections)

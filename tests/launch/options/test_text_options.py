@@ -20,7 +20,7 @@ from launch.options.schema import CHOICES, StartConfig
 from launch.options.sections import read_sections
 from launch.options.text import holds_text, options_of
 from launch.options.words import make_absolute, make_writable
-from launch.verbs import VERBS
+from launch.verbs import VERBS, module_of
 
 PLANTED = "wJalrXUtnFEMI-planted"
 SECRETIVE = (f"s3://key:{PLANTED}@bucket/a", f"http://user:{PLANTED}@host", f"s3://{PLANTED}@b")
@@ -204,7 +204,7 @@ def all_sections() -> Iterator[DictConfig]:
         chosen = {f"{s}.name": name for s, name in zip(CHOICES, names, strict=True)}
         yield schema_for(chosen, [])
     for verb in VERBS:
-        module = importlib.import_module(f"launch.commands.{verb}")
+        module = importlib.import_module(module_of(verb))
         sections = getattr(module, "SECTIONS", {})
         if sections and verb != "data":
             yield OmegaConf.create({k: OmegaConf.structured(v) for k, v in sections.items()})

@@ -22,7 +22,8 @@ from ganinv.seams.batches import Position
 from ganinv.seams.engine import no_reduction
 from ganinv.training.config import lay_out_batch
 from ganinv.training.session import train_batch
-from launch.commands import evaluate, export, invert, report
+from launch.commands import evaluate, report
+from launch.commands.models import export, invert
 from launch.options.loading import load_config, load_recipe
 from launch.wiring.preflight import check_evaluation
 from launch.wiring.same_run import check_data, check_options, record

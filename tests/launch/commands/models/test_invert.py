@@ -27,7 +27,7 @@ from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_images
 from ganinv.saved.identity import identity
 from ganinv.sizes import Size
-from launch.commands import export, invert
+from launch.commands.models import export, invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names
 from launch.inversion.stages import Stages

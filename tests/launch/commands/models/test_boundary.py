@@ -11,7 +11,7 @@ import ganinv
 from ganinv.boundaries.files import read_boundaries
 from ganinv.errors import ConfigError, DataError
 from ganinv.saved.identity import identity
-from launch.commands import boundary
+from launch.commands.models import boundary
 from tests.support.made_runs import MadeRun, make_run
 
 

@@ -1,0 +1,1 @@
+"""The verbs that work with a trained model alone: one file each."""
