@@ -114,6 +114,20 @@ class InvertibleGan:
         checked_BL = self._checked_codes(code_BL)
         return self._batched(lambda code: self.codec.decode(code).clamp(-1, 1), checked_BL)
 
+    def decode_points(self, space: str, points: Floats) -> Tensor:
+        """The image of each point of a space, B × C × H × W, clamped to [−1, 1]; no gradients.
+
+        Raises `ConfigError` for a space that this model does not have, and `DataError` for what is
+        not an array of numbers.
+        """
+        spaces = self.codec.spaces
+        if space not in spaces:
+            raise ConfigError(
+                f"space = {space!r}: this model has {', '.join(spaces)}; choose one of them"
+            )
+        decode = spaces[space].decode
+        return self._batched(lambda point: decode(point).clamp(-1, 1), floats(points, "points"))
+
     def reconstruct(self, images: Images) -> Tensor:
         """`decode(encode(images))`; takes the same images as `encode`."""
         return self.decode(self.encode(images))

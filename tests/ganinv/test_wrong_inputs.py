@@ -100,6 +100,9 @@ def numbers_of_models() -> Iterator[Case]:
 def arrays_of_models() -> Iterator[Case]:
     for codes, message in (*wrong_floats(CODES), *wrong_codes()):
         yield MODEL.decode, (codes,), DataError, message
+    for points, message in wrong_floats(CODES):
+        yield partial(MODEL.decode_points, "z"), (points,), DataError, message
+    yield MODEL.decode_points, ("y", CODES), ConfigError, "space = 'y': this model has z, u"
     for images, message in (*wrong_floats(IMAGES), *wrong_images(), *wrong_pictures()):
         yield MODEL.encode, (images,), DataError, message
     for images, message in wrong_pictures():
@@ -222,7 +225,9 @@ def test_wrong_input_raises_our_exceptions_with_a_reason(
 def test_every_public_function_is_in_the_table() -> None:
     methods = {n for n, _ in inspect.getmembers(InvertibleGan, inspect.isfunction)}
     edits = {
-        n for n, f in vars(editing).items() if getattr(f, "__module__", "") == "ganinv.editing.codes"
+        n
+        for n, f in vars(editing).items()
+        if getattr(f, "__module__", "") == "ganinv.editing.codes"
     }
     own = {n for n, f in vars(ganinv).items() if isinstance(f, FunctionType)}
     public = {name for name in methods | edits | own if not name.startswith("_")}
