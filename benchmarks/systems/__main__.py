@@ -30,8 +30,8 @@ def main() -> None:
     sets = [drawn_faces(options.folder)]
     if options.fashion:
         sets.append(photographs("fashion32", options.fashion))
-    for seed in options.seeds:
-        for data in sets:
+    for data in sets:
+        for seed in options.seeds:
             for name in options.systems:
                 began = time.process_time()
                 trained(name, data, seed, options.folder)
