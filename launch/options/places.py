@@ -15,7 +15,8 @@ LOCATIONS = (
     "invert.to", "invert.model", "optimise.feature_file", "optimise.lpips",
     "optimise.lpips_heads", "refine.feature_file", "refine.lpips", "refine.lpips_heads",
     "report.file", "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
-    "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier", "objective.perceptual_file",
+    "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
+    "objective.perceptual_file",
 )  # fmt: skip
 
 
