@@ -144,8 +144,8 @@ def test_a_file_holds_all_that_a_boundary_is(tmp_path: Path) -> None:
     for before, after in zip(written, read, strict=True):
         assert torch.equal(before.normal_P, after.normal_P)
         assert torch.equal(before.step, after.step)
-        own = {"normal_P": after.normal_P, "scale_P": after.scale_P}
-        assert replace(before, **own) == after
+        same = replace(before, normal_P=after.normal_P, scale_P=after.scale_P)
+        assert same == after
     path.write_bytes(to_bytes(written).replace(b'"format\\": 2', b'"format\\": 1'))
     with pytest.raises(StorageContentError, match=r"has format 1, but .* fit the boundaries anew"):
         read_boundaries(path)
