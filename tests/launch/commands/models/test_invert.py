@@ -14,12 +14,11 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 import ganinv
-from datasets.sources.photographs import Photographs
+from datasets.sources.photographs import Photographs, Placed
 from ganinv.errors import ConfigError, DataError
 from ganinv.inversion.optimise import OptimiseConfig
 from ganinv.metrics.psnr import psnr_db
@@ -113,8 +112,8 @@ class Watched(Photographs):
     target: Path
     most = 0
 
-    def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        for number, item in enumerate(super().read(), start=1):
+    def placed(self) -> Iterator[tuple[str, Placed]]:
+        for number, item in enumerate(super().placed(), start=1):
             written = len(list(self.target.rglob("*.png")))
             self.most = max(self.most, number - written)
             yield item
