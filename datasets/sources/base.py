@@ -16,7 +16,8 @@ from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
-from datasets.sources.geometry import CROP, Geometry, parse_geometry
+from datasets.sources.geometry import Geometry, parse_geometry
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch

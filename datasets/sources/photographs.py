@@ -147,16 +147,21 @@ class Photographs:
         try:
             with _limiting(self._limit), Image.open(self.folder / name, formats=FORMATS) as file:
                 return paste(file, edited, transform)
-        except (DataError, *DECODE_ERRORS) as problem:
-            reason = str(problem) if isinstance(problem, DataError) else reason_of(problem)
-            raise DataError(
-                f"{name}: the image cannot be pasted into it ({reason}); leave photographs as they "
-                "are until the command ends"
-            ) from problem
+        except DataError as problem:
+            raise _cannot_paste(name, str(problem)) from problem
+        except DECODE_ERRORS as problem:
+            raise _cannot_paste(name, reason_of(problem)) from problem
 
     @property
     def _limit(self) -> _Limit:
         return _Limit(self.max_pixels, f"{self.options}.max_pixels")
+
+
+def _cannot_paste(name: str, reason: str) -> DataError:
+    return DataError(
+        f"{name}: the image cannot be pasted into it ({reason}); leave photographs as they are"
+        " until the command ends"
+    )
 
 
 def _make_samples(

@@ -118,4 +118,5 @@ def _beyond(length: int, before: int, after: int, least: float) -> NDArray[np.fl
     pixels = np.arange(length, dtype=np.float32)
     first = (before - pixels) / max(before, least)
     last = (pixels - (length - 1 - after)) / max(after, least)
-    return np.clip(np.maximum(first, last), 0, 1).astype(np.float32)
+    far: NDArray[np.float32] = np.clip(np.maximum(first, last), 0, 1).astype(np.float32)
+    return far

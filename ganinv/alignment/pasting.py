@@ -1,13 +1,15 @@
 """Pastes an edited image back into the photograph that it was cut out of."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganinv.alignment.transform import Point, Transform, sides
+from ganinv.alignment.transform import PAD, Point, Transform, box_corners, sides
 from ganinv.errors import DataError
 from ganinv.pixels import upright_rgb
+from ganinv.sizes import Size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,6 +43,8 @@ def paste(
                 f"the {what} has {found[0]} × {found[1]} pixels, but the transform is one of "
                 f"{expected.width} × {expected.height}; take the files that belong together"
             )
+    if transform.alignment == PAD:
+        image, transform = _without_border(image, transform)
     image = _reduced(image, transform)
     left, top, right, bottom = _bounds(transform)
     pasted = whole.copy()
@@ -51,6 +55,15 @@ def paste(
     mask = _mask(image.size, feather).transform(size, Kind.AFFINE, inverse, Resampling.BILINEAR)
     pasted.paste(patch, (left, top), mask)
     return pasted
+
+
+def _without_border(image: "Image", transform: Transform) -> tuple["Image", Transform]:
+    """The part of a padded image that shows the photograph, or else its border would bleed."""
+    corners = box_corners(0, 0, *transform.photograph)
+    (left, top), _, (right, bottom), _ = map(transform.to_image, corners)
+    box = (round(left), round(top), round(right), round(bottom))
+    shown = image.crop(box)
+    return shown, replace(transform, corners=corners, image=Size(*shown.size))
 
 
 def _reduced(image: "Image", transform: Transform) -> "Image":
