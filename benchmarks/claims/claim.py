@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Row = dict[str, Any]  # figures of a run at one number of images; `images` among them
+Row = dict[str, Any]  # figures of a run at one number of images, or of what the claim says
 Runs = Mapping[str, Mapping[int, Sequence[Row]]]  # case → seed → rows
 
 
@@ -37,6 +37,7 @@ class Claim:
     cases: Mapping[str, Callable[[int], Sequence[Row]]]  # name → a run, by seed
     expectations: tuple[Expectation, ...]
     curves: tuple[tuple[str, str], ...]  # figure, axis title
+    by: str = "images"  # what rows count
 
 
 def last(runs: Runs, case: str, seed: int, figure: str) -> float:

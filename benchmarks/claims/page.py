@@ -58,6 +58,6 @@ def _curves(claim: Claim, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for figure, title in claim.curves:
         name = f"claims-{claim.name}-{figure}"
         by_case = {case: list(runs[case].values()) for case in claim.cases}
-        (RESULTS / f"{name}.svg").write_text(chart(name, title, figure, by_case))
+        (RESULTS / f"{name}.svg").write_text(chart(name, title, figure, by_case, claim.by))
         found.append(f"![{title}]({name}.svg)\n")
     return found
