@@ -164,6 +164,7 @@ def test_photographs_that_are_not_aligned_keep_their_attributes_and_description(
         assert alignment_of({"source": "folder", **facts}) == expected
 
 
+@pytest.mark.integration
 def test_a_photograph_of_a_face_through_the_whole_build(tmp_path: Path) -> None:
     """The same with dlib, in the processes of a build."""
     for package in ("dlib", "face_recognition_models"):
