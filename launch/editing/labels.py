@@ -8,8 +8,7 @@ from typing import Any
 from ganinv.errors import ConfigError, DataError
 
 _WORDS = re.compile(
-    r"(?:(?P<title>[^=!<>:]+?)\s*:\s*)?(?P<attribute>[^=!<>:]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?",
-    re.DOTALL,
+    r"(?:(?P<title>[^=!<>:]+?)\s*:\s*)?(?P<attribute>[^=!<>:]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?", re.DOTALL
 )
 _TRUE = frozenset(("1", "true", "yes"))
 _FALSE = frozenset(("0", "-1", "false", "no"))  # -1: the lists of CelebA
