@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganinv.alignment.transform import ALIGNMENTS, CROP, FACES, PAD, STRETCH
+from ganinv.alignment.transform import CROP, FACES, PAD, STRETCH
 from ganinv.errors import ConfigError
 from ganinv.sizes import Resolution, Size, size_of
 
@@ -40,13 +40,14 @@ class Geometry:
         return found | {"align" if self.alignment in ALIGNS else "resize": self.alignment}
 
 
-def alignment_of(description: Mapping[str, Any]) -> str:
-    """How the photographs of a data set were aligned, from its `Source.description`.
+def recorded_alignment(description: Mapping[str, Any]) -> str | None:
+    """How photographs became the images of a data set, from its `Source.description`.
 
-    What is not known, as for tars that were only indexed, counts as a crop.
+    None for a crop, and where it is not known, as for tars that were only indexed. A run records
+    it, so that other photographs come to its model in the same way.
     """
     found = description.get("align") or description.get("resize")
-    return found if found in ALIGNMENTS else CROP
+    return found if found in (STRETCH, PAD, FACES) else None
 
 
 def parse_geometry(resolution: Resolution, resize: str, align: str | None = None) -> Geometry:

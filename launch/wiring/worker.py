@@ -28,10 +28,9 @@ from cluster.workers.own_start import end_phase
 from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
-from datasets.sources.geometry import alignment_of
+from datasets.sources.geometry import recorded_alignment
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
-from ganinv.alignment.transform import CROP
 from ganinv.precision import check_precision, use_kernels_of
 from ganinv.saved.manifest import Manifest, committed_names
 from ganinv.seams.batches import BadSample
@@ -209,7 +208,6 @@ def _watchdog(config: RunConfig) -> Watchdog:
 
 def _identity(config: RunConfig, data_sets: Sequence[DataSet]) -> checkpoint.RunIdentity:
     index, batch = data_sets[0].index, config.train.global_batch
-    alignment = alignment_of(index.description)
     return checkpoint.RunIdentity(
         seed=config.train.seed,
         data_fingerprint=index.fingerprint,
@@ -217,7 +215,7 @@ def _identity(config: RunConfig, data_sets: Sequence[DataSet]) -> checkpoint.Run
         image_channels=index.image_channels,
         config=config.resolved,
         mix_fingerprint=joint_fingerprint(data_sets, batch) if config.data.mix else None,
-        image_alignment=None if alignment == CROP else alignment,
+        image_alignment=recorded_alignment(index.description),
     )
 
 

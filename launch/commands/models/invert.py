@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     folder = source if source.is_dir() else source.parent
     model = _load(sections["storage"], options)
     if (alignment := options.align or model.alignment) == FACES:
-        need_faces(f"a model whose data were aligned by invert.align={FACES}")
+        need_faces(f"invert.align={FACES}, as the model's data are aligned,")
     _, height, width = model.image_shape
     photographs = Photographs(
         folder=folder,

@@ -21,7 +21,7 @@ from datasets.shards.index import Index
 from datasets.shards.verify import verify
 from datasets.sources import find, photographs
 from datasets.sources.base import BuildOptions, Inputs
-from datasets.sources.geometry import alignment_of
+from datasets.sources.geometry import recorded_alignment
 from datasets.streaming.samples import read_samples
 from ganinv.alignment import aligning
 from ganinv.alignment.transform import FACES, Point, Transform
@@ -91,7 +91,7 @@ def test_faces_lie_at_one_place_and_the_shards_say_where_they_were(
     (tmp_path / "input").mkdir()
     index, store = made(tmp_path, source, write(tmp_path / "input"))
     assert index.description["align"] == "faces"
-    assert alignment_of(index.description) == FACES
+    assert recorded_alignment(index.description) == FACES
     assert verify(index, store) == []
     images, _, attributes = read_samples(store, index, "train", 0, index.samples("train"))
     assert index.images == len(FACED)
@@ -160,8 +160,9 @@ def test_photographs_that_are_not_aligned_keep_their_attributes_and_description(
     """Fingerprints of data sets that older versions built stay as they are."""
     assert "align" not in BuildOptions().geometry.facts()
     assert BuildOptions(resize="pad").geometry.facts()["resize"] == "pad"
-    for facts, expected in (({}, "crop"), ({"resize": "stretch"}, "stretch")):
-        assert alignment_of({"source": "folder", **facts}) == expected
+    for facts in ({}, {"resize": "crop"}, {"resize": "of a newer version"}):
+        assert recorded_alignment({"source": "folder", **facts}) is None
+    assert recorded_alignment({"source": "folder", "resize": "stretch"}) == "stretch"
 
 
 @pytest.mark.integration
