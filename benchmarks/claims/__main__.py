@@ -80,6 +80,8 @@ def measure(claim: Claim, seed: int, found: dict[str, Any]) -> None:
         if complete:
             runs = {c: {int(s): rows for s, rows in by.items()} for c, by in kept["runs"].items()}
             kept["expectations"] = judge(claim, runs, complete)
+            if claim.pictures is not None and "caption" not in kept:
+                kept["caption"] = claim.pictures(RESULTS / f"{NAME}-{claim.name}.png")
         write_json(NAME, {"claims": found})
 
 

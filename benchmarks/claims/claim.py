@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]  # figures of a run at one number of images, or of what the claim says
@@ -38,6 +39,8 @@ class Claim:
     expectations: tuple[Expectation, ...]
     curves: tuple[tuple[str, str], ...]  # figure, axis title
     by: str = "images"  # what rows count
+    # Writes a PNG of pictures once all runs of a seed are there; returns its caption.
+    pictures: Callable[[Path], str] | None = None
 
 
 def last(runs: Runs, case: str, seed: int, figure: str) -> float:

@@ -1,10 +1,13 @@
 """LIA's table 3 with all systems, on drawn faces and on Fashion-MNIST at 32 pixels."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from benchmarks.claims import models
 from benchmarks.claims.claim import Claim, Expectation, Row, Runs, last
 from benchmarks.systems.figures import by_encoder, by_optimisation
+from benchmarks.systems.strips import reconstructions
 from benchmarks.systems.training import IMAGES, SYSTEMS
 
 OPTIMISED = "mse-opt"
@@ -21,6 +24,12 @@ def case(system: str, images: str) -> Callable[[int], Sequence[Row]]:
         return [{"images": IMAGES, **measure(model, data, judge)}]
 
     return run
+
+
+def pictures(images: str, file: Path) -> str:
+    """Reconstructions by the models of the first seed."""
+    found = {name: models.trained(name, images, 0) for name in SYSTEMS}
+    return f"Rows: {reconstructions(found, models.judged(images)[0], file)}; seed 0"
 
 
 def share(figure: str, baseline: str) -> Callable[[Runs, int], float]:
@@ -49,6 +58,7 @@ def claim(images: str, title: str) -> Claim:
             for baseline in BASELINES
         ),
         curves=(),
+        pictures=partial(pictures, images),
     )  # fmt: skip
 
 

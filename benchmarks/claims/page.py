@@ -27,6 +27,8 @@ def write(claims: Mapping[str, Claim], found: Mapping[str, Any]) -> None:
         parts.append(_table(kept["expectations"]))
         parts.append(_ends(claim, kept["runs"]))
         parts.extend(_curves(claim, kept["runs"]))
+        if "caption" in kept:
+            parts.append(f"![{kept['caption']}](claims-{name}.png)\n\n{kept['caption']}.\n")
     (RESULTS / "claims.md").write_text("\n".join(parts))
 
 

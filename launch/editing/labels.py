@@ -8,7 +8,9 @@ from typing import Any
 from ganinv.errors import ConfigError, DataError
 
 _WORDS = re.compile(
-    r"(?:(?P<title>[^=!<>:]+?)\s*:\s*)?(?P<attribute>[^=!<>:]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?", re.DOTALL
+    r"(?:(?P<title>[^=!<>:]+?)\s*:\s*)?"
+    r"(?P<attribute>[^=!<>:]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?",
+    re.DOTALL,
 )
 _TRUE = frozenset(("1", "true", "yes"))
 _FALSE = frozenset(("0", "-1", "false", "no"))  # -1: the lists of CelebA
@@ -18,8 +20,8 @@ _FALSE = frozenset(("0", "-1", "false", "no"))  # -1: the lists of CelebA
 class Label:
     """What an attribute must be: `NAME=VALUE`, `NAME!=VALUE`, `NAME<NUMBER`, `NAME>NUMBER`.
 
-    `NAME=VALUE|VALUE` is true for each of the values. `NAME` alone is true where the attribute is 1,
-    true or yes. `text` names the label: its words, or TITLE of `TITLE: words`.
+    `NAME=VALUE|VALUE` is true for each of the values. `NAME` alone is true where the attribute is
+    1, true or yes. `text` names the label: its words, or TITLE of `TITLE: words`.
     """
 
     text: str
