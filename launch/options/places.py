@@ -15,6 +15,7 @@ LOCATIONS = (
     "invert.to", "invert.model", "optimise.feature_file", "refine.feature_file", "report.file",
     "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder", "boundary.to",
     "boundary.model", "boundary.csv", "boundary.classifier", "objective.perceptual_file",
+    "edit.to", "edit.page", "edit.model", "edit.images", "edit.settings", "edit.boundaries",
 )  # fmt: skip
 
 
