@@ -27,7 +27,7 @@ def even_strengths(reach: float, steps: int) -> list[float]:
     if not (math.isfinite(reach) and reach > 0):
         raise ConfigError(f"reach = {reach}: must be above 0")
     half = steps // 2
-    return [reach * (i - half) / half for i in range(steps)]
+    return [reach * ((i - half) / half) for i in range(steps)]
 
 
 @torch.no_grad()

@@ -103,6 +103,7 @@ def _add(made: Made, edited: Edited) -> None:
             "origin": edited.start.origin,
             "strengths": dict(edited.strengths),
             "distances": dict(edited.distances),
+            "distances_after": dict(edited.distances_after),
         }
     )
 
@@ -135,7 +136,8 @@ def _write_together(work: Work, made: Made, folder: Path) -> None:
     if options.interpolate != "none":
         frame_KCHW = work.interpolation(made.points, options.interpolate)
         save_frames(_pictures(frame_KCHW), folder, "interpolation", options.animation)
-        made.add_row("interpolation", frame_KCHW[: 4 * options.steps])
+        for first in range(0, len(frame_KCHW) - 1, options.steps - 1):
+            made.add_row("interpolation", frame_KCHW[first : first + options.steps])
     if options.mix is not None:
         _write_mixed(work, made, folder)
     for title, rows in made.grids.items():

@@ -1,8 +1,9 @@
 """The options of `ganinv edit`."""
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -71,6 +72,16 @@ class EditConfig:
                 "edit.images, edit.settings, edit.samples, edit.data: give one of them, for the "
                 f"pictures to edit; there is {which}"
             )
+
+
+def with_lists(words: Iterable[str]) -> list[str]:
+    """The words with `edit.strip=NAME` written as a list of one name."""
+    found = []
+    for word in words:
+        key, _, text = word.partition("=")
+        single = key == "edit.strip" and text and not text.startswith("[")
+        found.append(f"{key}=[{json.dumps(text)}]" if single else word)
+    return found
 
 
 def layers_of(text: str) -> range:

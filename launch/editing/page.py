@@ -36,7 +36,8 @@ class EditPage:
             return
         photograph = edited.start.image_CHW
         before = ["" if photograph is None else _url(photograph), _url(edited.before)]
-        sprites = [sprite_url(strips[one.name]) for one in self._boundaries]
+        names = [one.name for one in self._boundaries]
+        sprites = [sprite_url(strips[name]) for name in names]
         # Those before stand on the page twice: to choose a picture, and beside the edited one.
         size = sum(len(url) for url in (*sprites, *before, *before))
         if self._pictures and self._bytes + size > PAGE_BYTES:
@@ -48,7 +49,7 @@ class EditPage:
             "photograph": before[0],
             "reconstruction": before[1],
             "sprites": sprites,
-            "distances": [edited.distances.get(one.name) for one in self._boundaries],
+            "distances": [_distance(edited.distances_after.get(n)) for n in names],
             "edits": [
                 f"{boundary} {signed(strength)} σ"
                 for boundary, strength in edited.strengths.items()
@@ -78,6 +79,11 @@ class EditPage:
             pixels=self._width <= EXACT_PX,
             as_stored=AS_STORED,
         )
+
+
+def _distance(value: float | None) -> str:
+    """One decimal; empty where it is unknown."""
+    return "" if value is None else signed(round(value, 1))
 
 
 def sprite_url(frame_KCHW: Tensor) -> str:

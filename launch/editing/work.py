@@ -31,6 +31,7 @@ class Edited:
     start: Start
     strengths: Mapping[str, float]
     distances: Mapping[str, float]  # from each boundary before the edits, in σ
+    distances_after: Mapping[str, float]
     points: Points  # after the edits
     before: Tensor  # the reconstruction
     after: Tensor
@@ -55,11 +56,11 @@ class Work:
         found = strengths_to(self.editor, start.points, self.options.to_distance, given)
         strengths = {name: float(strength) for name, strength in found.items()}
         points = self.editor.edited(start.points, strengths)
-        distances = self.editor.distances(start.points)
         return Edited(
             start=start,
             strengths=strengths,
-            distances={name: float(distance_B[0]) for name, distance_B in distances.items()},
+            distances=self._distances(start.points),
+            distances_after=self._distances(points),
             points=points,
             before=self.image(start.points),
             after=self.image(points),
@@ -136,3 +137,7 @@ class Work:
     def image(self, points: Points) -> Tensor:
         """C × H × W of a single point."""
         return self.images(points)[0]
+
+    def _distances(self, points: Points) -> dict[str, float]:
+        found = self.editor.distances(points)
+        return {name: float(distance_B[0]) for name, distance_B in found.items()}

@@ -62,8 +62,7 @@ def from_word(text: str, node: Node | None) -> Any:
     parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
     assert isinstance(parsed, dict)
     if isinstance(node, ListConfig):
-        values = read_as_text(text)
-        return [values] if isinstance(values, str) else values  # one word is a list of one
+        return read_as_text(text)
     return parsed["value"] if node is None else _decimal(parsed["value"], text, node)
 
 

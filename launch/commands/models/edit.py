@@ -18,7 +18,7 @@ from ganinv.model import InvertibleGan
 from ganinv.sizes import Size
 from launch.editing.making import Made, make
 from launch.editing.opening import list_photographs, new_editor, open_boundaries, open_model
-from launch.editing.options import EditConfig
+from launch.editing.options import EditConfig, with_lists
 from launch.editing.page import EditPage
 from launch.editing.results import FOLDERS, RECORD, check_page, check_target
 from launch.editing.starts import (
@@ -100,7 +100,7 @@ def main(argv: list[str]) -> int:
             f"ganinv edit: takes --refine alone, not {', '.join(sorted(asked - {'refine'}))}; that "
             "is for ganinv invert"
         )
-    sections = read_sections(words, SECTIONS)
+    sections = read_sections(with_lists(words), SECTIONS)
     screen = console(arguments.as_json)
     refine: RefineConfig | None = sections["refine"] if asked else None
     source, made = _edit(sections, refine, screen)
@@ -201,10 +201,13 @@ def _tell(made: Made, options: EditConfig, screen: Console) -> None:
     if len(made.each) == 1 and made.each[0]["distances"]:
         (one,) = made.each
         table = Table(box=None)
-        for title in ("boundary", "distance, σ", "moved by, σ"):
+        for title in ("boundary", "distance, σ", "after, σ", "moved by, σ"):
             table.add_column(title, justify="left" if title == "boundary" else "right")
         for name, distance in one["distances"].items():
-            table.add_row(name, f"{distance:+.2f}", f"{one['strengths'].get(name, 0.0):+.2f}")
+            after = one["distances_after"].get(name)
+            moved = one["strengths"].get(name, 0.0)
+            cells = ("" if value is None else f"{value:+.2f}" for value in (distance, after, moved))
+            table.add_row(name, *cells)
         screen.print(table)
     places = [place for place in (options.to, options.page) if place is not None]
     count = "1 picture" if len(made.each) == 1 else f"{len(made.each)} pictures"
