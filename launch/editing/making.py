@@ -41,7 +41,7 @@ class Made:
 
     names: list[str] = field(default_factory=list)  # files without a suffix
     each: list[dict[str, Any]] = field(default_factory=list)
-    points: list[Points] = field(default_factory=list)
+    points: list[Points] = field(default_factory=list)  # for interpolation and mixing
     images: list[Tensor] = field(default_factory=list)
     grids: dict[str, list[Tensor]] = field(default_factory=dict)  # rows, K × C × H × W
     files: list[str] = field(default_factory=list)
@@ -68,7 +68,9 @@ def make(work: Work, starts: Iterable[Start], page: EditPage | None, advance: Ad
             for start in starts:
                 edited = work.edited(start)
                 strips = _strips(work, edited, page)
-                _add(made, edited)
+                _add(
+                    made, edited, together=options.interpolate != "none" or options.mix is not None
+                )
                 if folder is not None:
                     _write(work, made, edited, strips, folder)
                 if page is not None:
@@ -92,11 +94,13 @@ def _strips(work: Work, edited: Edited, page: EditPage | None) -> dict[str, Tens
     return {name: work.strip(edited, name) for name in work.strips} if wanted else {}
 
 
-def _add(made: Made, edited: Edited) -> None:
+def _add(made: Made, edited: Edited, *, together: bool) -> None:
+    """`together`: pictures are needed again, when all of them are there."""
     name = edited.start.name
     made.names.append(name)
-    made.points.append(edited.points)
-    made.images.append(edited.after)
+    if together:
+        made.points.append(edited.points)
+        made.images.append(edited.after)
     made.each.append(
         {
             "picture": name,

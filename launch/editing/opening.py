@@ -1,7 +1,7 @@
 """What `ganinv edit` works with: photographs, model, data set, boundaries."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,11 +107,12 @@ def open_boundaries(
 
 
 def new_editor(
-    model: InvertibleGan, boundaries: Iterable[Boundary], named: Iterable[str], elements: int
+    model: InvertibleGan, boundaries: Iterable[Boundary], named: Collection[str], elements: int
 ) -> tuple[Editor, list[str]]:
     """An editor that takes images one at a time, and the names of `elements` elements.
 
     `named`: boundaries that somebody names; an `element N` among them is there without a file.
+    Raises `ConfigError` for others if there is no file at all.
     """
     single = replace(model, batch_size=1)
     whose = identity(model)
@@ -119,6 +120,12 @@ def new_editor(
     most = element_directions(single, whose, elements)
     wanted = [found for name in named if (found := _ELEMENT.fullmatch(name))]
     more = [element_direction(single, whose, int(found[1])) for found in wanted]
+    missing = [name for name in named if name not in known and not _ELEMENT.fullmatch(name)]
+    if missing and not known:
+        raise ConfigError(
+            f"edit {missing[0]!r}: there are no boundaries beside the model; name their file by "
+            "edit.boundaries=FILE, or fit some with ganinv boundary"
+        )
     for boundary in (*most, *more):
         known.setdefault(boundary.name, boundary)
     return Editor(single, known.values()), [boundary.name for boundary in most]

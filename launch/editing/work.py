@@ -40,13 +40,29 @@ class Edited:
 class Work:
     """Edits with the options of the command. `editor` decodes one image at a time.
 
-    Raises `ConfigError` for boundaries that are not there.
+    Raises `ConfigError` for boundaries that are not there, and layers that are not.
     """
 
     def __init__(self, editor: Editor, options: EditConfig, strips: Sequence[str]) -> None:
         editor.check_known([*options.by, *options.to_distance, *strips])
         self.editor, self.options, self.strips = editor, options, tuple(strips)
         self.reaches = even_strengths(options.reach, options.steps)
+        if options.mix is not None:
+            self._check_layers(layers_of(options.mix))
+
+    def check_count(self, pictures: int) -> None:
+        """Raises `ConfigError` for a number of pictures that cannot be worked on together."""
+        frames = (pictures - 1) * (self.options.steps - 1) + 1
+        if self.options.interpolate != "none" and (pictures < 2 or frames > FRAMES_AT_MOST):
+            raise ConfigError(
+                f"edit.interpolate: {pictures} pictures give {frames} frames; it takes two "
+                f"pictures or more, and at most {FRAMES_AT_MOST} frames; give other pictures, or "
+                "fewer edit.steps"
+            )
+        if self.options.mix is not None and not 2 <= pictures <= MIXED_AT_MOST:
+            raise ConfigError(
+                f"edit.mix: takes 2 to {MIXED_AT_MOST} pictures, not {pictures}; give others"
+            )
 
     def edited(self, start: Start) -> Edited:
         """The picture after the strengths of its settings and of the options, which add up."""
@@ -102,15 +118,9 @@ class Work:
     def interpolation(self, pictures: Sequence[Points], way: Way) -> Tensor:
         """From each picture to the next, K × C × H × W; where two ways meet is one frame.
 
-        Raises `ConfigError` for less than two pictures, and for too many frames.
+        Raises `ConfigError` as `check_count`.
         """
-        count = (len(pictures) - 1) * (self.options.steps - 1) + 1
-        if len(pictures) < 2 or count > FRAMES_AT_MOST:
-            raise ConfigError(
-                f"edit.interpolate: {len(pictures)} pictures give {max(count, 0)} frames; it takes "
-                f"two pictures or more, and at most {FRAMES_AT_MOST} frames; give other pictures, "
-                "or fewer edit.steps"
-            )
+        self.check_count(len(pictures))
         frames: list[Tensor] = []
         for first, second in itertools.pairwise(pictures):
             way_KCHW = self.images(between(self.editor, first, second, self.options.steps, way))
@@ -120,12 +130,9 @@ class Work:
     def mixing(self, pictures: Sequence[Points]) -> list[list[Points]]:
         """Each picture (rows) with the styles of each (columns) in the layers of `edit.mix`.
 
-        Raises `ConfigError` for a model without layers, and for too many pictures.
+        Raises `ConfigError` as `check_count`.
         """
-        if not 2 <= len(pictures) <= MIXED_AT_MOST:
-            raise ConfigError(
-                f"edit.mix: takes 2 to {MIXED_AT_MOST} pictures, not {len(pictures)}; give others"
-            )
+        self.check_count(len(pictures))
         assert self.options.mix is not None
         layers = layers_of(self.options.mix)
         own = [self.editor.in_space(points, "y_layers") for points in pictures]
@@ -141,3 +148,13 @@ class Work:
     def _distances(self, points: Points) -> dict[str, float]:
         found = self.editor.distances(points)
         return {name: float(distance_B[0]) for name, distance_B in found.items()}
+
+    def _check_layers(self, layers: range) -> None:
+        spaces = self.editor.model.codec.spaces
+        if "y_layers" not in spaces:
+            raise ConfigError(
+                "edit.mix: only style-based generators have layers with styles; this model has "
+                f"the spaces {', '.join(spaces)}"
+            )
+        points = self.editor.in_space(self.editor.sample([0], 0), "y_layers")
+        mixed(points, points, layers)

@@ -133,7 +133,8 @@ def _edit(
     saved = None if options.settings is None else read_settings(Path(options.settings))
     model, data = open_model(storage, sections["data"], options)
     boundaries = open_boundaries(model, storage, options, screen)
-    named = [*options.by, *options.to_distance, *options.strip, *(saved.strengths if saved else ())]
+    chosen = [name for name in options.strip if name != ALL]
+    named = [*options.by, *options.to_distance, *chosen, *(saved.strengths if saved else ())]
     editor, elements = new_editor(model, boundaries, named, options.elements)
     work = Work(editor, options, [*_strips(options, boundaries, elements), *elements])
     if listed is not None:
@@ -149,6 +150,7 @@ def _edit(
         source = of_settings(editor, Path(options.settings or ""), saved)
     else:
         source = of_samples(editor, options.samples, options.seed)
+    work.check_count(source.count)
     page = None
     if options.page is not None:
         shown = [editor.boundaries[name] for name in work.strips]

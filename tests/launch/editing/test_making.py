@@ -115,9 +115,12 @@ def test_each_picture_is_mixed_with_each(tmp_path: Path) -> None:
     )
     expected = np.asarray(to_pictures(styled.decode(restored(styled, settings)))[0])
     assert np.array_equal(mixed, expected)
-    with pytest.raises(ConfigError, match="'y_layers'"):
-        run(EditConfig(to=str(tmp_path / "b"), mix="0-1"), [])
-    assert not (tmp_path / "b/pictures").exists()
+    with pytest.raises(ConfigError, match=r"layers = range\(0, 100\)"):
+        Work(styled, EditConfig(mix="0-99"), [])
+    with pytest.raises(ConfigError, match="only style-based generators"):
+        Work(EDITOR, EditConfig(mix="0-1"), [])
+    with pytest.raises(ConfigError, match="no boundaries beside the model"):
+        new_editor(STYLED, [], ["hat"], 0)
 
 
 def test_an_interrupted_command_leaves_the_earlier_results(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_data_and_a_page_of_all_boundaries(
         (["edit.samples=1", "refine=2"], r"refines photographs"),
         (["edit.samples=1", "tune.steps=2"], r"takes --refine alone, not .*tune"),
         (["edit.samples=1", "edit.interpolate=arc"], r"1 pictures give 1 frames"),
-        (["edit.samples=1", "edit.mix=0-1"], r"takes 2 to 12 pictures, not 1"),
+        (["edit.samples=1", "edit.mix=0-1"], r"only style-based generators"),
         (["edit.data=999"], r"has \d+ images"),
         (["edit.images=/none"], r"no such folder"),
         (["edit.settings=/none"], r"No such file"),
@@ -98,7 +98,7 @@ def test_what_cannot_be_edited_is_refused_before_anything_is_written(
     target = tmp_path / "out"
     with pytest.raises((ConfigError, DataError, ganinv.errors.StorageError), match=message):
         edit.main([f"storage.run={run}", f"edit.to={target}", *words])
-    assert not target.exists() or not any(target.iterdir())
+    assert not target.exists()
 
 
 def test_a_name_with_dots_is_one_name(run: str, tmp_path: Path) -> None:
