@@ -1,4 +1,4 @@
-"""`ganinv edit`: changes pictures along boundaries, and makes strips, ways and a page of them."""
+"""`ganinv edit`: changes pictures along boundaries, and makes strips, interpolations and a page."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ what to do (as many as wanted; all but the first two work on the edited pictures
 
 results (one of these, or both):
   edit.to=FOLDER               receives {", ".join(FOLDERS)}, and {RECORD}
-  edit.animation=webp|gif      besides, animations of strips, ways, and the edit itself
+  edit.animation=webp|gif      besides, animations of strips, interpolations and the edit itself
   edit.page=FILE               a page with a slider for each strip (all, if none is named)
   edit.overwrite=true          replaces all results of an earlier call
 
@@ -75,7 +75,7 @@ results (one of these, or both):
 examples:
   ganinv edit runs/faces me.jpg edit.to=edited edit.by='{{glasses!=none: 2, mouth=smile: -1}}'
   ganinv edit runs/faces me.jpg refine=200 edit.page=me.html
-  ganinv edit runs/faces edit.samples=4 edit.to=ways edit.interpolate=arc edit.animation=webp
+  ganinv edit runs/faces edit.samples=4 edit.to=between edit.interpolate=arc edit.animation=webp
   ganinv edit runs/faces edit.settings=edited/settings/me.json edit.to=again
 """
 
