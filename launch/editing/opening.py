@@ -11,6 +11,7 @@ from cluster.storage.opening import open_store
 from datasets.inputs.left_out import LeftOut
 from datasets.inputs.listing import Listing, list_images, refuse_no_images
 from datasets.shards.index import Index
+from datasets.sources.photographs import Photographs
 from ganinv import load
 from ganinv.boundaries.boundary import Boundary
 from ganinv.boundaries.directions import element_direction, element_directions
@@ -21,6 +22,7 @@ from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.format import SUFFIX
 from ganinv.saved.identity import identity
 from ganinv.seams.stores import Store
+from ganinv.sizes import Size
 from launch.editing.options import EditConfig
 from launch.evaluation.trained import load_trained, open_data
 from launch.options.places import DataPlace, RunOptions
@@ -53,6 +55,22 @@ def list_photographs(options: EditConfig) -> tuple[Path, Listing]:
         raise refuse_no_images(f"edit.images = {source}", found.left_out)
     found.left_out.check(options.max_unreadable, "edit.max_unreadable")
     return source, found
+
+
+def photographs_of(
+    model: InvertibleGan, options: EditConfig, folder: Path, found: Listing
+) -> Photographs:
+    """Reads what `list_photographs` has found, in the size of the model's images."""
+    _, height, width = model.image_shape
+    return Photographs(
+        folder=folder,
+        names=found.names,
+        size=Size(width=width, height=height),
+        max_unreadable=options.max_unreadable,
+        max_pixels=options.max_pixels,
+        options="edit",
+        left_out=found.left_out,
+    )
 
 
 def open_model(

@@ -9,15 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from datasets.inputs.left_out import LeftOut
-from datasets.inputs.listing import Listing
-from datasets.sources.photographs import Photographs
 from ganinv.boundaries.boundary import Boundary
 from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import RefineConfig
-from ganinv.model import InvertibleGan
-from ganinv.sizes import Size
 from launch.editing.making import Made, make
-from launch.editing.opening import list_photographs, new_editor, open_boundaries, open_model
+from launch.editing.opening import (
+    list_photographs,
+    new_editor,
+    open_boundaries,
+    open_model,
+    photographs_of,
+)
 from launch.editing.options import EditConfig, with_lists
 from launch.editing.page import EditPage
 from launch.editing.results import FOLDERS, RECORD, check_page, check_target
@@ -139,7 +141,9 @@ def _edit(
     work = Work(editor, options, [*_strips(options, boundaries, elements), *elements])
     if listed is not None:
         source = of_photographs(
-            _photographs(model, options, *listed), Encoding(model, editor, refine), model.batch_size
+            photographs_of(model, options, *listed),
+            Encoding(model, editor, refine),
+            model.batch_size,
         )
     elif data is not None:
         encoding = Encoding(model, editor, refine)
@@ -181,21 +185,6 @@ def _strips(
             "name their file by edit.boundaries=FILE, or give edit.elements=5"
         )
     return list(dict.fromkeys(found))
-
-
-def _photographs(
-    model: InvertibleGan, options: EditConfig, folder: Path, found: Listing
-) -> Photographs:
-    _, height, width = model.image_shape
-    return Photographs(
-        folder=folder,
-        names=found.names,
-        size=Size(width=width, height=height),
-        max_unreadable=options.max_unreadable,
-        max_pixels=options.max_pixels,
-        options="edit",
-        left_out=found.left_out,
-    )
 
 
 def _tell(made: Made, options: EditConfig, screen: Console) -> None:
