@@ -11,7 +11,7 @@ from torch import Tensor
 from ganinv.editing.edits import Editor, Points, Strength
 from ganinv.errors import ConfigError
 
-LEAST_ANGLE = 1e-3  # smallest singular value of the unit normals, K × P
+LEAST = 1e-3  # singular value of the changes of distances by strengths
 
 
 @torch.no_grad()
@@ -37,15 +37,15 @@ def strengths_to(
             f"{', '.join(sorted(spaces))}; give targets in one space, and strengths for the others"
         )
     values = editor.in_space(moved, spaces.pop()).values
-    normal_KP = torch.stack([boundary.normal_P.double() for boundary in boundaries])
-    if float(torch.linalg.svdvals(normal_KP).min()) < LEAST_ANGLE:
+    # Strength α along boundary j changes the distance from boundary k by α n_k·step_j / σ_k.
+    step_PK = torch.stack([boundary.step.double() for boundary in boundaries], 1)
+    normal_KP = torch.stack([b.normal_P.double() / b.spread for b in boundaries])
+    change_KK = normal_KP @ step_PK
+    if float(torch.linalg.svdvals(change_KK).min()) < LEAST:
         raise ConfigError(
             f"distances from {', '.join(targets)}: the normal of one is a combination of the "
             "others', so that not all distances can be chosen; give fewer targets"
         )
-    spread_K = torch.tensor([boundary.spread for boundary in boundaries], dtype=torch.float64)
-    # Moving by α along boundary j changes the distance from boundary k by α σ_j n_j·n_k / σ_k.
-    change_KK = (normal_KP @ normal_KP.T) * spread_K / spread_K[:, None]
     missing_KB = torch.stack(
         [
             target - boundary.distance(values).double().cpu()

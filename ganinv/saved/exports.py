@@ -73,13 +73,19 @@ def export_files(
     model: InvertibleGan,
     description: Description,
     graphs: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    half: bool = False,
 ) -> dict[str, bytes]:
     """The files of an exported folder by name; `read_export` needs only the first one.
 
-    `graphs`: further files of the folder, from `torchscript.graph_files`.
+    `graphs`: further files of the folder, from `torchscript.graph_files`. `half`: the networks'
+    weights as float16, half the size; `read_export` makes them float32 again, so that the model is
+    another one than the run's. Raises `ConfigError` for weights beyond the range of float16.
     """
     plain = description.plain()
     tensors = exported_tensors(model)
+    if half:
+        tensors = {name: _halved(name, tensor, model) for name, tensor in tensors.items()}
     text = json.dumps(plain)
     metadata = {_KEY: text, _DIGEST_KEY: digest(text, tensors)}
     files = {MODEL_NAME: safetensors.torch.save(tensors, metadata=metadata), **graphs}
@@ -99,6 +105,26 @@ def exported_tensors(model: InvertibleGan) -> dict[str, Tensor]:
         prefix = names.exported(network)
         tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
     return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _halved(name: str, tensor: Tensor, model: InvertibleGan) -> Tensor:
+    """A weight as float16. The latent's tensors keep their type: they are small."""
+    if name in model.codec.tensors or tensor.dtype != torch.float32:
+        return tensor
+    if not (halved := tensor.half()).isfinite().all():
+        raise ConfigError(
+            f"half: {name} reaches {float(tensor.abs().max()):.3g}, beyond the range of float16; "
+            "export float32"
+        )
+    return halved
+
+
+def _whole(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of float16 as float32."""
+    return {
+        name: weight.float() if weight.dtype == torch.float16 else weight
+        for name, weight in weights.items()
+    }
 
 
 def digest(description: str, tensors: Mapping[str, Tensor]) -> str:
@@ -143,7 +169,7 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
         resolution=description.image_resolution,
         image_channels=description.image_channels,
         weights={
-            name: names.below(tensors, names.exported(name))
+            name: _whole(names.below(tensors, names.exported(name)))
             for name, role in objective.roles.items()
             if role.exported
         },

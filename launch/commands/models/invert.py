@@ -61,6 +61,7 @@ refine.steps=300.
   refine.starts=[encoder,mean,random]  with refine.random_starts=4 and refine.seed=0
   refine.learning_rate=0.05    of Adam at the first step; falls to 0
   refine.features=own|none     features in the loss; or refine.feature_file=FILE (TorchScript)
+  refine.lpips=FILE            or LPIPS on its weights; heads in another file: refine.lpips_heads
   refine.features_weight=0.1   weight of their relative squared error, beside that of pixels
   refine.prior_weight=0.005    weight of how improbable the code is
   refine.patience=100          steps without progress after which an image stops

@@ -24,7 +24,7 @@ def oblique(name: str, direction: Sequence[float], space: str = "u") -> Boundary
     normal_P[: len(direction)] = torch.tensor(direction)
     return Boundary(
         name=name, model=IDENTITY, space=space, normal_P=normal_P / normal_P.norm(), offset=0.3,
-        spread=0.7,
+        spread=0.7, scale_P=None if name == "a" else torch.linspace(2, 0.5, LATENT_SIZE),
     )  # fmt: skip
 
 
