@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ def test_settings_give_the_same_picture_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_ways_and_animations(tmp_path: Path) -> None:
-    for way, kind in (("linear", "webp"), ("arc", "gif")):
+    pairs: list[tuple[Literal["linear", "arc"], Literal["webp", "gif"]]]
+    pairs = [("linear", "webp"), ("arc", "gif")]
+    for way, kind in pairs:
         target = tmp_path / way
         options = EditConfig(to=str(target), by={"element 3": 2.0}, steps=3, interpolate=way,
                              animation=kind)  # fmt: skip
