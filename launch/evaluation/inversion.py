@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -191,15 +191,20 @@ def _pasted_place(place: str) -> str:
 
 
 def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
-    """The file of each image's reconstruction, relative to the target; all files differ.
+    """The file of each image's reconstruction, relative to the target, as `picture_names`."""
+    return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in picture_names(names).items()}
+
+
+def picture_names(names: Sequence[str]) -> dict[str, str]:
+    """The PNG that is made of each image; all names differ.
 
     The suffix of the image's name is replaced by .png. If any two names differ only in their
     suffixes, .png is appended to all names instead.
     """
-    plain = {name: name.rpartition(".")[0] + ".png" for name in names}
+    plain = {name: name.removesuffix(PurePosixPath(name).suffix) + ".png" for name in names}
     if max(collections.Counter(plain.values()).values()) > 1:
         plain = {name: name + ".png" for name in names}
-    return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in plain.items()}
+    return plain
 
 
 def _batches(

@@ -219,6 +219,7 @@ NO_PLACES = {
     "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
     "data.align", "invert.align",
+    "edit.mix",
 }  # fmt: skip
 
 
