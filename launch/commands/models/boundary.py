@@ -1,7 +1,7 @@
 """`ganinv boundary`: fits directions of a model's space along which an attribute changes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ keys:
 
 examples:
   ganinv boundary storage.run=runs/faces boundary.labels='[glasses!=none, mouth=smile]'
+  ganinv boundary storage.run=runs/faces boundary.labels='[dark hair: hair_color=#2c1b18|#4a312c]'
   ganinv boundary boundary.model=faces.safetensors boundary.elements=5
 """
 
@@ -85,8 +86,18 @@ class BoundaryConfig:
             raise ConfigError("labels = []: name labels, or give elements=N or principal=N")
         if self.csv is not None and self.classifier is not None:
             raise ConfigError("csv and classifier: labels come from one of them")
+        # `[glasses: glasses!=none]` without quotes is read as a list of a mapping.
+        words = [_words(label) for label in self.labels]
+        object.__setattr__(self, "labels", words)
         if len(set(self.labels)) < len(self.labels):
             raise ConfigError(f"labels = {self.labels}: name each once")
+
+
+def _words(label: Any) -> str:
+    if isinstance(label, Mapping) and len(label) == 1:
+        ((title, words),) = label.items()
+        return f"{title}: {words}"
+    return str(label)
 
 
 SECTIONS: dict[str, type] = {

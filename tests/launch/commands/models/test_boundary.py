@@ -33,10 +33,10 @@ def test_labels_of_the_shards(
     made: MadeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "found.safetensors"
-    words = ("boundary.labels=[glasses!=none,beard!=none]", "boundary.elements=2")
+    words = ("boundary.labels=[specs: glasses!=none, beard!=none]", "boundary.elements=2")
     found = run(made, to, capsys, *words, "boundary.conditional=true", "boundary.principal=1")
     names = [one["name"] for one in found["boundaries"]]
-    assert names[:2] == ["glasses!=none", "beard!=none"]
+    assert names[:2] == ["specs", "beard!=none"]
     assert len(names) == 5
     assert 0 <= found["boundaries"][0]["accuracy_validation"] <= 1
     read = read_boundaries(to)
