@@ -14,7 +14,8 @@ LOCATIONS = (
     "evaluate.inception", "evaluate.lpips", "evaluate.lpips_heads", "export.to", "invert.images",
     "invert.to", "invert.model", "optimise.feature_file", "refine.feature_file", "report.file",
     "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder", "boundary.to",
-    "boundary.model", "boundary.csv", "boundary.classifier", "objective.perceptual_file",
+    "boundary.model", "boundary.csv", "boundary.classifier",
+    "studio.boundaries", "objective.perceptual_file",
 )  # fmt: skip
 
 

@@ -1,0 +1,121 @@
+"""The parts that the page is built of."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from nicegui import events, ui
+
+REACH = 3.0  # σ, of the sliders on either side
+STEP = 0.05
+UpdateValue = Callable[[float], Awaitable[None]]
+Pressed = Callable[[], Awaitable[None] | None]
+Uploaded = Callable[[events.UploadEventArguments], Awaitable[None]]
+
+
+def words_of(name: str) -> str:
+    """A boundary's name for people: `glasses!=none` is `glasses ≠ none`."""
+    return re.sub(r"\s*(=|≠|<|>)\s*", r" \1 ", name.replace("!=", "≠").replace("_", " "))
+
+
+def card(title: str) -> ui.element:
+    """A frame with a heading."""
+    frame = ui.element("section").classes("card")
+    with frame, ui.element("h2"):
+        ui.label(title)
+    return frame
+
+
+def line() -> ui.element:
+    return ui.element("div").classes("line")
+
+
+def caption(text: str = "") -> ui.label:
+    return ui.label(text).classes("hint")
+
+
+def button(
+    text: str, icon: str, pressed: Pressed | None = None, *, main: bool = False
+) -> ui.button:
+    """`main`: the one that most people look for."""
+    found = ui.button(text, icon=icon, on_click=pressed)
+    return found.props("no-caps unelevated" if main else "no-caps outline")
+
+
+def chooser(pressing: ui.button, max_bytes: int, uploaded: Uploaded, refused: str) -> ui.upload:
+    """An unseen field for one file, which the button opens. `refused`: said if it is too large."""
+
+    async def taken(event: events.UploadEventArguments) -> None:
+        field.reset()
+        await uploaded(event)
+
+    def not_taken() -> None:
+        field.reset()
+        ui.notify(refused, type="negative", multi_line=True)
+
+    field = ui.upload(auto_upload=True, max_file_size=max_bytes, on_upload=taken)
+    field.classes("away").on("rejected", not_taken, []).on("failed", not_taken, [])
+    # In the browser itself: it opens its window for files only as the answer to a click.
+    pressing.on("click", js_handler=f"() => getElement({field.id}).$refs.qRef.pickFiles()")
+    return field
+
+
+def take_drops(field: ui.upload) -> None:
+    """A file dropped anywhere on the page goes to this field, instead of being opened."""
+    ui.run_javascript(
+        "document.addEventListener('dragover', (e) => e.preventDefault());"
+        "document.addEventListener('drop', (e) => { e.preventDefault();"
+        f"getElement({field.id}).$refs.qRef.addFiles(e.dataTransfer.files); }});"
+    )
+
+
+def picture(name: str) -> ui.element:
+    """An image element, empty at first."""
+    found = ui.element("img")
+    found.props["alt"] = name
+    found.props["draggable"] = "false"
+    return found
+
+
+class SliderLine:
+    """A slider with its name and value; `note` says more about the value."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        least: float,
+        most: float,
+        step: float,
+        form: str,
+        drag: UpdateValue,
+        settle: UpdateValue,
+    ) -> None:
+        """`drag` is called while the slider moves, `settle` where it is let go."""
+        self._form = form
+        with ui.element("div").classes("slider-line"):
+            ui.label(name).classes("what")
+            with ui.element("div").classes("value line"):
+                self._note = ui.label().classes("faint")
+                self._value = ui.label()
+            self._slider = ui.slider(
+                min=least,
+                max=most,
+                step=step,
+                value=0.0,
+                on_change=lambda event: drag(float(event.value or 0.0)),
+            )
+        self._slider.props["aria-label"] = name
+        # The browser's last value comes with this event: the slider's own may still be on its way.
+        self._slider.on("change", lambda event: settle(float(event.args or 0.0)))
+        self.put(0.0)
+
+    def put(self, value: float) -> None:
+        """Show a value; the handlers hear of it, too."""
+        self._value.set_text(format(value, self._form))
+        self._slider.set_value(value)
+
+    def note(self, text: str) -> None:
+        self._note.set_text(text)
+
+    def enable(self, on: bool) -> None:
+        self._slider.set_enabled(on)
