@@ -1,12 +1,15 @@
 """The parts that the page is built of."""
 
+import math
 import re
+import secrets
 from collections.abc import Awaitable, Callable
 
 from nicegui import events, ui
 
 REACH = 3.0  # σ, of the sliders on either side
 STEP = 0.05
+SEEDS = 100_000  # from which one is drawn; people can tell each other short numbers
 UpdateValue = Callable[[float], Awaitable[None]]
 Pressed = Callable[[], Awaitable[None] | None]
 Uploaded = Callable[[events.UploadEventArguments], Awaitable[None]]
@@ -68,12 +71,24 @@ def take_drops(field: ui.upload) -> None:
     )
 
 
-def picture(name: str) -> ui.element:
-    """An image element, empty at first."""
-    found = ui.element("img")
-    found.props["alt"] = name
-    found.props["draggable"] = "false"
-    return found
+class SeedField:
+    """A number for a seed, and a button that draws one."""
+
+    def __init__(self, value: int | None, chosen: Callable[[int], Awaitable[None]]) -> None:
+        self._chosen = chosen
+        self._field = ui.number("Seed", value=value, min=0, precision=0).props("dense outlined")
+        self._field.classes("number").on("change", self._take, [])
+        button("Random", "casino", self._draw)
+
+    async def _take(self) -> None:
+        if self._field.value is None:
+            ui.notify("Seed: type a whole number from 0 on.", type="negative")
+        else:
+            await self._chosen(int(self._field.value))
+
+    async def _draw(self) -> None:
+        self._field.set_value(secrets.randbelow(SEEDS))
+        await self._take()
 
 
 class SliderLine:
@@ -92,9 +107,10 @@ class SliderLine:
     ) -> None:
         """`drag` is called while the slider moves, `settle` where it is let go."""
         self._form = form
-        with ui.element("div").classes("slider-line"):
+        self._line = ui.element("div").classes("slider-line")
+        with self._line:
             ui.label(name).classes("what")
-            with ui.element("div").classes("value line"):
+            with ui.element("div").classes("value"):
                 self._note = ui.label().classes("faint")
                 self._value = ui.label()
             self._slider = ui.slider(
@@ -102,11 +118,14 @@ class SliderLine:
                 max=most,
                 step=step,
                 value=0.0,
-                on_change=lambda event: drag(float(event.value or 0.0)),
+                on_change=lambda event: drag(_number(event.value)),
             )
+        if least < 0:
+            self._line.classes("centred")  # nothing is the middle, not the left end
+            self._slider.props["selection-color"] = "transparent"
         self._slider.props["aria-label"] = name
         # The browser's last value comes with this event: the slider's own may still be on its way.
-        self._slider.on("change", lambda event: settle(float(event.args or 0.0)))
+        self._slider.on("change", lambda event: settle(_number(event.args)))
         self.put(0.0)
 
     def put(self, value: float) -> None:
@@ -117,5 +136,10 @@ class SliderLine:
     def note(self, text: str) -> None:
         self._note.set_text(text)
 
-    def enable(self, on: bool) -> None:
-        self._slider.set_enabled(on)
+    def show(self, on: bool) -> None:
+        self._line.set_visibility(on)
+
+
+def _number(value: object) -> float:
+    """What a browser sends as a slider's value; 0 for what is no number."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0

@@ -13,16 +13,16 @@ body.body--dark { --line: #31363f; --card: #1c2027; --paper: #12151a; --ink: #e8
 .studio h1 { font-size: 18px; font-weight: 600; margin: 0; line-height: 1.3; }
 .studio header .name { color: var(--faint); flex: 1; overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; }
-.column-of { display: flex; flex-direction: column; gap: 12px; min-width: 0; }
+.column-of { display: contents; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
-  padding: 12px; }
-.card h2 { font-size: 12px; font-weight: 600; margin: 0 0 8px; line-height: 1.4;
+  padding: 12px; display: flex; flex-direction: column; gap: 10px; }
+.card h2 { font-size: 12px; font-weight: 600; margin: 0; line-height: 1.4;
   color: var(--faint); text-transform: uppercase; letter-spacing: .04em; }
 .line { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; }
-.line + .line { margin-top: 10px; }
 .hint { color: var(--faint); font-size: 13px; line-height: 1.4; }
 .grow { flex: 1; min-width: 0; }
-.pictures { display: grid; grid-template-columns: 2fr 1fr; gap: 8px; position: sticky; top: 0;
+.pictures { display: grid; gap: 8px;
+  grid-template-columns: calc((100% - 16px) * 2 / 3 + 8px) minmax(0, 1fr); position: sticky; top: 0;
   z-index: 5; }
 .tile { position: relative; margin: 0; border-radius: 8px; overflow: hidden; aspect-ratio: 1;
   background: var(--line); }
@@ -37,9 +37,11 @@ body.body--dark { --line: #31363f; --card: #1c2027; --paper: #12151a; --ink: #e8
 .tile.result:active .label.pressed { display: block; }
 .slider-line { display: grid; grid-template-columns: minmax(0, 1fr) auto; column-gap: 8px;
   align-items: baseline; }
-.slider-line + .slider-line { margin-top: 4px; }
 .slider-line .what { overflow-wrap: anywhere; font-size: 14px; }
 .slider-line .value { font-variant-numeric: tabular-nums; font-size: 13px; }
+.slider-line .value { display: flex; gap: 10px; }
+.slider-line.centred .q-slider__track { background: linear-gradient(var(--faint), var(--faint))
+  no-repeat 50% 50% / 3px 100%, var(--line); }
 .slider-line .value .faint { color: var(--faint); }
 .slider-line .q-slider { grid-column: 1 / -1; padding: 0 8px; }
 .studio .q-btn { border-radius: 8px; text-transform: none; font-weight: 500; }
@@ -50,6 +52,7 @@ body.body--dark { --line: #31363f; --card: #1c2027; --paper: #12151a; --ink: #e8
   .studio { padding: 20px; }
   .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 12fr); gap: 20px;
     align-items: start; }
+  .column-of { display: flex; flex-direction: column; gap: 12px; min-width: 0; }
   .column-of.first { position: sticky; top: 20px; }
   .pictures { position: static; }
 }

@@ -37,7 +37,9 @@ class Tab:
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Events that come before the answer are noted."""
         self._sent += 1
-        self._connection.send(json.dumps({"id": self._sent, "method": method, "params": parameters}))
+        self._connection.send(
+            json.dumps({"id": self._sent, "method": method, "params": parameters})
+        )
         deadline = time.monotonic() + ANSWER_S
         while True:
             message = json.loads(self._connection.recv(timeout=deadline - time.monotonic()))
