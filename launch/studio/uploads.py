@@ -29,25 +29,8 @@ def photograph(data: bytes, name: str, max_pixels: int) -> Image.Image:
     decoded.
     """
     shown = short_name(name)
-    if not data:
-        raise DataError(f"{shown}: is empty; choose another file")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise DataError(
-                    f"{shown}: has {width:,} × {height:,} pixels, more than the "
-                    f"{max_pixels:,} that this studio takes; make it smaller, or start the studio "
-                    "with a larger studio.max_pixels"
-                )
-            if "I;16" in picture.mode or picture.mode in ("I", "F"):
-                raise DataError(
-                    f"{shown}: has more than 8 bits a pixel and does not say which value is white; "
-                    f"{_REMEDY}"
-                )
-            found = upright_rgb(picture)
-            found.load()
-            return found.copy() if found is picture else found
+        return _opened(data, max_pixels)
     except UnidentifiedImageError as error:
         raise DataError(f"{shown}: {_kind(data)}; {_REMEDY}") from error
     except Image.DecompressionBombError as error:
@@ -55,10 +38,29 @@ def photograph(data: bytes, name: str, max_pixels: int) -> Image.Image:
             f"{shown}: has far more pixels than the {max_pixels:,} that this studio takes; make it "
             "smaller"
         ) from error
+    except DataError as error:
+        raise DataError(f"{shown}: {error}") from error
     except DECODE_ERRORS as error:
         raise DataError(
             f"{shown}: is damaged or incomplete ({error}); copy it again, or choose another file"
         ) from error
+
+
+def _opened(data: bytes, max_pixels: int) -> Image.Image:
+    if not data:
+        raise DataError("is empty; choose another file")
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        width, height = picture.size
+        if width * height > max_pixels:
+            raise DataError(
+                f"has {width:,} × {height:,} pixels, more than the {max_pixels:,} that this studio "
+                "takes; make it smaller, or start the studio with a larger studio.max_pixels"
+            )
+        if picture.mode.startswith(("I", "F")):
+            raise DataError(
+                "has more than 8 bits a pixel and does not say which value is white; " + _REMEDY
+            )
+        return upright_rgb(picture).copy()  # of a lazy file, which closes here
 
 
 def _kind(data: bytes) -> str:

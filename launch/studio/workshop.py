@@ -59,9 +59,9 @@ class Workshop:
         *,
         elements: int,
         principal: int,
-        max_pixels: int,
+        refine: RefineConfig,
     ) -> None:
-        self.model, self.max_pixels = model, max_pixels
+        self.model, self._refine = model, refine
         given = {boundary.name for boundary in boundaries}
         whose = identity(model)
         by_size = element_directions(model, whose, elements)
@@ -210,4 +210,4 @@ class Workshop:
     @cached_property
     def _optimisation(self) -> Optimisation:
         """Only the thread of refinements asks for it, so that it is made once."""
-        return Optimisation(self.model, RefineConfig())
+        return Optimisation(self.model, self._refine)

@@ -9,6 +9,7 @@ from ganinv import load
 from ganinv.boundaries.boundary import Boundary
 from ganinv.boundaries.files import read_boundaries
 from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.inversion.optimise import RefineConfig
 from ganinv.saved.format import SUFFIX
 from launch.options.arguments import parse
 from launch.options.places import EndpointConfig
@@ -34,6 +35,7 @@ keys:
   studio.max_upload_mb=20   megabytes of one upload
   studio.max_pixels=N       pixels of one photograph (50,000,000)
   studio.max_sessions=16    tabs that may be open at once
+  refine.steps=200          and all other keys of ganinv invert --refine
   storage.endpoint_url=URL  S3 server of a model at s3://
 
 examples:
@@ -43,7 +45,11 @@ examples:
 Nothing leaves this machine, and nothing is kept after the end. Whoever reaches the address may use
 the page: with another studio.host, that is everyone in the network.
 """
-SECTIONS: dict[str, type] = {"storage": EndpointConfig, "studio": StudioConfig}
+SECTIONS: dict[str, type] = {
+    "storage": EndpointConfig,
+    "studio": StudioConfig,
+    "refine": RefineConfig,
+}
 SWITCHES = {"--browser": "open the page in this user's browser"}
 
 
@@ -61,7 +67,7 @@ def main(argv: list[str]) -> int:
         _boundaries(place, config, endpoint_url),
         elements=config.elements,
         principal=config.principal,
-        max_pixels=config.max_pixels,
+        refine=sections["refine"],
     )
     studio = Studio(
         workshop=workshop,
