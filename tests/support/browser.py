@@ -33,6 +33,7 @@ class Tab:
         self.errors: list[str] = []  # of scripts, and what the page's policy forbids
         for domain in ("Page", "Network", "Runtime", "DOM", "Log"):
             self.command(f"{domain}.enable")
+        self.command("Emulation.setFocusEmulationEnabled", enabled=True)  # keys reach each tab
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Events that come before the answer are noted."""

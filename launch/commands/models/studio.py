@@ -2,15 +2,18 @@
 
 import importlib.util
 import json
+import sys
 import webbrowser
 from pathlib import PurePosixPath
 
 from ganinv import load
-from ganinv.boundaries.boundary import Boundary
+from ganinv.boundaries.boundary import Boundary, check_model
 from ganinv.boundaries.files import read_boundaries
-from ganinv.errors import ConfigError, StorageMissingError
+from ganinv.errors import ConfigError, DataError, StorageMissingError
 from ganinv.inversion.optimise import RefineConfig
+from ganinv.model import InvertibleGan
 from ganinv.saved.format import SUFFIX
+from ganinv.saved.identity import identity
 from launch.options.arguments import parse
 from launch.options.places import EndpointConfig
 from launch.options.sections import read_sections
@@ -62,9 +65,10 @@ def main(argv: list[str]) -> int:
     if importlib.util.find_spec(PACKAGE) is None:
         raise ConfigError(f"studio: the package {PACKAGE!r} is not installed; type {COMMAND}")
     place, endpoint_url = arguments.names[0], sections["storage"].endpoint_url
+    model = load(place, endpoint_url=endpoint_url)
     workshop = Workshop(
-        load(place, endpoint_url=endpoint_url),
-        _boundaries(place, config, endpoint_url),
+        model,
+        _boundaries(place, model, config, endpoint_url),
         elements=config.elements,
         principal=config.principal,
         refine=sections["refine"],
@@ -84,12 +88,20 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _boundaries(place: str, config: StudioConfig, endpoint_url: str | None) -> list[Boundary]:
-    """Those of a file that is named, or of the one beside the model, if there is one."""
+def _boundaries(
+    place: str, model: InvertibleGan, config: StudioConfig, endpoint_url: str | None
+) -> list[Boundary]:
+    """Those of a file that is named, or of the one beside the model, if it belongs to it."""
     if config.boundaries is not None:
         return read_boundaries(config.boundaries, endpoint_url=endpoint_url)
     folder = place.rpartition("/")[0] or "." if place.endswith(SUFFIX) else place.rstrip("/")
+    url = f"{folder}/{BOUNDARIES}"
     try:
-        return read_boundaries(f"{folder}/{BOUNDARIES}", endpoint_url=endpoint_url)
+        found = read_boundaries(url, endpoint_url=endpoint_url)
+        check_model(found, identity(model))
     except StorageMissingError:
         return []
+    except DataError as error:
+        print(f"{url} is not used: {error}", file=sys.stderr)
+        return []
+    return found
