@@ -40,8 +40,8 @@ body.body--dark { --line: #31363f; --card: #1c2027; --paper: #12151a; --ink: #e8
 .slider-line .what { overflow-wrap: anywhere; font-size: 14px; }
 .slider-line .value { font-variant-numeric: tabular-nums; font-size: 13px; }
 .slider-line .value { display: flex; gap: 10px; }
-.slider-line.centred .q-slider__track { background: linear-gradient(var(--faint), var(--faint))
-  no-repeat 50% 50% / 3px 100%, var(--line); }
+.slider-line.centred .q-slider__track::before { content: ""; position: absolute; left: 50%;
+  top: -4px; bottom: -4px; width: 2px; margin-left: -1px; background: var(--faint); opacity: .6; }
 .slider-line .value .faint { color: var(--faint); }
 .slider-line .q-slider { grid-column: 1 / -1; padding: 0 8px; }
 .studio .q-btn { border-radius: 8px; text-transform: none; font-weight: 500; }

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from PIL.Image import Image
+from PIL.Image import Image, new
 from torch import Tensor
 
 from ganinv.boundaries.boundary import Boundary
@@ -22,7 +22,7 @@ from ganinv.errors import ConfigError, DataError
 from ganinv.inversion.optimise import Optimisation, RefineConfig
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import MANY, InvertibleGan
-from ganinv.pictures import to_pictures
+from ganinv.pictures import RGB_CHANNELS, to_pictures
 from ganinv.saved.exports import without_shape
 from ganinv.saved.identity import identity
 from launch.evaluation.inversion import codes_arrays
@@ -79,6 +79,12 @@ class Workshop:
             if group
         )
         self.editor = Editor(model, [boundary for group in groups.values() for boundary in group])
+
+    def warm_up(self) -> None:
+        """Do once what a tab asks for first, so that nobody waits for what loads late."""
+        self.show(State(first=self.sample(0)))
+        if self.model.encodes and self.model.image_shape[0] == RGB_CHANNELS:
+            self.show(State(first=self.photograph(new("RGB", (64, 64)), "nothing")))
 
     def to_input(self, picture: Image) -> Tensor:
         """A photograph as the model's input, 1 × C × H × W: its largest central part.

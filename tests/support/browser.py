@@ -103,6 +103,22 @@ class Tab:
         )["nodeIds"]  # fmt: skip
         self.command("DOM.setFileInputFiles", files=[str(path)], nodeId=fields[number])
 
+    def drop(self, path: Path) -> None:
+        """Drop a file on the page, as a person would who drags it there."""
+        content = base64.b64encode(path.read_bytes()).decode("ascii")
+        self.evaluate(
+            f"(() => {{ const bytes = Uint8Array.from(atob('{content}'), c => c.charCodeAt(0));"
+            f"const file = new File([bytes], {json.dumps(path.name)});"
+            "const data = new DataTransfer(); data.items.add(file); document.body.dispatchEvent("
+            "new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})); })()"
+        )
+
+    def mouse(self, kind: str, x: float, y: float) -> None:
+        """`kind`: mousePressed, mouseMoved or mouseReleased, with the left button."""
+        self.command(
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
+        )
+
     def downloads_to(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))

@@ -73,6 +73,7 @@ def main(argv: list[str]) -> int:
         principal=config.principal,
         refine=sections["refine"],
     )
+    workshop.warm_up()
     studio = Studio(
         workshop=workshop,
         config=config,

@@ -103,7 +103,7 @@ def test_from_a_photograph_to_saved_files(
         open_page(other, url)
         untouched = shown(other)
 
-        tab.choose(FIRST, photograph)
+        tab.drop(photograph)
         tab.wait_for("document.body.innerText.includes('dB, by the encoder')", "reconstruction")
         expected = model.reconstruct(Image.open(photograph))
         assert png_of(shown(tab)) == to_pictures(expected)[0].tobytes()
