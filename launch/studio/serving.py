@@ -4,8 +4,10 @@ This module imports no NiceGUI by itself: where NiceGUI may write is decided bef
 """
 
 import os
+import signal
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,11 +65,17 @@ def serve(studio: Studio, listening: socket.socket) -> None:
     from launch.studio.guard import Guard
     from launch.studio.page import show
 
+    # NiceGUI looks for its server among all objects, and torch warns of one that it looks at.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
+
+    @ui.page("/")
+    async def index() -> None:
+        await show(studio)
+
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, host=studio.config.host, max_bytes=studio.config.max_upload_bytes)
     ui.run_with(
         app,
-        root=lambda: show(studio),
         title=f"{studio.title} · ganinv studio",
         favicon="🎨",
         dark=None,
@@ -84,6 +92,19 @@ def serve(studio: Studio, listening: socket.socket) -> None:
         timeout_graceful_shutdown=GIVE_UP_S,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        with _ended_by_hangup():
+            uvicorn.Server(config).run(sockets=[listening])
     finally:
         studio.close()
+
+
+@contextmanager
+def _ended_by_hangup() -> Iterator[None]:
+    """The server takes Ctrl-C and SIGTERM itself, and raises them again at its end; SIGHUP, too."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
