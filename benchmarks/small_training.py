@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganinv import networks, objectives
 from ganinv.latent_scale import TraceConfig
 from ganinv.metrics.psnr import psnr_db
+from ganinv.objectives.base import Objective, kinds_asked
 from ganinv.pictures import to_signed
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, no_reduction
@@ -26,33 +28,45 @@ class Training:
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)  # of the method
     trace: Mapping[str, Any] = field(default_factory=dict)  # options of its variance traces
-    network: Mapping[str, Any]  # options of the family `conv`
+    network: Mapping[str, Any]  # options of the family
     resolution: int
     train: Mapping[str, Any]  # options of the training; `global_batch` at least
+    family: str = "conv"
 
 
-def run(training: Training, images_BCHW: Tensor, seed: int) -> Iterator[Session]:
-    """The session after each step, without end; the seed decides the order of the uint8 images."""
+def run(
+    training: Training,
+    images_BCHW: Tensor,
+    seed: int,
+    given: Mapping[str, nn.Module] = MappingProxyType({}),
+) -> Iterator[Session]:
+    """The session after each step, without end; the seed decides the order of the uint8 images.
+
+    `given`: networks to start from, instead of new ones.
+    """
     config = TrainConfig(images=10**12, seed=seed, **training.train)
-    session = _session(training, config, seed)
+    session = _session(training, config, seed, given)
     layout = lay_out_batch(config, 1)
     for batch in _batches(images_BCHW, seed, config.global_batch):
         train_batch(session, batch, config, layout, no_reduction)
         yield session
 
 
-def _session(training: Training, config: TrainConfig, seed: int) -> Session:
-    method, family = objectives.find(training.method), networks.find("conv")
+def _session(
+    training: Training, config: TrainConfig, seed: int, given: Mapping[str, nn.Module]
+) -> Session:
+    method, family = objectives.find(training.method), networks.find(training.family)
     options = dict(training.options)
     if training.trace:
         options["trace"] = TraceConfig(**training.trace)
     network = family.Config(**training.network)
+    objective: Objective = method.Objective(method.Config(**options), network.latent_size)
+    built = family.build(
+        network, resolution=training.resolution, image_channels=3, seed=seed,
+        **kinds_asked(objective.roles),
+    )  # fmt: skip
     return new_session(
-        method.Objective(method.Config(**options), network.latent_size),
-        family.build(network, resolution=training.resolution, image_channels=3, seed=seed),
-        LocalEngine,
-        config=config,
-        device=torch.device("cpu"),
+        objective, built | given, LocalEngine, config=config, device=torch.device("cpu")
     )
 
 

@@ -14,6 +14,7 @@ VERBS = {
     "profile": "where the time and memory of a recipe's training steps go",
     "invert": "encode a folder of images, and decode the codes again",
     "boundary": "directions along which an attribute of images changes, for edits",
+    "edit": "change pictures along boundaries; strips, interpolation, a page with sliders",
     "studio": "a page on which to edit pictures of one's own, with a trained model",
     "export": "write a trained model to files that do not need its run",
     "report": "one HTML page with pictures and curves of a run",
@@ -28,7 +29,7 @@ VERBS = {
 }
 # These talk to a cluster's job server and never start Ray here.
 CLIENTS = ("submit", "attach", "status", "doctor")
-OF_MODELS = ("invert", "boundary", "studio", "export")
+OF_MODELS = ("invert", "boundary", "edit", "studio", "export")
 SUB_VERBS = {
     "data": ("build", "index", "verify", "ls"),
     "store": ("start", "stop", "status", "env"),

@@ -19,6 +19,7 @@ METHODS = (
     "benchmarks/precision.py",
     "benchmarks/speed/",
     "benchmarks/claims/",
+    "benchmarks/systems/",
     "benchmarks/trace_start.py",
     "benchmarks/small_training.py",
 )

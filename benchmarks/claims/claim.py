@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]  # figures of a run at one number of images; `images` among them
+Row = dict[str, Any]  # figures of a run at one number of images, or of what the claim says
 Runs = Mapping[str, Mapping[int, Sequence[Row]]]  # case → seed → rows
 
 
@@ -37,6 +38,9 @@ class Claim:
     cases: Mapping[str, Callable[[int], Sequence[Row]]]  # name → a run, by seed
     expectations: tuple[Expectation, ...]
     curves: tuple[tuple[str, str], ...]  # figure, axis title
+    by: str = "images"  # what rows count
+    # Writes a PNG of pictures once all runs of a seed are there; returns its caption.
+    pictures: Callable[[Path], str] | None = None
 
 
 def last(runs: Runs, case: str, seed: int, figure: str) -> float:

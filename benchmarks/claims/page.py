@@ -27,6 +27,8 @@ def write(claims: Mapping[str, Claim], found: Mapping[str, Any]) -> None:
         parts.append(_table(kept["expectations"]))
         parts.append(_ends(claim, kept["runs"]))
         parts.extend(_curves(claim, kept["runs"]))
+        if "caption" in kept:
+            parts.append(f"![{kept['caption']}](claims-{name}.png)\n\n{kept['caption']}.\n")
     (RESULTS / "claims.md").write_text("\n".join(parts))
 
 
@@ -58,6 +60,6 @@ def _curves(claim: Claim, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for figure, title in claim.curves:
         name = f"claims-{claim.name}-{figure}"
         by_case = {case: list(runs[case].values()) for case in claim.cases}
-        (RESULTS / f"{name}.svg").write_text(chart(name, title, figure, by_case))
+        (RESULTS / f"{name}.svg").write_text(chart(name, title, figure, by_case, claim.by))
         found.append(f"![{title}]({name}.svg)\n")
     return found

@@ -2,8 +2,11 @@
 
 Y. Shen et al., "Interpreting the Latent Space of GANs for Semantic Face Editing" (InterFaceGAN),
 §3: with the unit normal n and the offset b, n·p + b is the signed distance of the point p; an image
-is edited by p + α n. Here α is measured in σ, the spread of the prior along n: otherwise one number
-would be another strength for each boundary.
+is edited by p + α n. There, all elements of a code have the same spread. Here they may not, and a
+move along n would go where the prior hardly varies and nothing changes. So lengths count in the
+spread D of the prior, one number for each element: the shortest way to another distance is along
+D² n, which is InterFaceGAN's where D is 1 everywhere. α is measured in σ, the spread of the prior
+along n: otherwise one number would be another strength for each boundary.
 
 Shapes: B samples, P elements of a point (flattened), K boundaries.
 """
@@ -21,6 +24,7 @@ from ganinv.model import InvertibleGan
 PRIOR_SAMPLES, PRIOR_SEED = 4096, 0
 # A normal that is nearly a combination of others has no direction left that is its own.
 LEAST_REST = 1e-3
+LEAST_SCALE = 1e-6  # of the largest spread of an element
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,7 @@ class Boundary:
     normal_P: Tensor  # unit length, float32, on the CPU
     offset: float
     spread: float  # σ: standard deviation of the prior along the normal
+    scale_P: Tensor | None = None  # D: that of each element, float32; None: the same for all
     figures: Mapping[str, float] = field(default_factory=dict)
     conditioned_on: tuple[str, ...] = ()
 
@@ -43,8 +48,17 @@ class Boundary:
 
     def moved(self, points: Tensor, strength_B: Tensor) -> Tensor:
         """Each point moved by its strength in σ; strength 0 gives the point itself, bit for bit."""
-        step_BP = strength_B.to(points)[:, None] * (self.spread * self.normal_P.to(points))
+        step_BP = strength_B.to(points)[:, None] * self.step.to(points)
         return points + step_BP.view_as(points)
+
+    @property
+    def step(self) -> Tensor:
+        """The move of strength 1: σ D² n / nᵀD²n, which changes the distance by 1."""
+        if self.scale_P is None:
+            return self.spread * self.normal_P
+        normal_P = self.normal_P.double()
+        way_P = self.scale_P.double().square() * normal_P
+        return (self.spread * way_P / (normal_P @ way_P)).float()
 
     def moved_to(self, points: Tensor, distance_B: Tensor) -> Tensor:
         """Each point moved along the normal until it has this distance in σ."""
@@ -52,10 +66,10 @@ class Boundary:
 
 
 def conditioned(boundary: Boundary, others: Sequence[Boundary], model: InvertibleGan) -> Boundary:
-    """The boundary with a normal orthogonal to those of `others` (InterFaceGAN §3.3).
+    """The boundary, so that moving along it changes no distance from `others`.
 
-    Moving along it changes no distance from the others. Raises `ConfigError` if nothing of the
-    normal is left, or if the boundaries lie in different spaces.
+    Its normal becomes orthogonal to theirs (InterFaceGAN §3.3) where lengths count in D. Raises
+    `ConfigError` if nothing of the normal is left, or if the boundaries lie in different spaces.
     """
     for other in others:
         if other.space != boundary.space or other.model != boundary.model:
@@ -64,16 +78,20 @@ def conditioned(boundary: Boundary, others: Sequence[Boundary], model: Invertibl
                 f"{boundary.name!r} in {boundary.space!r} of one; condition on boundaries of the "
                 "same model and space"
             )
-    normal_P = boundary.normal_P.double()
+    scale_P = _scale(boundary)
+    whole_P = rest_P = scale_P * boundary.normal_P.double()
     if others:
-        span_PK = torch.linalg.qr(torch.stack([o.normal_P.double() for o in others], 1)).Q
-        normal_P = normal_P - span_PK @ (span_PK.T @ normal_P)
-    length = float(normal_P.norm())
-    if length < LEAST_REST:
+        span_PK = torch.linalg.qr(
+            torch.stack([scale_P * other.normal_P.double() for other in others], 1)
+        ).Q
+        rest_P = whole_P - span_PK @ (span_PK.T @ whole_P)
+    if float(rest_P.norm() / whole_P.norm()) < LEAST_REST:
         raise ConfigError(
             f"boundary {boundary.name!r}: is a combination of "
             f"{', '.join(repr(o.name) for o in others)}; condition on fewer of them"
         )
+    normal_P = rest_P / scale_P
+    length = float(normal_P.norm())
     unit_P = (normal_P / length).float()
     return replace(
         boundary,
@@ -82,6 +100,13 @@ def conditioned(boundary: Boundary, others: Sequence[Boundary], model: Invertibl
         spread=prior_spread(model, boundary.space, unit_P),
         conditioned_on=tuple(o.name for o in others),
     )
+
+
+def _scale(boundary: Boundary) -> Tensor:
+    """D, float64; all 1 where it is the same for all elements."""
+    if boundary.scale_P is None:
+        return torch.ones(len(boundary.normal_P), dtype=torch.float64)
+    return boundary.scale_P.double()
 
 
 def space_of(model: InvertibleGan, name: str | None) -> tuple[str, Space]:
@@ -104,6 +129,16 @@ def prior_points(model: InvertibleGan, space: Space, count: int, seed: int) -> T
     """Points of codes drawn from the prior, flattened, B × P."""
     code_BL = model.prior(range(count), seed).to(model.dtype)
     return space.of_code(code_BL).flatten(1)
+
+
+def prior_scale(model: InvertibleGan, space: str) -> Tensor:
+    """D: the standard deviation of each element of prior points, P, float32, of 4,096 draws.
+
+    Elements that hardly vary have a small positive one.
+    """
+    point_BP = prior_points(model, model.codec.spaces[space], PRIOR_SAMPLES, PRIOR_SEED)
+    scale_P = point_BP.double().std(0).cpu()
+    return scale_P.clamp(min=LEAST_SCALE * float(scale_P.max())).float()
 
 
 def prior_spread(model: InvertibleGan, space: str, normal_P: Tensor) -> float:

@@ -15,11 +15,18 @@ def element_directions(model: InvertibleGan, identity: str, count: int) -> list[
     """The elements of the code with the largest spread (DLSGAN figs. 12–14), the largest first."""
     spread_L = model.spread.cpu().float()
     chosen = spread_L.argsort(descending=True, stable=True)[:count].tolist()
-    unit_LL = torch.eye(len(spread_L))
-    return [
-        _direction(model, identity, "z", f"element {element}", unit_LL[element])
-        for element in chosen
-    ]
+    return [element_direction(model, identity, element) for element in chosen]
+
+
+def element_direction(model: InvertibleGan, identity: str, element: int) -> Boundary:
+    """One element of the code. Raises `ConfigError` for an element that the code does not have."""
+    if not 0 <= element < model.latent_size:
+        raise ConfigError(
+            f"element {element}: codes of this model have the elements 0 to "
+            f"{model.latent_size - 1}; choose one of them"
+        )
+    unit_L = torch.eye(model.latent_size)[element]
+    return _direction(model, identity, "z", f"element {element}", unit_L)
 
 
 def principal_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:
@@ -27,8 +34,8 @@ def principal_directions(model: InvertibleGan, identity: str, count: int) -> lis
 
     Closed form of Y. Shen and B. Zhou, "Closed-Form Factorization of Latent Semantics in GANs"
     (SeFa): eigenvectors of AᵀA, where A is the weight of that layer. Weighted by the prior: with
-    the spread S of what enters the generator these are the eigenvectors of S AᵀA S, each taken
-    back by S, so that elements without information have no part. Raises `ConfigError` if no layer
+    the spread S of what enters the generator these are codes, the eigenvectors of S AᵀA S, so that
+    elements without information have no part. Raises `ConfigError` if no layer
     takes what enters the generator.
     """
     weight = model.codec.first_weight
@@ -41,14 +48,13 @@ def principal_directions(model: InvertibleGan, identity: str, count: int) -> lis
     spread_L = model.spread.double().cpu()
     scaled_OL = weight_OL * spread_L
     vector_LL = torch.linalg.eigh(scaled_OL.T @ scaled_OL).eigenvectors.flip(1)  # largest first
-    space = "u" if "u" in model.codec.spaces else "z"
     found = []
     for number in range(min(count, model.latent_size)):
-        normal_L = vector_LL[:, number] * spread_L
+        normal_L = vector_LL[:, number]
         # The sign of an eigenvector is arbitrary: its largest element is made positive.
-        normal_L = normal_L / normal_L.norm() * normal_L[normal_L.abs().argmax()].sign()
+        normal_L = normal_L * normal_L[normal_L.abs().argmax()].sign()
         name = f"principal {number + 1}"
-        found.append(_direction(model, identity, space, name, normal_L.float()))
+        found.append(_direction(model, identity, "z", name, normal_L.float()))
     return found
 
 

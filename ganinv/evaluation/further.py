@@ -16,7 +16,7 @@ from torch import Tensor
 from ganinv.evaluation.figures import set_name
 from ganinv.evaluation.held_out import HeldOut
 from ganinv.metrics import path_length, separability, swd_patches
-from ganinv.metrics.base import LoadedPairMetric, PairMetric
+from ganinv.metrics.base import Figure, LoadedPairMetric, PairMetric
 from ganinv.metrics.feature_distance import METRIC as FEATURE_DISTANCE
 from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.path_length import Distance, mean_length, path_lengths
@@ -169,11 +169,23 @@ class FurtherFigures:
         return {set_name(figure, ""): sum(found.values()) / len(found)} | named
 
     def _paths(self, model: InvertibleGan, measures: Mapping[str, Distance]) -> dict[str, float]:
-        rows = FeatureRows(self._generated)
+        found: dict[str, float] = {}
+        for space, figures in path_length.figures_of(model).items():
+            found |= self._lengths(model, measures, space, figures)
+        return found
+
+    def _lengths(
+        self,
+        model: InvertibleGan,
+        measures: Mapping[str, Distance],
+        space: str,
+        figures: Sequence[Figure],
+    ) -> dict[str, float]:
+        """Path lengths in one space."""
+        rows, how = FeatureRows(self._generated), list(measures.values())
         for numbers in self._batches(self._generated, "paths"):
-            rows.put(numbers, path_lengths(model, list(measures.values()), numbers, self._seed))
+            rows.put(numbers, path_lengths(model, how, numbers, self._seed, space))
         length_NK = rows.gathered(self._ranks.reduce)
-        figures = path_length.METRIC.figures
         names = [set_name(figure, measure) for figure in figures for measure in measures]
         if not length_NK.isfinite().all():
             log.warning("path lengths are left empty: some images or features are non-finite")

@@ -27,6 +27,7 @@ from ganinv.inversion.loss import (
     own_feature_map,
 )
 from ganinv.inversion.prior import Prior, central_code_space, mean_point
+from ganinv.metrics.lpips import load_features
 from ganinv.model import InvertibleGan
 from ganinv.pictures import Images
 
@@ -43,6 +44,8 @@ class OptimiseConfig(DescentConfig):
     seed: int = 0  # of the random starts
     features: Literal["own", "none"] = "own"  # of the model's discriminator
     feature_file: str | None = None  # TorchScript: images in [−1, 1] → features; instead of own
+    lpips: str | None = None  # weights of VGG16 or AlexNet with the heads of LPIPS; instead of own
+    lpips_heads: str | None = None  # the heads, where they lie in a file of their own
     features_weight: float = 0.1  # β, of the relative squared error of features
     prior_weight: float = 0.0  # ρ, of the surprise of the point
 
@@ -55,6 +58,10 @@ class OptimiseConfig(DescentConfig):
             )
         if self.random_starts < 1:
             raise ConfigError(f"random_starts = {self.random_starts}: must be at least 1")
+        if self.lpips is not None and self.feature_file is not None:
+            raise ConfigError("lpips and feature_file: features come from one of them")
+        if self.lpips_heads is not None and self.lpips is None:
+            raise ConfigError(f"lpips_heads = {self.lpips_heads!r}: give lpips=FILE, too")
         if self.seed < 0:
             raise ConfigError(f"seed = {self.seed}: must be 0 or more")
         for key in ("features_weight", "prior_weight"):
@@ -206,6 +213,10 @@ class Optimisation:
 def _features(model: InvertibleGan, config: OptimiseConfig) -> FeatureMap | None:
     if config.feature_file is not None:
         return feature_file(Path(config.feature_file), "feature_file", model.device)
+    if config.lpips is not None:
+        heads = None if config.lpips_heads is None else Path(config.lpips_heads)
+        side = min(model.image_shape[1:])
+        return load_features(Path(config.lpips), heads, "lpips", side=side, device=model.device)
     return own_feature_map(model.codec) if config.features == "own" else None
 
 

@@ -13,8 +13,10 @@ are not comparable.
 Shapes: B images, C × H × W in [−1, 1].
 """
 
+import functools
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -38,13 +40,19 @@ def lpips(
     trunk: Trunk, head_lC: Sequence[Tensor], image_BCHW: Tensor, other_BCHW: Tensor
 ) -> Tensor:
     """The distance of each pair, B. Images of one channel count as grey."""
+    features, other = (weighted_features(trunk, head_lC, x) for x in (image_BCHW, other_BCHW))
+    return (features - other).square().sum(1)
+
+
+def weighted_features(trunk: Trunk, head_lC: Sequence[Tensor], image_BCHW: Tensor) -> Tensor:
+    """√(w_l / H_l W_l) ŷ_l of all layers, B × F: d is the squared distance of two of them."""
     shift, scale = (image_BCHW.new_tensor(values)[:, None, None] for values in (SHIFT, SCALE))
-    both = [(x.expand(-1, 3, -1, -1) - shift) / scale for x in (image_BCHW, other_BCHW)]
-    total_B = image_BCHW.new_zeros(len(image_BCHW))
-    for y_BCHW, other, head_C in zip(*(trunk(x) for x in both), head_lC, strict=True):
-        squared = (_unit(y_BCHW) - _unit(other)).square()
-        total_B = total_B + torch.einsum("bchw,c->bhw", squared, head_C).mean((1, 2))
-    return total_B
+    layers = trunk((image_BCHW.expand(-1, 3, -1, -1) - shift) / scale)
+    parts = []
+    for y_BCHW, head_C in zip(layers, head_lC, strict=True):
+        weight_C = (head_C / math.prod(y_BCHW.shape[2:])).sqrt()
+        parts.append((_unit(y_BCHW) * weight_C[:, None, None]).flatten(1))
+    return torch.cat(parts, 1)
 
 
 def _unit(y_BCHW: Tensor) -> Tensor:
@@ -56,19 +64,13 @@ def load(path: Path, heads_path: Path | None, device: torch.device | str) -> Loa
 
     Raises `ConfigError`, with the option and what is wrong, for files that do not fit.
     """
-    weights = read_weights(path, KEY)
-    name, trunk = trunk_of(weights, path, KEY)
-    key, heads_at = (KEY, path) if heads_path is None else (HEADS_KEY, heads_path)
-    heads = weights if heads_path is None else read_weights(heads_path, HEADS_KEY)
-    head_lC = _heads(heads, trunk, f"{key} = {heads_at}")
-    trunk.to(device)
-    head_lC = [head.to(device) for head in head_lC]
+    name, trunk, head_lC = _network(path, heads_path, KEY, HEADS_KEY, device)
 
     @torch.no_grad()
     def function(image_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         return lpips(trunk, head_lC, image_BCHW.float(), other_BCHW.float()).double()
 
-    files = dict.fromkeys((path, heads_at))
+    files = dict.fromkeys((path, heads_path or path))
     return LoadedPairMetric(
         metric=PairMetric(
             figure=FIGURES[name], function=function, least_pixels=trunk.plan.least_pixels
@@ -76,6 +78,35 @@ def load(path: Path, heads_path: Path | None, device: torch.device | str) -> Loa
         network=f"LPIPS on {trunk.plan.title}: {', '.join(map(str, files))}",
         sha256=_sha256(list(files)),
     )
+
+
+def load_features(
+    path: Path, heads_path: Path | None, key: str, *, side: int, device: torch.device | str
+) -> Callable[[Tensor], Tensor]:
+    """`weighted_features` of files, differentiable, for images of so many pixels per shorter side.
+
+    `key` and `key`_heads name the files in errors. Raises `ConfigError` for files that do not fit,
+    and for images that are too small for the trunk.
+    """
+    _, trunk, head_lC = _network(path, heads_path, key, f"{key}_heads", device)
+    if side < trunk.plan.least_pixels:
+        raise ConfigError(
+            f"{key} = {path}: {trunk.plan.title} needs images of {trunk.plan.least_pixels} pixels "
+            f"per side, and those of this model have {side}; use the features of the model itself"
+        )
+    return functools.partial(weighted_features, trunk, head_lC)
+
+
+def _network(
+    path: Path, heads_path: Path | None, key: str, heads_key: str, device: torch.device | str
+) -> tuple[str, Trunk, list[Tensor]]:
+    """The trunk's name, the trunk and its heads."""
+    weights = read_weights(path, key)
+    name, trunk = trunk_of(weights, path, key)
+    where, at = (key, path) if heads_path is None else (heads_key, heads_path)
+    heads = weights if heads_path is None else read_weights(heads_path, heads_key)
+    head_lC = _heads(heads, trunk, f"{where} = {at}")
+    return name, trunk.to(device), [head.to(device) for head in head_lC]
 
 
 def _heads(weights: dict[str, Tensor], trunk: Trunk, where: str) -> list[Tensor]:

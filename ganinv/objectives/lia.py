@@ -142,6 +142,10 @@ class StyleAutoencoder(Codec):
         style_BL: Tensor = self.networks["e"](image_BCHW)
         return style_BL
 
+    def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
+        """A straight line: codes are styles, whose prior is no normal one."""
+        return torch.lerp(code_BL.double(), other_BL.double(), share_B.double()[:, None])
+
     @property
     def spaces(self) -> Mapping[str, Space]:
         """`z`, the code, is the style here; no code of the prior is known for an image."""

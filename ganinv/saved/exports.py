@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError, StorageContentError
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
@@ -49,6 +50,7 @@ class Description:
     train: Mapping[str, Any]
     data_fingerprint: str
     versions: Mapping[str, str]  # of the packages that trained the model
+    image_alignment: str | None = None  # how photographs became images of the data; None: a crop
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Description":
@@ -63,23 +65,33 @@ class Description:
             train=config["train"],
             data_fingerprint=manifest.data_fingerprint,
             versions=manifest.versions,
+            image_alignment=manifest.image_alignment,
         )
 
     def plain(self) -> dict[str, Any]:
-        return {"format": names.EXPORT_VERSION, **asdict(self)}
+        plain = {"format": names.EXPORT_VERSION, **asdict(self)}
+        if self.image_alignment is None:
+            del plain["image_alignment"]  # which version 0.1 does not know
+        return plain
 
 
 def export_files(
     model: InvertibleGan,
     description: Description,
     graphs: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    half: bool = False,
 ) -> dict[str, bytes]:
     """The files of an exported folder by name; `read_export` needs only the first one.
 
-    `graphs`: further files of the folder, from `torchscript.graph_files`.
+    `graphs`: further files of the folder, from `torchscript.graph_files`. `half`: the networks'
+    weights as float16, half the size; `read_export` makes them float32 again, so that the model is
+    another one than the run's. Raises `ConfigError` for weights beyond the range of float16.
     """
     plain = description.plain()
     tensors = exported_tensors(model)
+    if half:
+        tensors = {name: _halved(name, tensor, model) for name, tensor in tensors.items()}
     text = json.dumps(plain)
     metadata = {_KEY: text, _DIGEST_KEY: digest(text, tensors)}
     files = {MODEL_NAME: safetensors.torch.save(tensors, metadata=metadata), **graphs}
@@ -99,6 +111,26 @@ def exported_tensors(model: InvertibleGan) -> dict[str, Tensor]:
         prefix = names.exported(network)
         tensors |= {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
     return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _halved(name: str, tensor: Tensor, model: InvertibleGan) -> Tensor:
+    """A weight as float16. The latent's tensors keep their type: they are small."""
+    if name in model.codec.tensors or tensor.dtype != torch.float32:
+        return tensor
+    if not (halved := tensor.half()).isfinite().all():
+        raise ConfigError(
+            f"half: {name} reaches {float(tensor.abs().max()):.3g}, beyond the range of float16; "
+            "export float32"
+        )
+    return halved
+
+
+def _whole(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of float16 as float32."""
+    return {
+        name: weight.float() if weight.dtype == torch.float16 else weight
+        for name, weight in weights.items()
+    }
 
 
 def digest(description: str, tensors: Mapping[str, Tensor]) -> str:
@@ -143,13 +175,16 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
         resolution=description.image_resolution,
         image_channels=description.image_channels,
         weights={
-            name: names.below(tensors, names.exported(name))
+            name: _whole(names.below(tensors, names.exported(name)))
             for name, role in objective.roles.items()
             if role.exported
         },
         where=where,
     )
-    return InvertibleGan(codec=checked_codec(objective, networks, tensors, where))
+    return InvertibleGan(
+        codec=checked_codec(objective, networks, tensors, where),
+        alignment=description.image_alignment or CROP,
+    )
 
 
 def without_shape(name: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any
 from ganinv.errors import ConfigError, DataError
 
 _WORDS = re.compile(
-    r"(?P<attribute>[^=!<>]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?", re.DOTALL
+    r"(?:(?P<title>[^=!<>:]+?)\s*:\s*)?"
+    r"(?P<attribute>[^=!<>:]+?)\s*(?:(?P<sign>!=|=|<|>)\s*(?P<value>.*))?",
+    re.DOTALL,
 )
 _TRUE = frozenset(("1", "true", "yes"))
 _FALSE = frozenset(("0", "-1", "false", "no"))  # -1: the lists of CelebA
@@ -18,7 +20,8 @@ _FALSE = frozenset(("0", "-1", "false", "no"))  # -1: the lists of CelebA
 class Label:
     """What an attribute must be: `NAME=VALUE`, `NAME!=VALUE`, `NAME<NUMBER`, `NAME>NUMBER`.
 
-    `NAME` alone is true where the attribute is 1, true or yes. `text` names the label.
+    `NAME=VALUE|VALUE` is true for each of the values. `NAME` alone is true where the attribute is
+    1, true or yes. `text` names the label: its words, or TITLE of `TITLE: words`.
     """
 
     text: str
@@ -38,7 +41,8 @@ class Label:
         sign, value = found["sign"] or "", (found["value"] or "").strip()
         if sign in ("<", ">"):
             _number(value, f"boundary.labels: {text!r}")
-        return Label(text.strip(), found["attribute"].strip(), sign, value)
+        title = found["title"] or text.strip()
+        return Label(title, found["attribute"].strip(), sign, value)
 
     def of(self, attributes: Mapping[str, Any]) -> bool | None:
         """Whether it holds for an image; None if the image does not say.
@@ -54,7 +58,8 @@ class Label:
             return number < limit if self.sign == "<" else number > limit
         said = str(found).lower() if isinstance(found, bool) else str(found)
         if self.sign:
-            return (said == self.value) == (self.sign == "=")
+            is_among = said == self.value or said in self.value.split("|")
+            return is_among == (self.sign == "=")
         if said.lower() in _TRUE | _FALSE:
             return said.lower() in _TRUE
         raise DataError(

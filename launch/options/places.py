@@ -12,10 +12,13 @@ from ganinv.errors import ConfigError
 LOCATIONS = (
     "storage.run", "start.run", "data.url", "data.cache_dir", "data.input", "data.attributes",
     "evaluate.inception", "evaluate.lpips", "evaluate.lpips_heads", "export.to", "invert.images",
-    "invert.to", "invert.model", "optimise.feature_file", "refine.feature_file", "report.file",
-    "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder", "boundary.to",
-    "boundary.model", "boundary.csv", "boundary.classifier",
-    "studio.boundaries", "objective.perceptual_file",
+    "invert.to", "invert.model", "optimise.feature_file", "optimise.lpips",
+    "optimise.lpips_heads", "refine.feature_file", "refine.lpips", "refine.lpips_heads",
+    "report.file", "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
+    "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
+    "objective.perceptual_file",
+    "edit.to", "edit.page", "edit.model", "edit.images", "edit.settings", "edit.boundaries",
+    "studio.boundaries",
 )  # fmt: skip
 
 

@@ -59,11 +59,17 @@ OF_THE_PAPERS = (
 )
 PATCHES = swd_patches.METRIC.figures[0]
 # Figures that stand in the chart of another one.
-BESIDE = {"recall": "precision", "coverage": "density", "ppl_end": "ppl_full"}
+BESIDE = {
+    "recall": "precision",
+    "coverage": "density",
+    "ppl_end": "ppl_full",
+    "ppl_y_end": "ppl_y_full",
+}
 TITLES = {
     "precision": "Precision and recall",
     "density": "Density and coverage",
     "ppl_full": "Perceptual path length",
+    "ppl_y_full": "Perceptual path length between styles",
 }
 # Name of a figure on features → its caption, and the corresponding figure of the papers.
 SET_WORDS = {
@@ -96,6 +102,11 @@ SET_WORDS = {
     "ppl_full": (
         "How much an image changes along short steps between two codes: at any place of the path "
         "(full), and at its start (end).",
+        "",
+    ),
+    "ppl_y_full": (
+        "The same on straight lines between two styles: less than between codes where the mapper "
+        "untangles what the code mixes.",
         "",
     ),
     "separability": (

@@ -30,6 +30,7 @@ from launch.progress import console
 
 EXAMPLES = """\
 A label is NAME, NAME=VALUE, NAME!=VALUE, NAME<NUMBER or NAME>NUMBER, of the shards' attributes.
+NAME=VALUE|VALUE is true for several values, and 'TITLE: NAME=VALUE' names the boundary.
 The encoder gives the points of the images, a linear support vector machine the plane between those
 with the label and those without; 30 % of the images only measure its accuracy. Strengths of edits
 count in standard deviations of the prior along the normal.

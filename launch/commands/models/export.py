@@ -22,6 +22,7 @@ EXAMPLES = f"""\
 keys:
   export.to=PLACE          a directory, file:// or s3://, or one file whose name ends with {SUFFIX}
   export.torchscript=true  add generator.pt and encoder.pt, which run without ganinv
+  export.half=true         weights as float16: half the size; loads as another model than the run
   export.overwrite=true    replace an existing export, with all of its files
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
@@ -41,6 +42,7 @@ class ExportConfig:
 
     to: str  # directory, file:// or s3://, or a .safetensors file
     torchscript: bool = False  # also write E and G as graphs
+    half: bool = False  # weights as float16; they load as float32
     overwrite: bool = False  # replace an existing export
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> di
     old = _old_files(target, name, options)
     run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
     graphs = graph_files(run.model) if options.torchscript else {}
-    files = export_files(run.model, Description.of(run.manifest), graphs)
+    files = export_files(run.model, Description.of(run.manifest), graphs, half=options.half)
     if options.single_file:
         files = {name: files[MODEL_NAME]}
     # Nothing of the old model ever lies beside the new one, even if this process is killed.

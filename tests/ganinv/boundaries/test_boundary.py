@@ -10,6 +10,7 @@ from ganinv.boundaries.boundary import (
     Boundary,
     check_model,
     conditioned,
+    prior_scale,
     prior_spread,
     space_of,
 )
@@ -53,6 +54,28 @@ def test_moving_changes_the_distance_by_the_strength() -> None:
     )
 
 
+def test_a_move_is_the_shortest_in_the_spread_of_the_prior() -> None:
+    found = replace(boundary(0, "a"), scale_P=SCALE_L)
+    points = torch.randn(5, LATENT_SIZE, dtype=torch.float64)
+    moved = found.moved(points, torch.full((5,), 1.5))
+    torch.testing.assert_close(
+        found.distance(moved), found.distance(points) + 1.5, rtol=0, atol=1e-5
+    )
+    move = (moved - points)[0]
+    other = torch.randn(LATENT_SIZE, dtype=torch.float64)  # a way that changes no distance
+    other -= found.normal_P * (found.normal_P.double() @ other) / found.normal_P.norm() ** 2
+    for share in (-0.1, 0.1):
+        assert (move / SCALE_L).norm() < ((move + share * other) / SCALE_L).norm()
+    plain = boundary(0, "a")
+    torch.testing.assert_close(
+        plain.moved(points, torch.ones(5)), points + plain.spread * plain.normal_P
+    )
+
+
+def test_the_scale_of_the_prior_is_measured() -> None:
+    torch.testing.assert_close(prior_scale(MODEL, "u"), SCALE_L, rtol=0.05, atol=0)
+
+
 def test_strength_0_is_the_reconstruction_bit_for_bit() -> None:
     name, space = space_of(MODEL, None)
     assert name == "u"
@@ -78,6 +101,15 @@ def test_a_conditioned_boundary_leaves_the_others_alone() -> None:
         conditioned(boundary(0, "a"), [replace(others[0], space="z")], MODEL)
 
 
+def test_a_conditioned_boundary_with_a_scale_leaves_the_others_alone() -> None:
+    first, second = (replace(boundary(seed, str(seed)), scale_P=SCALE_L) for seed in (0, 1))
+    found = conditioned(first, [second], MODEL)
+    points = torch.randn(4, LATENT_SIZE, dtype=torch.float64)
+    moved = found.moved(points, torch.full((4,), 2.0))
+    torch.testing.assert_close(second.distance(moved), second.distance(points), rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.distance(moved), found.distance(points) + 2, rtol=0, atol=1e-5)
+
+
 def test_another_model_is_refused() -> None:
     check_model([boundary(0, "a")], "m")
     with pytest.raises(DataError, match=r"'a': belongs to the model m….*other….*ganinv boundary"):
@@ -97,23 +129,26 @@ def test_principal_directions_are_amplified_most() -> None:
     weight = MODEL.codec.first_weight
     assert weight is not None
     found = principal_directions(MODEL, "m", LATENT_SIZE)
-    codes = [b.normal_P / SCALE_L for b in found]
-    effects = [
-        float((weight @ b.normal_P).norm() / z.norm()) for b, z in zip(found, codes, strict=True)
-    ]
+    effects = [float((weight @ (SCALE_L * b.normal_P)).norm()) for b in found]
     singular = torch.linalg.svdvals(weight * SCALE_L)
     assert effects == pytest.approx(singular.tolist(), rel=1e-3)
 
 
 def test_a_file_holds_all_that_a_boundary_is(tmp_path: Path) -> None:
     first = boundary(0, "a")
-    written = [first, conditioned(boundary(1, "b"), [first], MODEL)]
+    second = replace(boundary(1, "b"), scale_P=SCALE_L)
+    written = [first, conditioned(second, [replace(first, scale_P=SCALE_L)], MODEL)]
     path = tmp_path / "faces.safetensors"
     path.write_bytes(to_bytes(written))
     read = read_boundaries(path)
     for before, after in zip(written, read, strict=True):
         assert torch.equal(before.normal_P, after.normal_P)
-        assert replace(before, normal_P=after.normal_P) == after
+        assert torch.equal(before.step, after.step)
+        same = replace(before, normal_P=after.normal_P, scale_P=after.scale_P)
+        assert same == after
+    path.write_bytes(to_bytes(written).replace(b'"format\\": 2', b'"format\\": 1'))
+    with pytest.raises(StorageContentError, match=r"has format 1, but .* fit the boundaries anew"):
+        read_boundaries(path)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -24,11 +24,10 @@ STYLED = InvertibleGan(codec=codec_of(build("stylegan2"), SCALE_L))
 
 
 def editor(model: InvertibleGan = MODEL) -> Editor:
-    """Boundaries in two spaces: the first element of the code, and two directions of u."""
+    """Boundaries in two spaces: an element and a direction of the code, and a direction of u."""
     name = identity(model)
-    return Editor(
-        model, [*element_directions(model, name, 1), *principal_directions(model, name, 2)]
-    )
+    found = [*element_directions(model, name, 1), *principal_directions(model, name, 2)]
+    return Editor(model, [*found[:2], replace(found[2], space="u", scale_P=SCALE_L)])
 
 
 EDITOR = editor()
@@ -52,8 +51,9 @@ def test_edits_add_up_in_any_order_and_over_spaces() -> None:
     assert all(torch.equal(found[0].values, other.values) for other in found)
     expected = points.values * SCALE_L
     for name, strength in strengths.items():
-        normal = EDITOR.boundaries[name].normal_P * EDITOR.boundaries[name].spread
-        expected = expected + strength * (normal * SCALE_L if name == "element 0" else normal)
+        boundary = EDITOR.boundaries[name]
+        step = boundary.step * (SCALE_L if boundary.space == "z" else 1)
+        expected = expected + strength * step
     torch.testing.assert_close(found[0].values, expected, rtol=0, atol=1e-5)
 
 

@@ -156,6 +156,12 @@ def test_features_of_a_file_replace_the_own(tmp_path: Path) -> None:
 
 def test_wrong_options_name_what_there_is() -> None:
     model = model_of("conv")
+    with pytest.raises(ConfigError, match="lpips = /none"):
+        Optimisation(model, RefineConfig(lpips="/none"))
+    with pytest.raises(ConfigError, match="lpips and feature_file"):
+        RefineConfig(lpips="a", feature_file="b")
+    with pytest.raises(ConfigError, match=r"lpips_heads = 'a': give lpips=FILE"):
+        RefineConfig(lpips_heads="a")
     with pytest.raises(ConfigError, match="space = 'y': this model has z, u"):
         Optimisation(model, OptimiseConfig(space="y"))
     with pytest.raises(ConfigError, match="choose among encoder, mean, random"):

@@ -90,6 +90,22 @@ def test_the_figure_is_the_formula_written_out(alex: Weights, tmp_path: Path) ->
     assert loaded.sha256 == hashlib.sha256((tmp_path / "alex.pth").read_bytes()).hexdigest()
 
 
+def test_the_squared_distance_of_features_is_the_figure(alex: Weights, tmp_path: Path) -> None:
+    path = saved(alex, tmp_path / "alex.pth")
+    features = lpips.load_features(path, None, "lpips", side=64, device=CPU)
+    x, y = images(2, 64, 0).requires_grad_(), images(2, 64, 1)
+    distance_B = (features(x) - features(y)).square().sum(1)
+    expected_B = lpips.load(path, None, CPU).metric.measure(x, y)
+    torch.testing.assert_close(distance_B.double(), expected_B)
+    distance_B.sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).any(dim=(1, 2, 3)).all()
+    with pytest.raises(
+        ConfigError, match=r"lpips = .*AlexNet.* needs images of \d+ pixels.*have 8"
+    ):
+        lpips.load_features(path, None, "lpips", side=8, device=CPU)
+
+
 def test_the_trunk_is_told_by_its_first_layer(alex: Weights, tmp_path: Path) -> None:
     one = torch.zeros(1)  # the file holds one number for each weight, not millions
     small = {name: one.expand(weight.shape) for name, weight in weights("vgg").items()}

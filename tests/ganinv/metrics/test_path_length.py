@@ -4,6 +4,7 @@ Shapes: B codes, L latent elements, C × H × W image.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from ganinv.codec import Codec
 from ganinv.draws import stream
 from ganinv.latents.normal import StandardNormal
-from ganinv.metrics.path_length import EPSILON, mean_length, path_lengths
+from ganinv.latents.spaces import Space
+from ganinv.metrics.path_length import EPSILON, figures_of, mean_length, path_lengths
 from ganinv.model import InvertibleGan
 
 SEED = 4
@@ -84,6 +86,33 @@ def test_lengths_of_a_linear_generator_are_those_of_its_arcs() -> None:
         near, far = (weight @ arc(a, b, at) for at in (t, t + EPSILON))
         expected = np.square(far - near).sum() / EPSILON**2
         assert float(length_B2[number, 0]) == pytest.approx(expected, rel=1e-6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Styled(Linear):
+    """Images are W tanh(z): the style is tanh(z)."""
+
+    def decode(self, code_BL: Tensor) -> Tensor:
+        return super().decode(code_BL.tanh())
+
+    @property
+    def spaces(self) -> Mapping[str, Space]:
+        return {
+            **super().spaces,
+            "y": Space(title="style", of_code=torch.tanh, decode=super().decode),
+        }
+
+
+def test_paths_between_styles_are_straight() -> None:
+    plain = linear().codec
+    codec = Styled(latent=plain.latent, networks=plain.networks)
+    length_B2 = path_lengths(InvertibleGan(codec=codec), [squared], range(5), SEED, "y")
+    a_BL, b_BL = (codec.prior(SEED, f"path length/{end}", range(5)) for end in ("a", "b"))
+    way = Linear.decode(codec, b_BL.double().tanh() - a_BL.double().tanh())
+    expected_B = way.detach().square().flatten(1).sum(1)
+    torch.testing.assert_close(length_B2, expected_B[:, None].expand(-1, 2), rtol=1e-3, atol=0)
+    assert list(figures_of(InvertibleGan(codec=codec))) == ["z", "y"]
+    assert list(figures_of(linear())) == ["z"]
 
 
 def test_a_path_depends_on_its_number_alone() -> None:

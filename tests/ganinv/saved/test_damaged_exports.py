@@ -88,9 +88,9 @@ def put(name: str, change: Callable[[Tensor], Tensor]) -> Callable[[Tensors, Tol
     return lambda tensors, _: tensors.update({name: change(tensors[name])})
 
 
-def halved(tensors: Tensors, told: Told) -> None:
+def doubled(tensors: Tensors, told: Told) -> None:
     del told
-    tensors.update({name: tensor.half() for name, tensor in tensors.items()})
+    tensors.update({name: tensor.double() for name, tensor in tensors.items()})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def halved(tensors: Tensors, told: Told) -> None:
         (lambda t, _: t.pop("scale_L"), StorageError, "lacks the tensor scale_L"),
         (put("g/stem.bias", lambda b: b / 0), StorageError, r"network g: the tensor stem\.bias"),
         (put("g/stem.bias", lambda b: b[:1]), StorageError, r"g/stem\.bias is float32, 1, but"),
-        (halved, StorageError, r"the tensor g/stem\.weight is float16, .* must be float32"),
+        (doubled, StorageError, r"the tensor g/stem\.weight is float64, .* must be float32"),
         (lambda t, _: t.pop("d/latent.bias"), StorageError, r"d/latent\.bias is missing"),
         (
             lambda t, _: t.update({"g/new": torch.zeros(1)}),

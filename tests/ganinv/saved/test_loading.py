@@ -78,6 +78,28 @@ def test_exports_give_the_same_model(run: tuple[Path, InvertibleGan], tmp_path: 
     assert told["network"] == asdict(NETWORK)
 
 
+def test_half_an_export_holds_the_rounded_weights(
+    run: tuple[Path, InvertibleGan], tmp_path: Path
+) -> None:
+    trained = load_run(open_store(str(run[0])))
+    about = Description.of(trained.manifest)
+    whole, half = (
+        export_files(trained.model, about, half=chosen)[MODEL_NAME] for chosen in (False, True)
+    )
+    assert len(half) < 0.7 * len(whole)
+    (tmp_path / MODEL_NAME).write_bytes(half)
+    found = ganinv.load(tmp_path, device="cpu")
+    assert found.dtype == torch.float32
+    for name, network in trained.model.codec.networks.items():
+        rounded = {key: value.half().float() for key, value in network.state_dict().items()}
+        for key, value in found.codec.networks[name].state_dict().items():
+            assert torch.equal(value, rounded[key])
+    assert torch.equal(found.spread, trained.model.spread)
+    next(trained.model.codec.networks["g"].parameters()).data.fill_(1e5)
+    with pytest.raises(ConfigError, match=r"half: .*reaches 1e\+05, beyond the range of float16"):
+        export_files(trained.model, about, half=True)
+
+
 def test_a_corrupt_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

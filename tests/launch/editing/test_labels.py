@@ -20,6 +20,12 @@ from launch.editing.labels import Label, check_attributes
         ("glasses=none", {"glasses": "none"}, True),
         ("glasses != none", {"glasses": "round"}, True),
         ("glasses!=none", {"glasses": "none"}, False),
+        ("glasses=round|kurt", {"glasses": "kurt"}, True),
+        ("glasses=round|kurt", {"glasses": "none"}, False),
+        ("glasses!=round|kurt", {"glasses": "kurt"}, False),
+        ("odd: digit=1|3|5", {"digit": 3}, True),
+        ("at noon: time=12:00", {"time": "12:00"}, True),
+        ("time=12:00", {"time": "12:00"}, True),
         ("digit=7", {"digit": 7}, True),
         ("radius>0.5", {"radius": 0.6}, True),
         ("radius<0.5", {"radius": 0.6}, False),
@@ -31,7 +37,12 @@ def test_what_a_label_says(text: str, attributes: dict[str, Any], expected: bool
     assert Label.parse(text).of(attributes) is expected
 
 
-@pytest.mark.parametrize("text", ["", "=x", "!=x", ">1"])
+def test_a_title_names_a_label() -> None:
+    assert Label.parse(" dark hair : hair=#2c1b18|#4a312c").text == "dark hair"
+    assert Label.parse("time=12:00").text == "time=12:00"
+
+
+@pytest.mark.parametrize("text", ["", "=x", "!=x", ">1", "a:", ": a=1"])
 def test_words_that_are_no_label(text: str) -> None:
     with pytest.raises(ConfigError, match="is no label; write NAME"):
         Label.parse(text)

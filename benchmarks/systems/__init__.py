@@ -1,0 +1,1 @@
+"""Small models of every method on the same images, and what is measured on them."""
