@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ganinv.alignment.transform import ALIGNMENTS
 from ganinv.errors import ConfigError
 
 MEGABYTE = 2**20
@@ -14,6 +15,7 @@ class StudioConfig:
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     boundaries: str | None = None  # file; None: boundaries.safetensors beside the model, if any
+    align: str | None = None  # faces, crop, pad or stretch; None: as the model's data
     elements: int = 6  # sliders for the most informative elements
     principal: int = 4  # sliders for the principal directions of the generator's first layer
     max_upload_mb: int = 20  # megabytes of one upload
@@ -21,6 +23,8 @@ class StudioConfig:
     max_sessions: int = 16  # open tabs; a closed one counts until it is given up
 
     def __post_init__(self) -> None:
+        if self.align is not None and self.align not in ALIGNMENTS:
+            raise ConfigError(f"align = {self.align}: choose one of {', '.join(ALIGNMENTS)}")
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port = {self.port}: choose 0 to 65535")
         for key in ("max_upload_mb", "max_pixels", "max_sessions"):

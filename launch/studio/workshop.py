@@ -14,6 +14,9 @@ import torch
 from PIL.Image import Image, new
 from torch import Tensor
 
+from ganinv.alignment.aligning import align
+from ganinv.alignment.landmarks import NoFaceError, need_faces
+from ganinv.alignment.transform import FACES
 from ganinv.boundaries.boundary import Boundary
 from ganinv.boundaries.directions import element_directions, principal_directions
 from ganinv.editing.edits import Editor, Points
@@ -25,6 +28,7 @@ from ganinv.model import MANY, InvertibleGan
 from ganinv.pictures import RGB_CHANNELS, to_pictures
 from ganinv.saved.exports import without_shape
 from ganinv.saved.identity import identity
+from ganinv.sizes import Size
 from launch.evaluation.inversion import codes_arrays
 from launch.studio.session import Source, State
 
@@ -60,8 +64,14 @@ class Workshop:
         elements: int,
         principal: int,
         refine: RefineConfig,
+        alignment: str | None = None,
     ) -> None:
+        """`alignment` of photographs, see `ganinv.alignment`; None: as the model's data."""
         self.model, self._refine = model, refine
+        self.alignment = alignment or model.alignment
+        if self.alignment == FACES:
+            need_faces(f"studio.align={FACES}, as the model's data are aligned unless told,")
+        self._aligning = threading.Lock()  # landmarks are found by one thread at a time
         given = {boundary.name for boundary in boundaries}
         whose = identity(model)
         by_size = element_directions(model, whose, elements)
@@ -83,19 +93,27 @@ class Workshop:
     def warm_up(self) -> None:
         """Do once what a tab asks for first, so that nobody waits for what loads late."""
         self.show(State(first=self.sample(0)))
-        if self.model.encodes and self.model.image_shape[0] == RGB_CHANNELS:
+        usable = self.model.encodes and self.model.image_shape[0] == RGB_CHANNELS
+        if usable and self.alignment != FACES:
             self.show(State(first=self.photograph(new("RGB", (64, 64)), "nothing")))
 
     def to_input(self, picture: Image) -> Tensor:
-        """A photograph as the model's input, 1 × C × H × W: its largest central part.
+        """A photograph as the model's input, 1 × C × H × W.
 
-        The one place where photographs meet the geometry of the model's data.
+        The one place where photographs meet the geometry of the model's data. Raises `DataError`
+        where a face is sought and none is found.
         """
-        return self.model.to_tensor(picture)
+        _, height, width = self.model.image_shape
+        with self._aligning:
+            aligned = align(picture, Size(width=width, height=height), self.alignment)
+        return self.model.to_tensor(aligned.picture)
 
     def photograph(self, picture: Image, origin: str) -> Source:
         """The picture's point by the encoder. Raises `ConfigError` if the model has none."""
-        photo_1CHW = self.to_input(picture)
+        try:
+            photo_1CHW = self.to_input(picture)
+        except NoFaceError as error:
+            raise NoFaceError(f"{origin}: {error}") from error
         points = self.editor.encode(photo_1CHW)
         return Source(origin=origin, points=points, photo_1CHW=photo_1CHW)
 

@@ -31,6 +31,7 @@ sliders edit it, and picture, code and settings can be saved.
 
 keys:
   studio.boundaries=FILE    sliders for attributes; by default {BOUNDARIES} beside the model
+  studio.align=HOW          faces, crop, pad or stretch photographs; as the model's data by default
   studio.elements=6         sliders for the most informative elements of the code
   studio.principal=4        sliders for the principal directions of the generator's first layer
   studio.port=N             port of the page (any free one)
@@ -72,6 +73,7 @@ def main(argv: list[str]) -> int:
         elements=config.elements,
         principal=config.principal,
         refine=sections["refine"],
+        alignment=config.align,
     )
     workshop.warm_up()
     studio = Studio(

@@ -220,7 +220,7 @@ NO_PLACES = {
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
     "data.align", "invert.align",
     "edit.mix",
-    "studio.host",
+    "studio.host", "studio.align",
 }  # fmt: skip
 
 

@@ -129,6 +129,19 @@ def test_a_model_without_encoder_makes_samples_and_refuses_photographs() -> None
         shop.photograph(PHOTOGRAPH, "me.png")
 
 
+def test_photographs_become_input_as_the_models_data_did_or_as_told() -> None:
+    whole = Workshop(
+        replace(MODEL, alignment="pad"), [], elements=1, principal=0, refine=QUICK
+    ).photograph(PHOTOGRAPH, "me.png")
+    told = Workshop(MODEL, [], elements=1, principal=0, refine=QUICK, alignment="pad").photograph(
+        PHOTOGRAPH, "me.png"
+    )
+    assert whole.photo_1CHW is not None
+    assert told.photo_1CHW is not None
+    assert torch.equal(whole.photo_1CHW, told.photo_1CHW)
+    assert (whole.photo_1CHW[..., 0, :] == -1).all()  # black above a photograph that is wide
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_impossible_seeds_are_refused(seed: int) -> None:
     with pytest.raises(ConfigError, match="seed"):
