@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from ganinv.alignment.cutting import cut
-from ganinv.alignment.landmarks import find_landmarks
+from ganinv.alignment.landmarks import find_landmarks, need_faces
 from ganinv.alignment.quad import centred_part, face_square
-from ganinv.alignment.transform import CROP, FACES, PAD, STRETCH, Transform, box_corners
+from ganinv.alignment.transform import ALIGNMENTS, CROP, FACES, PAD, STRETCH, Transform, box_corners
+from ganinv.errors import ConfigError
 from ganinv.pixels import upright_rgb
 from ganinv.resizing import centred_box, pad_photograph, padded_box, resize_photograph
 from ganinv.sizes import Size
@@ -20,6 +21,22 @@ class Aligned(NamedTuple):
     picture: "Image"
     """RGB."""
     transform: Transform
+
+
+def check_alignment(chosen: str | None) -> None:
+    """Raises `ConfigError` for a value of an option `align` that is none, or cannot work here."""
+    if chosen is not None and chosen not in ALIGNMENTS:
+        raise ConfigError(f"align = {chosen}: choose one of {', '.join(ALIGNMENTS)}")
+    if chosen == FACES:
+        need_faces(f"align = {FACES}")
+
+
+def alignment_of(chosen: str | None, data: str, key: str) -> str:
+    """What is chosen, else how the data of the model were aligned. Raises as `check_alignment`."""
+    found = chosen or data
+    if found == FACES:
+        need_faces(f"{key}={FACES}, as the model's data are aligned,")
+    return found
 
 
 def align(photograph: "Image", size: Size, alignment: str = CROP) -> Aligned:

@@ -13,6 +13,7 @@ from datasets.inputs.listing import Listing, list_images, refuse_no_images
 from datasets.shards.index import Index
 from datasets.sources.photographs import Photographs
 from ganinv import load
+from ganinv.alignment.aligning import alignment_of
 from ganinv.boundaries.boundary import Boundary
 from ganinv.boundaries.directions import (
     element_direction,
@@ -23,15 +24,14 @@ from ganinv.boundaries.files import read_boundaries
 from ganinv.editing.edits import Editor
 from ganinv.errors import ConfigError, StorageMissingError
 from ganinv.model import InvertibleGan, best_device
-from ganinv.saved.format import SUFFIX
 from ganinv.saved.identity import identity
 from ganinv.seams.stores import Store
 from ganinv.sizes import Size
+from launch.editing.beside import beside
 from launch.editing.options import EditConfig
 from launch.evaluation.trained import load_trained, open_data
 from launch.options.places import DataPlace, RunOptions
 
-BOUNDARIES = "boundaries.safetensors"  # beside the model
 _ELEMENT = re.compile(r"element (\d+)")  # as `element_direction` names it
 _PRINCIPAL = re.compile(r"principal ([1-9]\d{0,5})")  # as `principal_directions` names them
 
@@ -74,6 +74,7 @@ def photographs_of(
         max_unreadable=options.max_unreadable,
         max_pixels=options.max_pixels,
         options="edit",
+        alignment=alignment_of(options.align, model.alignment, "edit.align"),
         left_out=found.left_out,
     )
 
@@ -111,8 +112,7 @@ def open_boundaries(
         return read_boundaries(options.boundaries, endpoint_url=storage.endpoint_url)
     place = storage.run or options.model
     assert place is not None
-    folder = place.rpartition("/")[0] if place.endswith(SUFFIX) else place.rstrip("/")
-    url = f"{folder}/{BOUNDARIES}"
+    url = beside(place)
     try:
         found = read_boundaries(url, endpoint_url=storage.endpoint_url)
     except StorageMissingError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from datasets.sources.base import DEFAULT_MAX_PIXELS
+from ganinv.alignment.aligning import check_alignment
 from ganinv.editing.sequences import even_strengths
 from ganinv.errors import ConfigError
 
@@ -27,6 +28,7 @@ class EditConfig:
     samples: int = 0  # random ones
     data: int = 0  # images of a data set
     split: Literal["test", "train"] = "test"
+    align: str | None = None  # of images: faces, crop, pad or stretch; None: as the model's data
     seed: int = 0  # of samples and noise
     boundaries: str | None = None  # file; None: boundaries.safetensors beside the model
     by: dict[str, float] = field(default_factory=dict)  # strengths
@@ -48,6 +50,7 @@ class EditConfig:
         for key in ("to", "page", "images"):
             if "://" in (getattr(self, key) or ""):
                 raise ConfigError(f"{key} = {getattr(self, key)!r}: must lie on this disk")
+        check_alignment(self.align)
         for key in ("samples", "data", "elements", "noise", "seed"):
             if getattr(self, key) < 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must not be below 0")

@@ -71,6 +71,7 @@ results (one of these, or both):
 
   edit.boundaries=FILE         default: boundaries.safetensors in the run or beside the export
   storage.run=RUN, edit.model=EXPORT  instead of MODEL
+  edit.align=faces|crop|pad|stretch  how photographs become images; default: as the model's data
   edit.max_unreadable=0.01, edit.max_pixels=N  as of ganinv invert
 --refine refines what the encoder gives, as in ganinv invert: refine=200, refine.space=…
 

@@ -13,8 +13,7 @@ from datasets.inputs.listing import EXTENSIONS, Listing, list_images, refuse_no_
 from datasets.sources.base import DEFAULT_MAX_PIXELS
 from datasets.sources.photographs import Photographs
 from ganinv import load
-from ganinv.alignment.landmarks import need_faces
-from ganinv.alignment.transform import ALIGNMENTS, FACES
+from ganinv.alignment.aligning import alignment_of, check_alignment
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.loading import load_run
@@ -107,10 +106,7 @@ class InvertConfig:
             raise ConfigError(f"max_unreadable = {self.max_unreadable}: must lie within 0–1")
         if self.max_pixels < 1:
             raise ConfigError(f"max_pixels = {self.max_pixels}: must be 1 or more")
-        if self.align is not None and self.align not in ALIGNMENTS:
-            raise ConfigError(f"align = {self.align}: choose one of {', '.join(ALIGNMENTS)}")
-        if self.align == FACES:
-            need_faces(f"align = {FACES}")
+        check_alignment(self.align)
 
 
 SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig, **stages.SECTIONS}
@@ -136,8 +132,7 @@ def main(argv: list[str]) -> int:
     found = _check_folders(source, target, options)
     folder = source if source.is_dir() else source.parent
     model = _load(sections["storage"], options)
-    if (alignment := options.align or model.alignment) == FACES:
-        need_faces(f"invert.align={FACES}, as the model's data are aligned,")
+    alignment = alignment_of(options.align, model.alignment, "invert.align")
     _, height, width = model.image_shape
     photographs = Photographs(
         folder=folder,

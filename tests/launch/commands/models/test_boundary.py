@@ -45,6 +45,16 @@ def test_labels_of_the_shards(
     assert {one.model for one in read} == {identity(ganinv.load(made.config.storage.run))}
 
 
+def test_a_file_lies_in_the_run_unless_named(
+    made: MadeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{made.config.storage.run}/boundaries.safetensors"
+    assert boundary.main([f"storage.run={made.config.storage.run}", "boundary.elements=1"]) == 0
+    assert place in capsys.readouterr().out
+    assert [one.space for one in read_boundaries(place)] == ["z"]
+    Path(place).unlink()
+
+
 def test_labels_of_a_table(
     made: MadeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

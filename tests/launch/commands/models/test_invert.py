@@ -279,7 +279,7 @@ def test_faces_are_inverted_and_pasted_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(aligning, "find_landmarks", find_marks)
-    monkeypatch.setattr(invert, "need_faces", lambda _: None)
+    monkeypatch.setattr(aligning, "need_faces", lambda _: None)
     folder, target = tmp_path / "photos", tmp_path / "out"
     face = marks(Point(70, 50), 16, degrees=20)
     for name, found in {"deep/one": face, "none": None}.items():
