@@ -14,6 +14,7 @@ from ganinv.inversion.optimise import RefineConfig
 from ganinv.model import InvertibleGan
 from ganinv.saved.format import SUFFIX
 from ganinv.saved.identity import identity
+from launch.editing.beside import BOUNDARIES, beside
 from launch.options.arguments import parse
 from launch.options.places import EndpointConfig
 from launch.options.sections import read_sections
@@ -23,7 +24,6 @@ from launch.studio.session import Sessions
 from launch.studio.shared import Studio
 from launch.studio.workshop import Workshop
 
-BOUNDARIES = "boundaries.safetensors"
 PACKAGE, COMMAND = "nicegui", "pip install -c constraints.txt nicegui"
 EXAMPLES = f"""\
 MODEL is an export or a run. Drop a photograph on the page: its reconstruction comes at once,
@@ -97,8 +97,7 @@ def _boundaries(
     """Those of a file that is named, or of the one beside the model, if it belongs to it."""
     if config.boundaries is not None:
         return read_boundaries(config.boundaries, endpoint_url=endpoint_url)
-    folder = place.rpartition("/")[0] or "." if place.endswith(SUFFIX) else place.rstrip("/")
-    url = f"{folder}/{BOUNDARIES}"
+    url = beside(place)
     try:
         found = read_boundaries(url, endpoint_url=endpoint_url)
         check_model(found, identity(model))
