@@ -47,16 +47,14 @@ def button(
 def chooser(pressing: ui.button, max_bytes: int, uploaded: Uploaded, refused: str) -> ui.upload:
     """An unseen field for one file, which the button opens. `refused`: said if it is too large."""
 
-    async def taken(event: events.UploadEventArguments) -> None:
-        field.reset()
-        await uploaded(event)
-
     def not_taken() -> None:
         field.reset()
         ui.notify(refused, type="negative", multi_line=True)
 
-    field = ui.upload(auto_upload=True, max_file_size=max_bytes, on_upload=taken)
+    field = ui.upload(auto_upload=True, max_file_size=max_bytes, on_upload=uploaded)
     field.classes("away").on("rejected", not_taken, []).on("failed", not_taken, [])
+    # Not before: the browser still waits for the answer when the server has the file.
+    field.on("uploaded", field.reset, [])
     # In the browser itself: it opens its window for files only as the answer to a click.
     pressing.on("click", js_handler=f"() => getElement({field.id}).$refs.qRef.pickFiles()")
     return field

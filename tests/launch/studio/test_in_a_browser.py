@@ -107,6 +107,7 @@ def test_from_a_photograph_to_saved_files(
         tab.wait_for("document.body.innerText.includes('dB, by the encoder')", "reconstruction")
         expected = model.reconstruct(Image.open(photograph))
         assert png_of(shown(tab)) == to_pictures(expected)[0].tobytes()
+        assert tab.evaluate("document.querySelectorAll('.q-notification').length") == 0
         refuses_hostile_files(tab, tmp_path)
 
         before = shown(tab)
