@@ -15,7 +15,11 @@ from datasets.sources.photographs import Photographs
 from ganinv import load
 from ganinv.alignment.aligning import alignment_of
 from ganinv.boundaries.boundary import Boundary
-from ganinv.boundaries.directions import element_direction, element_directions
+from ganinv.boundaries.directions import (
+    element_direction,
+    element_directions,
+    principal_directions,
+)
 from ganinv.boundaries.files import read_boundaries
 from ganinv.editing.edits import Editor
 from ganinv.errors import ConfigError, StorageMissingError
@@ -29,6 +33,7 @@ from launch.evaluation.trained import load_trained, open_data
 from launch.options.places import DataPlace, RunOptions
 
 _ELEMENT = re.compile(r"element (\d+)")  # as `element_direction` names it
+_PRINCIPAL = re.compile(r"principal ([1-9]\d{0,5})")  # as `principal_directions` names them
 
 
 def list_photographs(options: EditConfig) -> tuple[Path, Listing]:
@@ -129,7 +134,8 @@ def new_editor(
 ) -> tuple[Editor, list[str]]:
     """An editor that takes images one at a time, and the names of `elements` elements.
 
-    `named`: boundaries that somebody names; an `element N` among them is there without a file.
+    `named`: boundaries that somebody names; an `element N` or `principal N` among them, which the
+    settings of a studio may have, is there without a file.
     Raises `ConfigError` for others if there is no file at all.
     """
     single = replace(model, batch_size=1)
@@ -138,7 +144,10 @@ def new_editor(
     most = element_directions(single, whose, elements)
     wanted = [found for name in named if (found := _ELEMENT.fullmatch(name))]
     more = [element_direction(single, whose, int(found[1])) for found in wanted]
-    missing = [name for name in named if name not in known and not _ELEMENT.fullmatch(name)]
+    last = max((int(found[1]) for n in named if (found := _PRINCIPAL.fullmatch(n))), default=0)
+    more += principal_directions(single, whose, last) if last else []
+    made = {boundary.name for boundary in more}
+    missing = [name for name in named if name not in known and name not in made]
     if missing and not known:
         raise ConfigError(
             f"edit {missing[0]!r}: there are no boundaries beside the model; name their file by "

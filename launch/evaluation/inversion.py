@@ -268,12 +268,18 @@ def _write_codes(
 ) -> None:
     """`space`: the space of the points, if there are points."""
     if path.suffix == ".npz":
-        arrays: dict[str, Any] = {
-            "names": np.array(names),
-            **{name: tensor.numpy() for name, tensor in tensors.items()},
-            **{name: np.array(text) for name, text in space.items()},
-        }
-        np.savez(path, **arrays)
+        np.savez(path, **codes_arrays(names, tensors, space))
     else:
         metadata = {"names": json.dumps(names), **space}
         safetensors.torch.save_file(dict(tensors), path, metadata=metadata)
+
+
+def codes_arrays(
+    names: Sequence[str], tensors: Mapping[str, Tensor], space: Mapping[str, str]
+) -> dict[str, Any]:
+    """The arrays of a file of codes in NumPy's format."""
+    return {
+        "names": np.array(names),
+        **{name: tensor.numpy() for name, tensor in tensors.items()},
+        **{name: np.array(text) for name, text in space.items()},
+    }

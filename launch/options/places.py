@@ -18,6 +18,7 @@ LOCATIONS = (
     "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
     "objective.perceptual_file",
     "edit.to", "edit.page", "edit.model", "edit.images", "edit.settings", "edit.boundaries",
+    "studio.boundaries",
 )  # fmt: skip
 
 

@@ -220,6 +220,7 @@ NO_PLACES = {
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
     "data.align", "invert.align", "edit.align",
     "edit.mix",
+    "studio.host", "studio.align",
 }  # fmt: skip
 
 
