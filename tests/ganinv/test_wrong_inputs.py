@@ -222,7 +222,9 @@ def test_wrong_input_raises_our_exceptions_with_a_reason(
 def test_every_public_function_is_in_the_table() -> None:
     methods = {n for n, _ in inspect.getmembers(InvertibleGan, inspect.isfunction)}
     edits = {
-        n for n, f in vars(editing).items() if getattr(f, "__module__", "") == "ganinv.editing.codes"
+        n
+        for n, f in vars(editing).items()
+        if getattr(f, "__module__", "") == "ganinv.editing.codes"
     }
     own = {n for n, f in vars(ganinv).items() if isinstance(f, FunctionType)}
     public = {name for name in methods | edits | own if not name.startswith("_")}
