@@ -83,15 +83,21 @@ class _Pass(TorchFunctionMode):
 
 
 class Recording(_Pass):
-    """A forward pass without weight gradients, called once with inputs that need a gradient."""
+    """A forward pass, called once with inputs that need a gradient.
 
-    def __init__(self) -> None:
+    `constant`: its graph leads to no weights. Else other losses can be computed from its outputs.
+    """
+
+    def __init__(self, *, constant: bool = True) -> None:
         super().__init__()
+        self.constant = constant
         self.edges: list[GradientEdge] = []  # of each layer's output
         self.signed: list[Tensor] = []  # the activations, which have the signs of their inputs
 
     def affine(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y = layer(x, weight.detach(), None if bias is None else bias.detach())
+        if self.constant:
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
+        y = layer(x, weight, bias)
         self.edges.append(get_gradient_edge(y))
         return y
 
@@ -101,12 +107,16 @@ class Recording(_Pass):
         self.signed.append(y.detach())
         return y
 
-    def back(self, values_B: Tensor, *inputs: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+    def back(
+        self, values_B: Tensor, *inputs: Tensor, retain_graph: bool = False
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
         """The gradient of the sum of `values_B` at each input, and δ of each layer; None where it
         has no influence.
         """
         places: list[Any] = [*inputs, *self.edges]  # tensors and edges, which the stubs keep apart
-        found = torch.autograd.grad(values_B.sum(), places, allow_unused=True)
+        found = torch.autograd.grad(
+            values_B.sum(), places, retain_graph=retain_graph, allow_unused=True
+        )
         return list(found[: len(inputs)]), list(found[len(inputs) :])
 
 

@@ -43,7 +43,7 @@ def without_zeros(network: nn.Module) -> None:
     """Layers whose weights begin at 0 get small ones: nothing reaches what lies before zeros."""
     for number, weight in enumerate(network.parameters()):
         if weight.ndim > 1 and not weight.any():
-            weight.data = 0.2 * normal(*weight.shape, seed=number)
+            weight.data = 0.2 * normal(*weight.shape, seed=number).to(weight)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
