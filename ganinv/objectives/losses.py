@@ -120,7 +120,6 @@ def _first_order(
         (gradient_NCHW,), toward = recording.back(fake.adversarial_B, image_NCHW, retain_graph=True)
     r2 = share * batch.mean(gradient_NCHW.square().flatten(1).sum(1))
     kappa = share * batch.weight  # of `piecewise`; λ_r2 multiplies the whole
-    zero_N = torch.zeros_like(fake.adversarial_B)
     others = [torch.zeros_like(code_NL) for code_NL in codes]
     with record_function("d: generated images, replay"):
         zero = replay(
@@ -128,7 +127,7 @@ def _first_order(
             recording,
             toward,
             2 * kappa * gradient_NCHW,
-            zero_N,
+            None,
         )
     return _generated(fake, r2 + zero)
 
