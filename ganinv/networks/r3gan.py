@@ -74,6 +74,9 @@ class Config(NetworkConfig):
     max_width: int = 768
     blocks: int = 2  # residual blocks per resolution
     group_size: int = 16  # channels of a group in 3 × 3 convolutions
+    # A constant beside the linear function of the code in G's basis; the authors have none. Without
+    # it, images of codes near 0 are pale, and so are reconstructions while the encoder is unsure.
+    basis_bias: bool = False
 
     def __post_init__(self) -> None:
         NetworkConfig.__post_init__(self)
@@ -166,7 +169,9 @@ class Generator(nn.Module):
         super().__init__()
         widths = config.widths(resolution)[::-1]
         levels = len(widths) - 1
-        self.basis = GenerativeBasis(config.latent_size, widths[0], coarsest_grid(resolution))
+        self.basis = GenerativeBasis(
+            config.latent_size, widths[0], coarsest_grid(resolution), bias=config.basis_bias
+        )
         self.first = nn.Sequential(*residual_blocks(config, widths[0], levels))
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -187,13 +192,14 @@ class Generator(nn.Module):
 class GenerativeBasis(nn.Module):
     """Code B × L → B × C × the coarsest grid: a linear function times a learned map per channel."""
 
-    def __init__(self, latent_size: int, channels: int, grid: Grid) -> None:
+    def __init__(self, latent_size: int, channels: int, grid: Grid, *, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(drawn(channels, latent_size))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
         self.basis_CHW = nn.Parameter(drawn_weights(channels, *grid))
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
-        return F.linear(scaled_BL, self.weight)[:, :, None, None] * self.basis_CHW
+        return F.linear(scaled_BL, self.weight, self.bias)[:, :, None, None] * self.basis_CHW
 
 
 class DiscriminativeBasis(nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 
 from ganinv.errors import ConfigError
 from ganinv.networks import r3gan
+from ganinv.networks.base import Grid
 from tests.support.families import normal
 
 # The authors' widths from 4² on (their `train.py`), with two blocks each.
@@ -88,11 +89,24 @@ def test_a_block_begins_as_the_identity() -> None:
 
 
 def test_the_scaled_code_acts_on_the_basis_channel_by_channel() -> None:
-    basis = r3gan.GenerativeBasis(5, 3, r3gan.Grid(height=3, width=4))
+    basis = r3gan.GenerativeBasis(5, 3, Grid(height=3, width=4))
     code_BL = normal(2, 5)
     amount_BC = code_BL @ basis.weight.T
     expected = torch.einsum("bc,chw->bchw", amount_BC, basis.basis_CHW)
     torch.testing.assert_close(basis(code_BL), expected)
+
+
+def test_a_bias_gives_codes_of_zero_an_image() -> None:
+    """The basis times a learned constant; at the start it changes nothing."""
+    grid = Grid(height=4, width=4)
+    plain, other = (r3gan.GenerativeBasis(5, 3, grid, bias=bias) for bias in (False, True))
+    other.load_state_dict(plain.state_dict(), strict=False)
+    code_BL = normal(2, 5)
+    assert torch.equal(other(code_BL), plain(code_BL))
+    other.bias.data = torch.arange(3.0)
+    zero_BL = torch.zeros(1, 5)
+    assert not plain(zero_BL).any()
+    torch.testing.assert_close(other(zero_BL)[0, 2], 2 * other.basis_CHW[2])
 
 
 def test_widths_that_no_groups_divide_are_refused() -> None:
