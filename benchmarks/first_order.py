@@ -47,9 +47,9 @@ CASES: dict[str, dict[str, Any]] = {  # timed
 }  # fmt: skip
 COUNTED = {"family": "r3gan", "network": {}, "resolution": 256, "batch": 2}  # published widths
 TURNS, STEPS = 7, 1
-WHY = """Counted in passes through D (forward, toward inputs, toward weights), real images take 4 in place
-of 6. Generated ones take 7 either way: the loss of the encoder and that of G need backward passes of
-their own beside that of R2. With 3 of G, a step takes 14 in place of 16. What is gained beyond that
+WHY = """Counted in passes through D (forward, toward inputs, toward weights), real images take 4 in
+place of 6. Generated ones take 7 either way: the loss of the encoder and that of G need backward
+passes of their own beside that of R2. With 3 of G, a step takes 14 in place of 16. What is gained beyond that
 is the loop of the double backward over groups. It matters most where operations are many and small,
 as on GPUs, for which nothing was measured."""
 
