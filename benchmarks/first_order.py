@@ -49,9 +49,9 @@ COUNTED = {"family": "r3gan", "network": {}, "resolution": 256, "batch": 2}  # p
 TURNS, STEPS = 7, 1
 WHY = """Counted in passes through D (forward, toward inputs, toward weights), real images take 4 in
 place of 6. Generated ones take 7 either way: the loss of the encoder and that of G need backward
-passes of their own beside that of R2. With 3 of G, a step takes 14 in place of 16. What is gained beyond that
-is the loop of the double backward over groups. It matters most where operations are many and small,
-as on GPUs, for which nothing was measured."""
+passes of their own beside that of R2. With 3 of G, a step takes 14 in place of 16. What is gained
+beyond that is the loop of the double backward over groups. It matters most where operations are
+many and small, as on GPUs, for which nothing was measured."""
 
 
 def networks_of(case: Mapping[str, Any], *, first_order: bool) -> dict[str, nn.Module]:
