@@ -16,7 +16,7 @@ LOCATIONS = (
     "optimise.lpips_heads", "refine.feature_file", "refine.lpips", "refine.lpips_heads",
     "report.file", "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
     "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
-    "objective.perceptual_file",
+    "objective.perceptual_file", "suggest.to",
 )  # fmt: skip
 
 

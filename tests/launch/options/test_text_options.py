@@ -218,6 +218,7 @@ NO_PLACES = {
     "metrics.host", "monitor.retention", "submit.id", "data.source", "data.resize",
     "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
+    "suggest.method", "suggest.family",
 }  # fmt: skip
 
 
