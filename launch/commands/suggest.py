@@ -1,4 +1,4 @@
-"""`ganinv suggest`: which γ, batch, rate, widths and length suit a data set, and how long it takes."""
+"""`ganinv suggest`: γ, batch, rate, widths, length and hours for a data set, and a recipe."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.storage.opening import open_store
@@ -23,7 +24,7 @@ from launch.options.sections import read_sections
 from launch.progress import console
 from launch.suggesting.duration import Hours, hours
 from launch.suggesting.plan import Plan, plan
-from launch.suggesting.recipe import as_tree, as_yaml, checked, described
+from launch.suggesting.recipe import as_tree, as_yaml, checked, described, legend
 from launch.suggesting.task import Device, Goal, Task
 from launch.wiring.networks import new_objective
 
@@ -141,6 +142,8 @@ def task_of(options: SuggestConfig, data: DataPlace, endpoint_url: str | None) -
             )
         index = Index.load(open_store(data.url, endpoint_url=endpoint_url))
         images, test, size = index.samples("train"), index.samples("test"), index.size
+        if not images:
+            raise ConfigError(f"data.url = {data.url!r}: holds no training images; choose another")
     else:
         if options.images is None or options.resolution is None:
             raise ConfigError(
@@ -178,14 +181,25 @@ def show(
 ) -> None:
     out.print(f"for {described(suggested.task)}:", markup=False, soft_wrap=True)
     for stage in suggested.stages:
-        table = Table("option", "value", "why", "source", title=stage and f"stage {stage}")
+        table = Table(title=stage and f"stage {stage}")
+        for column in ("value", "why", "source"):
+            table.add_column(column, overflow="fold")
         for row in suggested.options(stage):
-            value = json.dumps(row.value, ensure_ascii=False)
-            table.add_row(row.key, value, row.why, row.source)
+            value = json.dumps(row.value, ensure_ascii=False).replace('"', "")
+            table.add_row(escape(f"{row.key}={value}"), escape(row.why), row.source)
         out.print(table)
         out.print(_time(took[stage], configs[stage].train.images), markup=False, soft_wrap=True)
-    for note in suggested.notes:
+    for note in (*suggested.notes, *legend(suggested), *about_hours(suggested.task)):
         out.print(f"- {note}", markup=False, soft_wrap=True)
+
+
+def about_hours(task: Task) -> list[str]:
+    if task.on_cpu:
+        found = "Hours: scaled by FLOP from steps measured on one machine here (docs/results/)"
+    else:
+        found = "Hours: scaled by FLOP and by memory bandwidth from StyleGAN2 on A100 (StyleGAN3); "
+        found += "no GPU has measured this project"
+    return [f"{found}; without evaluations."]
 
 
 def _time(took: Hours, images: int) -> str:
@@ -203,8 +217,7 @@ def as_json(
         "for": described(suggested.task),
         "recipe": as_tree(suggested, places),
         "reasons": {
-            stage: [row._asdict() for row in suggested.options(stage)]
-            for stage in suggested.stages
+            stage: [row._asdict() for row in suggested.options(stage)] for stage in suggested.stages
         },
         "hours": {stage: asdict(found) for stage, found in took.items()},
         "notes": suggested.notes,

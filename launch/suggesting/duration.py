@@ -4,9 +4,9 @@ A step on b images a worker takes c₀ + b · FLOP / rate. FLOP of a step are 6 
 image forward through all networks: 5.6 is what PVDGAN's step with `conv` takes (docs/results/
 scaling.md, 0.54 of 0.096 TFLOP), and 6.6 what StyleGAN2's is reckoned at.
 
-- **GPUs**: c₀ and the rate reproduce StyleGAN2-ADA's `cfg=auto` on A100 (stylegan3, docs/configs.md).
-  From 1024 pixels on the rate is half. Other GPUs are scaled by the memory bandwidths of NVIDIA's
-  data sheets: V100 from A100 so is 4 % off what the same page publishes.
+- **GPUs**: c₀ and the rate reproduce the times of StyleGAN2-ADA's `cfg=auto` on A100 (stylegan3,
+  docs/configs.md) to within a fifth. From 1024 pixels on the rate is half. Other GPUs are scaled by
+  the memory bandwidths of NVIDIA's data sheets: V100 from A100 so is 4 % off the same page.
 - **Processors**: one core with 512-bit vectors (docs/results/speed.md and scaling.md).
 """
 

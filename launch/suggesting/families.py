@@ -7,6 +7,8 @@ from launch.suggesting.r3gan import r3gan
 from launch.suggesting.task import Advice, Task, value_of
 
 SMALL = 32  # pixels; up to here the small recipe for processors is the one for 32 pixels
+# `begin` is a share of the run.
+FALLING = {"kind": "cosine", "start": 0.004, "end": 0.0004, "begin": 0.25}
 
 
 def usual(task: Task) -> list[Advice]:
@@ -43,8 +45,7 @@ def on_gpus(task: Task) -> list[Advice]:
 def on_cpu(task: Task) -> list[Advice]:
     """The recipes that were trained on two cores here; for other sizes, the nearer of both."""
     small = task.side <= SMALL
-    recipe = "recipe avatars32-pvdgan" if small else "recipe avatars64-pvdgan"
-    source = f"{recipe}, trained here on two cores"
+    source = "recipe avatars32-pvdgan" if small else "recipe avatars64-pvdgan"
     batch = 8 if small else 16
     gamma = published.ada_gamma(task.size.pixels, batch)
     return [
@@ -54,7 +55,7 @@ def on_cpu(task: Task) -> list[Advice]:
             "λ = γ / 2, γ = 10: what these networks were trained with; StyleGAN2-ADA's rule for "
             f"larger ones gives γ = {gamma:.3g}", source,
         ),
-        Advice("train.learning_rate", 0.006 if small else 0.004, "for narrow networks", source),
+        Advice("train.learning_rate", 0.006 if small else FALLING, "for narrow networks", source),
         Advice("network.width", 16 if small else 32, "for two cores", source),
         Advice("network.max_width", 128 if small else 256, "at coarse resolutions", source),
         Advice("network.latent_size", 64 if small else 96, "for two cores", source),

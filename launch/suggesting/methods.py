@@ -1,19 +1,20 @@
 """What a method needs beside the rules of the networks. A method without an entry needs nothing."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ganinv import objectives
 from launch.suggesting.task import Advice, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Method:
-    """Options in place of those of the networks: `on_gpus`, `on_cpu`, where `every` of a schedule
-    is a share of the run. `latent`: the size of the code on GPUs; `fits`: the nearest possible one.
+    """Options in place of those of the networks: `on_gpus`, `on_cpu`. In schedules, `every` and
+    `begin` are shares of the run.
 
-    `before`: the method of a stage before this one, with the stage's name; `share`: of the images,
-    in this stage.
+    `latent`: the size of the code on GPUs; `fits`: the nearest possible size; `before`: name and
+    method of the stage before; `stage`: the name of this one; `share`: of the images, in it.
     """
 
     source: str = ""
@@ -81,11 +82,21 @@ def method_of(name: str) -> Method:
     return METHODS.get(name, Method())
 
 
+def trace(task: Task) -> Advice:
+    """How far the variance traces reach back, for methods that have them."""
+    if task.on_cpu:
+        return Advice("objective.trace.decay", 0.995, "short training", "recipe avatars64-pvdgan")
+    why = "images: the papers' 0.999 a step at their batch of 16"
+    return Advice("objective.trace.half_life", 11_000, why, "PVDGAN, §3")
+
+
 def by_method(task: Task, latent_size: int) -> list[Advice]:
     """Options that replace those of the family. `latent_size`: what the family gives."""
     method = method_of(task.method)
     own = method.on_cpu if task.on_cpu else method.on_gpus
     found = [Advice(key, value, "of this method", method.source) for key, value in own.items()]
+    if "trace" in {option.name for option in fields(objectives.find(task.method).Config)}:
+        found.append(trace(task))
     wanted = latent_size if task.on_cpu else method.latent or latent_size
     if (size := method.fits(wanted)) != latent_size:
         found.append(Advice("network.latent_size", size, "of this method", method.source))

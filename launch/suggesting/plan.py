@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ganinv import networks
+from ganinv import networks, objectives
+from ganinv.errors import ConfigError
 from launch.options.schema import LEAST_SAMPLES
 from launch.suggesting import published
 from launch.suggesting.families import by_family
@@ -12,14 +13,14 @@ from launch.suggesting.task import Advice, Goal, Task, value_of
 
 # Images to see. On processors, what fits ten minutes to hours at 32 and 64 pixels.
 ON_GPUS: dict[Goal, tuple[int, str, str]] = {
-    "quick": (1_000_000, "whether it trains at all", "ours: a fifth of the next"),
+    "quick": (1_000_000, "whether it trains at all", "chosen here: a fifth of the next"),
     "good": (5_000_000, "results look reasonable from here on", published.STYLEGAN3),
     "best": (25_000_000, "long enough to converge in typical cases", published.STYLEGAN3),
 }
 ON_CPU: dict[Goal, tuple[int, str, str]] = {
     "quick": (48_000, "as in the demo", "recipe avatars32-pvdgan"),
     "good": (200_000, "as in the recipe for 64 pixels", "recipe avatars64-pvdgan"),
-    "best": (1_000_000, "not tried here", "ours: five times the last"),
+    "best": (1_000_000, "not tried here", "chosen here"),
 }
 FEW = 5_000  # images; StyleGAN2-ADA calls up to some thousands limited data
 SMALLER = 30_000  # images, below which stylegan3's guidelines leave augmentation on
@@ -43,8 +44,23 @@ class Plan:
         return list({row.key: row for row in (*self.common, *self.stages[stage])}.values())
 
 
+def check_family(task: Task) -> None:
+    """Raises `ConfigError` if the networks were made for other methods."""
+    made_for = [
+        name
+        for name in objectives.names()
+        if getattr(objectives.find(name), "FAMILY", None) == task.family
+    ]
+    if made_for and task.method not in made_for:
+        raise ConfigError(
+            f"suggest.family = {task.family!r}: its networks are for {', '.join(made_for)}, not "
+            f"for {task.method}; choose another family or method"
+        )
+
+
 def plan(task: Task) -> Plan:
-    """Raises `ConfigError` for an unknown family."""
+    """Raises `ConfigError` if the networks do not suit the method."""
+    check_family(task)
     method = method_of(task.method)
     family = by_family(task)
     common = [
@@ -72,9 +88,9 @@ def _stage(task: Task, common: list[Advice]) -> list[Advice]:
     found = [
         Advice("objective.name", task.method, "chosen", "suggest.method"),
         Advice("train.images", images, why, source),
-        Advice("train.log_every", max(batch, every // 10), "about 250 rows", "ours"),
-        Advice("train.checkpoint_every", every, "25 checkpoints", "ours"),
-        Advice("evaluate.every", every, "with every checkpoint", "ours"),
+        Advice("train.log_every", max(batch, every // 10), "about 250 rows", "chosen here"),
+        Advice("train.checkpoint_every", every, "25 checkpoints", "chosen here"),
+        Advice("evaluate.every", every, "with every checkpoint", "chosen here"),
         *(row for row in common if isinstance(row.value, dict)),
         *by_method(task, latent_size),
     ]
@@ -82,30 +98,30 @@ def _stage(task: Task, common: list[Advice]) -> list[Advice]:
 
 
 def _over(value: Any, images: int) -> Any:
-    """A schedule over a run of `images`: a cosine ends with it, `every` is a share of it."""
+    """A schedule over a run of `images`: a cosine ends with it, shares of it become images."""
     if not isinstance(value, dict):
         return value
     completed = {key: _over(inner, images) for key, inner in value.items()}
     if completed.get("kind") == "cosine":
         completed["until"] = images
-    if "every" in completed:
-        completed["every"] = round(completed["every"] * images)
+    for key in ("begin", "every"):
+        if key in completed:
+            completed[key] = round(completed[key] * images)
     return completed
 
 
 def _blocks(task: Task) -> list[Advice]:
     if task.side >= SMALLEST_FOR_TWO_BLOCKS:
         return []
-    return [Advice("network.feature_block", -1, "D has one block at this size", "ours")]
+    return [Advice("network.feature_block", -1, "D has one block at this size", "chosen here")]
 
 
 def _held_out(task: Task) -> list[Advice]:
     most = 512 if task.on_cpu else 10_000
     count = min(max(task.test_images, LEAST_SAMPLES), most)
-    why = f"of {task.test_images:,} held-out images"
     return [
-        Advice("evaluate.test_images", count, why, "ours"),
-        Advice("evaluate.generated_images", count, "as many", "ours"),
+        Advice("evaluate.test_images", count, "held-out images, at most", "chosen here"),
+        Advice("evaluate.generated_images", count, "as many", "chosen here"),
     ]
 
 
@@ -128,6 +144,13 @@ def notes(task: Task) -> list[str]:
         + ", ".join(f"{factor:g}" for factor in published.TO_TRY if factor != 1)
         + f" times objective.lambda_r1 ({published.STYLEGAN3}). More is stabler, less more diverse."
     ]
+    if not task.on_cpu and (usual := objectives.find(task.method).Config().lambda_r1):
+        found.append(
+            f"The method's own default is objective.lambda_r1={usual:g}, γ = {2 * usual:g}, at any "
+            "size of images."
+        )
+    if task.on_cpu:
+        found.append("The recipes that are named as sources were trained here, on two cores.")
     if task.images < SMALLER:
         amount = "Very few" if task.images <= FEW else "Few"
         found.append(

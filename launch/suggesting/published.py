@@ -9,9 +9,14 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
-ADA = "StyleGAN2-ADA, train.py, cfg=auto"
-STYLEGAN3 = "stylegan3, docs/configs.md"
-R3GAN = "R3GAN, arXiv 2501.05441 and train.py"
+ADA = "StyleGAN2-ADA"
+STYLEGAN3 = "StyleGAN3"
+R3GAN = "R3GAN"
+PLACES: Mapping[str, str] = {  # where to read it
+    ADA: "arXiv 2006.06676; NVlabs/stylegan2-ada-pytorch, train.py, cfg=auto",
+    STYLEGAN3: "NVlabs/stylegan3, docs/configs.md",
+    R3GAN: "arXiv 2501.05441; brownvc/R3GAN, train.py",
+}
 
 # R3GAN's γ at the start by pixels a side (CIFAR-10, FFHQ-64, FFHQ-256); it ends at a tenth.
 R3GAN_GAMMAS: Mapping[int, float] = {32: 0.05, 64: 2.0, 256: 150.0}

@@ -1,8 +1,10 @@
 """Rules of R3GAN's networks and of its loss: relativistic, with R1 and R2 of the same weight."""
 
 import math
+from dataclasses import fields
 from typing import Any
 
+from ganinv import objectives
 from launch.suggesting import published
 from launch.suggesting.task import Advice, Task
 
@@ -15,12 +17,15 @@ def r3gan(task: Task) -> list[Advice]:
     return _on_cpu(task) if task.on_cpu else _on_gpus(task)
 
 
-def penalties(start: Any, why: str, source: str) -> list[Advice]:
-    """The relativistic loss, and λ_r1 = λ_r2 = γ / 2."""
+def penalties(task: Task, weight: Any, why: str, source: str) -> list[Advice]:
+    """λ_r1 = λ_r2 = γ / 2 and the relativistic loss; R1 alone for methods that lack the loss."""
+    r1 = Advice("objective.lambda_r1", weight, why, source)
+    if "lambda_r2" not in {option.name for option in fields(objectives.find(task.method).Config)}:
+        return [r1]
     return [
         Advice("objective.adversarial", "relativistic", "the loss of these networks", source),
-        Advice("objective.lambda_r1", start, why, source),
-        Advice("objective.lambda_r2", start, "as λ_r1", source),
+        r1,
+        Advice("objective.lambda_r2", weight, "as λ_r1", source),
     ]
 
 
@@ -45,7 +50,7 @@ def _on_gpus(task: Task) -> list[Advice]:
             f"of {share} images a GPU, for memory alone", "a guess for 24 GB",
         ),
         *penalties(
-            _decay(gamma / 2, gamma / 20),
+            task, _decay(gamma / 2, gamma / 20),
             f"λ = γ / 2, γ from {gamma:.3g} to a tenth ({how})", source,
         ),
         Advice("train.learning_rate", _decay(2e-4, 5e-5), "cosine", source),
@@ -60,11 +65,10 @@ def _on_gpus(task: Task) -> list[Advice]:
 
 
 def _on_cpu(task: Task) -> list[Advice]:
-    source = f"for two cores; γ: {published.R3GAN}, FFHQ-64 at its middle"
-    del task
+    source = "recipe avatars32-r3gan-dls"
     return [
         Advice("train.global_batch", 8, "small, for many steps", source),
-        *penalties(0.5, "λ = γ / 2, γ = 1", source),
+        *penalties(task, 0.5, "λ = γ / 2, γ = 1", source),
         Advice("train.learning_rate", _decay(1e-3, 2.5e-4), "for narrow networks", source),
         Advice("train.beta2", _decay(0.9, 0.99), "of Adam, cosine", published.R3GAN),
         Advice("network.width", 16, "for two cores", source),

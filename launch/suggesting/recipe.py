@@ -9,6 +9,7 @@ from launch.options.loading import load_configs
 from launch.options.schema import RunConfig
 from launch.options.stages import STAGES
 from launch.suggesting.plan import Plan
+from launch.suggesting.published import PLACES
 from launch.suggesting.task import Advice, Task
 
 Tree = dict[str, Any]  # sections within sections; the leaves are `Advice`
@@ -17,15 +18,23 @@ INDENT = "  "
 
 def as_yaml(plan: Plan, places: Mapping[str, Any]) -> str:
     """The text of a recipe. `places`: further options by dotted key, such as `data.url`."""
-    lines = [f"# Suggested for {described(plan.task)}.", *(f"# {note}" for note in plan.notes)]
+    said = [f"Suggested for {described(plan.task)}.", *plan.notes, *legend(plan)]
+    lines = [f"# {line}" for line in said]
     return "\n".join([*lines, *_lines(_tree(plan, places))]) + "\n"
+
+
+def legend(plan: Plan) -> list[str]:
+    """Where to read the sources that the plan names."""
+    named = {row.source for stage in plan.stages for row in plan.options(stage)}
+    return [f"{source}: {place}" for source, place in PLACES.items() if source in named]
 
 
 def described(task: Task) -> str:
     machine = "processor cores" if task.on_cpu else f"× {task.device}"
+    goal = f"suggest.goal={task.goal}"
     return (
         f"{task.images:,} images of {task.size.resolution} pixels, {task.method} on {task.family} "
-        f"networks, {task.count} {machine}, to train {task.goal}"
+        f"networks, {task.count} {machine}, {goal}"
     )
 
 
@@ -89,5 +98,7 @@ def _lines(tree: Tree, depth: int = 0) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=1_000, allow_unicode=True)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, width=1_000, allow_unicode=True, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...")
