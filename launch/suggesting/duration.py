@@ -12,12 +12,13 @@ scaling.md, 0.54 of 0.096 TFLOP), and 6.6 what StyleGAN2's is reckoned at.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from ganinv import networks
 from ganinv.objectives.base import Objective, kinds_asked
-from ganinv.profiling.counting import Counting
+from ganinv.profiling.counting import FILTER, Counting
 from ganinv.training.session import check_networks
 from launch.options.schema import RunConfig
 from launch.suggesting.task import Device, Task
@@ -31,6 +32,7 @@ BANDWIDTH: Mapping[str, float] = {  # GB/s; A100 with 40 GB, SXM versions
     "h200": 4_800,
 }  # fmt: skip
 LARGE = 1024  # pixels, from which memory limits
+GROUPED = 0.1  # share of FLOP in convolutions with groups, from which the range is wider
 # Least and most, relative to the estimate.
 SPREAD: Mapping[bool, tuple[float, float]] = {False: (0.5, 2.0), True: (0.5, 3.0)}
 
@@ -42,6 +44,13 @@ class Hours:
     estimate: float
     least: float
     most: float
+
+
+class Flop(NamedTuple):
+    """Of convolutions and matrix products; `grouped`: of these, in convolutions with groups."""
+
+    total: int
+    grouped: int
 
 
 def rate(device: Device, side: int) -> float:
@@ -64,13 +73,15 @@ def hours(task: Task, config: RunConfig, objective: Objective) -> Hours:
     workers = config.cluster.sizes[-1]
     batch = config.train.global_batch
     flop = forward_flop(config, objective, task)
-    seconds = step_s(task.device, task.side, flop, batch / workers)
+    seconds = step_s(task.device, task.side, flop.total, batch / workers)
     found = config.train.images / batch * seconds / 3600
-    least, most = (found * factor for factor in SPREAD[task.on_cpu])
-    return Hours(estimate=found, least=least, most=most)
+    least, most = SPREAD[task.on_cpu]
+    if flop.grouped > GROUPED * flop.total:
+        most *= 2  # their speed is that of memory; nothing published says which
+    return Hours(estimate=found, least=least * found, most=most * found)
 
 
-def forward_flop(config: RunConfig, objective: Objective, task: Task) -> int:
+def forward_flop(config: RunConfig, objective: Objective, task: Task) -> Flop:
     """Of one image through every network of the method; counted without computing anything."""
     module = networks.find(config.network.name)
     with torch.device("meta"):
@@ -92,4 +103,6 @@ def forward_flop(config: RunConfig, objective: Objective, task: Task) -> int:
                     built[name](image_BCHW, code_BL)
                 else:
                     built[name](image_BCHW)
-    return sum(product.flop * times for (_, product), times in counted.products.items())
+    rows = [(p.kind, p.flop * times) for (_, p), times in counted.products.items()]
+    grouped = sum(flop for kind, flop in rows if kind == FILTER)
+    return Flop(total=sum(flop for _, flop in rows), grouped=grouped)

@@ -79,15 +79,16 @@ def plan(task: Task) -> Plan:
 
 def _stage(task: Task, common: list[Advice]) -> list[Advice]:
     """The options of one method, schedules completed; those of `common` if they need its length."""
-    images, why, source = (ON_CPU if task.on_cpu else ON_GPUS)[task.goal]
-    images = round(images * method_of(task.method).share)
+    usual = Advice("train.images", *(ON_CPU if task.on_cpu else ON_GPUS)[task.goal])
+    length = {row.key: row for row in common}.get(usual.key, usual)
+    images = round(length.value * method_of(task.method).share)
     default = networks.find(task.family).Config().latent_size
     latent_size = {row.key: row.value for row in common}.get("network.latent_size", default)
     batch = value_of(common, "train.global_batch")
     every = max(batch, images // 25)
     found = [
         Advice("objective.name", task.method, "chosen", "suggest.method"),
-        Advice("train.images", images, why, source),
+        length._replace(value=images),
         Advice("train.log_every", max(batch, every // 10), "about 250 rows", "chosen here"),
         Advice("train.checkpoint_every", every, "25 checkpoints", "chosen here"),
         Advice("evaluate.every", every, "with every checkpoint", "chosen here"),

@@ -10,6 +10,7 @@ from launch.suggesting.task import Advice, Task
 
 BATCH, LARGE_BATCH = 256, 512  # FFHQ; CIFAR-10, at 32 pixels
 AVERAGE, LONG_AVERAGE = 500_000, 5_000_000  # half-life at the end, in images; CIFAR-10
+DECAY = 20_000_000  # images
 IMAGES_A_PASS = 32  # at 256 pixels; a choice of ours for GPUs with 24 GB, not measured
 
 
@@ -39,7 +40,9 @@ def _on_gpus(task: Task) -> list[Advice]:
     known = task.side in published.R3GAN_GAMMAS
     how = "published" if known else "between or beyond 32, 64 and 256 pixels"
     source = published.R3GAN
+    length = Advice("train.images", DECAY, "where the published schedules end", source)
     return [
+        *([length] if task.goal == "best" else []),
         Advice(
             "train.global_batch", batch, f"{'CIFAR-10' if tiny else 'FFHQ'}: fixed on any number "
             "of GPUs", source,
@@ -53,7 +56,10 @@ def _on_gpus(task: Task) -> list[Advice]:
             task, _decay(gamma / 2, gamma / 20),
             f"λ = γ / 2, γ from {gamma:.3g} to a tenth ({how})", source,
         ),
-        Advice("train.learning_rate", _decay(2e-4, 5e-5), "cosine", source),
+        Advice(
+            "train.learning_rate", _decay(2e-4, 5e-5),
+            "cosine over the run; published: over 20 million images", source,
+        ),
         Advice("train.beta1", 0.0, "of Adam", source),
         Advice("train.beta2", _decay(0.9, 0.99), "of Adam, cosine", source),
         Advice("network.max_width", 768, "of the four coarsest maps; finer ones halve", source),
