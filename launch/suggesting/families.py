@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 
 from launch.suggesting import published
 from launch.suggesting.r3gan import r3gan
-from launch.suggesting.task import Advice, Task, value_of
+from launch.suggesting.task import SMALL, Advice, Task, value_of
 
-SMALL = 32  # pixels; up to here the small recipe for processors is the one for 32 pixels
 # `begin` is a share of the run.
 FALLING = {"kind": "cosine", "start": 0.004, "end": 0.0004, "begin": 0.25}
 
@@ -63,6 +62,22 @@ def on_cpu(task: Task) -> list[Advice]:
     ]  # fmt: skip
 
 
+def lia(task: Task) -> list[Advice]:
+    """On processors, the parts that other families lack are narrow as well."""
+    if not task.on_cpu:
+        return on_gpus(task)
+    narrow = {
+        "network.coupling_width": 64,
+        "network.encoder_width": 16,
+        "network.encoder_max_width": 128,
+        "train.learning_rate": 0.003,
+    }
+    own = [
+        Advice(key, value, "for two cores", "recipe avatars32-lia") for key, value in narrow.items()
+    ]
+    return [*on_cpu(task), *own]
+
+
 def divisible(batch: int, gpus: int) -> int:
     """The largest even batch up to `batch` in equal shares, or the smallest one if there is none.
 
@@ -82,7 +97,7 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-FAMILIES: Mapping[str, Callable[[Task], list[Advice]]] = {"r3gan": r3gan}
+FAMILIES: Mapping[str, Callable[[Task], list[Advice]]] = {"lia": lia, "r3gan": r3gan}
 
 
 def by_family(task: Task) -> list[Advice]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ganinv import objectives
-from launch.suggesting.task import Advice, Task
+from launch.suggesting.task import SMALL, Advice, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +82,14 @@ def method_of(name: str) -> Method:
     return METHODS.get(name, Method())
 
 
-def trace(task: Task) -> Advice:
+def trace(task: Task) -> list[Advice]:
     """How far the variance traces reach back, for methods that have them."""
-    if task.on_cpu:
-        return Advice("objective.trace.decay", 0.995, "short training", "recipe avatars64-pvdgan")
-    why = "images: the papers' 0.999 a step at their batch of 16"
-    return Advice("objective.trace.half_life", 11_000, why, "PVDGAN, §3")
+    if not task.on_cpu:
+        why = "images: the papers' 0.999 a step at their batch of 16"
+        return [Advice("objective.trace.half_life", 11_000, why, "PVDGAN, §3")]
+    if task.side <= SMALL:
+        return []  # the method's default
+    return [Advice("objective.trace.decay", 0.995, "short training", "recipe avatars64-pvdgan")]
 
 
 def by_method(task: Task, latent_size: int) -> list[Advice]:
@@ -96,7 +98,7 @@ def by_method(task: Task, latent_size: int) -> list[Advice]:
     own = method.on_cpu if task.on_cpu else method.on_gpus
     found = [Advice(key, value, "of this method", method.source) for key, value in own.items()]
     if "trace" in {option.name for option in fields(objectives.find(task.method).Config)}:
-        found.append(trace(task))
+        found += trace(task)
     wanted = latent_size if task.on_cpu else method.latent or latent_size
     if (size := method.fits(wanted)) != latent_size:
         found.append(Advice("network.latent_size", size, "of this method", method.source))

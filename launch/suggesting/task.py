@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from ganinv.sizes import Size
 
 Goal = Literal["quick", "good", "best"]
+SMALL = 32  # pixels; up to here the model for processors is the recipe for 32 pixels, not for 64
 Device = Literal["cpu", "l4", "rtx3090", "rtx4090", "l40s", "a100", "h100", "h200"]
 
 

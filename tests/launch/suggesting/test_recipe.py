@@ -104,3 +104,25 @@ def test_few_images_get_a_hint() -> None:
     assert "train.flip" in said
     assert "0 held-out images" in said
     assert "augmentation" not in " ".join(plan(task(images=100_000)).notes)
+
+
+def test_small_recipes_are_those_that_were_trained_here() -> None:
+    for name, side, family in (
+        ("avatars32-pvdgan", 32, "conv"),
+        ("avatars64-pvdgan", 64, "conv"),
+        ("avatars32-lia", 32, "lia"),
+    ):
+        method = "pvdgan" if family == "conv" else "lia"
+        goal = "good" if side == 64 else "quick"
+        of = task(method=method, family=family, side=side, device="cpu", count=1, goal=goal)
+        trained = load_configs(load_recipe(name), ["storage.run=a", "data.url=b"])
+        for stage, found in configs(of).items():
+            known = trained[stage]
+            assert found.objective.lambda_r1 == known.objective.lambda_r1
+            assert found.train.rate == known.train.rate or stage == "encoder"
+            assert found.train.global_batch == known.train.global_batch
+            assert found.network.latent_size == known.network.latent_size
+            assert found.network.width == known.network.width
+            assert getattr(found.objective, "trace", None) == getattr(
+                known.objective, "trace", None
+            )
