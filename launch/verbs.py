@@ -11,6 +11,7 @@ VERBS = {
     "status": "progress of a run; or nodes, workers and jobs of a cluster",
     "checkpoints": "list, verify and delete the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
+    "suggest": "γ, batch, rate, widths and hours that suit a data set, as a recipe",
     "profile": "where the time and memory of a recipe's training steps go",
     "invert": "encode a folder of images, and decode the codes again",
     "boundary": "directions along which an attribute of images changes, for edits",

@@ -16,9 +16,8 @@ LOCATIONS = (
     "optimise.lpips_heads", "refine.feature_file", "refine.lpips", "refine.lpips_heads",
     "report.file", "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
     "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
-    "objective.perceptual_file",
-    "edit.to", "edit.page", "edit.model", "edit.images", "edit.settings", "edit.boundaries",
-    "studio.boundaries",
+    "objective.perceptual_file", "edit.to", "edit.page", "edit.model", "edit.images",
+    "edit.settings", "edit.boundaries", "studio.boundaries", "suggest.to",
 )  # fmt: skip
 
 
