@@ -32,7 +32,7 @@ demo: setup
 demo-clean: setup
 	$(BIN)/ganinv demo clean
 
-MODEL ?= models/avatars64.safetensors
+MODEL ?= models/avatars32.safetensors
 studio: setup
 	$(BIN)/ganinv studio $(MODEL)
 
