@@ -19,7 +19,16 @@ ROOMS = {
 GANINV_MAY_IMPORT = {"torch", "numpy", "safetensors", "ganinv"} | set(sys.stdlib_module_names)
 # Only inside of functions that cannot do without, or for type checkers: fsspec comes with torch,
 # the others with extras of the wheel.
-GANINV_MAY_IMPORT_LATE = {"fsspec", "s3fs", "aiohttp", "botocore", "PIL", "sklearn", "onnx", "onnxscript"}
+GANINV_MAY_IMPORT_LATE = {
+    "fsspec",
+    "s3fs",
+    "aiohttp",
+    "botocore",
+    "PIL",
+    "sklearn",
+    "onnx",
+    "onnxscript",
+}
 
 
 def imported(file: Path, *, at_once: bool = False) -> set[str]:

@@ -40,7 +40,9 @@ EXTRA = "onnx"  # of pyproject.toml
 PACKAGES = ("onnx", "onnxscript")
 IMAGES, CODES, RECONSTRUCTIONS = "images", "codes", "reconstructions"
 _ENDS = {GENERATOR: (CODES, IMAGES), ENCODER: (IMAGES, CODES)}  # names of input and output
-_LARGE = 1024  # elements; the exporter multiplies smaller weights by their rates in advance
+# Elements of constants that are worth a cast. The exporter multiplies weights below some thousand
+# elements by their rates, and stores the products, which float16 does not hold.
+_LARGE = 1024
 
 
 def onnx_files(
@@ -156,6 +158,8 @@ def _joined(encoder: Any, generator: Any) -> Any:
         compose.add_prefix(generator, prefixes[1]),
         io_map=[(f"{prefixes[0]}{CODES}", f"{prefixes[1]}{CODES}")],
     )
+    joined.ClearField("opset_import")  # it has the operators of both, twice
+    joined.opset_import.extend(encoder.opset_import)
     names = {f"{prefixes[0]}{IMAGES}": IMAGES, f"{prefixes[1]}{IMAGES}": RECONSTRUCTIONS}
     for value in (*joined.graph.input, *joined.graph.output):
         value.name = names[value.name]
@@ -179,9 +183,9 @@ def _payload(graph: Any, told: Mapping[str, str]) -> bytes:
     return payload
 
 
-# erf⁻¹(x) / x for single precision as polynomials, highest power first: in w − 2.5 where w < 5, else
-# in √w − 3, with w = −ln(1 − x²). M. Giles, "Approximating the erfinv function" (GPU Computing Gems
-# 2, 2011), table 5.
+# erf⁻¹(x) / x for single precision as polynomials, highest power first: in w − 2.5 where w < 5,
+# else in √w − 3, with w = −ln(1 − x²). M. Giles, "Approximating the erfinv function" (GPU Computing
+# Gems, Jade Edition, 2011).
 _CENTRE = (
     *(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087),
     *(-0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
