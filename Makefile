@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-clean test test-unit test-integration chaos lab check format
+.PHONY: help setup demo demo-clean studio test test-unit test-integration chaos lab check format
 
 help:
 	@echo "make setup       make .venv with all packages and the command .venv/bin/ganinv"
 	@echo "make demo        train on drawn faces for about ten minutes and make a page of results"
 	@echo "make demo-clean  remove everything that the demo made"
+	@echo "make studio      edit pictures of your own on a page (MODEL=FILE: with another model)"
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
 	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save, alerts;"
@@ -30,6 +31,10 @@ demo: setup
 
 demo-clean: setup
 	$(BIN)/ganinv demo clean
+
+MODEL ?= models/avatars64.safetensors
+studio: setup
+	$(BIN)/ganinv studio $(MODEL)
 
 check: setup
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ganinv.alignment.transform import CROP, FACES
 from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
 from ganinv.fitting import Fitting
@@ -26,6 +27,7 @@ class InvertibleGan:
 
     codec: Codec
     batch_size: int = 64  # images that go through a network at once, if they fit the memory
+    alignment: str = CROP  # how the photographs of its data became images, see `ganinv.alignment`
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1, 2**31)
@@ -89,9 +91,10 @@ class InvertibleGan:
 
         `images`: floats B × C × H × W in [−1, 1] (a tensor, a NumPy array or a list of either), a
         Pillow image or a list of Pillow images. Pillow images are cropped to the largest central
-        part that has the proportions of the model's images, and resized. Raises `DataError` for
-        other input, and `ConfigError` if the model has no encoder. For gradients, call
-        `codec.encode` with a tensor on the model's device.
+        part that has the proportions of the model's images, and resized; or stretched or padded,
+        if the model's data were. Faces are not searched: `ganinv.alignment.aligning.align` does.
+        Raises `DataError` for other input, and `ConfigError` if the model has no encoder. For
+        gradients, call `codec.encode` with a tensor on the model's device.
         """
         if not self.encodes:
             raise ConfigError(
@@ -103,7 +106,9 @@ class InvertibleGan:
     def to_tensor(self, images: Images) -> Tensor:
         """The user's images as floats B × C × H × W in [−1, 1], as `encode` takes them."""
         channels, height, width = self.image_shape
-        return to_images(images, channels=channels, size=Size(width=width, height=height))
+        size, shown = Size(width=width, height=height), self.alignment
+        alignment = CROP if shown == FACES else shown
+        return to_images(images, channels=channels, size=size, alignment=alignment)
 
     def decode(self, code_BL: Floats) -> Tensor:
         """The image of each code, B × C × H × W, clamped to [−1, 1]; without gradients.

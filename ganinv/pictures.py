@@ -1,6 +1,6 @@
 """Converts between Pillow images and tensors. Shapes: B images, C × H × W pixels in [−1, 1].
 
-Photographs are cropped and resized as for training (`resizing.py`).
+Photographs are cropped and resized as for training (`alignment/aligning.py`).
 Pillow is imported inside the functions that need it, because it is optional.
 """
 
@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ganinv.alignment.aligning import align
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError, DataError
 from ganinv.inputs import Floats, floats
 from ganinv.pixels import decode_errors
-from ganinv.resizing import resize_photograph
 from ganinv.sizes import Size
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def to_pictures(image_BCHW: Floats) -> "list[Image]":
     return [fromarray(image) for image in image_BHWC]
 
 
-def to_images(images: Images, *, channels: int, size: Size) -> Tensor:
-    """A user's images as a batch B × C × H × W in [−1, 1]; pictures are cropped and resized.
+def to_images(images: Images, *, channels: int, size: Size, alignment: str = CROP) -> Tensor:
+    """A user's images as a batch B × C × H × W in [−1, 1]; pictures are aligned and resized.
 
     Raises `DataError` for floats of another shape or range, other types, and pictures that cannot
     be read; and `ConfigError` for pictures if Pillow is missing or the model's images are not RGB.
@@ -88,7 +89,7 @@ def to_images(images: Images, *, channels: int, size: Size) -> Tensor:
         )
     image_BHWC = np.stack(
         [
-            _resized(picture, size, "the image" if one else f"images[{number}]")
+            _aligned(picture, size, alignment, "the image" if one else f"images[{number}]")
             for number, picture in enumerate(pictures)
         ]
     )
@@ -105,7 +106,7 @@ def _batch(images: Floats) -> Tensor:
     return floats(images, "images", remedy=remedy)
 
 
-def _resized(picture: "Image", size: Size, which: str) -> NDArray[np.uint8]:
+def _aligned(picture: "Image", size: Size, alignment: str, which: str) -> NDArray[np.uint8]:
     """RGB pixels; `which` names the picture in messages. Raises `DataError` if it is unreadable."""
     file = getattr(picture, "filename", "")
     name = f"{which} ({file})" if file else which
@@ -113,7 +114,7 @@ def _resized(picture: "Image", size: Size, which: str) -> NDArray[np.uint8]:
         width, height = picture.size
         raise DataError(f"{name}: has {width} × {height} pixels; leave it out")
     try:
-        return np.asarray(resize_photograph(picture, *size))
+        return np.asarray(align(picture, size, alignment).picture)
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except decode_errors() as error:

@@ -120,7 +120,10 @@ def _turned(picture: "Image", orientation: int) -> "Image":
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return picture.transpose(turns[orientation])
+    turned = picture.transpose(turns[orientation])
+    # What stays of the file would say once more that the picture is to be turned.
+    turned.info = {key: value for key, value in turned.info.items() if key not in _SPECIAL}
+    return turned
 
 
 def _rgb(picture: "Image") -> "Image":

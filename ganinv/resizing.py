@@ -26,7 +26,7 @@ def resize_photograph(
     from PIL.Image import Resampling
 
     upright = upright_rgb(picture)
-    kept = upright if stretch else upright.crop(_centre(*upright.size, width, height))
+    kept = upright if stretch else upright.crop(centred_box(upright.size, (width, height)))
     return kept.resize((width, height), Resampling.LANCZOS)
 
 
@@ -38,21 +38,53 @@ def pad_photograph(picture: "Image", width: int, height: int) -> "Image":
     Raises what `upright_rgb` raises.
     """
     from PIL.Image import Resampling
-    from PIL.ImageOps import contain, expand
+    from PIL.ImageOps import expand
 
     upright = upright_rgb(picture)
-    if upright.width > width or upright.height > height:
-        upright = contain(upright, (width, height), Resampling.LANCZOS)
-    right, below = width - upright.width, height - upright.height
-    left, above = right // 2, below // 2
-    return expand(upright, (left, above, right - left, below - above))
+    left, above, kept_width, kept_height = _within(upright.size, (width, height))
+    if (kept_width, kept_height) != upright.size:
+        upright = upright.resize((kept_width, kept_height), Resampling.LANCZOS)
+    border = (left, above, width - kept_width - left, height - kept_height - above)
+    return expand(upright, border)
 
 
-def _centre(width: int, height: int, to_width: int, to_height: int) -> tuple[int, int, int, int]:
-    """The largest centred box of the shape `to_width` : `to_height`, in whole pixels.
+def padded_box(
+    size: tuple[int, int], to_size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """What `pad_photograph` shows of a picture of `size`, in its pixels.
+
+    Returns left, top, right and bottom; they lie beyond the picture where the image is black.
+    """
+    left, above, kept_width, kept_height = _within(size, to_size)
+    across, down = size[0] / kept_width, size[1] / kept_height
+    return (
+        -left * across,
+        -above * down,
+        (to_size[0] - left) * across,
+        (to_size[1] - above) * down,
+    )
+
+
+def _within(size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where a picture lies in an image that holds it whole: left, top, width and height.
+
+    A picture that fits keeps its size; a larger one is reduced in its proportions.
+    """
+    (width, height), (to_width, to_height) = size, to_size
+    if width > to_width or height > to_height:
+        if width * to_height > height * to_width:
+            width, height = to_width, max(1, round(height / width * to_width))
+        else:
+            width, height = max(1, round(width / height * to_height)), to_height
+    return (to_width - width) // 2, (to_height - height) // 2, width, height
+
+
+def centred_box(size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest centred box of the shape of `to_size`, in whole pixels of a picture of `size`.
 
     Returns left, top, right and bottom.
     """
+    (width, height), (to_width, to_height) = size, to_size
     if width * to_height > height * to_width:
         kept_width, kept_height = max(1, height * to_width // to_height), height
     else:

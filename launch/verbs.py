@@ -14,6 +14,8 @@ VERBS = {
     "profile": "where the time and memory of a recipe's training steps go",
     "invert": "encode a folder of images, and decode the codes again",
     "boundary": "directions along which an attribute of images changes, for edits",
+    "edit": "change pictures along boundaries; strips, interpolation, a page with sliders",
+    "studio": "a page on which to edit pictures of one's own, with a trained model",
     "export": "write a trained model to files that do not need its run",
     "report": "one HTML page with pictures and curves of a run",
     "compare": "curves of several runs in the same charts, as a page and as SVG files",
@@ -27,7 +29,7 @@ VERBS = {
 }
 # These talk to a cluster's job server and never start Ray here.
 CLIENTS = ("submit", "attach", "status", "doctor")
-OF_MODELS = ("invert", "boundary", "export")
+OF_MODELS = ("invert", "boundary", "edit", "studio", "export")
 SUB_VERBS = {
     "data": ("build", "index", "verify", "ls"),
     "store": ("start", "stop", "status", "env"),

@@ -20,14 +20,9 @@ GANINV_MAY_IMPORT = {"torch", "numpy", "safetensors", "ganinv"} | set(sys.stdlib
 # Only inside of functions that cannot do without, or for type checkers: fsspec comes with torch,
 # the others with extras of the wheel.
 GANINV_MAY_IMPORT_LATE = {
-    "fsspec",
-    "s3fs",
-    "aiohttp",
-    "botocore",
-    "PIL",
-    "sklearn",
-    "onnx",
-    "onnxscript",
+    *("fsspec", "s3fs", "aiohttp", "botocore", "PIL", "sklearn"),
+    *("dlib", "face_recognition_models"),
+    *("onnx", "onnxscript"),
 }
 
 

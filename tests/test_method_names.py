@@ -16,6 +16,7 @@ METHODS = (
     "ganinv/latents/",
     "ganinv/networks/",
     "ganinv/latent_scale.py",
+    "benchmarks/first_order.py",
     "benchmarks/precision.py",
     "benchmarks/speed/",
     "benchmarks/claims/",

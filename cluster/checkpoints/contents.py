@@ -38,6 +38,7 @@ class RunIdentity:
     image_channels: int
     config: Mapping[str, Any]
     mix_fingerprint: str | None = None  # of several data sets and their shares of the batch
+    image_alignment: str | None = None  # None: a centred crop
 
 
 def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
@@ -61,6 +62,7 @@ def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest
         versions=_versions(),
         started_from=session.started_from,
         mix_fingerprint=identity.mix_fingerprint,
+        image_alignment=identity.image_alignment,
     )
 
 

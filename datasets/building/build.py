@@ -16,6 +16,8 @@ from datasets.shards.index import Index
 from datasets.shards.location import check_room
 from datasets.shards.shard import INDEX_NAME, Shard
 from datasets.sources.base import TIME, BuildOptions, Source
+from ganinv.alignment.landmarks import versions
+from ganinv.alignment.transform import FACES
 from ganinv.errors import DataError, StorageError
 from ganinv.seams.stores import Store
 
@@ -57,6 +59,8 @@ def build(
         return existing
     # Everything that the bytes depend on, besides the contents of the input.
     identity = {"data": description, "shard_bytes": options.shard_bytes, "encoder": encoder()}
+    if options.align == FACES:
+        identity["faces"] = versions()
     journal = BuildJournal(store, identity)
     if journal.replaces_another:
         announce(

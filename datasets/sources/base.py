@@ -16,7 +16,8 @@ from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
-from datasets.sources.geometry import CROP, Geometry, parse_geometry
+from datasets.sources.geometry import Geometry, parse_geometry
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch
@@ -40,6 +41,8 @@ class BuildOptions:
     """Pixels a side, or `WIDTHxHEIGHT`."""
     resize: str = CROP
     """How photographs come to that size: `crop`, `stretch` or `pad`, see `Geometry`."""
+    align: str | None = None
+    """`faces`: photographs are cut to their largest face, as FFHQ is, instead of `resize`."""
     seed: int = 0
     """Seed of a source that draws its images; other sources ignore it."""
     shard_bytes: int = 64 * _MIB
@@ -67,7 +70,7 @@ class BuildOptions:
     def __post_init__(self) -> None:
         problems = []
         try:
-            parse_geometry(self.resolution, self.resize)
+            parse_geometry(self.resolution, self.resize, self.align)
         except ConfigError as problem:
             problems.append(str(problem))
         if self.images is not None and self.images < 1:
@@ -95,7 +98,7 @@ class BuildOptions:
     @property
     def geometry(self) -> Geometry:
         """The size of the images, and how photographs are resized to it."""
-        return parse_geometry(self.resolution, self.resize)
+        return parse_geometry(self.resolution, self.resize, self.align)
 
     def facts(self) -> dict[str, bool | int]:
         """The entries of `Source.description` for the choice of images; defaults are left out."""

@@ -7,6 +7,8 @@ from typing import cast
 from datasets.sources.base import BuildOptions, Inputs, Source
 from datasets.sources.folder import folder_source
 from datasets.sources.input_places import describe_file
+from ganinv.alignment.landmarks import need_faces
+from ganinv.alignment.transform import FACES
 from ganinv.errors import ConfigError
 from ganinv.families import Family
 
@@ -32,6 +34,9 @@ _FAMILY = Family(
 )
 
 
+_DRAWN = ("avatars", "discs")
+
+
 def source_names() -> list[str]:
     """Names of the built-in sources, without importing any of them."""
     return _FAMILY.names()
@@ -50,6 +55,12 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
                 f"data.attributes={options.attributes} is read only for a folder of images, not for"
                 f" the source {name_or_folder!r}; leave it out, or build a folder"
             )
+        if options.align is not None and name_or_folder in _DRAWN:
+            raise ConfigError(
+                f"data.align={options.align} is for photographs, and the images of"
+                f" {name_or_folder} are drawn; leave it out"
+            )
+        _check_extra(options)
         return cast(Source, _FAMILY.find(name_or_folder).source(options, inputs))
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
@@ -62,6 +73,7 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
                 " images lie; give one of them: data build FOLDER, or data build SOURCE"
                 " data.input=…"
             )
+        _check_extra(options)
         return folder_source(folder, options)
     if folder.is_file():
         raise ConfigError(f"source {name_or_folder!r} {describe_file(name_or_folder)}")
@@ -71,3 +83,9 @@ def find_source(name_or_folder: str, options: BuildOptions, inputs: Inputs) -> S
         f"source {name_or_folder!r} is neither a built-in source ({', '.join(names)}) nor an"
         f" existing folder{hint or '; name one of them, or a folder of images'}"
     )
+
+
+def _check_extra(options: BuildOptions) -> None:
+    """Raises `ConfigError` if a package that the options need is missing."""
+    if options.align == FACES:
+        need_faces(f"data.align={FACES}")

@@ -1,26 +1,31 @@
 """The size of a data set's images, and how photographs are resized to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ganinv.alignment.transform import CROP, FACES, PAD, STRETCH
 from ganinv.errors import ConfigError
 from ganinv.sizes import Resolution, Size, size_of
 
-CROP, STRETCH, PAD = RESIZES = ("crop", "stretch", "pad")
+RESIZES = (CROP, STRETCH, PAD)
+ALIGNS = (FACES,)
 _MIN_SIDE, _MAX_SIDE = 8, 4096  # pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Geometry:
-    """The size of all images, and how `ganinv.resizing.resize_photograph` reaches that size."""
+    """The size of all images, and how photographs reach it: see `ganinv.alignment.aligning`."""
 
     width: int
     """Pixels."""
     height: int
     """Pixels."""
-    resize: str
+    alignment: str
     """`crop` keeps the largest centred part of the right shape; `stretch` keeps the whole image
     and changes its proportions (the DLSGAN author's CelebA: 178 × 218 to 128 × 128); `pad` keeps
-    both, and fills the rest with black. An image that fits is padded without resampling it."""
+    both, and fills the rest with black. An image that fits is padded without resampling it.
+    `faces` keeps the square of the largest face, as FFHQ does."""
 
     @property
     def side(self) -> int | None:
@@ -28,12 +33,24 @@ class Geometry:
         return self.width if self.width == self.height else None
 
     def facts(self) -> dict[str, Resolution]:
-        """The entries of `Source.description` for the size; the default `resize` is left out."""
+        """The entries of `Source.description` for the size; the default, a crop, is left out."""
         found = {"resolution": Size(self.width, self.height).resolution}
-        return found if self.resize == CROP else found | {"resize": self.resize}
+        if self.alignment == CROP:
+            return found
+        return found | {"align" if self.alignment in ALIGNS else "resize": self.alignment}
 
 
-def parse_geometry(resolution: Resolution, resize: str) -> Geometry:
+def recorded_alignment(description: Mapping[str, Any]) -> str | None:
+    """How photographs became the images of a data set, from its `Source.description`.
+
+    None for a crop, and where it is not known, as for tars that were only indexed. A run records
+    it, so that other photographs come to its model in the same way.
+    """
+    found = description.get("align") or description.get("resize")
+    return found if found in (STRETCH, PAD, FACES) else None
+
+
+def parse_geometry(resolution: Resolution, resize: str, align: str | None = None) -> Geometry:
     """Parse a resolution: `128` for squares, `178x218` for exactly that width and height.
 
     Raises one `ConfigError` for all problems.
@@ -50,6 +67,15 @@ def parse_geometry(resolution: Resolution, resize: str) -> Geometry:
         )
     if resize not in RESIZES:
         problems.append(f"data.resize={resize} is not one of {', '.join(RESIZES)}; choose one")
+    if align is not None and align not in ALIGNS:
+        problems.append(
+            f"data.align={align} is not {', '.join(ALIGNS)}; write that, or leave it out"
+        )
+    elif align is not None and resize != CROP:
+        problems.append(
+            f"data.resize={resize} is for photographs that are not aligned; leave it or data.align"
+            " out"
+        )
     if problems:
         raise ConfigError("; ".join(problems))
-    return Geometry(width=width, height=height, resize=resize)
+    return Geometry(width=width, height=height, alignment=align or resize)

@@ -21,11 +21,17 @@ from datasets.shards.images import DECODE_ERRORS, FORMATS, reason_of
 from datasets.shards.scan import UNREADABLE
 from datasets.shards.splits import Split
 from datasets.sources.base import Content, Sample, Skipped, Work
-from datasets.sources.geometry import CROP, PAD, STRETCH, Geometry
+from datasets.sources.geometry import Geometry
 from datasets.sources.unreadable import Unreadable
+from ganinv.alignment.aligning import align
+from ganinv.alignment.landmarks import NoFaceError
+from ganinv.alignment.pasting import paste
+from ganinv.alignment.transform import CROP, FACES, Transform
 from ganinv.errors import DataError
-from ganinv.resizing import pad_photograph, resize_photograph
 from ganinv.sizes import Size
+
+WITHOUT_FACE = "photographs without a face"
+ALIGNMENT = "alignment"  # the attribute of an aligned sample: its photograph and its transform
 
 # The most that one call of work holds: enough to make the traffic between processes cheap.
 _WORK_PHOTOS = 32
@@ -51,6 +57,13 @@ class _Limit(NamedTuple):
 
     pixels: int
     option: str  # the key of that number, for messages
+
+
+class Placed(NamedTuple):
+    """A photograph as an image, and where the image lies in it."""
+
+    image_HWC: NDArray[np.uint8]  # RGB
+    transform: Transform
 
 
 class _Problem(NamedTuple):
@@ -90,14 +103,20 @@ class Photographs:
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
     max_pixels: int
     options: str  # the section of both keys, for messages, such as `invert`
+    alignment: str = CROP  # see `ganinv.alignment.aligning.align`
     left_out: LeftOut = field(default_factory=LeftOut)  # when the files were listed
     skipped: list[Skipped] = field(default_factory=list)  # by the last call of `read`, so far
 
     def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Names and images (RGB uint8, H × W × 3; the upright centre of each photograph).
+        """Names and images (RGB uint8, H × W × 3), aligned and upright; raises as `placed`."""
+        for name, found in self.placed():
+            yield name, found.image_HWC
 
-        Raises `DataError` once the ratio of unreadable files exceeds `max_unreadable`, or if no
-        file is readable.
+    def placed(self) -> Iterator[tuple[str, Placed]]:
+        """Names and images, with the place of each image in its photograph.
+
+        Raises `DataError` once the ratio of unreadable files, and of those without the face that
+        is asked for, exceeds `max_unreadable`, or if no file is readable.
         """
         self.skipped.clear()
         unreadable = Unreadable(
@@ -107,8 +126,9 @@ class Photographs:
             before=self.left_out,
             skipped=self.skipped,
         )
-        geometry = Geometry(width=self.size.width, height=self.size.height, resize=CROP)
-        load = partial(_load, geometry, _Limit(self.max_pixels, f"{self.options}.max_pixels"))
+        width, height = self.size
+        geometry = Geometry(width=width, height=height, alignment=self.alignment)
+        load = partial(_load, geometry, self._limit)
         paths = (self.folder / name for name in self.names)
         with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
             for name, found in zip(self.names, images, strict=True):
@@ -119,6 +139,30 @@ class Photographs:
         if len(self.skipped) == len(self.names):
             raise unreadable.error()
 
+    def pasted(self, name: str, edited: Image.Image, transform: Transform) -> Image.Image:
+        """The photograph `name`, upright, with its edited image back in its place.
+
+        Raises `DataError` if the photograph cannot be read any more, or has changed.
+        """
+        try:
+            with _limiting(self._limit), Image.open(self.folder / name, formats=FORMATS) as file:
+                return paste(file, edited, transform)
+        except DataError as problem:
+            raise _cannot_paste(name, str(problem)) from problem
+        except DECODE_ERRORS as problem:
+            raise _cannot_paste(name, reason_of(problem)) from problem
+
+    @property
+    def _limit(self) -> _Limit:
+        return _Limit(self.max_pixels, f"{self.options}.max_pixels")
+
+
+def _cannot_paste(name: str, reason: str) -> DataError:
+    return DataError(
+        f"{name}: the image cannot be pasted into it ({reason}); leave photographs as they are"
+        " until the command ends"
+    )
+
 
 def _make_samples(
     geometry: Geometry, limit: _Limit, photos: Sequence[Photo]
@@ -126,19 +170,36 @@ def _make_samples(
     made: list[Sample | Skipped] = []
     for photo in photos:
         image, content = _content(photo)
-        found = _Problem(photo.problem) if photo.problem else _load(geometry, limit, image)
+        problem = photo.problem or _taken(photo, geometry)
+        found = _Problem(problem) if problem else _load(geometry, limit, image)
         made.append(
             Skipped(photo.name, found.reason, content, found.kind)
             if isinstance(found, _Problem)
             else Sample(
                 key=photo.key,
-                image_HWC=found,
-                attributes=photo.attributes,
+                image_HWC=found.image_HWC,
+                attributes=_attributes(photo, found.transform),
                 split=photo.split,
                 content=content,
             )
         )
     return made
+
+
+def _taken(photo: Photo, geometry: Geometry) -> str | None:
+    """Why the place of an aligned image cannot be among the attributes, if it cannot."""
+    if geometry.alignment == FACES and ALIGNMENT in photo.attributes:
+        return f"it has an attribute {ALIGNMENT!r}, which aligning adds; rename that attribute"
+    return None
+
+
+def _attributes(photo: Photo, transform: Transform) -> dict[str, Any]:
+    """With the place of an aligned image. That of other images follows from their size alone."""
+    if transform.alignment != FACES:
+        return photo.attributes
+    return photo.attributes | {
+        ALIGNMENT: {"photograph": photo.name, "transform": transform.plain()}
+    }
 
 
 def _content(photo: Photo) -> tuple[Path | bytes, str]:
@@ -155,15 +216,17 @@ def _content(photo: Photo) -> tuple[Path | bytes, str]:
     return image, digest.hexdigest()
 
 
-def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> NDArray[np.uint8] | _Problem:
+def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> Placed | _Problem:
     """The image, RGB uint8 of the geometry's size; or the reason why it is left out."""
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with _limiting(limit), Image.open(file, formats=FORMATS) as image:
-            size = (geometry.width, geometry.height)
-            if geometry.resize == PAD:
-                return np.array(pad_photograph(image, *size))
-            return np.array(resize_photograph(image, *size, stretch=geometry.resize == STRETCH))
+            picture, transform = align(
+                image, Size(geometry.width, geometry.height), geometry.alignment
+            )
+            return Placed(np.array(picture), transform)
+    except NoFaceError as problem:
+        return _Problem(str(problem), WITHOUT_FACE)
     except DataError as problem:
         return _Problem(str(problem))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

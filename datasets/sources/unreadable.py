@@ -40,7 +40,7 @@ class Unreadable:
         listed = "; ".join(f"{s.path}: {s.reason}" for s in self.skipped[:_LISTED])
         others = self.before.line(of=IMAGES)
         return DataError(
-            f"{len(self.skipped)} of {self.total} images are unreadable so far ({listed})"
+            f"{len(self.skipped)} of {self.total} images cannot be used so far ({listed})"
             + (f", beside images left out before ({others})" if others else "")
             + f", over {self.option}={self.max_ratio}; repair or remove them, or raise that ratio"
         )

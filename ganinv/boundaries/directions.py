@@ -15,11 +15,18 @@ def element_directions(model: InvertibleGan, identity: str, count: int) -> list[
     """The elements of the code with the largest spread (DLSGAN figs. 12–14), the largest first."""
     spread_L = model.spread.cpu().float()
     chosen = spread_L.argsort(descending=True, stable=True)[:count].tolist()
-    unit_LL = torch.eye(len(spread_L))
-    return [
-        _direction(model, identity, "z", f"element {element}", unit_LL[element])
-        for element in chosen
-    ]
+    return [element_direction(model, identity, element) for element in chosen]
+
+
+def element_direction(model: InvertibleGan, identity: str, element: int) -> Boundary:
+    """One element of the code. Raises `ConfigError` for an element that the code does not have."""
+    if not 0 <= element < model.latent_size:
+        raise ConfigError(
+            f"element {element}: codes of this model have the elements 0 to "
+            f"{model.latent_size - 1}; choose one of them"
+        )
+    unit_L = torch.eye(model.latent_size)[element]
+    return _direction(model, identity, "z", f"element {element}", unit_L)
 
 
 def principal_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:

@@ -62,7 +62,7 @@ class Editor:
         from the code to the image; the points returned lie in the last of them. Raises
         `ConfigError` for an unknown boundary, and for one in a space that the points cannot reach.
         """
-        self._check_known(strengths)
+        self.check_known(strengths)
         for space in self.model.codec.spaces:
             moves = [
                 (boundary, strengths[name])
@@ -70,7 +70,7 @@ class Editor:
                 if name in strengths and boundary.space == space and not _is_zero(strengths[name])
             ]
             if moves:
-                points = self._in_space(points, space)
+                points = self.in_space(points, space)
                 for boundary, strength in moves:
                     points = Points(
                         space, boundary.moved(points.values, _for_each(strength, points))
@@ -86,7 +86,7 @@ class Editor:
         found = {}
         for name, boundary in self.boundaries.items():
             if self._reaches(points, boundary.space):
-                values = self._in_space(points, boundary.space).values
+                values = self.in_space(points, boundary.space).values
                 found[name] = boundary.distance(values)
         return found
 
@@ -94,16 +94,32 @@ class Editor:
         """The image of each point, B × C × H × W, clamped to [−1, 1]; without gradients."""
         return self.model.decode_points(points.space, points.values)
 
-    def _in_space(self, points: Points, name: str) -> Points:
+    def check_known(self, names: Iterable[str]) -> None:
+        """Raises `ConfigError` for a boundary that is not there."""
+        for name in names:
+            if name not in self.boundaries:
+                known = ", ".join(self.boundaries) or "none"
+                raise ConfigError(
+                    f"edit {name!r}: no such boundary; these are there: {known}; fit others with "
+                    "ganinv boundary"
+                )
+
+    def in_space(self, points: Points, name: str) -> Points:
+        """The same images as points in another space.
+
+        Raises `ConfigError` where no code can be computed back, which that would take.
+        """
         if points.space == name:
             return points
+        spaces = self.model.codec.spaces
+        if name not in spaces:
+            raise ConfigError(f"space {name!r}: this model has {', '.join(spaces)}")
         if not self._reaches(points, name):
             raise ConfigError(
-                f"boundaries in the space {name!r}: images are points in {points.space!r} here, "
-                "from which no code can be computed back; refine in another space, or fit "
-                f"boundaries with boundary.space={points.space}"
+                f"space {name!r}: is needed here, but images are points in {points.space!r}, from "
+                "which no code can be computed back; refine in another space, or fit boundaries "
+                f"with boundary.space={points.space}"
             )
-        spaces = self.model.codec.spaces
         to_code = spaces[points.space].to_code
         assert to_code is not None
         return Points(name, spaces[name].of_code(to_code(points.values)))
@@ -111,15 +127,6 @@ class Editor:
     def _reaches(self, points: Points, name: str) -> bool:
         own = self.model.codec.spaces[points.space]
         return points.space == name or own.to_code is not None
-
-    def _check_known(self, strengths: Mapping[str, Strength]) -> None:
-        for name in strengths:
-            if name not in self.boundaries:
-                known = ", ".join(self.boundaries) or "none"
-                raise ConfigError(
-                    f"edit {name!r}: no such boundary; these are there: {known}; fit others with "
-                    "ganinv boundary"
-                )
 
 
 def mixed(first: Points, second: Points, layers: range) -> Points:

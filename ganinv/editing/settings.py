@@ -105,7 +105,12 @@ def settings_of(
 
 
 def restored(editor: Editor, settings: Settings) -> Points:
-    """The edited point of the settings, 1 × …
+    """The edited point of the settings, 1 × … Raises as `start_of`."""
+    return editor.edited(start_of(editor, settings), settings.strengths)
+
+
+def start_of(editor: Editor, settings: Settings) -> Points:
+    """The point that the edits of the settings start from, 1 × …
 
     Raises `DataError` for settings of another model, or with a point of another shape.
     """
@@ -128,4 +133,4 @@ def restored(editor: Editor, settings: Settings) -> Points:
             f"{shape}; save the settings anew"
         )
     values = points.values.to(editor.model.device, editor.model.dtype)
-    return editor.edited(Points(points.space, values), settings.strengths)
+    return Points(points.space, values)

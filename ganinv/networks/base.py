@@ -64,7 +64,7 @@ class NetworkConfig:
 
     name: str  # the family's module
     latent_size: int
-    width: int = 64  # channels at the full resolution
+    width: int | None = 64  # channels at the full resolution; None: by the family's rule
     max_width: int = 512  # channels at coarse resolutions
     # Discriminator block whose output is the feature encoder, counted from the last: −2 is the
     # second last (PVDGAN paper).
@@ -72,8 +72,9 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for key in ("latent_size", "width", "max_width"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key} = {getattr(self, key)}: must be at least 1")
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ConfigError(f"{key} = {value}: must be at least 1")
         if self.feature_block >= 0:
             raise ConfigError(
                 f"feature_block = {self.feature_block}: blocks are counted from the last, "
@@ -92,7 +93,15 @@ class NetworkConfig:
                 f"feature_block = {self.feature_block}: a discriminator for {resolution} pixels "
                 f"has {levels} block(s); choose one of {', '.join(map(str, range(-levels, 0)))}"
             )
-        return [min(self.width << level, self.max_width) for level in range(levels + 1)]
+        finest = self.finest_width(levels)
+        return [min(finest << level, self.max_width) for level in range(levels + 1)]
+
+    def finest_width(self, levels: int) -> int:
+        """Channels at the full resolution, which can be halved `levels` times."""
+        del levels
+        if self.width is None:
+            raise ConfigError("width = null: this family has no rule for it; give a number")
+        return self.width
 
 
 def coarsest_grid(resolution: Resolution) -> Grid:

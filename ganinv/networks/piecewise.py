@@ -83,15 +83,21 @@ class _Pass(TorchFunctionMode):
 
 
 class Recording(_Pass):
-    """A forward pass without weight gradients, called once with inputs that need a gradient."""
+    """A forward pass, called once with inputs that need a gradient.
 
-    def __init__(self) -> None:
+    `constant`: its graph leads to no weights. Else other losses can be computed from its outputs.
+    """
+
+    def __init__(self, *, constant: bool = True) -> None:
         super().__init__()
+        self.constant = constant
         self.edges: list[GradientEdge] = []  # of each layer's output
         self.signed: list[Tensor] = []  # the activations, which have the signs of their inputs
 
     def affine(self, layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y = layer(x, weight.detach(), None if bias is None else bias.detach())
+        if self.constant:
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
+        y = layer(x, weight, bias)
         self.edges.append(get_gradient_edge(y))
         return y
 
@@ -101,12 +107,16 @@ class Recording(_Pass):
         self.signed.append(y.detach())
         return y
 
-    def back(self, values_B: Tensor, *inputs: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
+    def back(
+        self, values_B: Tensor, *inputs: Tensor, retain_graph: bool = False
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
         """The gradient of the sum of `values_B` at each input, and δ of each layer; None where it
         has no influence.
         """
         places: list[Any] = [*inputs, *self.edges]  # tensors and edges, which the stubs keep apart
-        found = torch.autograd.grad(values_B.sum(), places, allow_unused=True)
+        found = torch.autograd.grad(
+            values_B.sum(), places, retain_graph=retain_graph, allow_unused=True
+        )
         return list(found[: len(inputs)]), list(found[len(inputs) :])
 
 
@@ -114,7 +124,7 @@ class _Replay(_Pass):
     """The forward pass of ã, which takes the gradient of every weight and bias on its way."""
 
     def __init__(
-        self, signed: Iterable[Tensor], toward: Iterable[Tensor | None], factor_B: Tensor
+        self, signed: Iterable[Tensor], toward: Iterable[Tensor | None], factor_B: Tensor | None
     ) -> None:
         super().__init__()
         self._signed, self._toward, self._factor_B = iter(signed), iter(toward), factor_B
@@ -128,7 +138,7 @@ class _Replay(_Pass):
         y = layer(x, constant, None)
         (gradient,) = torch.autograd.grad(y, constant, toward)
         self.gradients.append((weight, gradient))
-        if bias is None:
+        if bias is None or self._factor_B is None:
             return y.detach()
         pixels = tuple(range(2, toward.ndim))
         # In the precision of the bias, as the outer products below.
@@ -136,7 +146,8 @@ class _Replay(_Pass):
         factor_B = self._factor_B.to(bias.dtype)
         self.gradients.append((bias, (factor_B[:, None] * sums_BO).sum(0)))
         offset_BO = factor_B[:, None] * bias.detach()
-        return y.detach() + offset_BO.to(y.dtype).reshape(*offset_BO.shape, *[1] * len(pixels))
+        offset_BO = offset_BO.to(y.dtype).reshape(*offset_BO.shape, *[1] * len(pixels))
+        return y.detach().add_(offset_BO)  # whose values nothing else needs
 
     def activation(self, function: Callable[[], Tensor], x: Tensor, slope: float) -> Tensor:
         del function
@@ -172,15 +183,16 @@ def replay(
     recording: Recording,
     toward: Iterable[Tensor | None],
     images: Tensor,
-    factor_B: Tensor,
+    factor_B: Tensor | None,
 ) -> Tensor:
     """Zero, whose weight gradient is that of Σ ã(images, factor_B) over the samples.
 
-    `network` is the one that was recorded, `toward` is what `recording.back` gave.
+    `network` is the one that was recorded, `toward` is what `recording.back` gave. `factor_B` is 0
+    if it is not given; biases then have no gradient.
     """
     pass_ = _Replay(recording.signed, toward, factor_B)
     with torch.enable_grad(), pass_:  # scaled weights need their graphs; images have none
         network(images)
     weights = [weight for weight, _ in pass_.gradients]
     gradients = [gradient for _, gradient in pass_.gradients]
-    return with_gradients(factor_B.new_zeros(()), gradients, weights)
+    return with_gradients(images.new_zeros(()), gradients, weights)

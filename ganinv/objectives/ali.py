@@ -11,6 +11,8 @@
     L_d = −ln σ(ρ_q) − ln(1 − σ(ρ_p))
     L_g = −ln(1 − σ(ρ_q)) − ln σ(ρ_p)        of encoder and decoder, which share it
 
+With `adversarial: relativistic`, L_d = softplus(ρ_p − ρ_q) and L_g = softplus(ρ_q − ρ_p).
+
 D judges pairs. All gradients are taken at the old weights, then all three networks step, as in the
 paper and its code. L_g reaches the encoder through ẑ, and the decoder through x̃.
 
@@ -29,21 +31,20 @@ from typing import Literal
 
 from ganinv.declarations import Statistic
 from ganinv.errors import ConfigError
-from ganinv.objectives.adversarial import (
-    PLOTS,
-    STATISTICS,
-    AdversarialConfig,
-    discriminator_loss,
-    fake_loss,
-    judge_real,
-    real_loss,
-)
+from ganinv.objectives.adversarial import PLOTS, judge_real
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
+from ganinv.objectives.losses import (
+    R2_STATISTIC,
+    LossConfig,
+    judge_generated,
+    loss_of_discriminator,
+    told_apart,
+)
 from ganinv.objectives.posterior import FIGURE_PLOTS, PosteriorObjective, posterior_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(AdversarialConfig):
+class Config(LossConfig):
     """Options of ALI."""
 
     name: str = "ali"
@@ -52,7 +53,7 @@ class Config(AdversarialConfig):
     optimizer: Literal["adam", "rmsprop"] = "adam"  # of all three networks
 
     def __post_init__(self) -> None:
-        AdversarialConfig.__post_init__(self)
+        LossConfig.__post_init__(self)
         low, high = self.log_deviation_min, self.log_deviation_max
         if not low < 0 < high:
             raise ConfigError(
@@ -67,10 +68,11 @@ class Objective(PosteriorObjective):
     config: Config
     plots = (*PLOTS, *FIGURE_PLOTS)
     discriminator = "pair_discriminator"
+    optional_statistics = (R2_STATISTIC,)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return tuple(STATISTICS.values())
+        return self.config.statistics
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -85,10 +87,9 @@ class Objective(PosteriorObjective):
         posterior = posterior_of(output.leaf, *limits)
         image = cut("g", nets["g"](z_NL))
         real = judge_real(nets, batch, self.config, posterior.sample(batch.noise["epsilon"]))
-        fake = nets["d"](image.leaf, z_NL)
-        weight = self.config.weights(batch.images_seen)["r1"]
-        l_d, statistics = discriminator_loss(batch, real, fake, weight)
-        l_g = batch.mean(fake_loss(real.adversarial_B) + real_loss(fake.adversarial_B))
+        fake = judge_generated(nets, batch, self.config, image.leaf, z_NL)
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        l_g = batch.mean(told_apart(self.config, fake.adversarial_B, real.adversarial_B))
         return RoundOutput(
             losses={"e": Loss(l_g, (output,)), "g": Loss(l_g, (image,)), "d": Loss(l_d)},
             statistics={

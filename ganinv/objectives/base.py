@@ -136,6 +136,8 @@ class Objective(ABC):
     latent: Latent
     # Charts of its statistics on the result page; statistics without one get a plain chart.
     plots: tuple[Plot, ...] = ()
+    # What it reports with other options than the defaults, beside its `statistics`.
+    optional_statistics: tuple[Statistic, ...] = ()
 
     @property
     @abstractmethod

@@ -22,10 +22,10 @@ Numbers: D drives v_r down, and the squares of softplus(h) underflow in float32 
 so all is computed from ln softplus(h). tan(arccos(c)) of float32 has a NaN for a gradient below
 1e-4 rad; here it is the ratio of the embedding's parts perpendicular and parallel to z_c.
 
-R1 takes the double backward, also where D is piecewise linear up to its head. The weight gradient
-without it (`networks.piecewise`) saves passes because one direction, ∂a/∂h, serves the loss and the
-penalty; here ∂v/∂h changes with h, the penalty adds a second direction, and the exact gradient
-takes as many passes as the double backward does.
+R1 and R2 take the double backward, also where D is piecewise linear up to its head. The weight
+gradient without it (`networks.piecewise`) saves passes because one direction, ∂a/∂h, serves the
+loss and the penalty; here ∂v/∂h changes with h, the penalty adds a second direction, and the exact
+gradient takes as many passes as the double backward does.
 
 Shapes: N samples of the micro-batch, L angles, E coordinates, C × H × W image.
 """
@@ -47,13 +47,16 @@ from ganinv.objectives import base
 from ganinv.objectives.adversarial import (
     PLOTS,
     ROLES,
-    STATISTICS,
-    AdversarialConfig,
-    discriminator_loss,
     judge_real,
-    real_loss,
 )
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
+from ganinv.objectives.losses import (
+    R2_STATISTIC,
+    LossConfig,
+    judge_generated,
+    loss_of_discriminator,
+    loss_of_generator,
+)
 from ganinv.objectives.traced import EncoderInDiscriminator
 from ganinv.schedules import Scheduled
 
@@ -85,7 +88,7 @@ ANGLES_PLOT = Plot(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(AdversarialConfig):
+class Config(LossConfig):
     """Options of DEDGAN.
 
     The paper trains with λ_emb = 1 at first, and with 10 "after some training" (§5.1). The recipes
@@ -122,6 +125,7 @@ class Objective(base.Objective):
     config: Config
     latent: Hypersphere
     plots = (PLOTS[0], PLOTS[1], EMBEDDING_PLOT, ANGLES_PLOT, PLOTS[2])
+    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Config, latent_size: int) -> None:
         """Raises `ConfigError` for a latent size that is not 2^k − 1."""
@@ -134,7 +138,7 @@ class Objective(base.Objective):
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return (*STATISTICS.values(), *EMBEDDING_STATISTICS)
+        return (*self.config.statistics, *EMBEDDING_STATISTICS)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -167,12 +171,13 @@ class Objective(base.Objective):
         target_NE = self.latent.to_cartesian(angle_NL)  # l. 2
         d = _embedding_of(nets["d"])
         image = cut("g", nets["g"](z_NL))
-        fake = d(image.leaf)  # l. 3, 4 and 6
+        fake = judge_generated({"d": d}, batch, self.config, image.leaf)  # l. 3, 4 and 6
         real = judge_real({"d": d}, batch, self.config)  # l. 5
         l_emb = batch.mean(embedding_loss(target_NE, fake.latent_BL))  # l. 7
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         l_d = l_adv_d + weight["emb"] * l_emb  # l. 8
-        l_g = batch.mean(real_loss(fake.adversarial_B)) + weight["emb"] * l_emb  # l. 9
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
+        l_g = l_g + weight["emb"] * l_emb  # l. 9
         return RoundOutput(
             losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
             statistics={

@@ -24,20 +24,21 @@ import torch
 from torch import Tensor
 
 from ganinv.latent_scale import TraceConfig
-from ganinv.objectives.adversarial import (
-    AdversarialConfig,
-    discriminator_loss,
-    judge_real,
-    real_loss,
-)
+from ganinv.objectives.adversarial import judge_real
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
 from ganinv.objectives.latent import encoder_loss, square_moments
+from ganinv.objectives.losses import (
+    LossConfig,
+    judge_generated,
+    loss_of_discriminator,
+    loss_of_generator,
+)
 from ganinv.objectives.traced import TracedObjective
 from ganinv.schedules import Scheduled
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(AdversarialConfig):
+class Config(LossConfig):
     """Options of DLSGAN; the defaults are the PVDGAN paper's, which compares both methods."""
 
     name: str = "dlsgan"
@@ -69,12 +70,13 @@ class Objective(TracedObjective):
         z_NL = batch.noise["z"]  # Alg. 1 l. 1
         scale_L = self.scale(state).to(z_NL)  # l. 2
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = nets["d"](image.leaf)  # l. 3
+        fake = judge_generated(nets, batch, self.config, image.leaf)  # l. 3
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 4
         real = judge_real(nets, batch, self.config)  # l. 5
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 6
-        l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 7: non-saturating
+        # l. 7: non-saturating in the paper
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         if self.config.encoder_loss_to == "dg":
             l_g = l_g + weight["enc"] * l_enc
         return RoundOutput(
@@ -99,10 +101,10 @@ class Objective(TracedObjective):
         scale_L = self.scale(state).to(z_NL)
         with torch.no_grad():
             image_NCHW = nets["g"](z_NL * scale_L)
-        fake = nets["d"](image_NCHW)
+        fake = judge_generated(nets, batch, self.config, image_NCHW)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
         real = judge_real(nets, batch, self.config)
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},
@@ -117,7 +119,7 @@ class Objective(TracedObjective):
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = nets["d"](image.leaf)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        l_g = batch.mean(real_loss(fake.adversarial_B))
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B)
         if self.config.encoder_loss_to == "dg":
             l_g = l_g + self.config.weights(batch.images_seen)["enc"] * l_enc
         return RoundOutput(

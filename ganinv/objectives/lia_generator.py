@@ -34,19 +34,22 @@ from ganinv.latents.spaces import Space, style_spaces
 from ganinv.objectives import base
 from ganinv.objectives.adversarial import (
     PLOTS,
-    STATISTICS,
-    AdversarialConfig,
-    discriminator_loss,
     judge_real,
-    real_loss,
 )
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
+from ganinv.objectives.losses import (
+    R2_STATISTIC,
+    LossConfig,
+    judge_generated,
+    loss_of_discriminator,
+    loss_of_generator,
+)
 
 FAMILY = "lia"  # the network family, where none is named
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(AdversarialConfig):
+class Config(LossConfig):
     """Options of LIA's first stage; λ_r1 = 5 is the paper's γ = 10."""
 
     name: str = "lia_generator"
@@ -75,6 +78,7 @@ class Objective(base.Objective):
 
     config: Config
     plots: tuple[Plot, ...] = PLOTS
+    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Config, latent_size: int) -> None:
         self.config = config
@@ -90,7 +94,7 @@ class Objective(base.Objective):
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return tuple(STATISTICS.values())
+        return self.config.statistics
 
     @property
     def noise(self) -> Mapping[str, Latent]:
@@ -114,11 +118,10 @@ class Objective(base.Objective):
         """Eq. 9 and 10 with one forward pass of G and D for both losses."""
         del state
         image = cut("g", nets["g"](batch.noise["z"]))
-        fake = nets["d"](image.leaf)
+        fake = judge_generated(nets, batch, self.config, image.leaf)
         real = judge_real(nets, batch, self.config)
-        weight = self.config.weights(batch.images_seen)
-        l_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
-        l_g = batch.mean(real_loss(fake.adversarial_B))
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         d_fake = batch.mean(fake.adversarial_B)
         return RoundOutput(
             losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
@@ -129,10 +132,9 @@ class Objective(base.Objective):
         del state
         with torch.no_grad():
             image_NCHW = nets["g"](batch.noise["z"])
-        fake = nets["d"](image_NCHW)
+        fake = judge_generated(nets, batch, self.config, image_NCHW)
         real = judge_real(nets, batch, self.config)
-        weight = self.config.weights(batch.images_seen)
-        l_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         return RoundOutput(losses={"d": Loss(l_d)}, statistics={**statistics, "loss/d": l_d})
 
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
@@ -140,7 +142,7 @@ class Objective(base.Objective):
         del state
         image = cut("g", nets["g"](batch.noise["z_generator"]))
         adversarial_N = nets["d"](image.leaf).adversarial_B
-        l_g = batch.mean(real_loss(adversarial_N))
+        l_g = loss_of_generator(nets, batch, self.config, adversarial_N)
         return RoundOutput(
             losses={"g": Loss(l_g, (image,))},
             statistics={"d/fake": batch.mean(adversarial_N), "loss/g": l_g},

@@ -29,12 +29,7 @@ from torch import Tensor
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, checked_initial, trace_variance
-from ganinv.objectives.adversarial import (
-    AdversarialConfig,
-    discriminator_loss,
-    judge_real,
-    real_loss,
-)
+from ganinv.objectives.adversarial import judge_real
 from ganinv.objectives.base import (
     Loss,
     MicroBatch,
@@ -46,6 +41,13 @@ from ganinv.objectives.base import (
     cut,
 )
 from ganinv.objectives.latent import encoder_loss, square_moments
+from ganinv.objectives.losses import (
+    GeneratedImages,
+    LossConfig,
+    judge_generated,
+    loss_of_discriminator,
+    loss_of_generator,
+)
 from ganinv.objectives.traced import TracedObjective
 from ganinv.schedules import Scheduled
 
@@ -63,7 +65,7 @@ RECONSTRUCTION_PLOT = Plot(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(AdversarialConfig):
+class Config(LossConfig):
     """Options of PVDGAN; the defaults are the paper's (§3)."""
 
     name: str = "pvdgan"
@@ -74,11 +76,19 @@ class Config(AdversarialConfig):
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
     reconstruct: Literal["features", "pixels"] = "features"  # pixels: a plain VAE loss, to compare
+    # Of the relativistic loss: the image that a reconstruction is judged against, its own or
+    # another one. Not in the papers. See `Objective.partners`.
+    pairing: Literal["reconstruction", "shuffled"] = "reconstruction"
     # The paper gives no value; docs/results/trace-start.md compares four.
     initial_real: float | None = None  # v_r before the first step; None: `trace.initial`
 
     def __post_init__(self) -> None:
-        AdversarialConfig.__post_init__(self)
+        LossConfig.__post_init__(self)
+        if self.pairing == "shuffled" and self.adversarial != "relativistic":
+            raise ConfigError(
+                f"pairing = {self.pairing}: only the relativistic loss has pairs; also give "
+                "adversarial=relativistic, or leave it out"
+            )
         if self.initial_real is None:
             return
         checked_initial(self.initial_real, "initial_real")
@@ -128,12 +138,15 @@ class Objective(TracedObjective):
         real = judge_real(nets, batch, self.config)  # l. 3
         z_NL = self.codes(batch.noise["z"], real.latent_BL, vae_N, state)  # l. 4
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = nets["d"](image.leaf)  # l. 5
+        fake = judge_generated(nets, batch, self.config, image.leaf)  # l. 5
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 6
         l_rec = self.reconstruction(batch, real.feature_BF, fake.feature_BF, image.leaf, vae_N)
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        fake = self.partners(fake)
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 8
-        l_g = batch.mean(real_loss(fake.adversarial_B))  # l. 9
+        l_g = loss_of_generator(  # l. 9
+            nets, batch, self.config, fake.adversarial_B, real.adversarial_B
+        )
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
         return RoundOutput(
             losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
@@ -158,11 +171,11 @@ class Objective(TracedObjective):
         scale_L = self.scale(state).to(z_NL)
         with torch.no_grad():
             image_NCHW = nets["g"](z_NL * scale_L)
-        fake = nets["d"](image_NCHW)
+        fake = judge_generated(nets, batch, self.config, image_NCHW)
         real = judge_real(nets, batch, self.config)
         batch.carry.update(latent=real.latent_BL, feature=real.feature_BF)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        l_adv_d, statistics = discriminator_loss(batch, real, fake, weight["r1"])
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},
@@ -178,12 +191,12 @@ class Objective(TracedObjective):
         scale_L = self.scale(state).to(noise_NL)
         z_NL = self.codes(noise_NL, batch.carry["latent"], vae_N, state)
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = nets["d"](image.leaf)
+        fake = self.partners(GeneratedImages(*nets["d"](image.leaf)))
         error_N = ((z_NL - fake.latent_BL).square() * scale_L.square()).mean(1)
         l_enc = batch.mean(error_N, ~vae_N, HALF)
         feature_BF = batch.carry["feature"]
         l_rec = self.reconstruction(batch, feature_BF, fake.feature_BF, image.leaf, vae_N)
-        l_g = batch.mean(real_loss(fake.adversarial_B))
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B)
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
         return RoundOutput(
             losses={"g": Loss(l_g, (image,))},
@@ -200,6 +213,21 @@ class Objective(TracedObjective):
         """Which samples are reconstructed: by slot of the global batch, bool N."""
         in_last_half_N = batch.slots_N >= batch.global_batch // 2
         return in_last_half_N if self.config.vae_half == "last" else ~in_last_half_N
+
+    def partners(self, fake: GeneratedImages) -> GeneratedImages:
+        """The adversarial values in the order of the real images that they are judged against.
+
+        With `pairing: shuffled` each image of the micro-batch gets the generated one before its own
+        place, so that results depend on the division into micro-batches.
+        """
+        if self.config.pairing == "reconstruction":
+            return fake
+        if len(fake.adversarial_B) == 1:
+            raise ConfigError(
+                "objective.pairing = shuffled: a micro-batch of one image has no other image; "
+                "choose train.micro_batch of at least 2 or fewer workers"
+            )
+        return fake._replace(adversarial_B=fake.adversarial_B.roll(1))
 
     def codes(self, noise_NL: Tensor, latent_NL: Tensor, vae_N: Tensor, state: State) -> Tensor:
         """Prior codes, and for VAE samples nograd(z_r) + noise ∘ √max(1 − v_r, 0) (eq. 4)."""

@@ -29,9 +29,10 @@ from ganinv.latent_scale import (
 from ganinv.latents.base import Latent
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.latents.spaces import Space, style_spaces
-from ganinv.objectives.adversarial import PLOTS, ROLES, STATISTICS
+from ganinv.objectives.adversarial import PLOTS, ROLES
 from ganinv.objectives.base import Moments, Objective, Role, State
 from ganinv.objectives.latent import mean_square
+from ganinv.objectives.losses import R2_STATISTIC
 
 ENCODER_STATISTIC = Statistic(
     "loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"
@@ -118,6 +119,7 @@ class TracedObjective(Objective):
 
     plots: tuple[Plot, ...] = (PLOTS[0], PLOTS[1], ENCODER_PLOT, *PLOTS[2:], ACTIVE_PLOT)
     traces: tuple[str, ...] = ("fake",)
+    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Any, latent_size: int) -> None:
         self.config = config
@@ -129,7 +131,7 @@ class TracedObjective(Objective):
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return (*STATISTICS.values(), ENCODER_STATISTIC)
+        return (*self.config.statistics, ENCODER_STATISTIC)
 
     @property
     def figures_declared(self) -> tuple[Statistic, ...]:

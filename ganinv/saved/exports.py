@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError, StorageContentError
 from ganinv.model import InvertibleGan
 from ganinv.plain import from_plain
@@ -49,6 +50,7 @@ class Description:
     train: Mapping[str, Any]
     data_fingerprint: str
     versions: Mapping[str, str]  # of the packages that trained the model
+    image_alignment: str | None = None  # how photographs became images of the data; None: a crop
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Description":
@@ -63,10 +65,14 @@ class Description:
             train=config["train"],
             data_fingerprint=manifest.data_fingerprint,
             versions=manifest.versions,
+            image_alignment=manifest.image_alignment,
         )
 
     def plain(self) -> dict[str, Any]:
-        return {"format": names.EXPORT_VERSION, **asdict(self)}
+        plain = {"format": names.EXPORT_VERSION, **asdict(self)}
+        if self.image_alignment is None:
+            del plain["image_alignment"]  # which version 0.1 does not know
+        return plain
 
 
 def export_files(
@@ -175,7 +181,10 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
         },
         where=where,
     )
-    return InvertibleGan(codec=checked_codec(objective, networks, tensors, where))
+    return InvertibleGan(
+        codec=checked_codec(objective, networks, tensors, where),
+        alignment=description.image_alignment or CROP,
+    )
 
 
 def without_shape(name: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError, StorageContentError, StorageMissingError
 from ganinv.inputs import Device, place_name, usable_device
 from ganinv.model import InvertibleGan, best_device
@@ -106,9 +107,8 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
             "needs; restore config and checkpoint of the same run"
         ) from error
     codec = checked_codec(objective, networks, tensors, where)
-    return TrainedRun(
-        model=InvertibleGan(codec=codec), objective=objective, state=state, manifest=manifest
-    )
+    model = InvertibleGan(codec=codec, alignment=manifest.image_alignment or CROP)
+    return TrainedRun(model=model, objective=objective, state=state, manifest=manifest)
 
 
 def _used_after_training(manifest: Manifest) -> Callable[[str], bool]:

@@ -22,7 +22,7 @@ from ganinv.seams.stores import Reader
 from ganinv.sizes import Resolution
 
 log = logging.getLogger(__name__)
-OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint"})
+OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint", "image_alignment"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,9 @@ class Manifest:
     # Of all data sets together and their shares of the batch. Absent from the manifests of runs
     # with one data set.
     mix_fingerprint: str | None = None
+    # How photographs became the images of the data (`ganinv.alignment`). Absent for a centred crop,
+    # and from the manifests of runs that are older than this key.
+    image_alignment: str | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -47,12 +47,13 @@ def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
 
 @functools.cache
 def all_statistics() -> Mapping[str, Statistic]:
-    """The statistics of all methods with their default options, by name."""
+    """The statistics of all methods, by name."""
     found: dict[str, Statistic] = {}
     for name in objectives.names():
         module = objectives.find(name)
         objective: Objective = module.Objective(module.Config(), latent_size=1)
-        for row in (*objective.statistics, *derived_statistics(objective)):
+        own = (*objective.statistics, *objective.optional_statistics)
+        for row in (*own, *derived_statistics(objective)):
             found.setdefault(row.name, row)
     return found
 

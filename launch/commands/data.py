@@ -80,7 +80,7 @@ def _build(arguments: Arguments, options: DataBuildOptions, at_endpoint: OpenSto
 def _print_report(report: BuildReport, out: Console) -> None:
     """List the skipped images and the duplicates of a build, and count all that was left out."""
     if report.skipped:
-        out.print(f"{len(report.skipped)} unreadable images were skipped:")
+        out.print(f"{len(report.skipped)} {_skipped(report)} were skipped:")
         for skipped in report.skipped[:NAMED_AT_MOST]:
             out.print(f"  {skipped.path}: {skipped.reason}", markup=False)
     if report.duplicates:
@@ -90,6 +90,12 @@ def _print_report(report: BuildReport, out: Console) -> None:
             out.print(f"  {duplicate.key} = {duplicate.first}", markup=False)
     if line := report.closing_line:
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _skipped(report: BuildReport) -> str:
+    """What the skipped images are."""
+    kinds = {skipped.kind for skipped in report.skipped}
+    return kinds.pop() if len(kinds) == 1 else "images"
 
 
 def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenStore) -> int:

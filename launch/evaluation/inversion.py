@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from datasets.sources.photographs import Photographs
+from datasets.sources.photographs import Photographs, Placed
+from ganinv.alignment.transform import Transform
 from ganinv.errors import StorageError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
@@ -30,9 +30,13 @@ from launch.evaluation.results_folder import (
     CODES_STEM,
     DELTA_COLUMN,
     DELTA_SUFFIX,
+    PASTED,
+    PASTED_COLUMN,
     PLACE_COLUMN,
     PSNR_NAME,
     RECONSTRUCTIONS,
+    TRANSFORM_COLUMN,
+    TRANSFORM_SUFFIX,
     replaced_results,
 )
 from launch.progress import working
@@ -50,6 +54,13 @@ class Inverted:
     point: Tensor | None = None  # B × …, on the CPU
     columns: Mapping[str, Sequence[object]] = field(default_factory=dict)  # of the table, B each
     deltas: Sequence[bytes] = ()  # files, one for each image, or none
+
+
+class _Batch(NamedTuple):
+    """An inverted batch, and where each of its images lies in its photograph."""
+
+    inverted: Inverted
+    transforms: list[Transform]
 
 
 class Improvement(Protocol):
@@ -96,18 +107,21 @@ def invert(
     codes: str,
     screen: Console,
     improve: Improvement | None = None,
+    paste: bool = False,
 ) -> Summary:
     """Write the codes, reconstructions and PSNR of all photographs to the folder `target`.
 
     They replace the results of an earlier inversion as a whole, once all of them are written.
     Memory holds one batch of images and all codes so far (4 L bytes per image). `codes` is the
-    suffix of the file of codes, `npz` or `safetensors`. Raises `DataError` as `Photographs.read`
-    does, and `StorageError` if a file cannot be written.
+    suffix of the file of codes, `npz` or `safetensors`. With `paste`, the photographs are written
+    with the reconstructions in them, too. Raises `DataError` as `Photographs.placed` and `pasted`
+    do, and `StorageError` if a file cannot be written.
     """
     try:
         with replaced_results(target) as folder:
             batches = _batches(model, photographs, screen, improve)
-            summary = _write(model, photographs.names, batches, folder, codes, improve)
+            pasted = photographs if paste else None
+            summary = _write(model, photographs.names, batches, folder, codes, improve, pasted)
             if improve is not None:
                 improve.write(folder)
             return summary
@@ -121,10 +135,11 @@ def invert(
 def _write(
     model: InvertibleGan,
     all_names: Sequence[str],
-    batches: Iterator[Inverted],
+    batches: Iterator[_Batch],
     folder: Path,
     codes: str,
     improve: Improvement | None,
+    pasted: Photographs | None,
 ) -> Summary:
     places = reconstruction_names(all_names)
     names: list[str] = []
@@ -134,11 +149,11 @@ def _write(
     path = folder / PSNR_NAME
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.writer(file)
-        for batch in batches:
+        for batch, transforms in batches:
             if not names:
-                rows.writerow(_titles(batch))
-            rows.writerows(_rows(batch, places))
-            _write_files(batch, folder, places)
+                rows.writerow(_titles(batch, pasted))
+            rows.writerows(_rows(batch, places, pasted))
+            _write_files(batch, transforms, folder, places, pasted)
             names += batch.names
             code_blocks += [] if batch.code_BL is None else [batch.code_BL]
             points += [] if batch.point is None else [batch.point]
@@ -153,38 +168,54 @@ def _write(
     return Summary(images=len(names), mean_psnr_db=total_db / len(names))
 
 
-def _titles(batch: Inverted) -> list[str]:
+def _titles(batch: Inverted, pasted: Photographs | None) -> list[str]:
+    files = [TRANSFORM_COLUMN, *([PASTED_COLUMN] if pasted else [])]
     deltas = [DELTA_COLUMN] if batch.deltas else []
-    return ["image", PLACE_COLUMN, "psnr_db", *batch.columns, *deltas]
+    return ["image", PLACE_COLUMN, "psnr_db", *batch.columns, *files, *deltas]
 
 
-def _rows(batch: Inverted, places: Mapping[str, str]) -> Iterator[list[object]]:
+def _rows(
+    batch: Inverted, places: Mapping[str, str], pasted: Photographs | None
+) -> Iterator[list[object]]:
     for i, (name, db) in enumerate(zip(batch.names, batch.psnr_db, strict=True)):
+        place = places[name]
         more = [values[i] for values in batch.columns.values()]
-        deltas = [places[name] + DELTA_SUFFIX] if batch.deltas else []
-        yield [name, places[name], f"{db:.4f}", *more, *deltas]
+        files = [place + TRANSFORM_SUFFIX, *([_pasted_place(place)] if pasted else [])]
+        deltas = [place + DELTA_SUFFIX] if batch.deltas else []
+        yield [name, place, f"{db:.4f}", *more, *files, *deltas]
+
+
+def _pasted_place(place: str) -> str:
+    """Where the photograph lies that the reconstruction at `place` was pasted into."""
+    return PASTED + place.removeprefix(RECONSTRUCTIONS)
 
 
 def reconstruction_names(names: Sequence[str]) -> dict[str, str]:
-    """The file of each image's reconstruction, relative to the target; all files differ.
+    """The file of each image's reconstruction, relative to the target, as `picture_names`."""
+    return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in picture_names(names).items()}
+
+
+def picture_names(names: Sequence[str]) -> dict[str, str]:
+    """The PNG that is made of each image; all names differ.
 
     The suffix of the image's name is replaced by .png. If any two names differ only in their
     suffixes, .png is appended to all names instead.
     """
-    plain = {name: name.rpartition(".")[0] + ".png" for name in names}
+    plain = {name: name.removesuffix(PurePosixPath(name).suffix) + ".png" for name in names}
     if max(collections.Counter(plain.values()).values()) > 1:
         plain = {name: name + ".png" for name in names}
-    return {name: f"{RECONSTRUCTIONS}/{place}" for name, place in plain.items()}
+    return plain
 
 
 def _batches(
     model: InvertibleGan, photographs: Photographs, screen: Console, improve: Improvement | None
-) -> Iterator[Inverted]:
+) -> Iterator[_Batch]:
     passes = 1 if improve is None else improve.passes
     with working(screen, "inverting", passes * len(photographs.names)) as advance:
-        read: Iterator[tuple[str, NDArray[np.uint8]]] = photographs.read()
+        read: Iterator[tuple[str, Placed]] = photographs.placed()
         while batch := list(islice(read, model.batch_size)):
-            image_BHWC = np.stack([image for _, image in batch])
+            image_BHWC = np.stack([found.image_HWC for _, found in batch])
+            transforms = [found.transform for _, found in batch]
             real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2))
             real_BCHW = real_BCHW.to(model.device)
             names = [name for name, _ in batch]
@@ -192,10 +223,10 @@ def _batches(
             if model.encodes or improve is None:
                 encoded = _encoded(model, names, real_BCHW)
             if improve is not None:
-                yield improve(names, real_BCHW, encoded, advance)
+                yield _Batch(improve(names, real_BCHW, encoded, advance), transforms)
             elif encoded is not None:
                 advance(len(batch))
-                yield encoded
+                yield _Batch(encoded, transforms)
 
 
 def _encoded(model: InvertibleGan, names: list[str], real_BCHW: Tensor) -> Inverted:
@@ -211,11 +242,23 @@ def _encoded(model: InvertibleGan, names: list[str], real_BCHW: Tensor) -> Inver
     )
 
 
-def _write_files(batch: Inverted, folder: Path, places: Mapping[str, str]) -> None:
-    for name, picture in zip(batch.names, to_pictures(batch.image_BCHW), strict=True):
+def _write_files(
+    batch: Inverted,
+    transforms: Sequence[Transform],
+    folder: Path,
+    places: Mapping[str, str],
+    pasted: Photographs | None,
+) -> None:
+    pictures = to_pictures(batch.image_BCHW)
+    for name, picture, transform in zip(batch.names, pictures, transforms, strict=True):
         path = folder / places[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
+        (folder / (places[name] + TRANSFORM_SUFFIX)).write_text(transform.to_json() + "\n")
+        if pasted is not None:
+            place = folder / _pasted_place(places[name])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            pasted.pasted(name, picture, transform).save(place)
     for name, delta in zip(batch.names, batch.deltas, strict=False):
         (folder / (places[name] + DELTA_SUFFIX)).write_bytes(delta)
 
@@ -225,12 +268,18 @@ def _write_codes(
 ) -> None:
     """`space`: the space of the points, if there are points."""
     if path.suffix == ".npz":
-        arrays: dict[str, Any] = {
-            "names": np.array(names),
-            **{name: tensor.numpy() for name, tensor in tensors.items()},
-            **{name: np.array(text) for name, text in space.items()},
-        }
-        np.savez(path, **arrays)
+        np.savez(path, **codes_arrays(names, tensors, space))
     else:
         metadata = {"names": json.dumps(names), **space}
         safetensors.torch.save_file(dict(tensors), path, metadata=metadata)
+
+
+def codes_arrays(
+    names: Sequence[str], tensors: Mapping[str, Tensor], space: Mapping[str, str]
+) -> dict[str, Any]:
+    """The arrays of a file of codes in NumPy's format."""
+    return {
+        "names": np.array(names),
+        **{name: tensor.numpy() for name, tensor in tensors.items()},
+        **{name: np.array(text) for name, text in space.items()},
+    }

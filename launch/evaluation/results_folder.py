@@ -11,9 +11,16 @@ from tempfile import TemporaryDirectory
 from ganinv.errors import ConfigError
 
 RECONSTRUCTIONS = "reconstructions"  # a folder
+PASTED = "pasted"  # a folder: photographs with the reconstructions in them
+FOLDERS = (RECONSTRUCTIONS, PASTED)
 PSNR_NAME = "psnr.csv"
-PLACE_COLUMN = "reconstruction"  # of `PSNR_NAME`: the files in `RECONSTRUCTIONS`
-DELTA_COLUMN = "delta"  # the same, of tuned models
+# Columns of `PSNR_NAME` that name files in these folders.
+PLACE_COLUMN = "reconstruction"
+TRANSFORM_COLUMN = "transform"
+PASTED_COLUMN = "pasted"
+DELTA_COLUMN = "delta"  # of tuned models
+COLUMNS = (PLACE_COLUMN, TRANSFORM_COLUMN, PASTED_COLUMN, DELTA_COLUMN)
+TRANSFORM_SUFFIX = ".transform.json"
 DELTA_SUFFIX = ".delta.safetensors"
 CODES_STEM = "codes"
 CODES_SUFFIXES = ("npz", "safetensors")
@@ -42,8 +49,9 @@ def replaced_results(target: Path) -> Iterator[Path]:
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="unfinished-", dir=target) as made:
         yield Path(made)
-        if (target / RECONSTRUCTIONS).exists():
-            shutil.rmtree(target / RECONSTRUCTIONS)
+        for name in FOLDERS:
+            if (target / name).exists():
+                shutil.rmtree(target / name)
         for name in FILES:
             (target / name).unlink(missing_ok=True)
         for path in Path(made).iterdir():
@@ -51,22 +59,23 @@ def replaced_results(target: Path) -> Iterator[Path]:
 
 
 def check_replaceable(target: Path) -> None:
-    """Raises `ConfigError` if `RECONSTRUCTIONS` holds what no inversion has written."""
-    folder = target / RECONSTRUCTIONS
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        foreign: Path | None = folder
-    else:
-        own = {target / place for place in _listed(target / PSNR_NAME)}
-        foreign = next((path for path in _files(folder) if path not in own), None)
-    if foreign is not None:
-        raise ConfigError(
-            f"invert.to = {target}: invert.overwrite=true replaces {RECONSTRUCTIONS}/, but "
-            f"{PSNR_NAME} does not list {foreign}; move it away, or choose another folder"
-        )
+    """Raises `ConfigError` if one of `FOLDERS` holds what no inversion has written."""
+    own = {target / place for place in _listed(target / PSNR_NAME)}
+    for name in FOLDERS:
+        folder = target / name
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            foreign: Path | None = folder
+        else:
+            foreign = next((path for path in _files(folder) if path not in own), None)
+        if foreign is not None:
+            raise ConfigError(
+                f"invert.to = {target}: invert.overwrite=true replaces {name}/, but "
+                f"{PSNR_NAME} does not list {foreign}; move it away, or choose another folder"
+            )
 
 
 def _listed(path: Path) -> list[str]:
-    """The reconstructions that a list of earlier results names; empty without such a list."""
+    """The files that a list of earlier results names; empty without such a list."""
     if not path.is_file():
         return []
     try:
@@ -74,7 +83,7 @@ def _listed(path: Path) -> list[str]:
             rows = list(csv.DictReader(file))
     except csv.Error:
         return []  # another program's file of this name
-    return [row.get(column) or "" for row in rows for column in (PLACE_COLUMN, DELTA_COLUMN)]
+    return [row.get(column) or "" for row in rows for column in COLUMNS]
 
 
 def _files(folder: Path) -> Iterator[Path]:

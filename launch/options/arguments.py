@@ -40,8 +40,9 @@ def parse(
     """`names` are the leading words of the usage line, for example `RECIPE`; all are required.
 
     A last name with an ellipsis, `RUN…`, may be repeated; names in brackets, `[MODEL IMAGES]`, are
-    given all or not at all. `switches` maps further words, such as
-    `--cluster`, to their help. Raises `ConfigError` for too few or too many names.
+    given all or not at all; of `[MODEL] [IMAGES]`, the last ones may be left out. `switches` maps
+    further words, such as `--cluster`, to their help. Raises `ConfigError` for too few or too many
+    names.
     """
     usage = " ".join(["ganinv", verb, *([names] if names else []), "[key=value …]"])
     parser = Parser(
@@ -58,9 +59,12 @@ def parse(
     found = parser.parse_intermixed_args(argv)
     names_found = tuple(word for word in found.words if not _is_option(word))
     options = tuple(word for word in found.words if _is_option(word))
-    missing = len(names.split()) - len(names_found)
+    wanted = names.split()
+    missing = len(wanted) - len(names_found)
     if names.startswith("[") and not names_found:
         missing = 0
+    elif missing > 0:  # names in brackets of their own
+        missing = max(missing - sum(w[0] == "[" and w[-1] == "]" for w in wanted), 0)
     if missing > 0 or (missing < 0 and not names.endswith("…")):
         raise ConfigError(
             f"ganinv {verb} takes {names or 'no name'} and options key=value, not "

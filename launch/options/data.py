@@ -95,6 +95,8 @@ options:
   data.resize=crop|stretch|pad
                             keep the centre of each photograph, the whole photograph, stretched, or
                             the whole photograph, centred on black and never enlarged
+  data.align=faces          cut the largest face out of each photograph, turned and scaled as in
+                            FFHQ; needs the extra faces. Photographs without a face are left out
   data.seed=N               seed of the drawn images
   data.shard_bytes=N        size of a shard; default: 64 MiB
   data.attributes=FILE      for folders: CSV or JSONL with a column 'file'
@@ -112,6 +114,8 @@ options:
 examples:
   ganinv data build avatars data.url=s3://ganinv/avatars32 data.images=8192
   ganinv data build ~/photos data.url=runs/photos64 data.resolution=64
+  ganinv data build ~/photos data.url=runs/faces64 data.resolution=64 data.align=faces \\
+      data.max_unreadable=0.2
   ganinv data build celeba data.input=~/celeba data.url=s3://ganinv/celeba128 \\
       data.resolution=128 data.resize=stretch
   ganinv data build parquet data.input=~/hub/data data.url=runs/hub64 data.resolution=64

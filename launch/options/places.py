@@ -17,6 +17,8 @@ LOCATIONS = (
     "report.file", "compare.folder", "monitor.directory", "profile.trace", "tensorboard.folder",
     "boundary.to", "boundary.model", "boundary.csv", "boundary.classifier",
     "objective.perceptual_file",
+    "edit.to", "edit.page", "edit.model", "edit.images", "edit.settings", "edit.boundaries",
+    "studio.boundaries",
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from cluster.workers.own_start import end_phase
 from cluster.workers.watchdog import Watchdog
 from datasets.shards.index import Index
 from datasets.shards.quarantine import RecordBadSample
+from datasets.sources.geometry import recorded_alignment
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.precision import check_precision, use_kernels_of
@@ -214,6 +215,7 @@ def _identity(config: RunConfig, data_sets: Sequence[DataSet]) -> checkpoint.Run
         image_channels=index.image_channels,
         config=config.resolved,
         mix_fingerprint=joint_fingerprint(data_sets, batch) if config.data.mix else None,
+        image_alignment=recorded_alignment(index.description),
     )
 
 

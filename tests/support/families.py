@@ -19,15 +19,31 @@ families = pytest.mark.parametrize("name", INTEGRATED)
 
 
 def build(
-    name: str, *, resolution: Resolution = 16, channels: int = 3, seed: int = 0, **options: Any
+    name: str,
+    *,
+    resolution: Resolution = 16,
+    channels: int = 3,
+    seed: int = 0,
+    untrained: bool = False,
+    **options: Any,
 ) -> Networks:
-    """Tiny networks of the family."""
+    """Tiny networks of the family; `untrained`: exactly as training begins with them."""
     module = networks.find(name)
     config = module.Config(**{"latent_size": LATENT_SIZE, "width": 2, "max_width": 4, **options})
     built: Networks = module.build(
         config, resolution=resolution, image_channels=channels, seed=seed
     )
+    if not untrained:
+        for network in built.values():
+            without_zeros(network)
     return built
+
+
+def without_zeros(network: nn.Module) -> None:
+    """Layers whose weights begin at 0 get small ones: nothing reaches what lies before zeros."""
+    for number, weight in enumerate(network.parameters()):
+        if weight.ndim > 1 and not weight.any():
+            weight.data = 0.2 * normal(*weight.shape, seed=number).to(weight)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

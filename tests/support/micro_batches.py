@@ -54,7 +54,7 @@ def local_engines(
 def objective_variants() -> list[dict[str, Any]]:
     """Every method with its defaults, and once with its alternatives, where it has them.
 
-    Alternatives are the other schedule, and R1 on every fourth step.
+    Alternatives are the other schedule, R1 on every fourth step, and the relativistic loss with R2.
     """
     variants: list[dict[str, Any]] = []
     for name in objectives.names():
@@ -63,7 +63,9 @@ def objective_variants() -> list[dict[str, Any]]:
         keys = {field.name for field in fields(config)}
         first = getattr(config, "schedule", "") == "sequential"
         other = "simultaneous" if first else "sequential"
-        alternatives = {"schedule": other, "r1_every": 4}
+        alternatives = {
+            "schedule": other, "r1_every": 4, "adversarial": "relativistic", "lambda_r2": 2,
+        }  # fmt: skip
         if chosen := {key: value for key, value in alternatives.items() if key in keys}:
             variants.append({"name": name, **chosen})
     return variants

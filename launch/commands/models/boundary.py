@@ -1,7 +1,7 @@
 """`ganinv boundary`: fits directions of a model's space along which an attribute changes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from ganinv.boundaries.boundary import Boundary, conditioned, space_of
 from ganinv.boundaries.directions import element_directions, principal_directions
 from ganinv.boundaries.files import to_bytes
 from ganinv.boundaries.fitting import fit
-from ganinv.errors import ConfigError, StorageError
+from ganinv.errors import ConfigError
 from ganinv.latents.spaces import Space
 from ganinv.model import InvertibleGan, best_device
+from ganinv.saved.format import split_file
 from ganinv.saved.identity import identity
 from ganinv.seams.stores import Store
+from launch.editing.beside import beside
 from launch.editing.labelled import LabelledPoints, from_classifier, from_data, table_of
 from launch.editing.labels import Label
 from launch.evaluation.trained import load_trained, open_data
@@ -46,11 +48,12 @@ keys:
   boundary.keep=0.1           share of the scores at each end that count, with a classifier
   boundary.elements=N         besides, the N most informative elements of the code
   boundary.principal=N        besides, the N principal directions of the generator's first layer
-  boundary.to=FILE            receives all of them (boundaries.safetensors)
+  boundary.to=FILE            receives all of them; default: in the run, or beside the export
   data.url=URL                where the data set lies, for an export or if it has moved
 
 examples:
   ganinv boundary storage.run=runs/faces boundary.labels='[glasses!=none, mouth=smile]'
+  ganinv boundary storage.run=runs/faces boundary.labels='[dark hair: hair_color=#2c1b18|#4a312c]'
   ganinv boundary boundary.model=faces.safetensors boundary.elements=5
 """
 
@@ -59,7 +62,7 @@ examples:
 class BoundaryConfig:
     """Which boundaries are fitted, from what, and where they go."""
 
-    to: str = "boundaries.safetensors"
+    to: str | None = None  # file; None: in the folder of the model
     model: str | None = None  # an export, instead of storage.run
     labels: list[str] = field(default_factory=list)
     csv: str | None = None
@@ -83,8 +86,18 @@ class BoundaryConfig:
             raise ConfigError("labels = []: name labels, or give elements=N or principal=N")
         if self.csv is not None and self.classifier is not None:
             raise ConfigError("csv and classifier: labels come from one of them")
+        # `[glasses: glasses!=none]` without quotes is read as a list of a mapping.
+        words = [_words(label) for label in self.labels]
+        object.__setattr__(self, "labels", words)
         if len(set(self.labels)) < len(self.labels):
             raise ConfigError(f"labels = {self.labels}: name each once")
+
+
+def _words(label: Any) -> str:
+    if isinstance(label, Mapping) and len(label) == 1:
+        ((title, words),) = label.items()
+        return f"{title}: {words}"
+    return str(label)
 
 
 SECTIONS: dict[str, type] = {
@@ -113,9 +126,9 @@ def main(argv: list[str]) -> int:
         found = [conditioned(one, [o for o in found if o is not one], model) for one in found]
     found += element_directions(model, whose, options.elements)
     found += principal_directions(model, whose, options.principal)
-    target = _write(Path(options.to), found)
+    target = _write(options, sections["storage"], found)
     if arguments.as_json:
-        print(json.dumps({"to": str(target), "boundaries": [_plain(one) for one in found]}))
+        print(json.dumps({"to": target, "boundaries": [_plain(one) for one in found]}))
     else:
         screen.print(_table(found))
         screen.print(f"{len(found)} boundaries: {target}", markup=False, soft_wrap=True)
@@ -158,15 +171,14 @@ def _points(
     return from_data(model, space, data, labels, table, options.images, screen)
 
 
-def _write(target: Path, found: Sequence[Boundary]) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(to_bytes(found))
-    except OSError as error:
-        raise StorageError(
-            f"boundary.to = {target}: {error.strerror or error}; choose another file"
-        ) from error
-    return target
+def _write(options: BoundaryConfig, storage: RunOptions, found: Sequence[Boundary]) -> str:
+    """Returns the place of the file."""
+    model = options.model or storage.run
+    assert model is not None
+    place = options.to or beside(model)
+    folder, name = split_file(place)
+    open_store(folder, endpoint_url=storage.endpoint_url).write(name, to_bytes(found))
+    return place
 
 
 def _table(found: Sequence[Boundary]) -> Table:

@@ -13,6 +13,7 @@ from datasets.inputs.listing import EXTENSIONS, Listing, list_images, refuse_no_
 from datasets.sources.base import DEFAULT_MAX_PIXELS
 from datasets.sources.photographs import Photographs
 from ganinv import load
+from ganinv.alignment.aligning import alignment_of, check_alignment
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.loading import load_run
@@ -23,6 +24,7 @@ from launch.evaluation.results_folder import (
     CURVES_NAME,
     FIGURES_NAME,
     PAGE_NAME,
+    PASTED,
     PSNR_NAME,
     RECONSTRUCTIONS,
     STRIP_NAME,
@@ -41,8 +43,12 @@ MODEL is a run or an export, IMAGES a folder or one image; or give them by their
 
 keys:
   storage.run=RUN            the run whose newest checkpoint inverts; or invert.model=EXPORT
-  invert.images=FOLDER       images ({", ".join(EXTENSIONS)}) at any depth; cropped and resized
+  invert.images=FOLDER       images ({", ".join(EXTENSIONS)}) at any depth
   invert.to=FOLDER           receives {RECONSTRUCTIONS}/…png, {PSNR_NAME} and the codes
+  invert.align=faces|crop|pad|stretch
+                             how photographs come to the model's size; default: as its data did.
+                             faces (the extra faces) finds the largest face and aligns it as FFHQ
+  invert.paste=true          also write {PASTED}/…png: photographs with the reconstructions in them
   invert.codes=npz           or safetensors: {CODES_STEM}.npz with names, codes and latent scale
   invert.max_unreadable=0.01 ratio of images that may be unreadable; they are skipped
   invert.max_pixels=N        images of more pixels are skipped; default: {DEFAULT_MAX_PIXELS}
@@ -74,6 +80,7 @@ examples:
   ganinv invert invert.model=faces.safetensors invert.images=photos invert.to=inverted
   ganinv invert runs/a photo.jpg invert.to=refined refine=200 --tune
   ganinv invert runs/a photos invert.to=optimised --optimise optimise.space=y
+  ganinv invert runs/faces party.jpg invert.to=party invert.align=faces invert.paste=true
 """
 
 
@@ -88,6 +95,8 @@ class InvertConfig:
     max_unreadable: float = 0.01  # ratio, 0–1
     max_pixels: int = DEFAULT_MAX_PIXELS  # of one image; larger ones are skipped
     overwrite: bool = False  # write into a folder that is not empty
+    align: str | None = None  # faces, crop, pad or stretch; None: as the model's data
+    paste: bool = False  # also write the photographs with the reconstructions in them
 
     def __post_init__(self) -> None:
         for key in ("images", "to"):
@@ -97,6 +106,7 @@ class InvertConfig:
             raise ConfigError(f"max_unreadable = {self.max_unreadable}: must lie within 0–1")
         if self.max_pixels < 1:
             raise ConfigError(f"max_pixels = {self.max_pixels}: must be 1 or more")
+        check_alignment(self.align)
 
 
 SECTIONS: dict[str, type] = {"storage": RunOptions, "invert": InvertConfig, **stages.SECTIONS}
@@ -122,6 +132,7 @@ def main(argv: list[str]) -> int:
     found = _check_folders(source, target, options)
     folder = source if source.is_dir() else source.parent
     model = _load(sections["storage"], options)
+    alignment = alignment_of(options.align, model.alignment, "invert.align")
     _, height, width = model.image_shape
     photographs = Photographs(
         folder=folder,
@@ -130,11 +141,18 @@ def main(argv: list[str]) -> int:
         max_unreadable=options.max_unreadable,
         max_pixels=options.max_pixels,
         options="invert",
+        alignment=alignment,
         left_out=found.left_out,
     )
     improve = _stages(model, sections, asked)
     summary = invert(
-        model, photographs, target, codes=options.codes, screen=screen, improve=improve
+        model,
+        photographs,
+        target,
+        codes=options.codes,
+        screen=screen,
+        improve=improve,
+        paste=options.paste,
     )
     for skipped in photographs.skipped[:NAMED_AT_MOST]:
         screen.print(f"skipped {skipped.path}: {skipped.reason}", markup=False, soft_wrap=True)

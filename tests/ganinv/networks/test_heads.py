@@ -15,7 +15,7 @@ from ganinv.networks.base import PAIR, Networks
 from ganinv.objectives.adversarial import AdversarialConfig, fake_loss, judge_real, real_loss
 from ganinv.objectives.base import MicroBatch
 from ganinv.saved.torchscript import graph_files
-from tests.support.families import LATENT_SIZE, families, normal
+from tests.support.families import LATENT_SIZE, families, normal, without_zeros
 from tests.support.runs import make_objective
 
 KINDS = {"e": "encoder", "i": "image_discriminator", "p": "pair_discriminator"}
@@ -26,6 +26,9 @@ def build(name: str, kinds: dict[str, str] = KINDS, seed: int = 0) -> Networks:
     module = networks.find(name)
     config = module.Config(latent_size=LATENT_SIZE, width=2, max_width=4)
     built: Networks = module.build(config, resolution=16, image_channels=3, seed=seed, kinds=kinds)
+    for network in built.values():
+        if hasattr(network, "trunk"):
+            without_zeros(network.trunk)
     return {at: network.double() for at, network in built.items()}
 
 

@@ -186,7 +186,7 @@ def test_activations_at_the_start(name: str, resolution: int) -> None:
     image_range, code_range = START.get(name, SANE)
     for seed in range(2):
         generator, discriminator = generator_and_discriminator(
-            build(name, resolution=resolution, seed=seed, **sizes)
+            build(name, resolution=resolution, seed=seed, untrained=True, **sizes)
         )
         with torch.no_grad():
             image_rms = root_mean_square(generator(normal(8, 64)))

@@ -37,6 +37,13 @@ def test_traced_steps_have_the_gradients_of_plain_steps(name: str) -> None:
 
 
 @pytest.mark.integration
+def test_traced_steps_of_r3gan() -> None:
+    options = {"adversarial": "relativistic", "lambda_r2": 2.0}
+    objective = make_objective("pvdgan", latent_size=LATENT_SIZE, **options)
+    assert_traced_steps_equal_plain(objective, build("r3gan"))
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("method", [name for name in objectives.names() if name != "pvdgan"])
 def test_traced_steps_of_every_method(method: str) -> None:
     objective = make_objective(method)

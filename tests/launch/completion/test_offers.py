@@ -54,6 +54,7 @@ def test_the_options_of_a_command_are_those_that_it_reads(
         "attach": [["job"]],
         "compare": [["a", "b"]],
         "tensorboard": [["a"]],
+        "studio": [["a"]],
         "submit": [["tiny-dlsgan"]],
         "profile": [["tiny-dlsgan"]],
         "status": [[], ["--cluster"]],

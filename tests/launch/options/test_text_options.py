@@ -218,6 +218,9 @@ NO_PLACES = {
     "metrics.host", "monitor.retention", "submit.id", "data.source", "data.resize",
     "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
+    "data.align", "invert.align", "edit.align",
+    "edit.mix",
+    "studio.host", "studio.align",
 }  # fmt: skip
 
 

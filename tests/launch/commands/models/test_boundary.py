@@ -33,16 +33,26 @@ def test_labels_of_the_shards(
     made: MadeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "found.safetensors"
-    words = ("boundary.labels=[glasses!=none,beard!=none]", "boundary.elements=2")
+    words = ("boundary.labels=[specs: glasses!=none, beard!=none]", "boundary.elements=2")
     found = run(made, to, capsys, *words, "boundary.conditional=true", "boundary.principal=1")
     names = [one["name"] for one in found["boundaries"]]
-    assert names[:2] == ["glasses!=none", "beard!=none"]
+    assert names[:2] == ["specs", "beard!=none"]
     assert len(names) == 5
     assert 0 <= found["boundaries"][0]["accuracy_validation"] <= 1
     read = read_boundaries(to)
     assert [one.name for one in read] == names
     assert read[0].conditioned_on == ("beard!=none",)
     assert {one.model for one in read} == {identity(ganinv.load(made.config.storage.run))}
+
+
+def test_a_file_lies_in_the_run_unless_named(
+    made: MadeRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = f"{made.config.storage.run}/boundaries.safetensors"
+    assert boundary.main([f"storage.run={made.config.storage.run}", "boundary.elements=1"]) == 0
+    assert place in capsys.readouterr().out
+    assert [one.space for one in read_boundaries(place)] == ["z"]
+    Path(place).unlink()
 
 
 def test_labels_of_a_table(
