@@ -7,7 +7,7 @@
 They take and give what `InvertibleGan.decode`, `encode` and `reconstruct` do, in float32, for any
 batch size. With `half` the weights lie in the file as float16, and programs compute with them in
 float32: the same functions as those of the model that `ganinv.load` reads from an export of half
-weights. Computing in float16 fails where the variance of a normalised channel is small.
+weights. Computing in float16 was tried: a family with instance norms gave other images.
 
 PyTorch's exporter writes the graphs; ONNX's operators of version `OPSET` are all they use. Their
 metadata holds the model's description (`ganinv`), the opset, the range of image values (`images`)
