@@ -22,6 +22,7 @@ GANINV_MAY_IMPORT = {"torch", "numpy", "safetensors", "ganinv"} | set(sys.stdlib
 GANINV_MAY_IMPORT_LATE = {
     *("fsspec", "s3fs", "aiohttp", "botocore", "PIL", "sklearn"),
     *("dlib", "face_recognition_models"),
+    *("onnx", "onnxscript"),
 }
 
 

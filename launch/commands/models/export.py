@@ -7,22 +7,26 @@ from rich.console import Console
 
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError, StorageMissingError
+from ganinv.saved import onnx_graphs, torchscript
 from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files
 from ganinv.saved.format import FOLDER, SUFFIX, split_file
 from ganinv.saved.loading import load_run
-from ganinv.saved.torchscript import GRAPH_NAMES, graph_files
 from ganinv.seams.stores import Range, Store
 from launch.options.arguments import parse
 from launch.options.places import StorageConfig
 from launch.options.sections import read_sections
 from launch.progress import console
 
-FILES = (MODEL_NAME, DESCRIPTION_NAME, *GRAPH_NAMES)  # all that an exported folder may hold
+# All that an exported folder may hold.
+FILES = (MODEL_NAME, DESCRIPTION_NAME, *torchscript.GRAPH_NAMES, *onnx_graphs.GRAPH_NAMES)
 EXAMPLES = f"""\
 keys:
   export.to=PLACE          a directory, file:// or s3://, or one file whose name ends with {SUFFIX}
   export.torchscript=true  add generator.pt and encoder.pt, which run without ganinv
-  export.half=true         weights as float16: half the size; loads as another model than the run
+  export.onnx=true         add generator.onnx, encoder.onnx and autoencoder.onnx (both in one), for
+                           onnxruntime in browsers, on phones and elsewhere; needs the extra onnx
+  export.half=true         weights as float16, also in ONNX graphs: half the size; loads as another
+                           model than the run
   export.overwrite=true    replace an existing export, with all of its files
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
@@ -42,15 +46,19 @@ class ExportConfig:
 
     to: str  # directory, file:// or s3://, or a .safetensors file
     torchscript: bool = False  # also write E and G as graphs
+    onnx: bool = False  # also write E, G and G∘E as ONNX graphs
     half: bool = False  # weights as float16; they load as float32
     overwrite: bool = False  # replace an existing export
 
     def __post_init__(self) -> None:
-        if self.single_file and self.torchscript:
+        asked = {"TorchScript": self.torchscript, "ONNX": self.onnx}
+        for kind in (kind for kind, wanted in asked.items() if wanted and self.single_file):
             raise ConfigError(
-                f"to = {self.to!r}: one file cannot also hold TorchScript graphs; name a "
-                "folder, or leave torchscript out"
+                f"to = {self.to!r}: one file cannot also hold {kind} graphs; name a folder, or "
+                f"leave {kind.lower()} out"
             )
+        if self.onnx:
+            onnx_graphs.check_packages()
 
     @property
     def single_file(self) -> bool:
@@ -79,8 +87,11 @@ def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> di
     target = open_store(folder, endpoint_url=storage.endpoint_url)
     old = _old_files(target, name, options)
     run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
-    graphs = graph_files(run.model) if options.torchscript else {}
-    files = export_files(run.model, Description.of(run.manifest), graphs, half=options.half)
+    description = Description.of(run.manifest)
+    graphs = torchscript.graph_files(run.model) if options.torchscript else {}
+    if options.onnx:
+        graphs |= onnx_graphs.onnx_files(run.model, description, half=options.half)
+    files = export_files(run.model, description, graphs, half=options.half)
     if options.single_file:
         files = {name: files[MODEL_NAME]}
     # Nothing of the old model ever lies beside the new one, even if this process is killed.

@@ -1,6 +1,7 @@
 """The verbs `export` and `invert`, on a run that was made in this process."""
 
 import csv
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import safetensors.torch
 import torch
@@ -483,6 +485,24 @@ def test_an_export_needs_nothing_of_its_run(
     assert answers[0]["psnr_db"] == answers[1]["psnr_db"]
 
 
+@pytest.mark.integration
+def test_an_export_with_onnx_graphs_lists_them(run: str, tmp_path: Path) -> None:
+    options = [f"storage.run={run}", f"export.to={tmp_path}", "export.onnx=true"]
+    assert export.main([*options, "export.half=true"]) == 0
+    listed = json.loads((tmp_path / "model.json").read_text())["files"]
+    graphs = {"generator.onnx", "encoder.onnx", "autoencoder.onnx"}
+    assert listed.keys() == {"model.safetensors", *graphs}
+    model, found = ganinv.load(tmp_path, device="cpu"), {}
+    for name in graphs:
+        payload = (tmp_path / name).read_bytes()
+        assert listed[name]["sha256"] == hashlib.sha256(payload).hexdigest()
+        found[name] = onnxruntime.InferenceSession(payload)
+    image_BCHW = model.sample(2, seed=0)
+    (again,) = found["autoencoder.onnx"].run(None, {"images": image_BCHW.numpy()})
+    expected = model.reconstruct(image_BCHW)
+    torch.testing.assert_close(torch.from_numpy(again), expected, rtol=0, atol=1e-4)
+
+
 def test_exports_are_not_overwritten_unasked(run: str, tmp_path: Path) -> None:
     options = [f"storage.run={run}", f"export.to={tmp_path}/a.safetensors"]
     (tmp_path / "a.safetensors").write_bytes(b"precious")
@@ -493,6 +513,8 @@ def test_exports_are_not_overwritten_unasked(run: str, tmp_path: Path) -> None:
     ganinv.load(tmp_path / "a.safetensors")
     with pytest.raises(ConfigError, match="one file cannot also hold TorchScript"):
         export.main([*options, "export.torchscript=true"])
+    with pytest.raises(ConfigError, match=r"one file cannot also hold ONNX .* leave onnx out"):
+        export.main([*options, "export.onnx=true"])
 
 
 @pytest.mark.parametrize(
@@ -503,15 +525,16 @@ def test_an_export_is_replaced_with_all_of_its_files(
     run: str, tmp_path: Path, place: str, left: set[str]
 ) -> None:
     """No graph of an old model lies beside a new model; files of other programs stay."""
-    names = {"model.safetensors", "model.json", "generator.pt", "encoder.pt"}
+    graphs = {f"{name}.{end}" for name in ("generator", "encoder") for end in ("pt", "onnx")}
+    names = {"model.safetensors", "model.json", "autoencoder.onnx", *graphs}
     for name in names:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "notes.txt").write_text("mine")
     options = [f"storage.run={run}", f"export.to={tmp_path}{place}"]
-    with pytest.raises(ConfigError, match=r"encoder\.pt, generator\.pt, model\.json, .* exist"):
+    with pytest.raises(ConfigError, match=r"autoencoder\.onnx, .*encoder\.pt, .* exist"):
         export.main(options)
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(ConfigError, match=r"encoder\.pt, generator\.pt, model\.json exist"):
+    with pytest.raises(ConfigError, match=r"autoencoder\.onnx, .*model\.json exist"):
         export.main(options)
     assert export.main([*options, "export.overwrite=true"]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {*left, "notes.txt"}
