@@ -47,7 +47,9 @@ def main(argv: list[str]) -> int:
             out,
         )
     out.print(f"open this page in a browser: {page.as_uri()}", soft_wrap=True)
-    out.print("edit pictures of your own on a page, with a model that was trained longer: make studio")
+    out.print(
+        "edit pictures of your own on a page, with a model that was trained longer: make studio"
+    )
     return status
 
 
