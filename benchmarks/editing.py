@@ -122,7 +122,8 @@ def _row(name: str, means: list[dict[str, float]]) -> str:
 
     cells = (
         name, str(len(means)), share("changed", CHANGED), share("kept", KEPT),
-        share("random_changed"), share("random_kept"), number("person"), f"{number('code')} ({number('code_before')})",
+        share("random_changed"), share("random_kept"),
+        number("person"), f"{number('code')} ({number('code_before')})",
     )  # fmt: skip
     return "| " + " | ".join(cells) + " |"
 
