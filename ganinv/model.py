@@ -15,6 +15,7 @@ from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
 from ganinv.fitting import Fitting
 from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
+from ganinv.latents.spaces import space_named
 from ganinv.pictures import Images, to_images
 from ganinv.sizes import Size
 
@@ -125,12 +126,7 @@ class InvertibleGan:
         Raises `ConfigError` for a space that this model does not have, and `DataError` for what is
         not an array of numbers.
         """
-        spaces = self.codec.spaces
-        if space not in spaces:
-            raise ConfigError(
-                f"space = {space!r}: this model has {', '.join(spaces)}; choose one of them"
-            )
-        decode = spaces[space].decode
+        decode = space_named(self.codec.spaces, space).decode
         return self._batched(lambda point: decode(point).clamp(-1, 1), floats(points, "points"))
 
     def reconstruct(self, images: Images) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError, DataError
-from ganinv.latents.spaces import Space
+from ganinv.latents.spaces import Space, space_named
 from ganinv.model import InvertibleGan
 
 PRIOR_SAMPLES, PRIOR_SEED = 4096, 0
@@ -117,11 +117,7 @@ def space_of(model: InvertibleGan, name: str | None) -> tuple[str, Space]:
     spaces = model.codec.spaces
     if name is None:
         name = [n for n, space in spaces.items() if space.to_code is not None][-1]
-    if name not in spaces:
-        raise ConfigError(
-            f"space = {name!r}: this model has {', '.join(spaces)}; choose one of them"
-        )
-    return name, spaces[name]
+    return name, space_named(spaces, name)
 
 
 @torch.no_grad()

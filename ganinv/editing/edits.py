@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganinv.boundaries.boundary import Boundary, check_model
 from ganinv.errors import ConfigError
+from ganinv.latents.spaces import space_named
 from ganinv.model import InvertibleGan
 from ganinv.pictures import Images
 from ganinv.saved.identity import identity
@@ -112,8 +113,7 @@ class Editor:
         if points.space == name:
             return points
         spaces = self.model.codec.spaces
-        if name not in spaces:
-            raise ConfigError(f"space {name!r}: this model has {', '.join(spaces)}")
+        space = space_named(spaces, name)
         if not self._reaches(points, name):
             raise ConfigError(
                 f"space {name!r}: is needed here, but images are points in {points.space!r}, from "
@@ -122,7 +122,7 @@ class Editor:
             )
         to_code = spaces[points.space].to_code
         assert to_code is not None
-        return Points(name, spaces[name].of_code(to_code(points.values)))
+        return Points(name, space.of_code(to_code(points.values)))
 
     def _reaches(self, points: Points, name: str) -> bool:
         own = self.model.codec.spaces[points.space]

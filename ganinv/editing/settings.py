@@ -77,7 +77,7 @@ class Settings:
         """Raises `DataError` for another kind of file, and `ConfigError` for a wrong key."""
         try:
             values: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
             raise DataError(f"settings: are not JSON ({error}); save them anew") from error
         version = values.pop("ganinv-edit", None) if isinstance(values, dict) else None
         if version != VERSION:

@@ -27,6 +27,7 @@ from ganinv.inversion.loss import (
     own_feature_map,
 )
 from ganinv.inversion.prior import Prior, central_code_space, mean_point
+from ganinv.latents.spaces import space_named
 from ganinv.metrics.lpips import load_features
 from ganinv.model import InvertibleGan
 from ganinv.pictures import Images
@@ -111,15 +112,12 @@ class Optimisation:
     ) -> None:
         self.model, self.config = model, config
         self.name = config.space or central_code_space(model.codec)
-        spaces = model.codec.spaces
-        if self.name not in spaces:
-            raise ConfigError(f"space = {self.name!r}: this model has {', '.join(spaces)}")
+        self._space = space_named(model.codec.spaces, self.name)
         if "encoder" in config.starts and not model.encodes:
             raise ConfigError(
                 f"starts = {config.starts}: this model has no encoder; start from mean and random"
             )
         self.features = features or _features(model, config)
-        self._space = spaces[self.name]
         weighs = config.prior_weight > 0
         self._prior = Prior.of(model.codec, self._space) if weighs else None
         self._mean = mean_point(model.codec, self.name) if "mean" in config.starts else None

@@ -8,11 +8,13 @@
 Shapes: B samples, L latent elements, S style elements, K layers, C × H × W image.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from ganinv.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,15 @@ class StyledGenerator(Protocol):
     def synthesis(self, style: Tensor) -> Tensor:
         """The image of a style, B × S, or of one style for each layer, B × K × S."""
         ...
+
+
+def space_named(spaces: Mapping[str, Space], name: str) -> Space:
+    """Raises `ConfigError` for a space that is not there."""
+    if name not in spaces:
+        raise ConfigError(
+            f"space = {name!r}: this model has {', '.join(spaces)}; choose one of them"
+        )
+    return spaces[name]
 
 
 def code_space(decode: Callable[[Tensor], Tensor]) -> Space:

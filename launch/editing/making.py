@@ -22,8 +22,7 @@ from launch.editing.results import (
     GRIDS,
     PICTURES,
     SETTINGS,
-    replaced_file,
-    replaced_results,
+    replaced,
     save_frames,
     save_picture,
     write_record,
@@ -31,6 +30,7 @@ from launch.editing.results import (
 from launch.editing.starts import Advance, Start
 from launch.editing.work import Edited, Work
 from launch.inversion.strip import strip as sheet
+from launch.replacing import replaced_file
 
 GRID_ROWS = 24  # pictures in a grid, the first ones
 
@@ -62,7 +62,7 @@ def make(work: Work, starts: Iterable[Start], page: EditPage | None, advance: Ad
         with ExitStack() as stack:
             folder = html = None
             if options.to is not None:
-                folder = stack.enter_context(replaced_results(Path(options.to)))
+                folder = stack.enter_context(replaced(Path(options.to)))
             if options.page is not None:
                 html = stack.enter_context(replaced_file(Path(options.page)))
             for start in starts:

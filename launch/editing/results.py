@@ -4,18 +4,16 @@ They replace those of an earlier call as a whole, once all of them are written.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
 
 from ganinv.errors import ConfigError
 from launch.pages.sections import EXACT_PX, QUALITY
+from launch.replacing import check_empty, check_own, files_in, replaced_results
 
 RECORD = "edit.json"  # lists the files
 PICTURES, SETTINGS, GRIDS = "pictures", "settings", "grids"
@@ -26,46 +24,15 @@ LEAST_PX = 128  # side of animations; smaller images are enlarged by a whole fac
 _FILES = "files"  # the key of the list in the record
 
 
-@contextmanager
-def replaced_results(target: Path) -> Iterator[Path]:
-    """A new folder for all results; they replace those in `target` if the block succeeds.
-
-    If it fails, the results in `target` stay as they are. Nothing else in `target` is touched.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="unfinished-", dir=target) as made:
-        yield Path(made)
-        for name in FOLDERS:
-            if (target / name).exists():
-                shutil.rmtree(target / name)
-        for path in Path(made).iterdir():
-            path.replace(target / path.name)
-
-
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """A new file that takes the place of `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="unfinished-", dir=path.parent) as made:
-        yield Path(made) / path.name
-        (Path(made) / path.name).replace(path)
+def replaced(target: Path) -> AbstractContextManager[Path]:
+    """A new folder for all results, which replace those in `target` if the block succeeds."""
+    return replaced_results(target, FOLDERS)
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
     """Raises `ConfigError` if the results would replace what no such command has written."""
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):
-        raise ConfigError(
-            f"edit.to = {target}: exists already and is not an empty folder; choose another one, "
-            "or give edit.overwrite=true"
-        )
-    own = {target / name for name in _listed(target / RECORD)}
-    for name in FOLDERS:
-        foreign = next((path for path in _files(target / name) if path not in own), None)
-        if foreign is not None:
-            raise ConfigError(
-                f"edit.to = {target}: edit.overwrite=true replaces {name}/, but {RECORD} does not "
-                f"list {foreign}; move it away, or choose another folder"
-            )
+    check_empty(target, "edit", overwrite=overwrite)
+    check_own(target, "edit", FOLDERS, RECORD, _listed(target / RECORD))
 
 
 def check_page(path: Path, *, overwrite: bool) -> None:
@@ -78,7 +45,7 @@ def check_page(path: Path, *, overwrite: bool) -> None:
 
 def write_record(folder: Path, plain: dict[str, Any]) -> list[str]:
     """Write the record of a finished folder; returns the names of its files."""
-    files = sorted(path.relative_to(folder).as_posix() for path in _files(folder))
+    files = sorted(path.relative_to(folder).as_posix() for path in files_in(folder))
     text = json.dumps(plain | {_FILES: files}, indent=1)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
     return files
@@ -120,13 +87,3 @@ def _listed(path: Path) -> list[str]:
         return []  # there are none, or another program's file of this name
     files = found.get(_FILES) if isinstance(found, dict) else None
     return [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Files, and links to files and folders, at any depth; also the folder, if it is none."""
-    if folder.is_symlink() or folder.is_file():
-        yield folder
-        return
-    for where, folders, files in os.walk(folder):
-        yield from (Path(where, name) for name in files)
-        yield from (path for name in folders if (path := Path(where, name)).is_symlink())

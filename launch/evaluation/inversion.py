@@ -37,7 +37,7 @@ from launch.evaluation.results_folder import (
     RECONSTRUCTIONS,
     TRANSFORM_COLUMN,
     TRANSFORM_SUFFIX,
-    replaced_results,
+    replaced,
 )
 from launch.progress import working
 
@@ -118,7 +118,7 @@ def invert(
     do, and `StorageError` if a file cannot be written.
     """
     try:
-        with replaced_results(target) as folder:
+        with replaced(target) as folder:
             batches = _batches(model, photographs, screen, improve)
             pasted = photographs if paste else None
             summary = _write(model, photographs.names, batches, folder, codes, improve, pasted)

@@ -7,11 +7,13 @@ from typing import Any
 from cluster.run_folder.options_record import options_of
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
-from ganinv.errors import DataError
+from ganinv import load
+from ganinv.errors import ConfigError, DataError
+from ganinv.model import InvertibleGan, best_device
 from ganinv.saved.loading import TrainedRun, load_run
 from ganinv.seams.stores import Store
 from launch.options.loading import load_config
-from launch.options.places import NOT_MOVED, DataPlace
+from launch.options.places import NOT_MOVED, DataPlace, RunOptions
 from launch.options.schema import RunConfig
 
 
@@ -45,6 +47,40 @@ def load_trained(
         run_url=store.url,
         recorded=options_of(run.manifest),
     )
+
+
+def open_model(
+    storage: RunOptions,
+    model: str | None,
+    section: str,
+    data: DataPlace = NOT_MOVED,
+    *,
+    with_data: bool = False,
+) -> tuple[InvertibleGan, tuple[Store, Index] | None]:
+    """The model of `storage.run`, or of the export `SECTION.model`; and its data set if asked.
+
+    Raises `ConfigError` unless one of them is named, and without the data set's place for an
+    export; else as `load_trained` and `open_data`.
+    """
+    if (storage.run is None) == (model is None):
+        raise ConfigError(f"storage.run and {section}.model: give one of them, a run or an export")
+    if storage.run is not None:
+        store = open_store(storage.run, endpoint_url=storage.endpoint_url)
+        if not with_data:
+            return load_run(store).model.to(best_device()), None
+        trained = load_trained(store, data=data)
+        return trained.model.to(best_device()), open_data(trained, storage.endpoint_url)
+    assert model is not None
+    found = load(model, endpoint_url=storage.endpoint_url)
+    if not with_data:
+        return found, None
+    if data.url is None:
+        raise ConfigError(
+            "data.url: an export does not know its data set; give its place, or name the run by "
+            "storage.run=…"
+        )
+    store = open_store(data.url, endpoint_url=storage.endpoint_url)
+    return found, (store, Index.load(store))
 
 
 def open_data(trained: Trained, endpoint_url: str | None) -> tuple[Store, Index]:

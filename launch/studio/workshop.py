@@ -20,8 +20,8 @@ from ganinv.alignment.transform import FACES
 from ganinv.boundaries.boundary import Boundary
 from ganinv.boundaries.directions import element_directions, principal_directions
 from ganinv.editing.edits import Editor, Points
-from ganinv.editing.settings import Settings, restored, settings_of
-from ganinv.errors import ConfigError, DataError
+from ganinv.editing.settings import Settings, settings_of, start_of
+from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import Optimisation, RefineConfig
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import MANY, InvertibleGan
@@ -194,16 +194,12 @@ class Workshop:
 
     def opened(self, text: bytes, name: str) -> State:
         """The state that settings describe. Raises `DataError` or `ConfigError` for others."""
-        try:
-            settings = Settings.from_json(text)
-        except RecursionError as error:
-            raise DataError(f"{name}: is nested too deeply; choose another file") from error
-        restored(self.editor, settings)  # checks model, shape and names
-        points = settings.points()
-        values = points.values.to(self.model.device, self.model.dtype)
+        settings = Settings.from_json(text)
+        points = start_of(self.editor, settings)
+        self.editor.edited(points, settings.strengths)  # raises for unknown names
         origin = settings.origin or name
         return State(
-            first=Source(origin=origin, points=Points(points.space, values)),
+            first=Source(origin=origin, points=points),
             strengths=dict(settings.strengths),
         )
 

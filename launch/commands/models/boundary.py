@@ -10,21 +10,20 @@ from rich.table import Table
 
 from cluster.storage.opening import open_store
 from datasets.shards.index import Index
-from ganinv import load
 from ganinv.boundaries.boundary import Boundary, conditioned, space_of
 from ganinv.boundaries.directions import element_directions, principal_directions
 from ganinv.boundaries.files import to_bytes
 from ganinv.boundaries.fitting import fit
 from ganinv.errors import ConfigError
 from ganinv.latents.spaces import Space
-from ganinv.model import InvertibleGan, best_device
+from ganinv.model import InvertibleGan
 from ganinv.saved.format import split_file
 from ganinv.saved.identity import identity
 from ganinv.seams.stores import Store
 from launch.editing.beside import beside
 from launch.editing.labelled import LabelledPoints, from_classifier, from_data, table_of
 from launch.editing.labels import Label
-from launch.evaluation.trained import load_trained, open_data
+from launch.evaluation.trained import open_model
 from launch.options.arguments import parse
 from launch.options.places import DataPlace, RunOptions
 from launch.options.sections import read_sections
@@ -115,7 +114,10 @@ def main(argv: list[str]) -> int:
     options: BoundaryConfig = sections["boundary"]
     screen = console(arguments.as_json)
     labels = [Label.parse(text) for text in options.labels]
-    model, data = _opened(sections["storage"], sections["data"], options)
+    model, data = open_model(
+        sections["storage"], options.model, "boundary", sections["data"],
+        with_data=bool(labels) and options.classifier is None,
+    )  # fmt: skip
     name, space = space_of(model, options.space)
     whose = identity(model)
     found: list[Boundary] = []
@@ -133,28 +135,6 @@ def main(argv: list[str]) -> int:
         screen.print(_table(found))
         screen.print(f"{len(found)} boundaries: {target}", markup=False, soft_wrap=True)
     return 0
-
-
-def _opened(
-    storage: RunOptions, place: DataPlace, options: BoundaryConfig
-) -> tuple[InvertibleGan, tuple[Store, Index] | None]:
-    """The model, and its data set if labels come from one."""
-    needs_data = bool(options.labels) and options.classifier is None
-    if (storage.run is None) == (options.model is None):
-        raise ConfigError("storage.run and boundary.model: give one of them, a run or an export")
-    if storage.run is not None:
-        store = open_store(storage.run, endpoint_url=storage.endpoint_url)
-        trained = load_trained(store, data=place)
-        data = open_data(trained, storage.endpoint_url) if needs_data else None
-        return trained.model.to(best_device()), data
-    assert options.model is not None
-    model = load(options.model, endpoint_url=storage.endpoint_url)
-    if not needs_data:
-        return model, None
-    if place.url is None:
-        raise ConfigError("data.url: an export does not know its data set; give its place")
-    store = open_store(place.url, endpoint_url=storage.endpoint_url)
-    return model, (store, Index.load(store))
 
 
 def _points(

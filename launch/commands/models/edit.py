@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,9 @@ from datasets.inputs.left_out import LeftOut
 from ganinv.boundaries.boundary import Boundary
 from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import RefineConfig
+from launch.editing.beside import boundaries_of
 from launch.editing.making import Made, make
-from launch.editing.opening import (
-    list_photographs,
-    new_editor,
-    open_boundaries,
-    open_model,
-    photographs_of,
-)
+from launch.editing.opening import new_editor
 from launch.editing.options import EditConfig, with_lists
 from launch.editing.page import EditPage
 from launch.editing.results import FOLDERS, RECORD, check_page, check_target
@@ -33,6 +29,8 @@ from launch.editing.starts import (
     read_settings,
 )
 from launch.editing.work import Work
+from launch.evaluation.photographs import list_photographs, photographs_of
+from launch.evaluation.trained import open_model
 from launch.inversion.options import SWITCHES as STAGES
 from launch.inversion.options import spelled_out
 from launch.options.arguments import parse
@@ -132,20 +130,28 @@ def _edit(
     options: EditConfig = sections["edit"]
     options.check_source()
     _check_places(options)
-    listed = None if options.images is None else list_photographs(options)
+    listed = None
+    if options.images is not None:
+        listed = list_photographs(options.images, options.to, "edit", options.max_unreadable)
     saved = None if options.settings is None else read_settings(Path(options.settings))
-    model, data = open_model(storage, sections["data"], options)
-    boundaries = open_boundaries(model, storage, options, screen)
+    model, data = open_model(
+        storage, options.model, "edit", sections["data"], with_data=bool(options.data)
+    )
+    place = options.model or storage.run
+    assert place is not None
+    tell = partial(screen.print, markup=False, soft_wrap=True)
+    boundaries = boundaries_of(model, place, options.boundaries, storage.endpoint_url, tell)
     chosen = [name for name in options.strip if name != ALL]
     named = [*options.by, *options.to_distance, *chosen, *(saved.strengths if saved else ())]
     editor, elements = new_editor(model, boundaries, named, options.elements)
     work = Work(editor, options, [*_strips(options, boundaries, elements), *elements])
     if listed is not None:
-        source = of_photographs(
-            photographs_of(model, options, *listed),
-            Encoding(model, editor, refine),
-            model.batch_size,
-        )
+        photographs = photographs_of(
+            model, *listed, "edit", align=options.align,
+            max_unreadable=options.max_unreadable, max_pixels=options.max_pixels,
+        )  # fmt: skip
+        encoding = Encoding(model, editor, refine)
+        source = of_photographs(photographs, encoding, model.batch_size)
     elif data is not None:
         encoding = Encoding(model, editor, refine)
         source = of_data(data, options.split, options.data, encoding, model.batch_size)
@@ -159,7 +165,7 @@ def _edit(
     page = None
     if options.page is not None:
         shown = [editor.boundaries[name] for name in work.strips]
-        page = EditPage(shown, work.reaches, storage.run or options.model or "")
+        page = EditPage(shown, work.reaches, place)
     with working(screen, "editing", source.count * (source.passes + 1)) as advance:
         return source, make(work, source.begin(advance), page, advance)
 

@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.storage.opening import open_store
-from datasets.inputs.left_out import LeftOut
-from datasets.inputs.listing import EXTENSIONS, Listing, list_images, refuse_no_images
+from datasets.inputs.listing import EXTENSIONS
 from datasets.sources.base import DEFAULT_MAX_PIXELS
-from datasets.sources.photographs import Photographs
-from ganinv import load
-from ganinv.alignment.aligning import alignment_of, check_alignment
+from ganinv.alignment.aligning import check_alignment
 from ganinv.errors import ConfigError
-from ganinv.model import InvertibleGan, best_device
-from ganinv.saved.loading import load_run
-from ganinv.sizes import Size
+from ganinv.model import InvertibleGan
 from launch.evaluation.inversion import invert
+from launch.evaluation.photographs import list_photographs, photographs_of
 from launch.evaluation.results_folder import (
     CODES_STEM,
     CURVES_NAME,
@@ -30,12 +25,14 @@ from launch.evaluation.results_folder import (
     STRIP_NAME,
     check_replaceable,
 )
+from launch.evaluation.trained import open_model
 from launch.inversion import options as stages
 from launch.inversion.stages import Stages
 from launch.options.arguments import parse
 from launch.options.places import RunOptions
 from launch.options.sections import read_sections
 from launch.progress import console
+from launch.replacing import check_empty
 
 NAMED_AT_MOST = 20  # unreadable files named one by one
 EXAMPLES = f"""\
@@ -128,22 +125,15 @@ def main(argv: list[str]) -> int:
     sections = read_sections(words, SECTIONS)
     options: InvertConfig = sections["invert"]
     screen = console(arguments.as_json)
-    source, target = Path(options.images), Path(options.to)
-    found = _check_folders(source, target, options)
-    folder = source if source.is_dir() else source.parent
-    model = _load(sections["storage"], options)
-    alignment = alignment_of(options.align, model.alignment, "invert.align")
-    _, height, width = model.image_shape
-    photographs = Photographs(
-        folder=folder,
-        names=found.names,
-        size=Size(width=width, height=height),
-        max_unreadable=options.max_unreadable,
-        max_pixels=options.max_pixels,
-        options="invert",
-        alignment=alignment,
-        left_out=found.left_out,
-    )
+    target = Path(options.to)
+    folder, found = list_photographs(options.images, options.to, "invert", options.max_unreadable)
+    check_empty(target, "invert", overwrite=options.overwrite)
+    check_replaceable(target)
+    model, _ = open_model(sections["storage"], options.model, "invert")
+    photographs = photographs_of(
+        model, folder, found, "invert",
+        align=options.align, max_unreadable=options.max_unreadable, max_pixels=options.max_pixels,
+    )  # fmt: skip
     improve = _stages(model, sections, asked)
     summary = invert(
         model,
@@ -188,44 +178,3 @@ def _stages(
         section=section,
         origin=sections["invert"].model or sections["storage"].run,
     )
-
-
-def _check_folders(source: Path, target: Path, options: InvertConfig) -> Listing:
-    """The images. Raises `ConfigError` for an unusable folder.
-
-    Raises `DataError` if more is left out than `invert.max_unreadable`.
-    """
-    if not source.exists():
-        raise ConfigError(
-            f"invert.images = {source}: there is no such folder or image; name another one"
-        )
-    if target.resolve().is_relative_to(source.resolve()):
-        raise ConfigError(
-            f"invert.to = {target}: lies in invert.images, so reconstructions would count as "
-            "images; choose a folder outside of invert.images"
-        )
-    if target.exists() and (
-        not target.is_dir() or (any(target.iterdir()) and not options.overwrite)
-    ):
-        raise ConfigError(
-            f"invert.to = {target}: exists already and is not an empty folder; choose another one, "
-            "or give invert.overwrite=true"
-        )
-    check_replaceable(target)
-    if source.is_file():
-        return Listing(names=[source.name], left_out=LeftOut())
-    found = list_images(source)
-    if not found.names:
-        raise refuse_no_images(f"invert.images = {source}", found.left_out)
-    found.left_out.check(options.max_unreadable, "invert.max_unreadable")
-    return found
-
-
-def _load(storage: RunOptions, options: InvertConfig) -> InvertibleGan:
-    if (storage.run is None) == (options.model is None):
-        raise ConfigError("storage.run and invert.model: give one of them, a run or an export")
-    if options.model is not None:
-        return load(options.model, endpoint_url=storage.endpoint_url)
-    assert storage.run is not None
-    run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
-    return run.model.to(best_device())

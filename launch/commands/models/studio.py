@@ -7,14 +7,10 @@ import webbrowser
 from pathlib import PurePosixPath
 
 from ganinv import load
-from ganinv.boundaries.boundary import Boundary, check_model
-from ganinv.boundaries.files import read_boundaries
-from ganinv.errors import ConfigError, DataError, StorageMissingError
+from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import RefineConfig
-from ganinv.model import InvertibleGan
 from ganinv.saved.format import SUFFIX
-from ganinv.saved.identity import identity
-from launch.editing.beside import BOUNDARIES, beside
+from launch.editing.beside import BOUNDARIES, boundaries_of
 from launch.options.arguments import parse
 from launch.options.places import EndpointConfig
 from launch.options.sections import read_sections
@@ -69,7 +65,7 @@ def main(argv: list[str]) -> int:
     model = load(place, endpoint_url=endpoint_url)
     workshop = Workshop(
         model,
-        _boundaries(place, model, config, endpoint_url),
+        boundaries_of(model, place, config.boundaries, endpoint_url, _tell),
         elements=config.elements,
         principal=config.principal,
         refine=sections["refine"],
@@ -91,19 +87,5 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _boundaries(
-    place: str, model: InvertibleGan, config: StudioConfig, endpoint_url: str | None
-) -> list[Boundary]:
-    """Those of a file that is named, or of the one beside the model, if it belongs to it."""
-    if config.boundaries is not None:
-        return read_boundaries(config.boundaries, endpoint_url=endpoint_url)
-    url = beside(place)
-    try:
-        found = read_boundaries(url, endpoint_url=endpoint_url)
-        check_model(found, identity(model))
-    except StorageMissingError:
-        return []
-    except DataError as error:
-        print(f"{url} is not used: {error}", file=sys.stderr)
-        return []
-    return found
+def _tell(remark: str) -> None:
+    print(remark, file=sys.stderr)
