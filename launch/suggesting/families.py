@@ -42,9 +42,9 @@ def on_gpus(task: Task) -> list[Advice]:
 
 
 def on_cpu(task: Task) -> list[Advice]:
-    """The recipes that were trained on two cores here; for other sizes, the nearer of both."""
+    """The recipes that were trained on two cores here, both at 32 pixels; the wider for more."""
     small = task.side <= SMALL
-    source = "recipe avatars32-pvdgan" if small else "recipe avatars64-pvdgan"
+    source = "recipe avatars32-pvdgan" if small else "recipe avatars32-wide-pvdgan"
     batch = 8 if small else 16
     gamma = published.ada_gamma(task.size.pixels, batch)
     return [
@@ -57,7 +57,7 @@ def on_cpu(task: Task) -> list[Advice]:
         Advice("train.learning_rate", 0.006 if small else FALLING, "for narrow networks", source),
         Advice("network.width", 16 if small else 32, "for two cores", source),
         Advice("network.max_width", 128 if small else 256, "at coarse resolutions", source),
-        Advice("network.latent_size", 64 if small else 96, "for two cores", source),
+        Advice("network.latent_size", 64, "for two cores", source),
         Advice("train.weight_average", 0.998 if small else 0.999, "per step", source),
     ]  # fmt: skip
 

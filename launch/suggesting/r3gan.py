@@ -75,11 +75,12 @@ def _on_cpu(task: Task) -> list[Advice]:
     return [
         Advice("train.global_batch", 8, "small, for many steps", source),
         *penalties(task, 0.5, "λ = γ / 2, γ = 1", source),
-        Advice("train.learning_rate", _decay(1e-3, 2.5e-4), "for narrow networks", source),
+        Advice("train.learning_rate", _decay(2e-3, 5e-4), "for narrow networks", source),
         Advice("train.beta2", _decay(0.9, 0.99), "of Adam, cosine", published.R3GAN),
         Advice("network.width", 16, "for two cores", source),
         Advice("network.max_width", 128, "for two cores", source),
         Advice("network.blocks", 1, "for two cores", source),
+        Advice("network.basis_bias", True, "reconstructions are less pale", source),
         Advice("network.latent_size", 64, "for two cores", source),
         Advice("train.weight_average", 0.998, "per step", source),
     ]

@@ -76,7 +76,7 @@ def test_schedules_end_with_the_run() -> None:
         kind="step", start=1.0, factor=10.0, every=12_500_000, end=10.0
     )
     falling = configs(task(side=64, device="cpu"))[""].train.learning_rate
-    assert (falling.begin, falling.until) == (50_000, 200_000)
+    assert (falling.begin, falling.until) == (100_000, 400_000)
     stages = configs(task(method="lia", family="lia", goal="best"))
     assert list(stages) == ["generator", "encoder"]
     assert stages["encoder"].train.images == 12_000_000
@@ -106,13 +106,14 @@ def test_few_images_get_a_hint() -> None:
     assert "augmentation" not in " ".join(plan(task(images=100_000)).notes)
 
 
-def test_small_recipes_are_those_that_were_trained_here() -> None:
+def test_suggestions_for_processors_are_the_small_recipes() -> None:
     for name, side, family in (
         ("avatars32-pvdgan", 32, "conv"),
-        ("avatars64-pvdgan", 64, "conv"),
+        ("avatars32-wide-pvdgan", 64, "conv"),
         ("avatars32-lia", 32, "lia"),
+        ("avatars32-r3gan-dls", 32, "r3gan"),
     ):
-        method = "pvdgan" if family == "conv" else "lia"
+        method = "lia" if family == "lia" else "pvdgan"
         goal = "good" if side == 64 else "quick"
         of = task(method=method, family=family, side=side, device="cpu", count=1, goal=goal)
         trained = load_configs(load_recipe(name), ["storage.run=a", "data.url=b"])
@@ -123,6 +124,8 @@ def test_small_recipes_are_those_that_were_trained_here() -> None:
             assert found.train.global_batch == known.train.global_batch
             assert found.network.latent_size == known.network.latent_size
             assert found.network.width == known.network.width
+            for option in ("blocks", "basis_bias"):
+                assert getattr(found.network, option, None) == getattr(known.network, option, None)
             assert getattr(found.objective, "trace", None) == getattr(
                 known.objective, "trace", None
             )
