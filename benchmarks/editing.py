@@ -114,7 +114,9 @@ def _row(name: str, means: list[dict[str, float]]) -> str:
     def share(key: str, goal: float | None = None) -> str:
         values = [mean[key] for mean in means]
         mean = sum(values) / len(values)
-        text = f"{mean:.0%} ({min(values):.0%}–{max(values):.0%})"
+        text = f"{mean:.1%}"
+        if len(values) > 1:
+            text += f" ({min(values):.1%}–{max(values):.1%})"
         return text if goal is None or min(values) >= goal else f"{text} **missed**"
 
     def number(key: str) -> str:
