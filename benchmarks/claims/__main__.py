@@ -10,12 +10,7 @@ docs/results/claims.md; a threshold that one seed misses counts as missed.
 """
 
 import argparse
-import json
-import time
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from benchmarks.claims import (
     directions,
@@ -23,13 +18,12 @@ from benchmarks.claims import (
     lia_starts,
     lia_table,
     models,
-    page,
     perceptual_vae,
 )
-from benchmarks.claims.claim import Claim, judge
-from benchmarks.results import RESULTS, write_json
+from benchmarks.claims.claim import Claim
+from benchmarks.claims.page import Page
+from benchmarks.claims.running import run
 
-NAME = "claims"
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
     for claim in (
@@ -42,6 +36,18 @@ CLAIMS: dict[str, Claim] = {
     )
 }
 
+PAGE = Page(
+    name="claims",
+    claims=CLAIMS,
+    preamble="""\
+# What the papers claim, tested
+
+Written by `python -m benchmarks.claims` from [claims.json](claims.json). The data are known
+exactly, so that each claim is a prediction. Thresholds were written down before the runs; each must
+be met by every seed. Thick curves are means over seeds, thin ones the seeds.
+""",
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -53,42 +59,7 @@ def main() -> None:
     options = parser.parse_args()
     models.PLACES.folder = options.models or models.PLACES.folder
     models.PLACES.fashion = options.fashion
-    torch.set_num_threads(1)
-    file = RESULTS / f"{NAME}.json"
-    found: dict[str, Any] = json.loads(file.read_text())["claims"] if file.exists() else {}
-    names = [] if options.page else options.claims or list(CLAIMS)
-    for seed in options.seeds:
-        for name in names:
-            measure(CLAIMS[name], seed, found)
-    page.write(CLAIMS, found)
-
-
-def measure(claim: Claim, seed: int, found: dict[str, Any]) -> None:
-    """All cases of a claim with one seed."""
-    kept = found.setdefault(claim.name, {"runs": {}})
-    for case, run in claim.cases.items():
-        seeds = kept["runs"].setdefault(case, {})
-        if str(seed) in seeds:
-            continue
-        began = time.monotonic()
-        seeds[str(seed)] = run(seed)
-        print(
-            f"{claim.name}, {case}, seed {seed}: {time.monotonic() - began:.0f} s, "
-            f"{seeds[str(seed)][-1]}", flush=True,
-        )  # fmt: skip
-        complete = _seeds_of(claim, kept["runs"])
-        if complete:
-            runs = {c: {int(s): rows for s, rows in by.items()} for c, by in kept["runs"].items()}
-            kept["expectations"] = judge(claim, runs, complete)
-            if claim.pictures is not None and "caption" not in kept:
-                kept["caption"] = claim.pictures(RESULTS / f"{NAME}-{claim.name}.png")
-        write_json(NAME, {"claims": found})
-
-
-def _seeds_of(claim: Claim, runs: dict[str, dict[str, Any]]) -> list[int]:
-    """The seeds that every case has."""
-    common = set.intersection(*(set(runs.get(case, {})) for case in claim.cases))
-    return sorted(map(int, common))
+    run(PAGE, [] if options.page else options.claims or list(CLAIMS), options.seeds)
 
 
 if __name__ == "__main__":

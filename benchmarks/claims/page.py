@@ -1,24 +1,26 @@
-"""Writes docs/results/claims.md from the runs."""
+"""Writes a page of claims from their runs: docs/results/NAME.md."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.claims.charts import chart
 from benchmarks.claims.claim import Claim
 from benchmarks.results import RESULTS
 
-PREAMBLE = """\
-# What the papers claim, tested
 
-Written by `python -m benchmarks.claims` from [claims.json](claims.json). The data are known
-exactly, so that each claim is a prediction. Thresholds were written down before the runs; each must
-be met by every seed. Thick curves are means over seeds, thin ones the seeds.
-"""
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Claims on one page. `name` is that of its JSON and of its Markdown."""
+
+    name: str
+    preamble: str
+    claims: Mapping[str, Claim]
 
 
-def write(claims: Mapping[str, Claim], found: Mapping[str, Any]) -> None:
-    parts = [PREAMBLE]
-    for name, claim in claims.items():
+def write(page: Page, found: Mapping[str, Any]) -> None:
+    parts = [page.preamble]
+    for name, claim in page.claims.items():
         kept = found.get(name, {})
         parts.append(f"## {claim.title}\n\n{claim.text}\n")
         if "expectations" not in kept:
@@ -26,10 +28,10 @@ def write(claims: Mapping[str, Claim], found: Mapping[str, Any]) -> None:
             continue
         parts.append(_table(kept["expectations"]))
         parts.append(_ends(claim, kept["runs"]))
-        parts.extend(_curves(claim, kept["runs"]))
+        parts.extend(_curves(page, claim, kept["runs"]))
         if "caption" in kept:
-            parts.append(f"![{kept['caption']}](claims-{name}.png)\n\n{kept['caption']}.\n")
-    (RESULTS / "claims.md").write_text("\n".join(parts))
+            parts.append(f"![{kept['caption']}]({page.name}-{name}.png)\n\n{kept['caption']}.\n")
+    (RESULTS / f"{page.name}.md").write_text("\n".join(parts))
 
 
 def _table(expectations: list[dict[str, Any]]) -> str:
@@ -55,10 +57,10 @@ def _ends(claim: Claim, runs: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _curves(claim: Claim, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _curves(page: Page, claim: Claim, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = []
     for figure, title in claim.curves:
-        name = f"claims-{claim.name}-{figure}"
+        name = f"{page.name}-{claim.name}-{figure}"
         by_case = {case: list(runs[case].values()) for case in claim.cases}
         (RESULTS / f"{name}.svg").write_text(chart(name, title, figure, by_case, claim.by))
         found.append(f"![{title}]({name}.svg)\n")
