@@ -71,12 +71,11 @@ class Case:
         return [*rows[:-1], rows[-1] | {"fd": distance(session, held_out, features)}]
 
     def _training(self, end: int) -> Training:
-        falls = {"kind": "cosine", "until": end}
         published = {
-            "learning_rate": Schedule(start=0.002, end=0.0005, **falls),
-            "beta2": Schedule(start=0.9, end=0.99, **falls),
+            "learning_rate": Schedule(kind="cosine", start=0.002, end=0.0005, until=end),
+            "beta2": Schedule(kind="cosine", start=0.9, end=0.99, until=end),
         }
-        rates = published if self.family == "r3gan" else {"learning_rate": 0.006}
+        rates: Mapping[str, Any] = published if self.family == "r3gan" else {"learning_rate": 0.006}
         return Training(
             method="pvdgan",
             options={**LOSSES[self.family], **self.options},
