@@ -22,6 +22,7 @@ CLASSES = tuple(f"label={number}" for number in range(10))  # of Fashion-MNIST
 class _Places:
     folder: Path = Path("runs/systems")
     fashion: str | None = None
+    digits: str | None = None
 
 
 PLACES = _Places()

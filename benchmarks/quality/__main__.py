@@ -1,8 +1,8 @@
 """R3GAN's parts and augmentation, in equal processor time: three seeds, thresholds set before.
 
-    python -m benchmarks.quality --fashion DATA          # all; three hours of one core
-    python -m benchmarks.quality relativistic --seeds 0
-    python -m benchmarks.quality --page                  # the page alone, from the JSON
+    python -m benchmarks.quality --fashion DATA --digits DATA    # all; two hours of one core
+    python -m benchmarks.quality faces --seeds 0
+    python -m benchmarks.quality --page                          # the page alone, from the JSON
 
 Every run is kept in docs/results/quality.json as it ends, and is not repeated. The page is
 docs/results/quality.md. `--models` names the folder of the drawn faces (runs/systems).
@@ -38,10 +38,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--models", type=Path, help="keeps the drawn faces (runs/systems)")
     parser.add_argument("--fashion", help="a data set of Fashion-MNIST at 32 pixels")
+    parser.add_argument("--digits", help="a data set of MNIST at 32 pixels")
     parser.add_argument("--page", action="store_true", help="write the page from the JSON alone")
     options = parser.parse_args()
     models.PLACES.folder = options.models or models.PLACES.folder
     models.PLACES.fashion = options.fashion
+    models.PLACES.digits = options.digits
     keep_freed_memory()
     run(PAGE, [] if options.page else options.claims or list(CLAIMS), options.seeds)
 

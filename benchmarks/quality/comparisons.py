@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.claims.claim import Claim, Expectation, Runs, last
+from benchmarks.quality import stacked
 from benchmarks.quality.trainings import Case
 
 CURVES = (("psnr", "PSNR, held out (dB)"), ("enc", "L_enc"))
@@ -69,4 +70,4 @@ CLOTHES = Claim(
     expectations=better("r3gan", "conv"),
     curves=CURVES,
 )
-CLAIMS = {claim.name: claim for claim in (FACES, CLOTHES)}
+CLAIMS = {claim.name: claim for claim in (FACES, CLOTHES, stacked.CLAIM)}

@@ -71,19 +71,24 @@ class Case:
         return [*rows[:-1], rows[-1] | {"fd": distance(session, held_out, features)}]
 
     def _training(self, end: int) -> Training:
-        published = {
-            "learning_rate": Schedule(kind="cosine", start=0.002, end=0.0005, until=end),
-            "beta2": Schedule(kind="cosine", start=0.9, end=0.99, until=end),
-        }
-        rates: Mapping[str, Any] = published if self.family == "r3gan" else {"learning_rate": 0.006}
         return Training(
             method="pvdgan",
             options={**LOSSES[self.family], **self.options},
             network=NETWORKS[self.family],
             family=self.family,
             resolution=RESOLUTION,
-            train={"global_batch": BATCH, "weight_average": 0.998, **rates},
+            train={"global_batch": BATCH, "weight_average": 0.998, **rates(self.family, end)},
         )
+
+
+def rates(family: str, end: int) -> Mapping[str, Any]:
+    """Learning rate and β₂ of a training of `end` images."""
+    if family == "conv":
+        return {"learning_rate": 0.006}
+    return {
+        "learning_rate": Schedule(kind="cosine", start=0.002, end=0.0005, until=end),
+        "beta2": Schedule(kind="cosine", start=0.9, end=0.99, until=end),
+    }
 
 
 @cache
