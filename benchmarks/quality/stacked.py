@@ -47,8 +47,12 @@ def case(seed: int) -> Sequence[Row]:
         network=NETWORKS["r3gan"],
         family="r3gan",
         resolution=RESOLUTION,
-        train={"global_batch": BATCH, "weight_average": 0.998, "flip": False}
-        | rates("r3gan", IMAGES),
+        train={
+            "global_batch": BATCH,
+            "weight_average": 0.998,
+            "flip": False,
+            **rates("r3gan", IMAGES),
+        },  # fmt: skip
     )
     rows: list[Row] = []
     for session in run(training, stacks_BCHW, seed):
@@ -76,8 +80,9 @@ def counted(session: Session, reader: Judge) -> dict[str, float]:
 def kinds(image_BCHW: Tensor, reader: Judge) -> Tensor:
     """The number 0 … 999 that the channels of each image show."""
     grey_BCHW = image_BCHW.flatten(0, 1)[:, None].expand(-1, 3, -1, -1)
-    digit_B3 = reader.head(reader.features(grey_BCHW)).argmax(1).view(-1, 3)
-    return digit_B3 @ torch.tensor([100, 10, 1])
+    digit_B3: Tensor = reader.head(reader.features(grey_BCHW)).argmax(1).view(-1, 3)
+    place_3 = torch.tensor([100, 10, 1])
+    return (digit_B3 * place_3).sum(1)
 
 
 CLAIM = Claim(
