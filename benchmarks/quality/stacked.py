@@ -52,7 +52,7 @@ def case(seed: int) -> Sequence[Row]:
             "weight_average": 0.998,
             "flip": False,
             **rates("r3gan", IMAGES),
-        },  # fmt: skip
+        },
     )
     rows: list[Row] = []
     for session in run(training, stacks_BCHW, seed):
