@@ -17,14 +17,14 @@ from launch.options.loading import load_recipe, recipe_names
 from launch.options.sections import read_sections
 from launch.pages.sweep import render_sweep
 from launch.progress import console
-from launch.sweeping.checking import Planned, check, place_of, planned
+from launch.sweeping.checking import Planned, check, folder_of, planned
 from launch.sweeping.ending import result_of
 from launch.sweeping.findings import Findings, findings
 from launch.sweeping.grid import Grid, grid_of
 from launch.sweeping.judging import judge_named
 from launch.sweeping.paging import page_of
 from launch.sweeping.room import how_many
-from launch.sweeping.running import Ended, Job, run_jobs
+from launch.sweeping.running import Ended, Job, run_jobs, training_command
 from launch.sweeping.watching import Watch
 
 STOPPED = 130
@@ -90,23 +90,21 @@ def main(argv: list[str]) -> int:
     sweep: SweepConfig = read_sections(own, SECTIONS)["sweep"]
     recipe = load_recipe(arguments.names[0])
     grid = grid_of(recipe, options, sweep.limit)
-    place = place_of(recipe, grid)
-    folder = place.storage.run.rstrip("/")
-    trainings = planned(recipe, grid, folder)
+    place, trainings = planned(recipe, grid)
     judge = judge_named(sweep.judge, place.evaluate)
     out = console(arguments.as_json)
     show_grid(grid, trainings, out)
     if "--table" in arguments.switches:
         return 0
     done = check(trainings, place, out)
-    store = open_store(folder, endpoint_url=place.storage.endpoint_url)
+    store = open_store(place.storage.run, endpoint_url=place.storage.endpoint_url)
     to_train = [one for one in trainings if one.training.name not in done]
     ended = train_all(arguments.names[0], to_train, sweep, store, out) if to_train else {}
     if ended is None:
         out.print("stopped; the same command goes on with the sweep")
         return STOPPED
     results = [(one, result_of(one, ended.get(one.training.name))) for one in trainings]
-    found = findings(arguments.names[0], grid.fixed, folder, judge, results, grid.names)
+    found = findings(arguments.names[0], grid.fixed, folder_of(place), judge, results, grid.names)
     write(found, trainings, sweep, store, out)
     if arguments.as_json:
         print(json.dumps(found.as_json(), ensure_ascii=False))
@@ -145,7 +143,7 @@ def train_all(
             watch.ended(job.name, result_of(by_name[job.name], ended))
 
         finished = run_jobs(
-            [Job(one.training.name, (recipe, *one.words)) for one in trainings],
+            [Job(one.training.name, training_command(recipe, one.words)) for one in trainings],
             shares(largest, at_once),
             started=lambda job: watch.started(job.name),
             progressed=lambda job, progress: watch.progressed(job.name, progress),

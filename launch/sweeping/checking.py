@@ -51,31 +51,32 @@ class Planned:
         return open_store(self.config.storage.run, endpoint_url=self.config.storage.endpoint_url)
 
 
-def place_of(recipe: Mapping[str, Any], grid: Grid) -> RunConfig:
-    """The options of the first training, with the sweep's own folder as `storage.run`.
+def planned(recipe: Mapping[str, Any], grid: Grid) -> tuple[RunConfig, list[Planned]]:
+    """Options with the sweep's folder as `storage.run`, and the options of all trainings.
 
-    Raises `ConfigError`.
+    Raises one `ConfigError` with every problem of every training.
     """
-    words = (*grid.fixed, *grid.trainings[0].words)
-    return list(load_configs(recipe, words).values())[-1]
-
-
-def planned(recipe: Mapping[str, Any], grid: Grid, folder: str) -> list[Planned]:
-    """The options of all trainings. Raises one `ConfigError` with every problem of every one."""
-    found, problems = [], list[str]()
+    found, problems, place = [], list[str](), None
     shared = [word for word in grid.fixed if word.partition("=")[0] != RUN]
     for training in grid.trainings:
-        words = (*shared, *training.words, f"{RUN}={folder}/{training.name}")
         try:
+            if place is None:
+                place = list(load_configs(recipe, (*grid.fixed, *training.words)).values())[-1]
+            run = f"{folder_of(place)}/{training.name}"
+            words = (*shared, *training.words, f"{RUN}={run}")
             configs = load_configs(recipe, words)
         except ConfigError as error:
             problems += str(error).splitlines()
             continue
         label = training.label(grid.names)
         found.append(Planned(training=training, label=label, words=words, configs=configs))
-    if problems:
+    if problems or place is None:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
-    return found
+    return place, found
+
+
+def folder_of(place: RunConfig) -> str:
+    return place.storage.run.rstrip("/")
 
 
 def check(trainings: Sequence[Planned], folder: RunConfig, out: Console) -> set[str]:

@@ -9,6 +9,7 @@ Text options, such as `data.url`, are never cut: a comma is part of their text.
 
 import hashlib
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,13 +79,11 @@ def grid_of(recipe: Mapping[str, Any], words: Sequence[str], limit: int) -> Grid
             fixed += [f"{key}={word.partition('=')[2]}" for key in keys]
     _check_axes(axes, fixed)
     numbers = [len(axis.values) for axis in axes]
-    count = 1
-    for number in numbers:
-        count *= number
-    if count > limit:
+    if (count := math.prod(numbers)) > limit:
+        product = f"{' × '.join(map(str, numbers))} = " if len(numbers) > 1 else ""
         raise ConfigError(
-            f"sweep.limit = {limit}: the grid has {' × '.join(map(str, numbers))} = {count} "
-            f"trainings; name fewer values, or allow them with sweep.limit={count}"
+            f"sweep.limit = {limit}: the grid has {product}{count} trainings; name fewer values, "
+            f"or allow them with sweep.limit={count}"
         )
     trainings = tuple(_trainings(axes))
     twice = [name for name, times in Counter(t.name for t in trainings).items() if times > 1]
@@ -134,7 +133,7 @@ def _options(recipe: Mapping[str, Any], words: Sequence[str]) -> dict[str, Node]
     """The options of all stages; those of other methods and networks are unknown here."""
     typed = dict(word.partition("=")[::2] for word in words)
     found: dict[str, Node] = {}
-    for stage in stages_of({k: v for k, v in recipe.items()}, []):
+    for stage in stages_of(recipe, []):
         given = dict(leaves(stage.recipe)) | typed
         found |= dict(options_of(schema_for(given, [])))
     return found

@@ -30,10 +30,10 @@ LONGEST_REASON = 2_000  # characters
 
 
 class Job(NamedTuple):
-    """One call of `ganinv train`."""
+    """One command."""
 
     name: str
-    words: Sequence[str]  # recipe and options
+    command: Sequence[str]
 
 
 class Ended(NamedTuple):
@@ -66,6 +66,12 @@ class _Running:
     descriptor: int  # becomes readable when the process ends
     output: BinaryIO
     read: int = 0  # bytes of the output
+
+
+def training_command(recipe: str, options: Sequence[str]) -> list[str]:
+    """`ganinv train` in this checkout, for `run_jobs`."""
+    # Not `python -m` alone: the current folder, where the user's paths begin, must not come first.
+    return [sys.executable, "-P", "-m", "launch", "train", recipe, *options]
 
 
 def run_jobs(
@@ -114,9 +120,8 @@ def _start(
     job: Job, slot: int, environment: Mapping[str, str], folder: Path, opened: ExitStack
 ) -> _Running:
     output = opened.enter_context((folder / job.name).open("w+b"))
-    # Not `python -m` alone: the current folder, where the user's paths begin, must not come first.
     process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
-        [sys.executable, "-P", "-m", "launch", "train", *job.words],
+        [*job.command],
         env={**os.environ, "PYTHONPATH": _python_path(), **environment},
         stdin=subprocess.DEVNULL,
         stdout=output,
