@@ -96,7 +96,7 @@ def main(argv: list[str]) -> int:
     show_grid(grid, trainings, out)
     if "--table" in arguments.switches:
         return 0
-    done = check(trainings, place, out)
+    done = check(trainings, place, judge, out)
     store = open_store(place.storage.run, endpoint_url=place.storage.endpoint_url)
     to_train = [one for one in trainings if one.training.name not in done]
     ended = train_all(arguments.names[0], to_train, sweep, store, out) if to_train else {}

@@ -4,21 +4,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from cluster.machines.ray_checks import check_ray
 from cluster.run_folder.options_record import began_with
 from cluster.storage.opening import open_store
 from cluster.workers.starting import check_demand
+from datasets.shards.index import Index
 from datasets.streaming.mix import DataSet
+from ganinv.declarations import Statistic
 from ganinv.errors import ConfigError
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.options.loading import load_configs
 from launch.options.schema import RunConfig
+from launch.options.stages import ONE_STAGE
 from launch.progress import counting
 from launch.sweeping.grid import Grid, Training
-from launch.wiring.networks import check_start, with_start_checkpoint
+from launch.sweeping.judging import check_figure
+from launch.wiring.networks import (
+    build_networks,
+    check_start,
+    new_objective,
+    with_start_checkpoint,
+)
 from launch.wiring.preflight import (
     check_built,
     check_evaluation,
@@ -61,7 +71,9 @@ def planned(recipe: Mapping[str, Any], grid: Grid) -> tuple[RunConfig, list[Plan
     for training in grid.trainings:
         try:
             if place is None:
-                place = list(load_configs(recipe, (*grid.fixed, *training.words)).values())[-1]
+                words = (*grid.fixed, *training.words)
+                whole = [word for word in words if not word.startswith(ONE_STAGE)]
+                place = list(load_configs(recipe, whole).values())[-1]
             run = f"{folder_of(place)}/{training.name}"
             words = (*shared, *training.words, f"{RUN}={run}")
             configs = load_configs(recipe, words)
@@ -79,7 +91,9 @@ def folder_of(place: RunConfig) -> str:
     return place.storage.run.rstrip("/")
 
 
-def check(trainings: Sequence[Planned], folder: RunConfig, out: Console) -> set[str]:
+def check(
+    trainings: Sequence[Planned], folder: RunConfig, judge: Statistic, out: Console
+) -> set[str]:
     """Check everything that `ganinv train` checks before it starts workers; build missing data.
 
     `folder`: options with the sweep's folder as `storage.run`. Returns the names of the trainings
@@ -92,7 +106,7 @@ def check(trainings: Sequence[Planned], folder: RunConfig, out: Console) -> set[
         try:
             if not data_sets:
                 data_sets = _first(one, out)
-            if _check(one, data_sets, out):
+            if _check(one, data_sets, judge, out):
                 done.add(one.training.name)
         except ConfigError as error:
             problems.append(f"{one.label}: {error}")
@@ -111,7 +125,7 @@ def _first(one: Planned, out: Console) -> list[DataSet]:
     return data_sets
 
 
-def _check(one: Planned, data_sets: list[DataSet], out: Console) -> bool:
+def _check(one: Planned, data_sets: list[DataSet], judge: Statistic, out: Console) -> bool:
     """Whether the training has been trained already."""
     index = data_sets[0].index
     for config in one.configs.values():
@@ -120,6 +134,12 @@ def _check(one: Planned, data_sets: list[DataSet], out: Console) -> bool:
         check_built(config, index)
         fingerprint = check_loading(config, data_sets)
     config, store = one.config, one.store()
+    check_figure(
+        judge,
+        config.objective.name,
+        encodes=_encodes(config, index),
+        held_out=index.samples("test"),
+    )
     began = began_with(store)
     # A stage that has not begun starts from the run of the stage before it, which may not exist.
     if began is not None or len(one.configs) == 1:
@@ -134,6 +154,14 @@ def _check(one: Planned, data_sets: list[DataSet], out: Console) -> bool:
         words = f"{one.label}: trained already, and not anew, with another option: {change}"
         out.print(words, markup=False, soft_wrap=True)
     return True
+
+
+def _encodes(config: RunConfig, index: Index) -> bool:
+    """Whether the method recovers codes from images."""
+    objective = new_objective(config)
+    built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
+    tensors = objective.tensors(objective.new_state(config.train.global_batch))
+    return objective.codec(built, tensors).encodes
 
 
 def images_seen(store: Store) -> int:

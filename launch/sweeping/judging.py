@@ -11,13 +11,14 @@ from typing import Literal
 
 from ganinv.declarations import Statistic
 from ganinv.errors import ConfigError
-from ganinv.evaluation.figures import PREFIX, explain, network_of
+from ganinv.evaluation.figures import ENCODER_LOSS, IMAGE_SETS, PREFIX, explain, network_of
 from ganinv.metrics.base import INCEPTION
-from launch.options.schema import FEATURES, EvaluateConfig
+from launch.options.schema import FEATURES, LEAST_SAMPLES, EvaluateConfig
 from launch.pages.curves import Rows
 from launch.sweeping.grid import SEED, Training
 
 OWN = "own"
+IMAGES = tuple(f"_{name}" for name in IMAGE_SETS)  # ends of names of figures of reconstructions
 Outcome = Literal["trained", "stopped", "diverged", "failed"]
 
 
@@ -87,6 +88,27 @@ def judge_named(name: str, evaluate: EvaluateConfig) -> Statistic:
             f"sweep.judge = {name!r}: needs the Inception of 2015; give evaluate.inception=FILE"
         )
     return figure
+
+
+def check_figure(judge: Statistic, method: str, *, encodes: bool, held_out: int) -> None:
+    """Raises `ConfigError` if evaluations of a method cannot give the figure.
+
+    `encodes`: whether the method has an encoder; `held_out`: images in the data set's split test.
+    """
+    name = judge.name.removeprefix(PREFIX)
+    of_sets = bool(network_of(judge.name)) and not name.endswith(IMAGES)
+    if not encodes and (judge.name == ENCODER_LOSS or name.endswith(IMAGES)):
+        raise ConfigError(
+            f"sweep.judge = {name!r}: {method} has no encoder; choose a figure of generated "
+            "images, such as sweep.judge=fd_pixels"
+        )
+    least = LEAST_SAMPLES if of_sets else int(name.endswith("_test"))
+    if held_out < least:
+        raise ConfigError(
+            f"sweep.judge = {name!r}: needs {least} held-out images, and the data set has "
+            f"{held_out or 'none'}; reserve some with `ganinv data index data.test_images=N`, or "
+            "choose sweep.judge=enc"
+        )
 
 
 def value_at_end(rows: Rows, key: str, images: int) -> float | None:

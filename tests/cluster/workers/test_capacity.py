@@ -1,5 +1,7 @@
 """How many runs fit a machine or a cluster at once."""
 
+from typing import Any
+
 import pytest
 
 from cluster.config import ClusterConfig
@@ -24,7 +26,7 @@ THREE_NODES = [{"CPU": 1.0}, {"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0, "GPU": 4.0
     ],
 )
 def test_as_many_runs_as_have_all_their_workers(
-    there: list[Resources], options: dict[str, float], runs: int
+    there: list[Resources], options: dict[str, Any], runs: int
 ) -> None:
     assert runs_with_room(there, ClusterConfig(**options)) == runs
 

@@ -89,6 +89,9 @@ def test_an_option_of_one_stage_is_an_axis() -> None:
     first, second = planned(recipe, found)[1]
     assert [first.config.train.images, second.config.train.images] == [64, 128]
     assert first.config.start.run == "/runs/a,b/images-64/generator"
+    place, (one, _) = planned(recipe, grid("train.seed=0,1", "stage=generator", recipe=recipe))
+    assert place.storage.run == "/runs/a,b"
+    assert one.config.storage.run == "/runs/a,b/seed-0/generator"
 
 
 @pytest.mark.parametrize(

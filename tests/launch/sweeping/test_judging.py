@@ -90,7 +90,8 @@ def test_a_best_by_chance_is_said_to_be_one(values: dict[str, list[float]], doub
     results = results_of(values)
     settings = settings_of(results, NAMES)
     said = doubts(best_of(settings, True)[0], settings, True)
-    assert (doubt in said) and bool(said) == bool(doubt)
+    assert doubt in said
+    assert bool(said) == bool(doubt)
 
 
 def test_seeds_are_averaged_and_their_spread_is_known() -> None:

@@ -19,7 +19,9 @@ SAVES = (
     "print('1/16 images', flush=True)\n"
     "time.sleep(60)"
 )
-FAILS = "import sys; print('error: a = 1: no\\nerror: b = 2: never\\nsuch', flush=True); sys.exit(3)"
+FAILS = (
+    "import sys; print('error: a = 1: no\\nerror: b = 2: never\\nsuch', flush=True); sys.exit(3)"
+)
 
 
 def job(name: str, program: str) -> Job:
