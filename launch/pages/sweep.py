@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ganinv.declarations import Statistic
 from launch.pages.compare import curves_figure, embedded
 from launch.pages.comparison import Comparison, not_comparable
 from launch.pages.curves import Rows
@@ -27,8 +26,8 @@ class SettingLine:
     """Trainings that differ in the seed alone, as the page tells of them."""
 
     label: str
-    value: float | None
-    spread: float | None  # over seeds
+    value: str
+    spread: str  # over seeds
     outcomes: str  # "trained", or "2 trained, 1 diverged"
     is_best: bool
 
@@ -39,10 +38,11 @@ class SweepPage:
 
     title: str
     url: str
-    judge: Statistic
+    figure: str  # that judges, with its unit
     headlines: tuple[Headline, ...]
     conclusion: str  # which setting is best, and how sure that is
     settings: tuple[SettingLine, ...]  # the best first
+    has_seeds: bool  # whether any setting has a spread
     command: str  # that trains the best in full; empty without one
     trainings: tuple[TrainingLine, ...]
     shared: str  # options of all trainings
@@ -54,10 +54,6 @@ class SweepPage:
     @property
     def troubled(self) -> list[TrainingLine]:
         return [line for line in self.trainings if line.reason]
-
-    @property
-    def has_seeds(self) -> bool:
-        return any(line.spread is not None for line in self.settings)
 
     @property
     def has_pairs(self) -> bool:

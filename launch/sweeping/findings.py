@@ -8,6 +8,7 @@ from typing import Any
 from cluster.run_folder.evaluation_log import read_records
 from cluster.run_folder.metrics_log import read_rows
 from ganinv.declarations import Statistic
+from ganinv.evaluation.figures import PREFIX
 from launch.options.arguments import this_command
 from launch.pages.comparison import Comparison, comparisons
 from launch.pages.curves import Rows, number
@@ -17,6 +18,7 @@ from launch.sweeping.grid import SEED
 from launch.sweeping.judging import (
     Result,
     Setting,
+    at_an_edge,
     best_of,
     doubts,
     ranked,
@@ -25,6 +27,7 @@ from launch.sweeping.judging import (
 )
 
 IMAGES = "train.images"
+DIGITS = 5  # of values that decide; three may be equal where the values are not
 FULL = "full"  # folder of the best training in full
 
 
@@ -40,10 +43,16 @@ class Findings:
     results: tuple[Result, ...]  # in the order of the grid
     rows: Mapping[str, Rows]  # by label, the best first: up to the end of each training
     figures: tuple[Comparison, ...]  # of all trainings that ended
+    names: Mapping[str, str]  # first key of an axis → what people call it
 
     @property
     def higher_is_better(self) -> bool:
         return bool(self.judge.higher_is_better)
+
+    @property
+    def figure(self) -> str:
+        """The name of the judging figure, as people type it."""
+        return self.judge.name.removeprefix(PREFIX)
 
     @property
     def differs(self) -> tuple[str, ...]:
@@ -70,9 +79,9 @@ class Findings:
 
     @property
     def conclusion(self) -> str:
-        """One to three sentences: the best, and how sure that is."""
+        """A few sentences: the best, and how sure that is."""
         direction = "higher" if self.higher_is_better else "lower"
-        judged = f"judged by {self.judge.name} at the end ({direction} is better)"
+        judged = f"judged by {self.figure} at the end ({direction} is better)"
         if self.differs:
             return f"No best, {judged}: not comparable, {'; '.join(self.differs)}."
         if not self.best:
@@ -83,12 +92,14 @@ class Findings:
             said += f" Equal to it: {', '.join(setting.label for setting in others)}."
         elif doubt := doubts(first, self.settings, self.higher_is_better):
             said += f" {doubt}"
+        for key in at_an_edge(first, self.settings):
+            said += f" No value of {self.names[key]} beyond {first.values[key]} was tried."
         return said
 
     def _lacking(self) -> str:
         if any(setting.measured for setting in self.settings):
             return "in every setting, a training lacks the figure."
-        known = ", ".join(figure.key.removeprefix("eval/") for figure in self.figures)
+        known = ", ".join(figure.key.removeprefix(PREFIX) for figure in self.figures)
         said = "no training has the figure."
         return f"{said} Repeat the command with sweep.judge=NAME of: {known}." if known else said
 
@@ -137,7 +148,7 @@ def in_words(setting: Setting, judge: Statistic) -> str:
     spread = "" if setting.spread is None else f" ± {number(setting.spread)}"
     seeds = "" if setting.spread is None else f" over {len(setting.measured)} seeds"
     unit = f" {judge.unit}" if judge.unit else ""
-    return f"{number(setting.value)}{spread}{unit}{seeds}"
+    return f"{setting.value:,.{DIGITS}g}{spread}{unit}{seeds}"
 
 
 def findings(
@@ -169,6 +180,7 @@ def findings(
         results=tuple(results),
         rows=rows,
         figures=tuple(comparisons(rows, records)),
+        names=names,
     )
 
 

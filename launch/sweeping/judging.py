@@ -169,3 +169,20 @@ def doubts(best: Setting, settings: Sequence[Setting], higher_is_better: bool) -
     if abs(best.value - others[0].value) < best.spread + others[0].spread:
         return f"The spread over seeds overlaps with that of {others[0].label}."
     return ""
+
+
+def at_an_edge(best: Setting, settings: Sequence[Setting]) -> list[str]:
+    """Keys whose best value is the least or the largest of three numbers or more."""
+    found = []
+    for key, value in best.values.items():
+        tried = {number for s in settings if (number := _number(s.values[key])) is not None}
+        if len(tried) > 2 and _number(value) in (min(tried), max(tried)):
+            found.append(key)
+    return found
+
+
+def _number(value: str) -> float | None:
+    try:
+        return float(value)
+    except ValueError:
+        return None

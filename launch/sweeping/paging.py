@@ -1,5 +1,6 @@
 """Makes the page of a sweep from its findings and from the trained models."""
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from launch.pages.sections import Section
 from launch.pages.style import SERIES
 from launch.pages.sweep import SettingLine, SweepPage, TrainingLine
 from launch.sweeping.checking import RUN, Planned
-from launch.sweeping.findings import Findings, in_words
+from launch.sweeping.findings import DIGITS, Findings
 from launch.sweeping.judging import Setting
 
 
@@ -33,9 +34,10 @@ def page_of(
     return SweepPage(
         title=f"Sweep of {found.recipe}: {count} training{'s' * (count > 1)}",
         url=found.folder,
-        judge=found.judge,
+        figure=", ".join(filter(None, (found.figure, found.judge.unit))),
         headlines=_headlines(found),
         conclusion=found.conclusion,
+        has_seeds=any(setting.spread is not None for setting in found.settings),
         settings=tuple(_line(setting, found) for setting in found.settings),
         command=found.command,
         trainings=tuple(
@@ -57,18 +59,33 @@ def page_of(
 
 
 def _headlines(found: Findings) -> tuple[Headline, ...]:
+    """The best value of each axis, and the figure that it has."""
     if not found.best:
         return ()
     first = found.best[0]
-    assert first.value is not None
-    means = "the best" + (", equal to others" if len(found.best) > 1 else "")
+    axes = [
+        Headline(label=found.names[key], value=value, meaning=f"the best of {_tried(key, found)}")
+        for key, value in first.values.items()
+    ]
+    seeds = len(first.measured)
     value = Headline(
-        label=found.judge.name,
-        value=number(first.value),
+        label=found.judge.help,
+        value=f"{first.value:,.{DIGITS}g}",
         unit=found.judge.unit,
-        meaning=in_words(first, found.judge) if first.spread is not None else "one seed",
+        meaning="with one seed" if seeds == 1 else f"mean over {seeds} seeds",
     )
-    return (Headline(label="Setting", value=first.label, meaning=means), value)
+    return (*axes, value)
+
+
+def _tried(key: str, found: Findings) -> str:
+    return ", ".join(sorted({s.values[key] for s in found.settings}, key=_by_number))
+
+
+def _by_number(value: str) -> tuple[float, str]:
+    try:
+        return float(value), value
+    except ValueError:
+        return math.inf, value
 
 
 def _line(setting: Setting, found: Findings) -> SettingLine:
@@ -76,8 +93,8 @@ def _line(setting: Setting, found: Findings) -> SettingLine:
     alone = len(setting.results) == 1
     return SettingLine(
         label=setting.label,
-        value=setting.value,
-        spread=setting.spread,
+        value="–" if setting.value is None else f"{setting.value:,.{DIGITS}g}",
+        spread="–" if setting.spread is None else number(setting.spread),
         outcomes=", ".join(end if alone else f"{times} {end}" for end, times in ends.items()),
         is_best=setting in found.best,
     )

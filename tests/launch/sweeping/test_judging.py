@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from launch.sweeping.findings import Findings, findings
 from launch.sweeping.grid import SEED, Grid, Training, grid_of
 from launch.sweeping.judging import (
     Result,
+    at_an_edge,
     best_of,
+    check_figure,
     doubts,
     judge_named,
     ranked,
@@ -128,6 +131,26 @@ def test_directions_come_from_the_metrics() -> None:
             judge_named(name, options)
 
 
+@pytest.mark.parametrize(
+    ("name", "encodes", "held_out", "problem"),
+    [
+        ("psnr_db_test", True, 1, ""),
+        ("psnr_db_test", False, 500, "dlsgan has no encoder"),
+        ("enc", False, 500, "dlsgan has no encoder"),
+        ("psnr_db_test", True, 0, "has none; reserve"),
+        ("psnr_db_generated", True, 0, ""),
+        ("fd_pixels", False, 500, ""),
+        ("fd_pixels", True, 1, "the data set has 1; reserve"),
+    ],
+)
+def test_a_figure_that_evaluations_leave_out_is_refused(
+    name: str, encodes: bool, held_out: int, problem: str
+) -> None:
+    judge = judge_named(name, EvaluateConfig())
+    with pytest.raises(ConfigError, match=problem) if problem else nullcontext():
+        check_figure(judge, "dlsgan", encodes=encodes, held_out=held_out)
+
+
 def found_in(
     folder: Path, values: dict[str, float | None], *more: str, judge: str = "psnr_db_test"
 ) -> Findings:
@@ -173,3 +196,15 @@ def test_a_figure_that_no_training_has_names_those_that_they_have(tmp_path: Path
     assert found.best == []
     assert "sweep.judge=NAME of: psnr_db_test" in found.conclusion
     assert found.command == ""
+
+
+def test_a_best_value_at_the_edge_of_the_grid_is_said_to_be_one() -> None:
+    for values, edge in (
+        ({"1": [9.0], "4": [5.0], "16": [5.0]}, True),
+        ({"4": [5.0], "16": [9.0], "1": [5.0]}, True),
+        ({"1": [5.0], "4": [9.0], "16": [5.0]}, False),
+        ({"1": [5.0], "4": [9.0]}, False),  # of two, each is at an edge
+        ({"{kind: cosine}": [5.0], "a": [9.0], "b": [1.0]}, False),
+    ):
+        settings = settings_of(results_of(values), NAMES)
+        assert bool(at_an_edge(best_of(settings, True)[0], settings)) is edge
