@@ -75,6 +75,7 @@ def test_a_sweep_names_the_best_and_is_not_repeated(
     words = (
         "tiny-pvdgan", f"storage.run={s3_store_url}", f"data.url={tmp_path}/data",
         "data.images=256", "train.images=64", "cluster.workers=1", "evaluate.features=[]",
+        "engine.name=flat", "engine.zero_stage=0",
         "train.learning_rate=0.003,0.0001", "sweep.pictures=2", "sweep.side_by_side=2", "--json",
     )  # fmt: skip
     done = launch("sweep", *words)
