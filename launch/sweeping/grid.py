@@ -24,7 +24,7 @@ from launch.options.loading import schema_for
 from launch.options.run_labels import labelled
 from launch.options.schema import CHOICES
 from launch.options.stages import STAGES, stages_of
-from launch.options.text import TextLoader, holds_text, options_of
+from launch.options.text import TextLoader, options_of, takes_any_text
 from launch.options.words import leaves
 
 SEED = "train.seed"
@@ -126,7 +126,7 @@ def _is_text(key: str, options: Mapping[str, Node]) -> bool:
     node = options.get(key)
     if node is None or key in {f"{section}.name" for section in CHOICES}:
         return False
-    return holds_text(node) and isinstance(node._metadata.ref_type, type)
+    return takes_any_text(node)
 
 
 def _options(recipe: Mapping[str, Any], words: Sequence[str]) -> dict[str, Node]:
