@@ -12,6 +12,7 @@ VERBS = {
     "checkpoints": "list, verify and delete the checkpoints of a run",
     "evaluate": "figures of a run: reconstruction, latent code, Fréchet distance, recall …",
     "suggest": "γ, batch, rate, widths and hours that suit a data set, as a recipe",
+    "sweep": "short trainings over a grid of options, one page of them, and the best",
     "profile": "where the time and memory of a recipe's training steps go",
     "invert": "encode a folder of images, and decode the codes again",
     "boundary": "directions along which an attribute of images changes, for edits",

@@ -26,6 +26,7 @@ from launch.suggesting.duration import Hours, hours
 from launch.suggesting.plan import Plan, plan
 from launch.suggesting.recipe import as_tree, as_yaml, checked, described, legend
 from launch.suggesting.task import Device, Goal, Task
+from launch.suggesting.trying import words_to_try
 from launch.wiring.networks import new_objective
 
 EXAMPLES = """\
@@ -108,6 +109,10 @@ def main(argv: list[str]) -> int:
         command = f"{this_command()} train {options.to} storage.run=…"
         command += "" if data.url is not None else " data.url=…"
         out.print(f"wrote {options.to}; train with: {command}", markup=False, soft_wrap=True)
+    if words := words_to_try(suggested):
+        where = [options.to or "RECIPE.yaml", *([] if data.url else ["data.url=…"])]
+        command = " ".join([this_command(), "sweep", *where, "storage.run=…", *words])
+        out.print(f"compare γ in short trainings: {command}", markup=False, soft_wrap=True)
     if arguments.as_json:
         print(json.dumps(as_json(suggested, took, places), ensure_ascii=False))
     return 0
@@ -221,4 +226,5 @@ def as_json(
         },
         "hours": {stage: asdict(found) for stage, found in took.items()},
         "notes": suggested.notes,
+        "sweep": words_to_try(suggested),
     }

@@ -44,7 +44,7 @@ from launch.wiring.preflight import (
     prepare_data,
     worker_environment,
 )
-from launch.wiring.same_run import changes, check_data, check_options, record
+from launch.wiring.same_run import changes, check_data, check_options, is_trained, record
 from launch.wiring.worker import train_worker
 
 POLL_S = 0.3
@@ -107,7 +107,7 @@ def train_stages(configs: Mapping[str, RunConfig], out: Console, start: StartRep
     first = begun[-1] if begun else 0
     last = len(configs) - 1
     for number, (name, config) in enumerate(configs.items()):
-        if number < first or (number < last and stores and _is_done(stores[number], config)):
+        if number < first or (number < last and stores and is_trained(stores[number], config)):
             out.print(f"stage {name}: trained already, in {config.storage.run}", markup=False)
             continue
         if name:
@@ -120,11 +120,6 @@ def train_stages(configs: Mapping[str, RunConfig], out: Console, start: StartRep
 
 def _quick_store(config: RunConfig) -> Store:
     return open_store(config.storage.run, endpoint_url=config.storage.endpoint_url)
-
-
-def _is_done(store: Store, config: RunConfig) -> bool:
-    manifests = manifests_newest_first(store)
-    return bool(manifests) and manifests[0].images_seen >= config.train.images
 
 
 def train(config: RunConfig, out: Console, start: StartReport | None = None) -> int:

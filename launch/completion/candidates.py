@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from launch.verbs import SUB_VERBS, VERBS
 
 Keys = Mapping[str, Sequence[str]]  # key of an option → its values where its type lists them
-WITH_RUN_OPTIONS = ("train", "submit", "profile", "demo")
+WITH_RUN_OPTIONS = ("train", "submit", "sweep", "profile", "demo")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ def collect() -> Offers:
     return Offers(
         options=options,
         switches=switches,
-        names={verb: recipe_names() for verb in ("train", "submit", "profile")}
+        names={verb: recipe_names() for verb in ("train", "submit", "sweep", "profile")}
         | {"data build": source_names()},
         choices={
             section: {name: _keys_of_choice(section, name) for name in family.names()}

@@ -49,7 +49,12 @@ def holds_text(node: Node) -> bool:
     """Whether an option is text, or one of several words."""
     kind = node._metadata.ref_type
     words = get_args(kind) if get_origin(kind) is Literal else ()
-    return kind in (str, Path) or (bool(words) and all(isinstance(word, str) for word in words))
+    return takes_any_text(node) or (bool(words) and all(isinstance(word, str) for word in words))
+
+
+def takes_any_text(node: Node) -> bool:
+    """Whether any text may be the value of an option: a name, a place, a path."""
+    return node._metadata.ref_type in (str, Path)
 
 
 def from_word(text: str, node: Node | None) -> Any:

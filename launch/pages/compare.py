@@ -61,13 +61,15 @@ def compare_page(runs: Mapping[str, str], figures: Sequence[tuple[Comparison, st
     return fill(
         "compare.html.j2",
         runs=runs,
-        figures=[
-            (figure, f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}")
-            for figure, svg in figures
-        ],
+        figures=[(figure, embedded(svg)) for figure, svg in figures],
         not_comparable=not_comparable([figure for figure, _ in figures]),
         files=" ".join(svg_name(figure) for figure, _ in figures),
     )
+
+
+def embedded(svg: str) -> str:
+    """An SVG file as a data URL."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def svg_name(figure: Comparison) -> str:

@@ -80,12 +80,18 @@ def prepare_data(
     data_sets = open_data_sets(config.data, open_at)
     for data_set in data_sets:
         check_sizes(data_set.index, data_set.origin or data_set.store)
-    index = data_sets[0].index
+    check_built(config, data_sets[0].index)
+    return data_sets
+
+
+def check_built(config: RunConfig, index: Index) -> None:
+    """Raises `ConfigError` if the networks cannot have the resolution of the images, or the method
+    lacks one.
+    """
     built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
     check_networks(new_objective(config), built)
     for network in built.values():
         recompute_finest(network, config.train.recompute_blocks)
-    return data_sets
 
 
 def check_evaluation(config: RunConfig, index: Index) -> str | None:

@@ -5,6 +5,8 @@ from typing import Any
 from cluster.run_folder.options_record import DATA_KEYS, Record
 from datasets.shards.index import Index
 from ganinv.errors import ConfigError, DataError
+from ganinv.saved.manifest import manifests_newest_first
+from ganinv.seams.stores import Reader
 from launch.evaluation.trained import check_fingerprint
 from launch.options.loading import default_options
 from launch.options.schema import RunConfig
@@ -78,6 +80,12 @@ def changes(began: Record | None, config: RunConfig) -> list[str]:
     effective = _effective(began, config)
     changed = sorted(_changed(began, config))
     return [f"{key}: {effective.get(key)!r} → {now.get(key)!r}" for key in changed]
+
+
+def is_trained(run: Reader, config: RunConfig) -> bool:
+    """Whether a checkpoint has seen all images."""
+    manifests = manifests_newest_first(run)
+    return bool(manifests) and manifests[0].images_seen >= config.train.images
 
 
 def record(config: RunConfig, index: Index, mix_fingerprint: str | None = None) -> dict[str, Any]:

@@ -57,6 +57,7 @@ def test_the_options_of_a_command_are_those_that_it_reads(
         "studio": [["a"]],
         "submit": [["tiny-dlsgan"]],
         "profile": [["tiny-dlsgan"]],
+        "sweep": [["tiny-dlsgan"]],
         "status": [[], ["--cluster"]],
     }
     read: dict[str, set[str]] = {}

@@ -12,6 +12,7 @@ from launch.commands import train as train_command
 from launch.options.loading import load_config, load_configs, load_recipe, recipe_names
 from launch.options.stages import stages_of
 from launch.starting import StartReport
+from launch.wiring import same_run
 
 RECIPE: Mapping[str, Any] = {
     "objective": {"name": "dlsgan", "lambda_r1": 3.0},
@@ -147,7 +148,7 @@ def test_training_goes_on_in_the_stage_where_it_stopped(
     monkeypatch.setattr(train_command, "train", pretend)
     monkeypatch.setattr(train_command, "_quick_store", lambda config: config.storage.run)
     monkeypatch.setattr(train_command, "committed_names", found)
-    monkeypatch.setattr(train_command, "manifests_newest_first", found)
+    monkeypatch.setattr(same_run, "manifests_newest_first", found)
     status = train_command.train_stages(configs, Console(quiet=True), StartReport())
     assert trained == expected
     assert status == ends.get(expected[-1], 0)

@@ -1,0 +1,21 @@
+"""How the trainings of a sweep ended."""
+
+from launch.sweeping.checking import Planned, images_seen
+from launch.sweeping.judging import Outcome, Result
+from launch.sweeping.running import Ended
+
+# Exit status of `ganinv train` (`ganinv.errors`) → what it means here.
+OUTCOMES: dict[int, Outcome] = {0: "trained", 4: "diverged", 130: "stopped"}
+
+
+def result_of(one: Planned, ended: Ended | None) -> Result:
+    """`ended`: how its command did; None if it had been trained before."""
+    outcome = "trained" if ended is None else OUTCOMES.get(ended.status, "failed")
+    return Result(
+        training=one.training,
+        label=one.label,
+        run=one.config.storage.run,
+        outcome=outcome,
+        reason="" if ended is None or outcome == "trained" else ended.reason,
+        images_seen=images_seen(one.store()),
+    )
