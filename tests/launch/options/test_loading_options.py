@@ -83,7 +83,10 @@ def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> N
 
 
 def test_knobs_of_another_method_are_unknown() -> None:
-    assert "lambda_rec" in problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    said = problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    assert said.startswith("objective.lambda_rec = 1: unknown key of dlsgan; as objective.name, ")
+    said = problems("objective.augment.kind=fixed", recipe="tiny-vaegan")
+    assert "unknown key of vaegan; as objective.name, ali or dedgan or dlsgan or lia_" in said
     config = load_config(
         load_recipe("tiny-dlsgan"), [*PLACES, "objective.name=pvdgan", "objective.lambda_rec=2"]
     )
