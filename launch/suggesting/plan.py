@@ -159,7 +159,8 @@ def notes(task: Task) -> list[str]:
         found.append(
             f"{amount} images ({task.images:,}): without augmentation D learns them by heart, and "
             "figures get worse after a while (StyleGAN2-ADA, arXiv 2006.06676). Keep the "
-            "checkpoint with the best figures; objective.augment says what D sees, where the method has it."
+            "checkpoint with the best figures; objective.augment says what D sees, in methods that "
+            "have it."
         )
     found.append(
         "train.flip=false for images whose left and right differ, such as text "
