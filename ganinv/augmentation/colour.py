@@ -61,4 +61,4 @@ def _of_colours(grey_N: Tensor, by: Colour) -> Tensor:
     same_N, other_N = (grey_N + 2 * along_N) / 3, (grey_N - along_N) / 3
     next_N, last_N = other_N - across_N, other_N + across_N
     rows = [same_N, next_N, last_N, last_N, same_N, next_N, next_N, last_N, same_N]
-    return torch.stack(rows, 1).unflatten(1, (3, 3))
+    return torch.stack(rows, 1).reshape(-1, 3, 3)

@@ -77,7 +77,7 @@ def toward_source(by: Geometry) -> tuple[Tensor, Tensor]:
 
 def _rotation(cosine_N: Tensor, sine_N: Tensor) -> Tensor:
     """By an angle counterclockwise, as seen with y down, N × 2 × 2."""
-    return torch.stack([cosine_N, sine_N, -sine_N, cosine_N], 1).unflatten(1, (2, 2))
+    return torch.stack([cosine_N, sine_N, -sine_N, cosine_N], 1).reshape(-1, 2, 2)
 
 
 def whole_pixels(uniform_N: Tensor, side: int) -> Tensor:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Plot, Statistic
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.normal import StandardNormal
 from ganinv.latents.spaces import Space, style_spaces
@@ -94,7 +95,7 @@ class Objective(AugmentedObjective):
         return self.config.statistics
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
+    def noise(self) -> Mapping[str, Draws]:
         names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
         return {**super().noise, **dict.fromkeys(names, self.latent)}
 

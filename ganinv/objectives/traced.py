@@ -26,6 +26,7 @@ from ganinv.latent_scale import (
     trace_variance,
     update_trace,
 )
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.latents.spaces import Space, style_spaces
@@ -136,7 +137,7 @@ class TracedObjective(Objective):
         return FIGURES
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
+    def noise(self) -> Mapping[str, Draws]:
         names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
         return dict.fromkeys(names, self.latent)
 
