@@ -73,6 +73,11 @@ class AugmentConfig:
         return self.kind != "none"
 
     @property
+    def resamples(self) -> bool:
+        """Whether images are sampled between their pixels."""
+        return self.on and (self.blit > 0 or self.geometry > 0)
+
+    @property
     def adaptive(self) -> bool:
         return self.kind == "adaptive"
 
