@@ -12,10 +12,24 @@ Shapes: B samples, L latent elements.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Draws(Protocol):
+    """Random numbers of each image of a step."""
+
+    @property
+    def size(self) -> int:
+        """How many an image has."""
+        ...
+
+    def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        """B × `size`, float32, a function of these arguments alone."""
+        ...
 
 
 def purpose_key(purpose: str) -> int:

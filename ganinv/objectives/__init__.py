@@ -5,7 +5,9 @@ from ganinv.families import Family
 _FAMILY = Family(
     package=__name__,
     path=__path__,
-    shared=frozenset({"base", "adversarial", "latent", "losses", "posterior", "traced"}),
+    shared=frozenset(
+        {"base", "adversarial", "augmented", "latent", "losses", "posterior", "traced"}
+    ),
     called="objective.name",
 )
 names = _FAMILY.names

@@ -35,6 +35,9 @@ STATISTICS = {
         ),
     )
 }
+R2_STATISTIC = Statistic(
+    "loss/r2", "", "R2: squared gradient norm of D at generated images, before λ_r2"
+)
 PLOTS = (
     Plot(
         title="Losses of the two networks",

@@ -31,11 +31,13 @@ from typing import Literal
 
 from ganinv.declarations import Statistic
 from ganinv.errors import ConfigError
-from ganinv.objectives.adversarial import PLOTS, judge_real
+from ganinv.objectives.adversarial import PLOTS
+from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
 from ganinv.objectives.losses import (
-    R2_STATISTIC,
     LossConfig,
+    augmentation_moments,
+    judge_augmented,
     judge_generated,
     loss_of_discriminator,
     told_apart,
@@ -62,13 +64,12 @@ class Config(LossConfig):
             )
 
 
-class Objective(PosteriorObjective):
+class Objective(AugmentedObjective, PosteriorObjective):
     """Algorithm 1 as one round."""
 
     config: Config
     plots = (*PLOTS, *FIGURE_PLOTS)
     discriminator = "pair_discriminator"
-    optional_statistics = (R2_STATISTIC,)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -80,15 +81,16 @@ class Objective(PosteriorObjective):
 
     def all_three(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of each network serves both losses."""
-        del state
+        augment = augmentation(self.config.augment, batch, state)
         limits = self.config.log_deviation_min, self.config.log_deviation_max
         z_NL = batch.noise["z"]
         output = cut("e", nets["e"](batch.real_NCHW))
         posterior = posterior_of(output.leaf, *limits)
         image = cut("g", nets["g"](z_NL))
-        real = judge_real(nets, batch, self.config, posterior.sample(batch.noise["epsilon"]))
-        fake = judge_generated(nets, batch, self.config, image.leaf, z_NL)
-        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        code_NL = posterior.sample(batch.noise["epsilon"])
+        real = judge_augmented(nets, batch, self.config, augment, code_NL)
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment, z_NL, encode=False)
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_g = batch.mean(told_apart(self.config, fake.adversarial_B, real.adversarial_B))
         return RoundOutput(
             losses={"e": Loss(l_g, (output,)), "g": Loss(l_g, (image,)), "d": Loss(l_d)},
@@ -98,5 +100,8 @@ class Objective(PosteriorObjective):
                 "loss/d": l_d,
                 "loss/g": l_g,
             },
-            moments=posterior.moments(),
+            moments={
+                **posterior.moments(),
+                **augmentation_moments(self.config, augment, real, fake),
+            },
         )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.networks.base import Kinds
 
@@ -161,8 +162,8 @@ class Objective(ABC):
         """
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
-        """The draws of a step by name, and the latent that each of them is drawn from."""
+    def noise(self) -> Mapping[str, Draws]:
+        """The draws of a step by name: most of them from the latent."""
         return {"z": self.latent}
 
     @property

@@ -43,16 +43,13 @@ from ganinv.declarations import Highlight, Plot, Statistic
 from ganinv.latents.hypersphere import Hypersphere
 from ganinv.latents.spaces import Space, code_space, style_spaces
 from ganinv.networks.base import Judgement
-from ganinv.objectives import base
-from ganinv.objectives.adversarial import (
-    PLOTS,
-    ROLES,
-    judge_real,
-)
+from ganinv.objectives.adversarial import PLOTS, ROLES
+from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
 from ganinv.objectives.losses import (
-    R2_STATISTIC,
     LossConfig,
+    augmentation_moments,
+    judge_augmented,
     judge_generated,
     loss_of_discriminator,
     loss_of_generator,
@@ -119,13 +116,12 @@ class DirectionInDiscriminator(EncoderInDiscriminator):
         return self.latent.code(self.latent.to_spherical(direction_BE))
 
 
-class Objective(base.Objective):
+class Objective(AugmentedObjective):
     """Algorithm 1 as one round of losses."""
 
     config: Config
     latent: Hypersphere
     plots = (PLOTS[0], PLOTS[1], EMBEDDING_PLOT, ANGLES_PLOT, PLOTS[2])
-    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Config, latent_size: int) -> None:
         """Raises `ConfigError` for a latent size that is not 2^k − 1."""
@@ -164,17 +160,18 @@ class Objective(base.Objective):
 
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of G and D serves both losses."""
-        del state
         weight = self.config.weights(batch.images_seen)
         z_NL = batch.noise["z"]  # Alg. 1 l. 1
         angle_NL = self.latent.angles(z_NL)
         target_NE = self.latent.to_cartesian(angle_NL)  # l. 2
         d = _embedding_of(nets["d"])
         image = cut("g", nets["g"](z_NL))
-        fake = judge_generated({"d": d}, batch, self.config, image.leaf)  # l. 3, 4 and 6
-        real = judge_real({"d": d}, batch, self.config)  # l. 5
+        augment = augmentation(self.config.augment, batch, state)
+        # l. 3, 4 and 6
+        fake = judge_generated({"d": d}, batch, self.config, image.leaf, augment)
+        real = judge_augmented({"d": d}, batch, self.config, augment)  # l. 5
         l_emb = batch.mean(embedding_loss(target_NE, fake.latent_BL))  # l. 7
-        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["emb"] * l_emb  # l. 8
         l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         l_g = l_g + weight["emb"] * l_emb  # l. 9
@@ -188,6 +185,7 @@ class Objective(base.Objective):
                 "loss/g": l_g,
                 **self._angle_errors(batch, angle_NL, fake.latent_BL.detach()),
             },
+            moments=augmentation_moments(self.config, augment, real, fake),
         )
 
     def _angle_errors(

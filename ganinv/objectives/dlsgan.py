@@ -24,11 +24,13 @@ import torch
 from torch import Tensor
 
 from ganinv.latent_scale import TraceConfig
-from ganinv.objectives.adversarial import judge_real
+from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
 from ganinv.objectives.latent import encoder_loss, square_moments
 from ganinv.objectives.losses import (
     LossConfig,
+    augmentation_moments,
+    judge_augmented,
     judge_generated,
     loss_of_discriminator,
     loss_of_generator,
@@ -49,7 +51,7 @@ class Config(LossConfig):
     trace: TraceConfig = field(default_factory=TraceConfig)
 
 
-class Objective(TracedObjective):
+class Objective(AugmentedObjective, TracedObjective):
     """Algorithm 1 as rounds of losses."""
 
     config: Config
@@ -69,11 +71,12 @@ class Objective(TracedObjective):
         weight = self.config.weights(batch.images_seen)
         z_NL = batch.noise["z"]  # Alg. 1 l. 1
         scale_L = self.scale(state).to(z_NL)  # l. 2
+        augment = augmentation(self.config.augment, batch, state)
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = judge_generated(nets, batch, self.config, image.leaf)  # l. 3
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment)  # l. 3
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 4
-        real = judge_real(nets, batch, self.config)  # l. 5
-        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        real = judge_augmented(nets, batch, self.config, augment)  # l. 5
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 6
         # l. 7: non-saturating in the paper
         l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
@@ -88,7 +91,10 @@ class Objective(TracedObjective):
                 "loss/d": l_d,
                 "loss/g": l_g,
             },
-            moments={"fake": square_moments(fake.latent_BL)},  # l. 8
+            moments={
+                "fake": square_moments(fake.latent_BL),  # l. 8
+                **augmentation_moments(self.config, augment, real, fake),
+            },
         )
 
     def discriminator_first(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
@@ -99,17 +105,21 @@ class Objective(TracedObjective):
         weight = self.config.weights(batch.images_seen)
         z_NL = batch.noise["z"]
         scale_L = self.scale(state).to(z_NL)
+        augment = augmentation(self.config.augment, batch, state)
         with torch.no_grad():
             image_NCHW = nets["g"](z_NL * scale_L)
-        fake = judge_generated(nets, batch, self.config, image_NCHW)
+        fake = judge_generated(nets, batch, self.config, image_NCHW, augment)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        real = judge_real(nets, batch, self.config)
-        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        real = judge_augmented(nets, batch, self.config, augment)
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},
             statistics={**statistics, "loss/d": l_d},
-            moments={"fake": square_moments(fake.latent_BL)},
+            moments={
+                "fake": square_moments(fake.latent_BL),
+                **augmentation_moments(self.config, augment, real, fake),
+            },
         )
 
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
@@ -117,9 +127,10 @@ class Objective(TracedObjective):
         z_NL = batch.noise["z_generator"]
         scale_L = self.scale(state).to(z_NL)
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = nets["d"](image.leaf)
+        augment = augmentation(self.config.augment, batch, state)
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment, penalise=False)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B)
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, augmentation=augment)
         if self.config.encoder_loss_to == "dg":
             l_g = l_g + self.config.weights(batch.images_seen)["enc"] * l_enc
         return RoundOutput(

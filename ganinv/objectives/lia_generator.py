@@ -28,18 +28,17 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Plot, Statistic
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.normal import StandardNormal
 from ganinv.latents.spaces import Space, style_spaces
-from ganinv.objectives import base
-from ganinv.objectives.adversarial import (
-    PLOTS,
-    judge_real,
-)
+from ganinv.objectives.adversarial import PLOTS
+from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
 from ganinv.objectives.losses import (
-    R2_STATISTIC,
     LossConfig,
+    augmentation_moments,
+    judge_augmented,
     judge_generated,
     loss_of_discriminator,
     loss_of_generator,
@@ -73,12 +72,11 @@ class Generating(Codec):
         return {**super().spaces, **styles}
 
 
-class Objective(base.Objective):
+class Objective(AugmentedObjective):
     """The first stage as rounds of losses."""
 
     config: Config
     plots: tuple[Plot, ...] = PLOTS
-    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Config, latent_size: int) -> None:
         self.config = config
@@ -97,9 +95,9 @@ class Objective(base.Objective):
         return self.config.statistics
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
+    def noise(self) -> Mapping[str, Draws]:
         names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
-        return dict.fromkeys(names, self.latent)
+        return {**super().noise, **dict.fromkeys(names, self.latent)}
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -116,33 +114,40 @@ class Objective(base.Objective):
 
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Eq. 9 and 10 with one forward pass of G and D for both losses."""
-        del state
+        augment = augmentation(self.config.augment, batch, state)
         image = cut("g", nets["g"](batch.noise["z"]))
-        fake = judge_generated(nets, batch, self.config, image.leaf)
-        real = judge_real(nets, batch, self.config)
-        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment, encode=False)
+        real = judge_augmented(nets, batch, self.config, augment)
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         d_fake = batch.mean(fake.adversarial_B)
         return RoundOutput(
             losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
             statistics={**statistics, "d/fake": d_fake, "loss/d": l_d, "loss/g": l_g},
+            moments=augmentation_moments(self.config, augment, real, fake),
         )
 
     def discriminator_first(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
-        del state
+        augment = augmentation(self.config.augment, batch, state)
         with torch.no_grad():
             image_NCHW = nets["g"](batch.noise["z"])
-        fake = judge_generated(nets, batch, self.config, image_NCHW)
-        real = judge_real(nets, batch, self.config)
-        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
-        return RoundOutput(losses={"d": Loss(l_d)}, statistics={**statistics, "loss/d": l_d})
+        fake = judge_generated(nets, batch, self.config, image_NCHW, augment, encode=False)
+        real = judge_augmented(nets, batch, self.config, augment)
+        l_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
+        return RoundOutput(
+            losses={"d": Loss(l_d)},
+            statistics={**statistics, "loss/d": l_d},
+            moments=augmentation_moments(self.config, augment, real, fake),
+        )
 
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Fresh codes, and the discriminator that has just stepped."""
-        del state
+        augment = augmentation(self.config.augment, batch, state)
         image = cut("g", nets["g"](batch.noise["z_generator"]))
-        adversarial_N = nets["d"](image.leaf).adversarial_B
-        l_g = loss_of_generator(nets, batch, self.config, adversarial_N)
+        adversarial_N = judge_generated(
+            nets, batch, self.config, image.leaf, augment, encode=False, penalise=False
+        ).adversarial_B
+        l_g = loss_of_generator(nets, batch, self.config, adversarial_N, augmentation=augment)
         return RoundOutput(
             losses={"g": Loss(l_g, (image,))},
             statistics={"d/fake": batch.mean(adversarial_N), "loss/g": l_g},

@@ -11,37 +11,43 @@ Relativistic pairing: Jolicoeur-Martineau (2019), arXiv 1807.00734, as R3GAN tak
 al. 2024, arXiv 2501.05441), which adds (γ/2) E‖∇a‖² at real images (R1) and at generated ones
 (R2). Here penalties are **without ½**: λ_r1 = λ_r2 = γ/2. a(x) is a constant in L_G.
 
+D may judge augmented images T(x) and T(G(z)) (`ganinv.augmentation`). Codes and features then come
+from a second pass, without T. Penalties are on the slope of a where D sees an image, ∇a(T(x)): T is
+no part of it. (The codes of ADA and R3GAN take the slope ∇ₓ a(T(x)), which contrast, saturation and
+scale of T make larger or smaller; their papers leave it open.)
+
 In piecewise linear networks, ã(2κ u, 0) of `networks.piecewise` gives the weight gradient of R2
 alone; the pass that gave a(G(z)) keeps its graph for the other losses.
 
 Shapes: N samples of the micro-batch, L latent elements, F features, C × H × W image.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.profiler import record_function
 
+from ganinv.augmentation.options import AugmentConfig
 from ganinv.declarations import Statistic
 from ganinv.networks.base import Judgement
 from ganinv.networks.piecewise import Recording, replay
 from ganinv.objectives.adversarial import (
+    R2_STATISTIC,
     STATISTICS,
     AdversarialConfig,
     RealImages,
     fake_loss,
     gradient_penalty,
+    judge_real,
     real_loss,
 )
-from ganinv.objectives.base import MicroBatch, Nets
+from ganinv.objectives.augmented import STATISTICS as AUGMENTATION_STATISTICS
+from ganinv.objectives.augmented import Augmentation
+from ganinv.objectives.base import MicroBatch, Moments, Nets
 from ganinv.schedules import Scheduled, extremes
-
-R2_STATISTIC = Statistic(
-    "loss/r2", "", "R2: squared gradient norm of D at generated images, before λ_r2"
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +59,7 @@ class LossConfig(AdversarialConfig):
 
     adversarial: Literal["nonsaturating", "relativistic"] = "nonsaturating"
     lambda_r2: Scheduled = 0.0  # without ½: R3GAN's γ is twice this, and twice λ_r1
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # what D judges
 
     @property
     def penalises_generated(self) -> bool:
@@ -63,7 +70,40 @@ class LossConfig(AdversarialConfig):
     def statistics(self) -> tuple[Statistic, ...]:
         """What the functions here and `judge_real` report."""
         r2 = (R2_STATISTIC,) if self.penalises_generated else ()
-        return (*STATISTICS.values(), *r2)
+        augmentation = AUGMENTATION_STATISTICS if self.augment.on else ()
+        return (*STATISTICS.values(), *r2, *augmentation)
+
+    def step_kind(self, images_seen: int, global_batch: int) -> Hashable:
+        return (
+            AdversarialConfig.step_kind(self, images_seen, global_batch),
+            self.augment.at(images_seen),
+        )
+
+
+def judge_augmented(
+    nets: Nets,
+    batch: MicroBatch,
+    config: LossConfig,
+    augmentation: Augmentation | None,
+    code_NL: Tensor | None = None,
+    *,
+    encode: bool = False,
+) -> RealImages:
+    """`judge_real`, of T(x) where there is augmentation.
+
+    `encode`: whether codes and features are needed. They are those of x; else they are empty.
+    """
+    if augmentation is None:
+        return judge_real(nets, batch, config, code_NL)
+    seen = replace(batch, real_NCHW=augmentation.real(batch.real_NCHW))
+    real = judge_real(nets, seen, config, code_NL)
+    if not augmentation.acts:
+        return real
+    if not encode:
+        return replace(real, latent_BL=real.latent_BL[:, :0], feature_BF=real.feature_BF[:, :0])
+    with record_function("d: real images, encoded"), torch.no_grad():
+        clean: Judgement = nets["d"](batch.real_NCHW)
+    return replace(real, latent_BL=clean.latent_BL, feature_BF=clean.feature_BF)
 
 
 class GeneratedImages(NamedTuple):
@@ -83,11 +123,38 @@ def judge_generated(
     batch: MicroBatch,
     config: LossConfig,
     image_NCHW: Tensor,
+    augmentation: Augmentation | None = None,
     code_NL: Tensor | None = None,
+    *,
+    encode: bool = True,
+    penalise: bool = True,
 ) -> GeneratedImages:
-    """D(G(z)) and R2 from the same forward pass. `code_NL`: as for `judge_real`."""
+    """D(G(z)) and R2 from the same forward pass. `code_NL`: as for `judge_real`.
+
+    With augmentation, both are at T(G(z)). `encode`: whether codes and features are needed; they
+    are those of G(z), from another pass, else empty. `penalise`: False where D does not step.
+    """
     codes = () if code_NL is None else (code_NL,)
-    if not config.penalises_generated:
+    if augmentation is None or not augmentation.acts:
+        return _generated_as_seen(nets, batch, config, image_NCHW, codes, penalise)
+    seen_NCHW = augmentation.generated(image_NCHW)
+    fake = _generated_as_seen(nets, batch, config, seen_NCHW, codes, penalise)
+    if not encode:
+        return fake._replace(latent_BL=fake.latent_BL[:, :0], feature_BF=fake.feature_BF[:, :0])
+    with record_function("d: generated images, encoded"):
+        clean: Judgement = nets["d"](image_NCHW, *codes)
+    return fake._replace(latent_BL=clean.latent_BL, feature_BF=clean.feature_BF)
+
+
+def _generated_as_seen(
+    nets: Nets,
+    batch: MicroBatch,
+    config: LossConfig,
+    image_NCHW: Tensor,
+    codes: Sequence[Tensor],
+    penalise: bool,
+) -> GeneratedImages:
+    if not (config.penalises_generated and penalise):
         return GeneratedImages(*nets["d"](image_NCHW, *codes))
     share = config.r1_share(batch.step)
     if not share:
@@ -139,8 +206,26 @@ def told_apart(config: LossConfig, real_N: Tensor, fake_N: Tensor) -> Tensor:
     return real_loss(real_N) + fake_loss(fake_N)
 
 
+def decisions(config: LossConfig, real: RealImages, fake: GeneratedImages) -> Tensor:
+    """Per real image, what is above 0 where D takes it for real: its value, or Δ."""
+    if config.adversarial == "relativistic":
+        return real.adversarial_B - fake.adversarial_B
+    return real.adversarial_B
+
+
+def augmentation_moments(
+    config: LossConfig, augmentation: Augmentation | None, real: RealImages, fake: GeneratedImages
+) -> Moments:
+    """What moves p, of the round in which D steps."""
+    return augmentation.moments(decisions(config, real, fake)) if augmentation else {}
+
+
 def loss_of_discriminator(
-    batch: MicroBatch, config: LossConfig, real: RealImages, fake: GeneratedImages
+    batch: MicroBatch,
+    config: LossConfig,
+    real: RealImages,
+    fake: GeneratedImages,
+    augmentation: Augmentation | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L_D with its penalties, and the statistics of its terms."""
     weight = config.weights(batch.images_seen)
@@ -150,6 +235,9 @@ def loss_of_discriminator(
     if fake.r2 is not None:
         loss = loss + weight["r2"] * fake.r2
         statistics["loss/r2"] = fake.r2
+    if augmentation is not None:
+        statistics["augment/p"] = augmentation.p
+        statistics["augment/signs"] = batch.mean(decisions(config, real, fake).sign())
     return loss, statistics
 
 
@@ -159,11 +247,13 @@ def loss_of_generator(
     config: LossConfig,
     fake_N: Tensor,
     real_N: Tensor | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Tensor:
     """L_G. `real_N`: D's values at the real images, unless D has stepped since then."""
     if config.adversarial == "nonsaturating":
         return batch.mean(real_loss(fake_N))
     if real_N is None:
+        real_NCHW = batch.real_NCHW if augmentation is None else augmentation.real(batch.real_NCHW)
         with torch.no_grad():
-            real_N = nets["d"](batch.real_NCHW).adversarial_B
+            real_N = nets["d"](real_NCHW).adversarial_B
     return batch.mean(fake_loss(real_N.detach() - fake_N))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
 from ganinv.horizons import decay_at
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.normal import StandardNormal
 from ganinv.latents.spaces import Space, style_spaces
@@ -137,7 +138,7 @@ class PosteriorObjective(Objective):
         }
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
+    def noise(self) -> Mapping[str, Draws]:
         return {"z": self.latent, "epsilon": self.latent}
 
     @property

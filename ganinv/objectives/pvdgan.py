@@ -29,7 +29,7 @@ from torch import Tensor
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, checked_initial, trace_variance
-from ganinv.objectives.adversarial import judge_real
+from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import (
     Loss,
     MicroBatch,
@@ -44,6 +44,8 @@ from ganinv.objectives.latent import encoder_loss, square_moments
 from ganinv.objectives.losses import (
     GeneratedImages,
     LossConfig,
+    augmentation_moments,
+    judge_augmented,
     judge_generated,
     loss_of_discriminator,
     loss_of_generator,
@@ -99,7 +101,7 @@ class Config(LossConfig):
             )
 
 
-class Objective(TracedObjective):
+class Objective(AugmentedObjective, TracedObjective):
     """Algorithm 1 as rounds of losses."""
 
     config: Config
@@ -135,14 +137,15 @@ class Objective(TracedObjective):
         weight = self.config.weights(batch.images_seen)
         vae_N = self.vae_samples(batch)
         scale_L = self.scale(state).to(batch.noise["z"])  # Alg. 1 l. 2
-        real = judge_real(nets, batch, self.config)  # l. 3
+        augment = augmentation(self.config.augment, batch, state)
+        real = judge_augmented(nets, batch, self.config, augment, encode=True)  # l. 3
         z_NL = self.codes(batch.noise["z"], real.latent_BL, vae_N, state)  # l. 4
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = judge_generated(nets, batch, self.config, image.leaf)  # l. 5
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment)  # l. 5
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 6
         l_rec = self.reconstruction(batch, real.feature_BF, fake.feature_BF, image.leaf, vae_N)
         fake = self.partners(fake)
-        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 8
         l_g = loss_of_generator(  # l. 9
             nets, batch, self.config, fake.adversarial_B, real.adversarial_B
@@ -158,7 +161,10 @@ class Objective(TracedObjective):
                 "loss/enc": l_enc,
                 "loss/rec": l_rec,
             },
-            moments=self.moments(square_moments(fake.latent_BL), real.latent_BL),  # l. 10–11
+            moments={
+                **self.moments(square_moments(fake.latent_BL), real.latent_BL),  # l. 10–11
+                **augmentation_moments(self.config, augment, real, fake),
+            },
         )
 
     def discriminator_first(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
@@ -171,16 +177,20 @@ class Objective(TracedObjective):
         scale_L = self.scale(state).to(z_NL)
         with torch.no_grad():
             image_NCHW = nets["g"](z_NL * scale_L)
-        fake = judge_generated(nets, batch, self.config, image_NCHW)
-        real = judge_real(nets, batch, self.config)
+        augment = augmentation(self.config.augment, batch, state)
+        fake = judge_generated(nets, batch, self.config, image_NCHW, augment)
+        real = judge_augmented(nets, batch, self.config, augment, encode=True)
         batch.carry.update(latent=real.latent_BL, feature=real.feature_BF)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake)
+        l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc
         return RoundOutput(
             losses={"d": Loss(l_d)},
             statistics={**statistics, "loss/d": l_d},
-            moments=self.moments(square_moments(fake.latent_BL), real.latent_BL),
+            moments={
+                **self.moments(square_moments(fake.latent_BL), real.latent_BL),
+                **augmentation_moments(self.config, augment, real, fake),
+            },
         )
 
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
@@ -191,12 +201,15 @@ class Objective(TracedObjective):
         scale_L = self.scale(state).to(noise_NL)
         z_NL = self.codes(noise_NL, batch.carry["latent"], vae_N, state)
         image = cut("g", nets["g"](z_NL * scale_L))
-        fake = self.partners(GeneratedImages(*nets["d"](image.leaf)))
+        augment = augmentation(self.config.augment, batch, state)
+        fake = self.partners(
+            judge_generated(nets, batch, self.config, image.leaf, augment, penalise=False)
+        )
         error_N = ((z_NL - fake.latent_BL).square() * scale_L.square()).mean(1)
         l_enc = batch.mean(error_N, ~vae_N, HALF)
         feature_BF = batch.carry["feature"]
         l_rec = self.reconstruction(batch, feature_BF, fake.feature_BF, image.leaf, vae_N)
-        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B)
+        l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, augmentation=augment)
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
         return RoundOutput(
             losses={"g": Loss(l_g, (image,))},

@@ -26,13 +26,13 @@ from ganinv.latent_scale import (
     trace_variance,
     update_trace,
 )
+from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.latents.spaces import Space, style_spaces
 from ganinv.objectives.adversarial import PLOTS, ROLES
 from ganinv.objectives.base import Moments, Objective, Role, State
 from ganinv.objectives.latent import mean_square
-from ganinv.objectives.losses import R2_STATISTIC
 
 ENCODER_STATISTIC = Statistic(
     "loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"
@@ -119,7 +119,6 @@ class TracedObjective(Objective):
 
     plots: tuple[Plot, ...] = (PLOTS[0], PLOTS[1], ENCODER_PLOT, *PLOTS[2:], ACTIVE_PLOT)
     traces: tuple[str, ...] = ("fake",)
-    optional_statistics = (R2_STATISTIC,)
 
     def __init__(self, config: Any, latent_size: int) -> None:
         self.config = config
@@ -138,7 +137,7 @@ class TracedObjective(Objective):
         return FIGURES
 
     @property
-    def noise(self) -> Mapping[str, Latent]:
+    def noise(self) -> Mapping[str, Draws]:
         names = ("z",) if self.config.schedule == "simultaneous" else ("z", "z_generator")
         return dict.fromkeys(names, self.latent)
 

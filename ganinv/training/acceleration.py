@@ -80,8 +80,8 @@ def check_kinds(objective: Objective, config: TrainConfig) -> None:
             raise ConfigError(
                 f"train.{option} = True: the steps of {objective.config.name} from image "
                 f"{start * batch} on differ from one another, and each would be made anew; give "
-                "weights of losses (objective.lambda_…) that stay or change in steps, or leave out "
-                f"train.{option}"
+                "objective.lambda_… and objective.augment.p that stay or change in steps, or leave "
+                f"out train.{option}"
             )
 
 

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganinv.draws import coin_flips
-from ganinv.latents.base import Latent
+from ganinv.draws import Draws, coin_flips
 from ganinv.training.config import TrainConfig
 
 Slots = tuple[int, ...]
@@ -43,7 +42,7 @@ class Drawn(NamedTuple):
 Draw = Callable[[int, Slots], Drawn]  # images_seen before the step, slots of the share
 
 
-def drawing(noise: Mapping[str, Latent], config: TrainConfig, device: torch.device) -> Draw:
+def drawing(noise: Mapping[str, Draws], config: TrainConfig, device: torch.device) -> Draw:
     """How to draw for a step. `noise`: what a method draws, by name."""
 
     def draw(images_seen: int, slots: Slots) -> Drawn:
@@ -52,8 +51,8 @@ def drawing(noise: Mapping[str, Latent], config: TrainConfig, device: torch.devi
             slots_B=torch.tensor(slots),
             mirrored_B=coin_flips(config.seed, "flip", numbers) if config.flip else None,
             noise={
-                name: latent.draw(config.seed, f"noise/{name}", numbers)
-                for name, latent in noise.items()
+                name: draws.draw(config.seed, f"noise/{name}", numbers)
+                for name, draws in noise.items()
             },
         )
         return drawn.pinned() if device.type == "cuda" else drawn

@@ -20,7 +20,7 @@ from launch.options.places import LOCATIONS
 from launch.options.reading import parse_words, read_words, with_text
 from launch.options.schema import CHOICES, SECTIONS, RunConfig
 from launch.options.stages import STAGES, Stage, over, stages_of
-from launch.options.text import UNREADABLE, read_as_text, reason
+from launch.options.text import UNREADABLE, options_of, read_as_text, reason
 from launch.options.words import (
     assign,
     build_sections,
@@ -100,6 +100,13 @@ def _load(stage: Stage) -> RunConfig:
     schema = schema_for(in_recipe | typed, problems)
     given = _override(in_recipe, read_words(schema, typed, problems))
     for key, value in grouped(given, known_values(schema)).items():
+        if others := _others_with(schema, key):
+            section = key.partition(".")[0]
+            problems.append(
+                f"{key} = {value!r}: unknown key of {schema[section].name}; as {section}.name, "
+                f"{' or '.join(others)} has it. Leave it out, or choose another name"
+            )
+            continue
         assign(schema, key, value, problems)
     for number, part in enumerate(schema.data.mix):
         OmegaConf.set_readonly(part, None)  # `assign` has added this list after `make_writable`
@@ -113,6 +120,20 @@ def _load(stage: Stage) -> RunConfig:
         raise ConfigError("\n".join(problems))
     resolved = OmegaConf.to_container(schema, resolve=True)
     return RunConfig(**sections, resolved=resolved)  # type: ignore[arg-type]  # keys are strings
+
+
+def _others_with(schema: DictConfig, key: str) -> list[str]:
+    """The other methods, or network families, that have an option which the chosen one lacks."""
+    section = key.partition(".")[0]
+    if section not in CHOICES or key in dict(options_of(schema)):
+        return []
+    family = CHOICES[section]
+    configs = {name: OmegaConf.structured(family.find(name).Config) for name in family.names()}
+    return [
+        name
+        for name, config in configs.items()
+        if key in dict(options_of(OmegaConf.create({section: config})))
+    ]
 
 
 def _override(recipe: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:

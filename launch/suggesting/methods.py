@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ganinv import objectives
+from launch.suggesting import published
 from launch.suggesting.task import Advice, Task
+
+SMALLER = 30_000  # images, below which stylegan3's guidelines leave augmentation on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,13 +93,25 @@ def trace(task: Task) -> list[Advice]:
     return [Advice("objective.trace.half_life", 11_000, why, "PVDGAN, §3")]
 
 
+def adaptive(task: Task) -> list[Advice]:
+    """Augmentation, as often as D begins to know the images by heart."""
+    few = f"{task.images:,} images: fewer than {SMALLER:,}"
+    return [
+        Advice("objective.augment.kind", "adaptive", few, published.ADA),
+        Advice("objective.augment.p", 0.0, "before the first step", published.ADA),
+    ]
+
+
 def by_method(task: Task, latent_size: int) -> list[Advice]:
     """Options that replace those of the family. `latent_size`: what the family gives."""
     method = method_of(task.method)
     own = method.on_cpu if task.on_cpu else method.on_gpus
     found = [Advice(key, value, "of this method", method.source) for key, value in own.items()]
-    if "trace" in {option.name for option in fields(objectives.find(task.method).Config)}:
+    options = {option.name for option in fields(objectives.find(task.method).Config)}
+    if "trace" in options:
         found += trace(task)
+    if "augment" in options and task.images < SMALLER:
+        found += adaptive(task)
     wanted = latent_size if task.on_cpu else method.latent or latent_size
     if (size := method.fits(wanted)) != latent_size:
         found.append(Advice("network.latent_size", size, "of this method", method.source))

@@ -8,7 +8,7 @@ from ganinv.errors import ConfigError
 from launch.options.schema import LEAST_SAMPLES
 from launch.suggesting import published
 from launch.suggesting.families import by_family
-from launch.suggesting.methods import by_method, method_of
+from launch.suggesting.methods import SMALLER, by_method, method_of
 from launch.suggesting.task import Advice, Goal, Task, value_of
 
 # Images to see. On processors, what fits ten minutes to hours at 32 and 64 pixels.
@@ -23,7 +23,6 @@ ON_CPU: dict[Goal, tuple[int, str, str]] = {
     "best": (1_000_000, "not tried here", "chosen here"),
 }
 FEW = 5_000  # images; StyleGAN2-ADA calls up to some thousands limited data
-SMALLER = 30_000  # images, below which stylegan3's guidelines leave augmentation on
 SMALLEST_FOR_TWO_BLOCKS = 16  # pixels
 
 
@@ -159,8 +158,9 @@ def notes(task: Task) -> list[str]:
         amount = "Very few" if task.images <= FEW else "Few"
         found.append(
             f"{amount} images ({task.images:,}): without augmentation D learns them by heart, and "
-            "figures get worse after a while (StyleGAN2-ADA, arXiv 2006.06676). Mirrored images, "
-            "train.flip, are the only augmentation here; keep the checkpoint with the best figures."
+            "figures get worse after a while (StyleGAN2-ADA, arXiv 2006.06676). Keep the "
+            "checkpoint with the best figures; objective.augment says what D sees, in methods that "
+            "have it."
         )
     found.append(
         "train.flip=false for images whose left and right differ, such as text "

@@ -60,6 +60,7 @@ def _on_gpus(task: Task) -> list[Advice]:
             "train.learning_rate", _decay(2e-4, 5e-5),
             "cosine over the run; published: over 20 million images", source,
         ),
+        *_augmentation(task, 0.55 if tiny else 0.3, source),
         Advice("train.beta1", 0.0, "of Adam", source),
         Advice("train.beta2", _decay(0.9, 0.99), "of Adam, cosine", source),
         Advice("network.max_width", 768, "of the four coarsest maps; finer ones halve", source),
@@ -68,6 +69,18 @@ def _on_gpus(task: Task) -> list[Advice]:
             "images, cosine", source,
         ),
     ]  # fmt: skip
+
+
+def _augmentation(task: Task, end: float, source: str) -> list[Advice]:
+    """The published ramp of p, for methods whose D may judge augmented images."""
+    if "augment" not in {option.name for option in fields(objectives.find(task.method).Config)}:
+        return []
+    return [
+        Advice("objective.augment.kind", "fixed", "of what D judges", source),
+        Advice("objective.augment.p", _decay(0.0, end), "cosine over the run", source),
+        Advice("objective.augment.colour", 0.5, "of p for colours", source),
+        Advice("objective.augment.cutout", 1.0, "of p for cutout", source),
+    ]
 
 
 def _on_cpu(task: Task) -> list[Advice]:

@@ -19,6 +19,8 @@ from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
+from ganinv.augmentation.options import AugmentConfig
+from ganinv.errors import ConfigError
 from ganinv.networks.recomputing import recompute_finest
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
@@ -35,15 +37,29 @@ from launch.wiring.same_run import check_may_build
 
 def check_units(config: RunConfig) -> None:
     """Raises `ConfigError` if this machine trains and lacks the units for `train.precision`, or
-    what `train.compile` and `train.cuda_graphs` need.
+    what `train.compile` and `train.cuda_graphs` need, or if an option rules out
+    `train.deterministic`.
 
     On a cluster, every worker checks its own node.
     """
     check_same_steps(config)
+    _check_deterministic(config)
     if cluster_address() is None:
         device = torch.device("cuda" if config.cluster.use_gpu else "cpu")
         check_precision(config.train.precision, device)
         check_acceleration(config, device)
+
+
+def _check_deterministic(config: RunConfig) -> None:
+    if not (config.train.deterministic and config.cluster.use_gpu):
+        return
+    augment: AugmentConfig | None = getattr(config.objective, "augment", None)
+    if augment is not None and augment.resamples:
+        raise ConfigError(
+            "train.deterministic = True: on GPUs, the gradient of transformations that move pixels "
+            "(objective.augment.blit, objective.augment.geometry) has no fixed order of sums; set "
+            "both to 0, give objective.augment.kind=none, or leave out train.deterministic"
+        )
 
 
 def worker_environment(config: RunConfig) -> dict[str, str]:

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ganinv import objectives
+from ganinv.augmentation.drawing import AugmentationDraws
+from ganinv.augmentation.options import AugmentConfig
+from ganinv.draws import Draws
 from ganinv.objectives.base import MicroBatch, Objective
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import TrainConfig
@@ -24,13 +27,18 @@ def random_batch(
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=dtype)
 
+    def noise(name: str, draws: Draws) -> Tensor:
+        if isinstance(draws, AugmentationDraws):  # not all of them are normal
+            return draws.draw(0, name, range(global_batch)).to(dtype)
+        return draw(global_batch, draws.size)
+
     return MicroBatch(
         images_seen=0,
         real_NCHW=draw(global_batch, 3, 16, 16).clamp(-1, 1),
         slots_N=torch.arange(global_batch),
         global_batch=global_batch,
         micro_batches=1,
-        noise={name: draw(global_batch, latent.size) for name, latent in objective.noise.items()},
+        noise={name: noise(name, draws) for name, draws in objective.noise.items()},
     )
 
 
@@ -54,7 +62,8 @@ def local_engines(
 def objective_variants() -> list[dict[str, Any]]:
     """Every method with its defaults, and once with its alternatives, where it has them.
 
-    Alternatives are the other schedule, R1 on every fourth step, and the relativistic loss with R2.
+    Alternatives are the other schedule, R1 on every fourth step, the relativistic loss with R2, and
+    adaptive augmentation.
     """
     variants: list[dict[str, Any]] = []
     for name in objectives.names():
@@ -65,6 +74,7 @@ def objective_variants() -> list[dict[str, Any]]:
         other = "simultaneous" if first else "sequential"
         alternatives = {
             "schedule": other, "r1_every": 4, "adversarial": "relativistic", "lambda_r2": 2,
+            "augment": AugmentConfig(kind="adaptive", p=0.5, interval=2, cutout=0.5),
         }  # fmt: skip
         if chosen := {key: value for key, value in alternatives.items() if key in keys}:
             variants.append({"name": name, **chosen})
@@ -83,4 +93,4 @@ def variants_that_take_flags() -> list[dict[str, Any]]:
 
 def label(variant: dict[str, Any]) -> str:
     """The name of a variant's test."""
-    return "-".join(map(str, variant.values()))
+    return "-".join(str(getattr(value, "kind", value)) for value in variant.values())

@@ -77,6 +77,15 @@ TRAINING = Board(
                 },
             ),
             Panel(
+                title="Augmentation",
+                help="Probability p of each transformation of the images that the discriminator "
+                "judges; 0 without augmentation.",
+                queries={
+                    "p": 'ganinv_augmentation_p{run=~"$run"} '
+                    'or 0 * ganinv_learning_rate{run=~"$run"}'
+                },
+            ),
+            Panel(
                 title="Speed",
                 help="Images per second over all workers.",
                 queries={"images/s": 'ganinv:images:rate1m{run=~"$run"}'},

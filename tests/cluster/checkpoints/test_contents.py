@@ -15,6 +15,7 @@ from cluster.checkpoints import contents as checkpoint
 from cluster.config import CheckpointConfig
 from cluster.storage.opening import open_store
 from ganinv import objectives
+from ganinv.augmentation.options import AugmentConfig
 from ganinv.errors import StorageError, StorageExistsError
 from ganinv.saved.checkpoints import choose
 from ganinv.saved.format import folder
@@ -51,7 +52,12 @@ def test_round_trip_into_a_new_session(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("objective", "options"),
-    [*((name, {}) for name in objectives.names()), ("vaegan", {"margin": 0.05})],
+    [
+        *((name, {}) for name in objectives.names()),
+        ("vaegan", {"margin": 0.05}),
+        # At the break, the signs of two steps wait for a third one to move p.
+        ("dlsgan", {"augment": AugmentConfig(kind="adaptive", p=0.4, interval=3)}),
+    ],
 )
 def test_a_resumed_session_ends_as_one_without_a_break(
     objective: str, options: dict[str, Any], tmp_path: Path

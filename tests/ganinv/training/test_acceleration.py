@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganinv import objectives
+from ganinv.augmentation.options import AugmentConfig
 from ganinv.errors import ConfigError
 from ganinv.networks.base import Networks
 from ganinv.objectives.base import Objective, Round
@@ -38,8 +39,11 @@ def test_traced_steps_have_the_gradients_of_plain_steps(name: str) -> None:
 
 @pytest.mark.integration
 def test_traced_steps_of_r3gan() -> None:
-    options = {"adversarial": "relativistic", "lambda_r2": 2.0}
-    objective = make_objective("pvdgan", latent_size=LATENT_SIZE, **options)
+    """With all its losses, and augmentation."""
+    objective = make_objective(
+        "pvdgan", latent_size=LATENT_SIZE, adversarial="relativistic", lambda_r2=2.0,
+        augment=AugmentConfig(kind="adaptive", p=0.5, cutout=1.0),
+    )  # fmt: skip
     assert_traced_steps_equal_plain(objective, build("r3gan"))
 
 

@@ -26,8 +26,10 @@ def problems(*words: str, recipe: str = "tiny-pvdgan") -> str:
 def test_every_recipe_is_valid(name: str) -> None:
     config = load_config(load_recipe(name), PLACES)
     assert config.resolved["objective"]["name"] == config.objective.name
-    # The recipe says the method, or which networks have a dynamic latent scale, here PVDGAN's.
-    said = "pvdgan" if name.endswith("-r3gan-dls") else name.split("-")[-1]
+    # The recipe says the method, or which networks have a dynamic latent scale, here PVDGAN's; or
+    # for whose data it is, who need not know a method.
+    unsaid = name.endswith("-r3gan-dls") or name == "small-data"
+    said = "pvdgan" if unsaid else name.split("-")[-1]
     assert config.objective.name == said
 
 
@@ -83,7 +85,10 @@ def test_all_problems_come_at_once_with_key_value_reason_and_nearest_name() -> N
 
 
 def test_knobs_of_another_method_are_unknown() -> None:
-    assert "lambda_rec" in problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    said = problems("objective.lambda_rec=1", recipe="tiny-dlsgan")
+    assert said.startswith("objective.lambda_rec = 1: unknown key of dlsgan; as objective.name, ")
+    said = problems("objective.augment.kind=fixed", recipe="tiny-vaegan")
+    assert "unknown key of vaegan; as objective.name, ali or dedgan or dlsgan or lia_" in said
     config = load_config(
         load_recipe("tiny-dlsgan"), [*PLACES, "objective.name=pvdgan", "objective.lambda_rec=2"]
     )

@@ -98,6 +98,10 @@ def test_only_deterministic_gpu_workers_get_variables() -> None:
     for words in ((), (gpus,), (same,)):
         assert worker_environment(options(*words)) == {}
     assert worker_environment(options(gpus, same))["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    moving = "objective.augment.kind=fixed"
+    check_units(options(same, moving))
+    with pytest.raises(ConfigError, match=r"train\.deterministic = True: .*augment\.blit"):
+        check_units(options(gpus, same, moving))
 
 
 def index(held_out: int) -> Index:
