@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Without compiled bytecode every process compiles all modules anew, and pytest rewrites all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo demo-clean studio test test-unit test-integration chaos lab check format
 
 help:
@@ -15,7 +18,7 @@ help:
 	@echo "make test        linters, type checker and all tests"
 	@echo "make test-unit   the fast tests alone"
 	@echo "make chaos       faults in real trainings (GANINV_FAULTS=2 of each kind), kills in a save, alerts;"
-	@echo "                 a fifth of them with GANINV_CHAOS_GROUP=0, 1, 2, 3 or 4"
+	@echo "                 an eighth of the faults with GANINV_CHAOS_GROUP=0, 1, …, 7"
 	@echo "make lab         a cluster of three hosts on this machine, through its life (root only)"
 	@echo "make check       linters and type checker alone"
 
@@ -49,10 +52,11 @@ test-unit: setup
 test-integration: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
 
-# These tests measure time. All other chaos tests run two at a time.
+# These tests measure time. All other chaos tests run two at a time. Pytest ends with 5 where a group
+# has none of them.
 ALONE := tests/chaos/test_alerts_live.py tests/chaos/test_step_faults.py
 chaos: setup
-	$(BIN)/python -m pytest -m chaos $(ALONE)
+	$(BIN)/python -m pytest -m chaos $(ALONE) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m chaos $(addprefix --ignore=,$(ALONE)) tests/chaos
 
 lab: setup

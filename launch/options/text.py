@@ -45,6 +45,18 @@ def options_of(tree: DictConfig, prefix: str = "") -> Iterator[tuple[str, Node]]
             yield f"{prefix}{key}", node
 
 
+def option_of(tree: DictConfig, key: str) -> Node | None:
+    """The option with a dotted key, or None: what `options_of` yields for this key."""
+    node: Any = tree
+    for name in key.split("."):
+        # `name in node` denies an option whose value is missing.
+        if not isinstance(node, DictConfig) or name not in node.keys():  # noqa: SIM118
+            return None
+        node = node._get_node(name)
+    assert isinstance(node, Node)
+    return None if isinstance(node, DictConfig) and node else node
+
+
 def holds_text(node: Node) -> bool:
     """Whether an option is text, or one of several words."""
     kind = node._metadata.ref_type

@@ -20,6 +20,7 @@ from launch.options.text import (
     UNREADABLE,
     holds_text,
     literal,
+    option_of,
     options_of,
     reason,
 )
@@ -68,9 +69,10 @@ def make_writable(tree: DictConfig) -> None:
 
 def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> None:
     """Assign a value, converted to the type that the schema declares for the key."""
-    options = dict(options_of(schema))
-    if key not in options:
-        problems.append(f"{key} = {value!r}: unknown key{nearest(key, list(options))}")
+    option = option_of(schema, key)
+    if option is None:
+        known = [known for known, _ in options_of(schema)]
+        problems.append(f"{key} = {value!r}: unknown key{nearest(key, known)}")
         return
     if key in ("objective.name", "network.name"):
         return  # `loading` has chosen the schema by this name, and reported a wrong one
@@ -82,14 +84,14 @@ def assign(schema: DictConfig, key: str, value: Any, problems: list[str]) -> Non
         )
         return
     before = OmegaConf.select(schema, key)
-    if value == "" and holds_text(options[key]):
+    if value == "" and holds_text(option):
         if before is not None:  # otherwise the key is reported as missing
             problems.append(f"{key}: empty; give a value, or leave it out for {before!r}")
         return
     if isinstance(before, float):
         value = _as_number(value)
     try:
-        OmegaConf.update(schema, key, literal(value, options[key]))
+        OmegaConf.update(schema, key, literal(value, option))
     except UNREADABLE as error:
         problems.append(f"{key} = {value!r}: {reason(error)}")
         return

@@ -1,9 +1,9 @@
-"""The chaos tests in five groups, of which a run of CI does one.
+"""The chaos tests in eight groups, of which a run of CI does one.
 
 The variable GANINV_CHAOS_GROUP says which tests run:
 
 - unset or `all`: every chaos test, as `make chaos` does;
-- `0`, `1`, `2`, `3` or `4`: one group;
+- `0` to `7`: one group;
 - `commit`: the group that the commit's hash selects, as `.ci/run` does. A folder without git is
   hashed file by file.
 
@@ -18,42 +18,51 @@ from pathlib import Path
 
 VARIABLE = "GANINV_CHAOS_GROUP"
 # Pattern over FILE::FUNCTION[PARAMETERS] (`*`: any characters) → estimated seconds of all tests
-# that match, one at a time on two quiet cores with GANINV_FAULTS=1. A new method
-# adds a test, and 106 s, to `test_every_other_method_*`.
+# that match, one at a time on two quiet cores with GANINV_FAULTS=1. A new method adds a test, and
+# 106 s, to one of the `test_every_other_method_*`.
 Table = Mapping[str, int]
 IN_EVERY_RUN: Table = {"test_kill_in_save.py::*": 244}
 GROUPS: tuple[Table, ...] = (
     {
         "test_alerts_live.py::*": 225,
-        "test_faults.py::*[sigkill]": 90,  # the first test of this file trains the reference, too
-        "test_faults.py::*[drained]": 82,
-        "test_faults.py::*[outage]": 46,
-        "test_trouble.py::*": 43,
+        "test_departures.py::*": 40,
     },
     {
         "test_step_faults.py::test_a_worker_that_hangs_*": 135,  # with the reference
-        "test_resume.py::test_killed_*-0]": 106,
         "test_resume.py::test_killed_*-flat]": 106,
-        "test_faults.py::*[sigstop]": 100,
         "test_elastic.py::*": 87,
     },
     {
         "test_step_faults.py::test_survivors_*": 95,  # with the reference
-        "test_resume.py::test_killed_*-1]": 212,
         "test_world_sizes.py::*": 235,
     },
     {
         "test_step_faults.py::test_a_controller_*": 80,  # with the reference
-        "test_resume.py::test_killed_*-2]": 212,
-        "test_faults.py::*[sigterm]": 93,
+        "test_faults.py::*[sigterm]": 93,  # the first test of this file trains the reference, too
         "test_faults.py::*[lost_node]": 77,
         "test_faults.py::*[restarted_store]": 36,
-        "test_departures.py::*": 40,
-        "test_compiled_steps.py::*": 40,
+        "test_trouble.py::*": 43,
     },
     {
         "test_step_faults.py::test_*_nans_*": 58,
-        "test_resume.py::test_every_other_method_*": 560,  # five methods, LIA in two stages
+        "test_resume.py::test_every_other_method_*-0]": 212,
+        "test_resume.py::test_every_other_method_*-flat]": 106,
+    },
+    {
+        "test_faults.py::*[sigkill]": 90,
+        "test_faults.py::*[drained]": 82,
+        "test_faults.py::*[outage]": 46,
+        "test_resume.py::test_every_other_method_*-2]": 136,  # LIA in two stages
+    },
+    {
+        "test_faults.py::*[sigstop]": 100,
+        "test_resume.py::test_killed_*-0]": 106,
+        "test_resume.py::test_killed_*-1]": 212,
+    },
+    {
+        "test_resume.py::test_killed_*-2]": 212,
+        "test_resume.py::test_every_other_method_*-1]": 106,
+        "test_compiled_steps.py::*": 40,
     },
 )
 # `make chaos` runs these files one test at a time, because they measure time. It runs all other

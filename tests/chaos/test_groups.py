@@ -88,27 +88,29 @@ def test_every_pattern_names_a_test(collected: dict[str, list[str]]) -> None:
 
 def test_groups_take_about_the_same_time_and_no_longer_than_ci_has() -> None:
     seconds = [estimated_seconds(number) for number in NUMBERS]
-    assert max(seconds) <= 10 * 60
-    assert max(seconds) - min(seconds) <= 75
+    assert max(seconds) <= 7.5 * 60
+    assert max(seconds) - min(seconds) <= 60
 
 
-def test_make_chaos_has_tests_for_both_of_its_commands_in_each_group() -> None:
-    # Pytest fails where it finds no test.
+def test_make_chaos_has_tests_for_both_of_its_commands() -> None:
+    # Pytest fails with 5 where it finds no test. The first command of a group may have none.
     assert f"ALONE := {' '.join(f'tests/chaos/{file}' for file in ONE_AT_A_TIME)}\n" in MAKEFILE
-    for table in GROUPS:
-        alone = [pattern for pattern in table if pattern.startswith(ONE_AT_A_TIME)]
-        assert 0 < len(alone) < len(table)
+    assert "-m chaos $(ALONE) || [ $$? = 5 ]\n" in MAKEFILE
+    assert not any(pattern.startswith(ONE_AT_A_TIME) for pattern in IN_EVERY_RUN)
+    in_groups = [pattern for table in GROUPS for pattern in table]
+    for file in ONE_AT_A_TIME:
+        assert any(pattern.startswith(file) for pattern in in_groups)
 
 
 def test_the_commit_selects_the_group(tmp_path: Path) -> None:
-    assert selected("commit", ROOT) == int(fingerprint(ROOT), 16) % 5
+    assert selected("commit", ROOT) == int(fingerprint(ROOT), 16) % 8
     assert selected("commit", tmp_path) == selected("commit", tmp_path)
     assert [selected(setting, ROOT) for setting in (None, "", "all")] == [None] * 3
-    assert [selected(str(number), ROOT) for number in range(5)] == list(range(5))
+    assert [selected(str(number), ROOT) for number in range(8)] == list(range(8))
     with pytest.raises(
-        ValueError, match="GANINV_CHAOS_GROUP = 5: expected 0, 1, 2, 3, 4, all or commit"
+        ValueError, match="GANINV_CHAOS_GROUP = 8: expected 0, 1, 2, 3, 4, 5, 6, 7, all or commit"
     ):
-        selected("5", ROOT)
+        selected("8", ROOT)
 
 
 def test_without_git_the_files_select_the_group(tmp_path: Path) -> None:

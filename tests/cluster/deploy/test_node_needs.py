@@ -38,10 +38,13 @@ INSTALLERS = {
 OURS = ("cluster", "datasets", "ganinv", "launch")
 # A developer's tool, and a page on the machine of the person who looks at it.
 NOT_ON_NODES = ("cluster/monitoring/boards/generate.py", "launch/studio/")
-RECIPES = {name: load_config(load_recipe(name), ["storage.run=r", "data.url=d"])
-           for name in recipe_names()}  # fmt: skip
 INPUTS = Inputs(open_store=open_store, show_progress=lambda _: pytest.fail("nothing is built"))
 installers = pytest.mark.parametrize("file", INSTALLERS.values(), ids=INSTALLERS.keys())
+
+
+@cache
+def config_of(recipe: str) -> RunConfig:
+    return load_config(load_recipe(recipe), ["storage.run=r", "data.url=d"])
 
 
 @cache
@@ -112,7 +115,7 @@ def test_nodes_have_all_that_the_code_imports(file: str) -> None:
 @cache
 def imported_for(recipe: str) -> frozenset[str]:
     """The modules that are imported when the feature networks and the source are made."""
-    config, seen, real = RECIPES[recipe], set[str](), builtins.__import__
+    config, seen, real = config_of(recipe), set[str](), builtins.__import__
 
     def recording(name: str, *rest: Any, **more: Any) -> Any:
         caller = str((rest[0] if rest else more.get("globals") or {}).get("__name__", ""))
@@ -130,9 +133,9 @@ def imported_for(recipe: str) -> frozenset[str]:
 
 
 @installers
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", recipe_names())
 def test_nodes_have_all_that_a_recipe_imports(recipe: str, file: str) -> None:
-    if RECIPES[recipe].cluster.use_gpu:
+    if config_of(recipe).cluster.use_gpu:
         assert "efficientnet_lite_pytorch" in imported_for(recipe), "nothing was derived"
     assert not missing(set(imported_for(recipe)), file)
 
@@ -157,13 +160,15 @@ def rooms() -> dict[str, tuple[int, float, float]]:
 
 
 @pytest.mark.parametrize("node", rooms())
-@pytest.mark.parametrize("recipe", [name for name, c in RECIPES.items() if c.cluster.use_gpu])
-def test_nodes_have_room_for_the_workers_of_a_recipe(recipe: str, node: str) -> None:
+def test_nodes_have_room_for_the_workers_of_every_recipe(node: str) -> None:
     most, cpus, gpus = rooms()[node]
-    workers = RECIPES[recipe].cluster
-    on_each = min(gpus, cpus // workers.cpus_per_worker)
-    assert on_each == gpus, "a GPU would be idle for lack of CPUs"
-    assert most * on_each >= workers.sizes[0]
+    needs = {recipe: config_of(recipe).cluster for recipe in recipe_names()}
+    needs = {recipe: workers for recipe, workers in needs.items() if workers.use_gpu}
+    assert needs
+    for recipe, workers in needs.items():
+        on_each = min(gpus, cpus // workers.cpus_per_worker)
+        assert on_each == gpus, f"{recipe}: a GPU would be idle for lack of CPUs"
+        assert most * on_each >= workers.sizes[0], recipe
 
 
 def test_the_command_of_the_job_is_accepted() -> None:

@@ -29,7 +29,6 @@ STEPS = 2
 AUTHORS = {"schedule": "sequential", "share_trace": True, "vae_half": "first"}
 VARIANTS = [*objective_variants(), {"name": "pvdgan", **AUTHORS}]
 LAYOUTS = [  # images in the global batch, workers, images in a micro-batch
-    (16, 2, None),
     (16, 4, None),
     (16, 1, 4),
     (16, 2, 2),
