@@ -17,7 +17,7 @@ from datasets.sources.geometry import Geometry, parse_geometry
 from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError
 from ganinv.kinds.converting import Pixels
-from ganinv.kinds.kind import DEEP, Kind
+from ganinv.kinds.kind import DEEP, RGB8, Kind
 from ganinv.kinds.png import need_deep
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch
@@ -75,6 +75,10 @@ class BuildOptions:
         problems = []
         try:
             kind = self.kind
+        except ConfigError as problem:
+            problems.append(f"data.{problem}")
+            kind = RGB8
+        try:
             parse_geometry(self.resolution, self.resize, self.align, kind)
             if kind.bits == DEEP:
                 need_deep(f"data.bits={DEEP}")

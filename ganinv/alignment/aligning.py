@@ -94,7 +94,16 @@ def align_pixels(
         picture, transform = align(photograph, size, alignment)
         return AlignedPixels(np.array(picture), transform)
     check_kind(alignment, kind)
-    upright_HWC = pixels_of(photograph, kind, data)
+    return align_upright(pixels_of(photograph, kind, data), size, alignment)
+
+
+def align_upright(upright_HWC: Pixels, size: Size, alignment: str = CROP) -> AlignedPixels:
+    """As `align_pixels`, of the upright pixels of a photograph, in their own kind."""
+    if upright_HWC.dtype == np.uint8 and upright_HWC.shape[2] == RGB8.channels:
+        from PIL.Image import fromarray
+
+        picture, transform = align(fromarray(upright_HWC), size, alignment)
+        return AlignedPixels(np.array(picture), transform)
     height, width = upright_HWC.shape[:2]
     pixels_HWC, box = shaped(upright_HWC, size, alignment)
     transform = Transform(

@@ -9,14 +9,14 @@
 | 8 bits | 16 bits | × 257, so that 255 becomes 65,535 |
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganinv.kinds.kind import DEEP, Kind, has_opacity
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels: TypeAlias = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16
 
 _LUMA = np.array([299, 587, 114])  # of 1,000
 _TO_DEEP = 257

@@ -24,22 +24,19 @@ RGB_CHANNELS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """A kind of pixels. Raises one `ConfigError` for impossible values."""
+    """A kind of pixels. Raises `ConfigError` for an impossible one."""
 
     channels: int = RGB_CHANNELS
     bits: int = 8
 
     def __post_init__(self) -> None:
-        problems = []
         if self.channels not in CHANNELS:
-            problems.append(
-                f"data.channels={self.channels} is not 1 (grey), 2 (grey and opacity), 3 (RGB)"
-                " or 4 (RGB and opacity); choose one"
+            raise ConfigError(
+                f"channels = {self.channels}: must be 1 (grey), 2 (grey and opacity), 3 (RGB) or 4"
+                " (RGB and opacity)"
             )
         if self.bits not in BITS:
-            problems.append(f"data.bits={self.bits} is neither 8 nor 16; choose one")
-        if problems:
-            raise ConfigError("; ".join(problems))
+            raise ConfigError(f"bits = {self.bits}: must be 8 or 16")
 
     @property
     def top(self) -> int:

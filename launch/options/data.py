@@ -45,10 +45,12 @@ class DataIndexOptions:
                 f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
             )
         try:
-            if self.kind is not None and self.kind.bits == DEEP:
-                need_deep(f"data.bits={DEEP}")
+            kind = self.kind
         except ConfigError as problem:
-            problems.append(str(problem))
+            problems.append(f"data.{problem}")
+        else:
+            if kind is not None and kind.bits == DEEP:
+                need_deep(f"data.bits={DEEP}")
         if problems:
             raise ConfigError("; ".join(problems))
 

@@ -19,6 +19,8 @@ from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
 from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
+from ganinv.kinds.kind import DEEP
+from ganinv.kinds.png import need_deep
 from ganinv.networks.recomputing import recompute_finest
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
@@ -81,6 +83,8 @@ def prepare_data(
     for data_set in data_sets:
         check_sizes(data_set.index, data_set.origin or data_set.store)
     index = data_sets[0].index
+    if index.kind.bits == DEEP:
+        need_deep(f"data.url={config.data.url}, a data set of {DEEP} bits,")
     built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
     check_networks(new_objective(config), built)
     for network in built.values():
@@ -129,7 +133,13 @@ def _build_if_missing(
     check_may_build(began, config)
     check_resolution(config)
     check_room(store)  # before anything is announced
-    options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
+    options = BuildOptions(
+        images=data.images,
+        resolution=data.resolution,
+        channels=data.channels,
+        bits=data.bits,
+        seed=data.seed,
+    )
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
     build(source, store, options, watching(f"{data.source} images"), announce)
