@@ -39,7 +39,7 @@ def load(
 
 
 def to_pictures(image_BCHW: "Floats") -> "list[Image]":
-    """Pillow images of a batch B × C × H × W in [−1, 1], C = 1 or 3; see `ganinv.pictures`.
+    """Pillow images of a batch B × C × H × W in [−1, 1], C = 1 to 4; see `ganinv.pictures`.
 
     Raises `DataError` for other shapes, types and values, and `ConfigError` if Pillow is missing.
     """

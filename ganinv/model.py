@@ -15,6 +15,7 @@ from ganinv.codec import Codec
 from ganinv.errors import ConfigError, DataError
 from ganinv.fitting import Fitting
 from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
+from ganinv.kinds.kind import Kind
 from ganinv.latents.spaces import space_named
 from ganinv.pictures import Images, to_images
 from ganinv.sizes import Size
@@ -29,6 +30,7 @@ class InvertibleGan:
     codec: Codec
     batch_size: int = 64  # images that go through a network at once, if they fit the memory
     alignment: str = CROP  # how the photographs of its data became images, see `ganinv.alignment`
+    bits: int = 8  # of each channel of its data, 8 or 16
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1, 2**31)
@@ -67,6 +69,11 @@ class InvertibleGan:
             image_BCHW = self.codec.decode(self.prior(range(1), seed=0))
         channels, height, width = image_BCHW.shape[1:]
         return channels, height, width
+
+    @property
+    def kind(self) -> Kind:
+        """What the pixels of its images are."""
+        return Kind(channels=self.image_shape[0], bits=self.bits)
 
     def to(self, device: Device) -> "InvertibleGan":
         """The model on another device; this one stays where it is, and usable.
@@ -109,7 +116,7 @@ class InvertibleGan:
         channels, height, width = self.image_shape
         size, shown = Size(width=width, height=height), self.alignment
         alignment = CROP if shown == FACES else shown
-        return to_images(images, channels=channels, size=size, alignment=alignment)
+        return to_images(images, channels=channels, size=size, alignment=alignment, bits=self.bits)
 
     def decode(self, code_BL: Floats) -> Tensor:
         """The image of each code, B × C × H × W, clamped to [−1, 1]; without gradients.

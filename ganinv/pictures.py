@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ganinv.alignment.aligning import align
+from ganinv.alignment.aligning import align_pixels
 from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError, DataError
 from ganinv.inputs import Floats, floats
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import CHANNELS, DEEP, RGB_CHANNELS, Kind, has_opacity
+from ganinv.kinds.png import encode_png
 from ganinv.pixels import decode_errors
 from ganinv.sizes import Size
 
@@ -25,12 +27,16 @@ if TYPE_CHECKING:
 # Input of a model: floats B × C × H × W, one picture, or several.
 Images: TypeAlias = "Floats | Image | Sequence[Image]"
 SLACK = 1e-3  # tolerance beyond [−1, 1], for arithmetic in half precision
-RGB_CHANNELS = 3
+DEEP_HALF = 32767.5  # half the highest value of 16 bits
 
 
 def to_signed(image_BCHW: Tensor) -> Tensor:
-    """uint8 → float32 in [−1, 1] (PVDGAN §3)."""
-    return image_BCHW.float() / 127.5 - 1
+    """Pixels → float32 in [−1, 1] (PVDGAN §3).
+
+    uint8, and floats around 0 … 255, are pixels of 8 bits; other whole numbers of 16 bits.
+    """
+    deep = image_BCHW.dtype in (torch.int32, torch.uint16)
+    return image_BCHW.float() / (DEEP_HALF if deep else 127.5) - 1
 
 
 def to_bytes(image_BCHW: Tensor) -> Tensor:
@@ -38,8 +44,46 @@ def to_bytes(image_BCHW: Tensor) -> Tensor:
     return ((image_BCHW.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
+def shown(image_BCHW: Tensor) -> Tensor:
+    """Pixels of a data set as uint8, the same if they have 8 bits."""
+    return image_BCHW if image_BCHW.dtype == torch.uint8 else to_bytes(to_signed(image_BCHW))
+
+
+def to_rgb(image_BCHW: Tensor, low: float = -1, high: float = 1) -> Tensor:
+    """Three channels for what sees only RGB: grey is repeated, and opacity is drawn on white.
+
+    `low` and `high`: the values of black and white. RGB stays as it is.
+    """
+    channels = image_BCHW.shape[1]
+    if has_opacity(channels):
+        opacity_B1HW = (image_BCHW[:, -1:].float() - low) / (high - low)
+        image_BCHW = image_BCHW[:, :-1] * opacity_B1HW + high * (1 - opacity_B1HW)
+    return image_BCHW.expand(-1, RGB_CHANNELS, -1, -1)
+
+
+def to_rgb_bytes(byte_BCHW: Tensor) -> Tensor:
+    """As `to_rgb`, of uint8."""
+    return to_rgb(byte_BCHW, 0, 255).round().to(torch.uint8)
+
+
+def to_pixels(image_CHW: Tensor, bits: int) -> Pixels:
+    """One image in [−1, 1] as pixels H × W × C, rounded; values outside are clamped."""
+    image_HWC = image_CHW.detach().permute(1, 2, 0)
+    if bits != DEEP:
+        return to_bytes(image_HWC).cpu().numpy()
+    value_HWC = (image_HWC.double().clamp(-1, 1) + 1) * DEEP_HALF
+    return value_HWC.round().cpu().numpy().astype(np.uint16)
+
+
+def to_png(image_CHW: Tensor, bits: int) -> bytes:
+    """One image in [−1, 1] as PNG. Raises `ConfigError` without what writes 16 bits."""
+    return encode_png(to_pixels(image_CHW, bits))
+
+
 def to_pictures(image_BCHW: Floats) -> "list[Image]":
-    """A batch in [−1, 1], B × C × H × W, as Pillow images, grey (C = 1) or RGB (C = 3).
+    """A batch in [−1, 1], B × C × H × W, as Pillow images of 8 bits a channel.
+
+    C = 1: grey, 2: grey and opacity, 3: RGB, 4: RGBA.
 
     Raises `ConfigError` if Pillow is missing, and `DataError` for other shapes, types and values.
     """
@@ -48,9 +92,9 @@ def to_pictures(image_BCHW: Floats) -> "list[Image]":
 
     checked_BCHW = _batch(image_BCHW)
     shape = tuple(checked_BCHW.shape)
-    if len(shape) != 4 or shape[1] not in (1, RGB_CHANNELS) or 0 in shape[2:]:
+    if len(shape) != 4 or shape[1] not in CHANNELS or 0 in shape[2:]:
         raise DataError(
-            f"images of shape {shape}: pictures need B × 1 × H × W (grey) or B × 3 × H × W (RGB)"
+            f"images of shape {shape}: pictures need B × C × H × W with 1 to 4 channels"
         )
     _check_range(checked_BCHW)
     image_BHWC = to_bytes(checked_BCHW).permute(0, 2, 3, 1).cpu().numpy()
@@ -59,11 +103,15 @@ def to_pictures(image_BCHW: Floats) -> "list[Image]":
     return [fromarray(image) for image in image_BHWC]
 
 
-def to_images(images: Images, *, channels: int, size: Size, alignment: str = CROP) -> Tensor:
+def to_images(
+    images: Images, *, channels: int, size: Size, alignment: str = CROP, bits: int = 8
+) -> Tensor:
     """A user's images as a batch B × C × H × W in [−1, 1]; pictures are aligned and resized.
 
+    Pillow holds no colour of 16 bits, so pictures of colour have 8 even if the model has 16.
+
     Raises `DataError` for floats of another shape or range, other types, and pictures that cannot
-    be read; and `ConfigError` for pictures if Pillow is missing or the model's images are not RGB.
+    be read; and `ConfigError` for pictures if Pillow is missing or the model has more channels.
     """
     if _are_numbers(images):
         image_BCHW = _batch(images)
@@ -82,14 +130,15 @@ def to_images(images: Images, *, channels: int, size: Size, alignment: str = CRO
             f"images: {', '.join(kinds)} cannot be converted; give floats B × {channels} × "
             f"{size.height} × {size.width} in [−1, 1], a Pillow image or a list of them"
         )
-    if channels != RGB_CHANNELS:
+    if channels not in CHANNELS:
         raise ConfigError(
-            f"images: this model takes {channels} channels, but pictures have {RGB_CHANNELS}; give "
+            f"images: this model takes {channels} channels, but pictures have 1 to 4; give "
             f"floats B × {channels} × {size.height} × {size.width} in [−1, 1]"
         )
+    kind = Kind(channels=channels, bits=bits)
     image_BHWC = np.stack(
         [
-            _aligned(picture, size, alignment, "the image" if one else f"images[{number}]")
+            _aligned(picture, size, alignment, kind, "the image" if one else f"images[{number}]")
             for number, picture in enumerate(pictures)
         ]
     )
@@ -106,15 +155,15 @@ def _batch(images: Floats) -> Tensor:
     return floats(images, "images", remedy=remedy)
 
 
-def _aligned(picture: "Image", size: Size, alignment: str, which: str) -> NDArray[np.uint8]:
-    """RGB pixels; `which` names the picture in messages. Raises `DataError` if it is unreadable."""
+def _aligned(picture: "Image", size: Size, alignment: str, kind: Kind, which: str) -> Pixels:
+    """Pixels; `which` names the picture in messages. Raises `DataError` if it is unreadable."""
     file = getattr(picture, "filename", "")
     name = f"{which} ({file})" if file else which
     if 0 in picture.size:
         width, height = picture.size
         raise DataError(f"{name}: has {width} × {height} pixels; leave it out")
     try:
-        return np.asarray(align(picture, size, alignment).picture)
+        return align_pixels(picture, size, alignment, kind).pixels_HWC
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
     except decode_errors() as error:

@@ -1,5 +1,7 @@
 """The pixels of a picture: the one definition for data sets, training, evaluation and models.
 
+They are RGB of 8 bits a channel; `ganinv.kinds` does the same for other kinds of pixels.
+
 | picture | pixels |
 |---|---|
 | greyscale of 1 to 8 bits | the same value in all three channels |
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _OPAQUE_MODES = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 _OPACITY_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+DEEP_GREYS = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16 bits
 _ORIENTATION = 0x0112  # the EXIF tag; its values are 1 to 8
 _UPRIGHT = 1
 _FIRST_LYING = 5  # from here on, width and height change places
@@ -66,26 +69,28 @@ def upright_rgb(picture: "Image") -> "Image":
     picture.load()
     if picture.mode == "RGB" and picture.info.keys().isdisjoint(_SPECIAL):
         return picture  # nearly all images of data sets, which loaders decode by the thousand
-    _check(picture)
-    orientation = _orientation(picture)
+    check(picture)
+    orientation = orientation_of(picture)
     rgb = _rgb(picture)
     return rgb if orientation == _UPRIGHT else _turned(rgb, orientation)
 
 
-def upright_size(picture: "Image") -> tuple[int, int]:
+def upright_size(picture: "Image", *, deep: bool = False) -> tuple[int, int]:
     """Width and height of `upright_rgb(picture)`, in pixels, from the header alone.
 
     Raises `DataError` for pixels that have no definition. An orientation that a PNG stores after
-    its pixels is not seen.
+    its pixels is not seen. `deep`: grey of 16 bits counts as defined, see `ganinv.kinds.reading`.
     """
-    _check(picture)
+    if not deep or picture.mode not in DEEP_GREYS:
+        check(picture)
     width, height = picture.size
     # Pillow itself turns TIFFs, and gives their size after that.
-    lies = picture.format != "TIFF" and _orientation(picture) >= _FIRST_LYING
+    lies = picture.format != "TIFF" and orientation_of(picture) >= _FIRST_LYING
     return (height, width) if lies else (width, height)
 
 
-def _check(picture: "Image") -> None:
+def check(picture: "Image") -> None:
+    """Raises `DataError` for pixels that have no definition."""
     if picture.mode not in (*_OPAQUE_MODES, *_OPACITY_MODES):
         # Reports of builds (`build.json`) hold this text: another wording would change their bytes.
         raise DataError(f"its pixels are {picture.mode}, not 8 bits a channel; convert it before")
@@ -96,7 +101,7 @@ def _check(picture: "Image") -> None:
         raise DataError("its transparent colour has 16 bits a channel; convert it before")
 
 
-def _orientation(picture: "Image") -> int:
+def orientation_of(picture: "Image") -> int:
     """As EXIF numbers it; upright if it is missing or corrupt."""
     from PIL.Image import Image
 

@@ -41,7 +41,7 @@ def pad_photograph(picture: "Image", width: int, height: int) -> "Image":
     from PIL.ImageOps import expand
 
     upright = upright_rgb(picture)
-    left, above, kept_width, kept_height = _within(upright.size, (width, height))
+    left, above, kept_width, kept_height = within(upright.size, (width, height))
     if (kept_width, kept_height) != upright.size:
         upright = upright.resize((kept_width, kept_height), Resampling.LANCZOS)
     border = (left, above, width - kept_width - left, height - kept_height - above)
@@ -55,7 +55,7 @@ def padded_box(
 
     Returns left, top, right and bottom; they lie beyond the picture where the image is black.
     """
-    left, above, kept_width, kept_height = _within(size, to_size)
+    left, above, kept_width, kept_height = within(size, to_size)
     across, down = size[0] / kept_width, size[1] / kept_height
     return (
         -left * across,
@@ -65,7 +65,7 @@ def padded_box(
     )
 
 
-def _within(size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int, int, int]:
+def within(size: tuple[int, int], to_size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Where a picture lies in an image that holds it whole: left, top, width and height.
 
     A picture that fits keeps its size; a larger one is reduced in its proportions.

@@ -23,6 +23,7 @@ GANINV_MAY_IMPORT_LATE = {
     *("fsspec", "s3fs", "aiohttp", "botocore", "PIL", "sklearn"),
     *("dlib", "face_recognition_models"),
     *("onnx", "onnxscript"),
+    "imagecodecs",
 }
 
 

@@ -39,6 +39,7 @@ class RunIdentity:
     config: Mapping[str, Any]
     mix_fingerprint: str | None = None  # of several data sets and their shares of the batch
     image_alignment: str | None = None  # None: a centred crop
+    image_bits: int | None = None  # of each channel; None: 8
 
 
 def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest:
@@ -63,6 +64,7 @@ def new_manifest(session: Session, identity: RunIdentity, name: str) -> Manifest
         started_from=session.started_from,
         mix_fingerprint=identity.mix_fingerprint,
         image_alignment=identity.image_alignment,
+        image_bits=identity.image_bits,
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from datasets.building.encode import encode, encoder
@@ -51,6 +52,7 @@ def build(
     description = source.description()
     if options.drop_duplicates:
         description["drop_duplicates"] = True
+    description |= options.kind.facts()
     stamp = source.stamp()
     existing = _existing_index(description, store)
     if existing is not None:
@@ -58,7 +60,11 @@ def build(
         on_progress(source.count, source.count, 0)
         return existing
     # Everything that the bytes depend on, besides the contents of the input.
-    identity = {"data": description, "shard_bytes": options.shard_bytes, "encoder": encoder()}
+    identity = {
+        "data": description,
+        "shard_bytes": options.shard_bytes,
+        "encoder": encoder(options.bits),
+    }
     if options.align == FACES:
         identity["faces"] = versions()
     journal = BuildJournal(store, identity)
@@ -72,7 +78,8 @@ def build(
     maker = ShardMaker(store, journal, source, options)
     on_progress(maker.done, source.count, maker.written_bytes)
     workers = options.workers or processes_for(source.count)
-    with closing(map_processes(encode, source.work(maker.done), workers)) as results:
+    make = partial(encode, kind=options.kind)
+    with closing(map_processes(make, source.work(maker.done), workers)) as results:
         for result in results:
             for item in result:
                 maker.take(item)
@@ -81,6 +88,7 @@ def build(
         description=description,
         width=options.geometry.width,
         height=options.geometry.height,
+        kind=options.kind,
         splits=maker.finish(),
     )
     _delete_leftovers(store, index.shards)

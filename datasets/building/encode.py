@@ -1,16 +1,16 @@
 """Encoding samples for shards. Runs in worker processes, so its imports are light."""
 
 import hashlib
-import io
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, features
 from PIL import __version__ as pillow_version
+from PIL import features
 
 from datasets.shards.splits import Split
-from datasets.sources.base import Skipped, Work
+from datasets.sources.base import Sample, Skipped, Work
+from ganinv.kinds.converting import Pixels, as_kind
+from ganinv.kinds.kind import DEEP, Kind
+from ganinv.kinds.png import codec_version, encode_png
 
 
 class NewSample(NamedTuple):
@@ -26,33 +26,28 @@ class NewSample(NamedTuple):
     """As `Sample.content`."""
 
 
-def encode(work: Work) -> list[NewSample | Skipped]:
-    """Call `work`, and encode the samples it returns."""
-    return [
-        made
-        if isinstance(made, Skipped)
-        else NewSample(
-            key=made.key,
-            split=made.split,
-            png=_png(made.image_HWC),
-            attributes=made.attributes,
-            digest=_digest(made.image_HWC),
-            content=made.content,
-        )
-        for made in work()
-    ]
+def encode(work: Work, kind: Kind) -> list[NewSample | Skipped]:
+    """Call `work`, and encode the samples it returns as pixels of `kind`."""
+    return [made if isinstance(made, Skipped) else _encoded(made, kind) for made in work()]
 
 
-def encoder() -> str:
+def _encoded(made: Sample, kind: Kind) -> NewSample:
+    image_HWC = as_kind(made.image_HWC, kind)
+    return NewSample(
+        key=made.key,
+        split=made.split,
+        png=encode_png(image_HWC),
+        attributes=made.attributes,
+        digest=_digest(image_HWC),
+        content=made.content,
+    )
+
+
+def encoder(bits: int) -> str:
     """The versions that the bytes of a PNG depend on, besides the pixels."""
-    return f"Pillow {pillow_version}, zlib {features.version('zlib')}"
+    pillow = f"Pillow {pillow_version}, zlib {features.version('zlib')}"
+    return f"{pillow}, {codec_version()}" if bits == DEEP else pillow
 
 
-def _png(image_HWC: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image_HWC).save(file, "PNG")
-    return file.getvalue()
-
-
-def _digest(image_HWC: NDArray[np.uint8]) -> str:
+def _digest(image_HWC: Pixels) -> str:
     return hashlib.blake2b(image_HWC.tobytes(), digest_size=16).hexdigest()

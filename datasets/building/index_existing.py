@@ -24,6 +24,7 @@ from datasets.shards.tables import Member, layout
 from datasets.shards.tar_headers import File
 from datasets.shards.tars import list_tars
 from ganinv.errors import DataError, StorageMissingError
+from ganinv.kinds.kind import RGB8, Kind
 from ganinv.seams.stores import Entry, Store
 
 # The first bytes of nearly every image contain its size; other images are read whole.
@@ -60,13 +61,15 @@ def index_existing(
     split_by_name: bool = True,
     test_images: int | float | None = None,
     max_unreadable: float = 0.01,
+    kind: Kind | None = None,
 ) -> Index:
     """Index all tars in the store, whatever their names, without rewriting them.
 
     Names of folders and tars decide the split (`shards.splits`); if no name does, and without
     `split_by_name`, all tars are for training. Reads only headers, by ranged reads. With
     `checksums`, reads every byte and stores checksums of shards and images. Reserves `test_images`
-    of the training samples for tests, see `reserve`; None: as many as before. An existing index
+    of the training samples for tests, see `reserve`; None: as many as before. Images are decoded to
+    `kind`; None: as before, or RGB of 8 bits. An existing index
     that is still correct stays as it is. `on_progress` counts shards instead of images.
 
     Leaves out what cannot be used, up to the ratio `max_unreadable` (0–1) of the images, and lists
@@ -84,7 +87,8 @@ def index_existing(
     size = None
     read_bytes = 0
     left_out = LeftOut()
-    index_one = partial(_index_one, store, known, checksums)
+    kind = kind or (stored.kind if stored else RGB8)
+    index_one = partial(_index_one, store, known, checksums, kind)
     names = [tar.name for tar in tars]
     named = splits_by_name(names, f"data.url={store.url}", files=True) if split_by_name else None
     all_train: list[Split] = ["train"] * len(names)
@@ -114,6 +118,7 @@ def index_existing(
         height=size[1],
         splits=reserve(store, splits, test_images),
         test_images=test_images,
+        kind=kind,
     )
     if stored is not None and stored.fingerprint == index.fingerprint:
         return stored
@@ -137,6 +142,7 @@ def _index_one(
     store: Store,
     stored: Mapping[str, Shard],
     checksums: bool,
+    kind: Kind,
     entry: Entry,
     size: Size | None,
 ) -> _Indexed:
@@ -147,7 +153,7 @@ def _index_one(
         return reader.read(file.start, file.start + file.size_bytes)
 
     def on_image(key: str, file: File) -> int | None:
-        sizes[key] = _probe(reader, file)
+        sizes[key] = _probe(reader, file, kind)
         return zlib.crc32(read(file)) if checksums else None
 
     def on_attributes(key: str, file: File) -> None:
@@ -177,16 +183,16 @@ def _other_sizes(
             yield LeftMember(f"{tar}: {key}: {detail}", _OTHER_SIZE)
 
 
-def _probe(reader: SequentialReader, file: File) -> Size:
+def _probe(reader: SequentialReader, file: File, kind: Kind) -> Size:
     """Width and height of an image, from as few bytes as possible."""
     end = file.start + file.size_bytes
     probe = file.start + _PROBE_BYTES
     if probe < end:
         try:
-            return image_size(reader.read(file.start, probe))
+            return image_size(reader.read(file.start, probe), kind)
         except DataError:
             pass  # either long metadata comes first, or the image is corrupt: read all of it
-    return image_size(reader.read(file.start, end))
+    return image_size(reader.read(file.start, end), kind)
 
 
 def _same_layout(store: Store, shard: Shard, entry: Entry, members: Sequence[Member]) -> bool:

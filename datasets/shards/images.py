@@ -2,12 +2,13 @@
 
 import io
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ganinv.errors import DataError
-from ganinv.pixels import decode_errors, upright_rgb, upright_size
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import DEEP, RGB8, Kind
+from ganinv.kinds.reading import pixels_of
+from ganinv.pixels import decode_errors, upright_size
 
 # What Pillow may read: the formats of `datasets.shards.tables.IMAGE_EXTENSIONS`.
 FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "QOI", "PPM"),)
@@ -15,21 +16,23 @@ FORMATS = (*("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG20
 DECODE_ERRORS = decode_errors()
 
 
-def image_size(data: bytes) -> tuple[int, int]:
+def image_size(data: bytes, kind: Kind = RGB8) -> tuple[int, int]:
     """Width and height in pixels, from the header alone.
 
     Raises `DataError`, with the reason alone, for a corrupt header, and for pixels that
-    `ganinv.pixels` refuses.
+    `ganinv.pixels` and `ganinv.kinds` refuse.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return upright_size(image)
+            return upright_size(image, deep=kind.bits == DEEP)
     except DECODE_ERRORS as problem:
         raise DataError(reason_of(problem)) from problem
 
 
-def decode_image(data: bytes | memoryview, size: tuple[int, int], what: str) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3, as `ganinv.pixels` defines it; `size` is (W, H) in pixels.
+def decode_image(
+    data: bytes | memoryview, size: tuple[int, int], what: str, kind: Kind = RGB8
+) -> Pixels:
+    """H × W × C as `ganinv.pixels` and `ganinv.kinds` define it; `size` is (W, H) in pixels.
 
     Raises `DataError` for a corrupt image, for an image of another size, and for pixels that have
     no definition. The size is checked before any pixel is decoded.
@@ -38,10 +41,11 @@ def decode_image(data: bytes | memoryview, size: tuple[int, int], what: str) -> 
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.size not in (size, size[::-1]):
                 raise _wrong_size(image.size, size)
-            upright = upright_rgb(image)
-            if upright.size != size:
-                raise _wrong_size(upright.size, size)
-            return np.asarray(upright)
+            upright_HWC = pixels_of(image, kind, data)
+            height, width = upright_HWC.shape[:2]
+            if (width, height) != size:
+                raise _wrong_size((width, height), size)
+            return upright_HWC
     except DataError as problem:
         raise DataError(f"{what}: {problem}") from problem
     except DECODE_ERRORS as problem:

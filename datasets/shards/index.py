@@ -14,7 +14,8 @@ from typing import Any
 from datasets.shards.location import describe, foreign_index, is_our_index
 from datasets.shards.shard import INDEX_NAME, Shard, sha256_hex
 from datasets.shards.splits import SPLITS, Split
-from ganinv.errors import DataError, StorageMissingError
+from ganinv.errors import ConfigError, DataError, StorageMissingError
+from ganinv.kinds.kind import RGB8, Kind
 from ganinv.seams.stores import Store
 from ganinv.sizes import Resolution, Size
 
@@ -22,6 +23,9 @@ _VERSION = 3
 _COLUMNS = ("name", "size_bytes", "sha256", "samples", "table_sha256")
 # Programs that read only version 3 would train on the reserved samples.
 _RESERVING_VERSION = 4
+# Programs that read only these would decode all images as RGB of 8 bits.
+_KIND_VERSION = 5
+_VERSIONS = (_VERSION, _RESERVING_VERSION, _KIND_VERSION)
 _OF_THE_TAR = ("tar_samples", "tar_table_sha256")  # only of tars that two splits share
 
 
@@ -39,6 +43,8 @@ class Index:
     """Shards by split, in the order of their names. A tar may occur in both."""
     test_images: int | float = 0
     """How many samples of training tars, or which share of them, were reserved for tests."""
+    kind: Kind = RGB8
+    """What all images are decoded to."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -61,8 +67,8 @@ class Index:
 
     @property
     def image_channels(self) -> int:
-        """Channels of every image; all images are decoded to RGB."""
-        return 3
+        """Channels of every image."""
+        return self.kind.channels
 
     def samples(self, split: Split) -> int:
         return sum(shard.samples for shard in self.splits[split])
@@ -100,10 +106,10 @@ class Index:
         except ValueError as problem:
             raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         version = content.get("version") if isinstance(content, dict) else None
-        if version not in (_VERSION, _RESERVING_VERSION):
+        if version not in _VERSIONS:
             raise DataError(
-                f"{where} has format version {version!r}, but this program reads {_VERSION} and"
-                f" {_RESERVING_VERSION}; run `data index` again"
+                f"{where} has format version {version!r}, but this program reads"
+                f" {_VERSION} to {_VERSIONS[-1]}; run `data index` again"
             )
         try:
             index = cls(
@@ -115,8 +121,9 @@ class Index:
                     for split in SPLITS
                 },
                 test_images=content.get("test_images", 0),
+                kind=Kind.of(content),
             )
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, ConfigError) as problem:
             raise DataError(f"{where} is corrupt ({problem}); run `data index` again") from problem
         if index.fingerprint != content.get("fingerprint"):
             raise DataError(
@@ -139,7 +146,10 @@ class Index:
             "columns": _COLUMNS,
             "splits": {s: [_row(shard) for shard in self.splits[s]] for s in SPLITS},
         }
-        return content | reserving
+        kind = self.kind.facts()
+        if kind:
+            kind["version"] = _KIND_VERSION
+        return content | reserving | kind
 
 
 def _missing(store: Store) -> DataError:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from datasets.shards.shard import BUILDING_NAME, INDEX_NAME
 from datasets.shards.tables import IMAGE_EXTENSIONS
 from ganinv.errors import DataError
+from ganinv.kinds.kind import CHANNELS, DEEP
 from ganinv.places.walking import is_system_file
 from ganinv.seams.stores import Store
 
@@ -114,11 +115,15 @@ def is_our_index(data: bytes) -> bool:
     try:
         content = json.loads(data)
     except ValueError:
-        return _OUR_BEGINNING.startswith(data[: len(_OUR_BEGINNING)])
+        return any(ours.startswith(data[: len(ours)]) for ours in _OUR_BEGINNINGS)
     return isinstance(content, dict) and {"fingerprint", "splits"} <= content.keys()
 
 
-_OUR_BEGINNING = b'{"channels":3,"columns":["name",'
+_OUR_BEGINNINGS = tuple(
+    f'{{{bits}"channels":{channels},"columns":["name",'.encode()
+    for bits in ("", f'"bits":{DEEP},')
+    for channels in CHANNELS
+)
 
 
 def foreign_index(store: Store) -> DataError:

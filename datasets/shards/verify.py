@@ -109,7 +109,7 @@ def _compare(index: Index, store: Store, shard: Shard, parts: Sequence[Shard]) -
         data = reader.read(file.start, file.start + file.size_bytes)
         what = f"image {key!r} in {shard.name}"
         try:
-            decode_image(data, (index.width, index.height), what)
+            decode_image(data, (index.width, index.height), what, index.kind)
         except DataError as problem:
             check(key, str(problem))
             return

@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from datasets.inputs.left_out import LeftOut
 from datasets.parallel import Progress
 from datasets.shards.scan import UNREADABLE
@@ -19,6 +16,9 @@ from datasets.shards.splits import Split
 from datasets.sources.geometry import Geometry, parse_geometry
 from ganinv.alignment.transform import CROP
 from ganinv.errors import ConfigError
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import DEEP, RGB8, Kind
+from ganinv.kinds.png import need_deep
 
 if TYPE_CHECKING:  # worker processes import this module, and need no torch
     from ganinv.seams.stores import Store
@@ -43,6 +43,10 @@ class BuildOptions:
     """How photographs come to that size: `crop`, `stretch` or `pad`, see `Geometry`."""
     align: str | None = None
     """`faces`: photographs are cut to their largest face, as FFHQ is, instead of `resize`."""
+    channels: int = 3
+    """1: grey, 2: grey and opacity, 3: RGB, 4: RGB and opacity."""
+    bits: int = 8
+    """Of each channel, 8 or 16."""
     seed: int = 0
     """Seed of a source that draws its images; other sources ignore it."""
     shard_bytes: int = 64 * _MIB
@@ -70,7 +74,14 @@ class BuildOptions:
     def __post_init__(self) -> None:
         problems = []
         try:
-            parse_geometry(self.resolution, self.resize, self.align)
+            kind = self.kind
+        except ConfigError as problem:
+            problems.append(f"data.{problem}")
+            kind = RGB8
+        try:
+            parse_geometry(self.resolution, self.resize, self.align, kind)
+            if kind.bits == DEEP:
+                need_deep(f"data.bits={DEEP}")
         except ConfigError as problem:
             problems.append(str(problem))
         if self.images is not None and self.images < 1:
@@ -98,7 +109,12 @@ class BuildOptions:
     @property
     def geometry(self) -> Geometry:
         """The size of the images, and how photographs are resized to it."""
-        return parse_geometry(self.resolution, self.resize, self.align)
+        return parse_geometry(self.resolution, self.resize, self.align, self.kind)
+
+    @property
+    def kind(self) -> Kind:
+        """What the pixels are."""
+        return Kind(channels=self.channels, bits=self.bits)
 
     def facts(self) -> dict[str, bool | int]:
         """The entries of `Source.description` for the choice of images; defaults are left out."""
@@ -116,8 +132,8 @@ class Sample:
 
     key: str
     """Unique, at most 80 of the characters A–Z a–z 0–9 _ -."""
-    image_HWC: NDArray[np.uint8]
-    """RGB, of the requested size."""
+    image_HWC: Pixels
+    """Of the requested size; of the requested kind, or such that `as_kind` makes it that."""
     attributes: dict[str, Any]
     """Labels and other facts about the image; plain JSON values."""
     split: Split

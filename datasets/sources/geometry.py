@@ -6,6 +6,7 @@ from typing import Any
 
 from ganinv.alignment.transform import CROP, FACES, PAD, STRETCH
 from ganinv.errors import ConfigError
+from ganinv.kinds.kind import RGB8, Kind
 from ganinv.sizes import Resolution, Size, size_of
 
 RESIZES = (CROP, STRETCH, PAD)
@@ -26,6 +27,8 @@ class Geometry:
     and changes its proportions (the DLSGAN author's CelebA: 178 × 218 to 128 × 128); `pad` keeps
     both, and fills the rest with black. An image that fits is padded without resampling it.
     `faces` keeps the square of the largest face, as FFHQ does."""
+    kind: Kind = RGB8
+    """Of the pixels."""
 
     @property
     def side(self) -> int | None:
@@ -50,7 +53,9 @@ def recorded_alignment(description: Mapping[str, Any]) -> str | None:
     return found if found in (STRETCH, PAD, FACES) else None
 
 
-def parse_geometry(resolution: Resolution, resize: str, align: str | None = None) -> Geometry:
+def parse_geometry(
+    resolution: Resolution, resize: str, align: str | None = None, kind: Kind = RGB8
+) -> Geometry:
     """Parse a resolution: `128` for squares, `178x218` for exactly that width and height.
 
     Raises one `ConfigError` for all problems.
@@ -76,6 +81,11 @@ def parse_geometry(resolution: Resolution, resize: str, align: str | None = None
             f"data.resize={resize} is for photographs that are not aligned; leave it or data.align"
             " out"
         )
+    elif align is not None and kind != RGB8:
+        problems.append(
+            f"data.align={align} cuts faces out in {RGB8}, not in {kind}; leave it out, or"
+            " data.channels and data.bits"
+        )
     if problems:
         raise ConfigError("; ".join(problems))
-    return Geometry(width=width, height=height, alignment=align or resize)
+    return Geometry(width=width, height=height, alignment=align or resize, kind=kind)

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from datasets.inputs.left_out import LeftOut
@@ -23,11 +21,13 @@ from datasets.shards.splits import Split
 from datasets.sources.base import Content, Sample, Skipped, Work
 from datasets.sources.geometry import Geometry
 from datasets.sources.unreadable import Unreadable
-from ganinv.alignment.aligning import align
+from ganinv.alignment.aligning import align_pixels
 from ganinv.alignment.landmarks import NoFaceError
 from ganinv.alignment.pasting import paste
 from ganinv.alignment.transform import CROP, FACES, Transform
 from ganinv.errors import DataError
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import DEEP, RGB8, Kind
 from ganinv.sizes import Size
 
 WITHOUT_FACE = "photographs without a face"
@@ -62,7 +62,7 @@ class _Limit(NamedTuple):
 class Placed(NamedTuple):
     """A photograph as an image, and where the image lies in it."""
 
-    image_HWC: NDArray[np.uint8]  # RGB
+    image_HWC: Pixels
     transform: Transform
 
 
@@ -100,6 +100,7 @@ class Photographs:
     folder: Path
     names: Sequence[str]
     size: Size
+    kind: Kind = RGB8
     max_unreadable: float  # largest ratio, 0–1, of files that are skipped
     max_pixels: int
     options: str  # the section of both keys, for messages, such as `invert`
@@ -107,8 +108,8 @@ class Photographs:
     left_out: LeftOut = field(default_factory=LeftOut)  # when the files were listed
     skipped: list[Skipped] = field(default_factory=list)  # by the last call of `read`, so far
 
-    def read(self) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Names and images (RGB uint8, H × W × 3), aligned and upright; raises as `placed`."""
+    def read(self) -> Iterator[tuple[str, Pixels]]:
+        """Names and images (H × W × C of `kind`), aligned and upright; raises as `placed`."""
         for name, found in self.placed():
             yield name, found.image_HWC
 
@@ -127,7 +128,7 @@ class Photographs:
             skipped=self.skipped,
         )
         width, height = self.size
-        geometry = Geometry(width=width, height=height, alignment=self.alignment)
+        geometry = Geometry(width=width, height=height, alignment=self.alignment, kind=self.kind)
         load = partial(_load, geometry, self._limit)
         paths = (self.folder / name for name in self.names)
         with closing(map_processes(load, paths, processes_for(len(self.names)))) as images:
@@ -217,14 +218,15 @@ def _content(photo: Photo) -> tuple[Path | bytes, str]:
 
 
 def _load(geometry: Geometry, limit: _Limit, source: Path | bytes) -> Placed | _Problem:
-    """The image, RGB uint8 of the geometry's size; or the reason why it is left out."""
+    """The image of the geometry's size and kind; or the reason why it is left out."""
+    size, kind = Size(geometry.width, geometry.height), geometry.kind
     try:
+        if kind.bits == DEEP and isinstance(source, Path):
+            source = source.read_bytes()  # Pillow alone cannot read it without loss
+        data = source if isinstance(source, bytes) else b""
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         with _limiting(limit), Image.open(file, formats=FORMATS) as image:
-            picture, transform = align(
-                image, Size(geometry.width, geometry.height), geometry.alignment
-            )
-            return Placed(np.array(picture), transform)
+            return Placed(*align_pixels(image, size, geometry.alignment, kind, data))
     except NoFaceError as problem:
         return _Problem(str(problem), WITHOUT_FACE)
     except DataError as problem:

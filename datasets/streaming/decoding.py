@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from datasets.shards.attributes import parse_attributes
@@ -24,6 +23,8 @@ from datasets.shards.tables import Member
 from datasets.streaming.fetch import EncodedSample, read_encoded
 from datasets.streaming.slot_window import SlotWindow
 from ganinv.errors import DataError
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import Kind
 from ganinv.seams.batches import BadSample
 from ganinv.seams.stores import Store
 from ganinv.sizes import Size
@@ -40,7 +41,7 @@ class WindowStep(NamedTuple):
 class DecodedSample(NamedTuple):
     """A good sample."""
 
-    image_HWC: NDArray[np.uint8]
+    image_HWC: Pixels
     key: str
     attributes: dict[str, Any]
     """{} if the sample has none, or if attributes are not read."""
@@ -54,6 +55,8 @@ class Decoder:
     """Where samples that failed to decode are read again: the origin, not a cache."""
     size: Size
     """Of every image."""
+    kind: Kind
+    """Of the pixels of every image."""
     attributes: bool
     """Whether to decode attributes."""
     quarantine: Quarantine
@@ -101,19 +104,19 @@ class Decoder:
         return read_encoded(self.store, [(shard, member)], attributes=self.attributes)[0]
 
     def _decode(self, sample: EncodedSample) -> DecodedSample:
-        image_HWC = decode_sample(sample, self.size)
+        image_HWC = decode_sample(sample, self.size, self.kind)
         return DecodedSample(image_HWC, sample.member.key, decode_attributes(sample))
 
 
-def decode_sample(sample: EncodedSample, size: Size) -> NDArray[np.uint8]:
-    """RGB uint8, H × W × 3. Raises `DataError` that names shard and key of a corrupt image."""
+def decode_sample(sample: EncodedSample, size: Size, kind: Kind) -> Pixels:
+    """H × W × C. Raises `DataError` that names shard and key of a corrupt image."""
     expected = sample.member.image_crc32
     if expected is not None and zlib.crc32(sample.image) != expected:
         raise DataError(
             f"{sample.what} has other bytes than were indexed (its CRC-32 differs); restore the"
             " shard, or run `data build` or `data index` again"
         )
-    return decode_image(sample.image, size, sample.what)
+    return decode_image(sample.image, size, sample.what, kind)
 
 
 def decode_attributes(sample: EncodedSample) -> dict[str, Any]:
@@ -121,10 +124,11 @@ def decode_attributes(sample: EncodedSample) -> dict[str, Any]:
     return parse_attributes(sample.attributes, sample.what) if sample.attributes else {}
 
 
-def stack_images(images: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """B images of H × W × 3 as one contiguous tensor B × 3 × H × W."""
+def stack_images(images: Sequence[Pixels]) -> Tensor:
+    """B images of H × W × C as one contiguous tensor B × C × H × W, see `Batch`."""
     height, width, channels = images[0].shape
-    stacked_BCHW = np.empty((len(images), channels, height, width), np.uint8)
+    held = np.uint8 if images[0].dtype == np.uint8 else np.int32
+    stacked_BCHW = np.empty((len(images), channels, height, width), held)
     for target_CHW, image_HWC in zip(stacked_BCHW, images, strict=True):
         # NumPy copies here, because PyTorch would start its own threads in every decoding thread.
         target_CHW[:] = image_HWC.transpose(2, 0, 1)

@@ -55,6 +55,7 @@ def _open_reader(
     decoder = Decoder(
         store=data_set.origin or data_set.store,
         size=data_set.index.size,
+        kind=data_set.index.kind,
         attributes=config.attributes,
         quarantine=quarantine,
     )
@@ -115,7 +116,9 @@ class ShardBatches:
             )
         ]
         self._steps = max(plan.steps for plan in plans)
-        self._pixels = data_sets[0].index.size.pixels
+        first = data_sets[0].index
+        value_bytes = 1 if first.kind.bits == 8 else 4  # see `stack_images`
+        self._image_bytes = first.size.pixels * first.image_channels * value_bytes
         self._readers = []
         for data_set, plan, slots in zip(data_sets, plans, slots_by_data_set, strict=True):
             own = {i: slot for i, slot in enumerate(slots) if slot % world == rank}
@@ -139,7 +142,7 @@ class ShardBatches:
 
     def _prefetched(self, step: int) -> Generator[Batch, None, None]:
         """Decodes on threads, a bounded number of batches ahead; `step` counts over all epochs."""
-        batch_bytes = len(self._slots) * 3 * self._pixels
+        batch_bytes = len(self._slots) * self._image_bytes
         half = self._config.prefetch_bytes // 2
         workers = self._config.workers
         max_ahead = max(1, min(_MAX_BATCHES_AHEAD, half // batch_bytes)) if workers else 1

@@ -67,7 +67,7 @@ def joint_fingerprint(data_sets: Sequence[DataSet], global_batch: int) -> str:
 
 
 def check_same_size(data_sets: Sequence[DataSet]) -> None:
-    """Raises `DataError` if the images of the data sets differ in size."""
+    """Raises `DataError` if the images of the data sets differ in size or kind of pixels."""
     first = data_sets[0]
     for other in data_sets[1:]:
         if other.index.resolution != first.index.resolution:
@@ -75,4 +75,10 @@ def check_same_size(data_sets: Sequence[DataSet]) -> None:
                 f"data.mix: {other.store.url} has images of {other.index.resolution} pixels, and"
                 f" {first.store.url} of {first.index.resolution}; build them with the same"
                 " data.resolution"
+            )
+        if other.index.kind != first.index.kind:
+            raise DataError(
+                f"data.mix: {other.store.url} has images of {other.index.kind}, and"
+                f" {first.store.url} of {first.index.kind}; build them with the same"
+                " data.channels and data.bits"
             )

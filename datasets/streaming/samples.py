@@ -23,12 +23,15 @@ def read_samples(
 ) -> tuple[Tensor, tuple[str, ...], tuple[dict[str, Any], ...]]:
     """Samples `first` to `first + count - 1` of a split, in the order of the index.
 
-    Returns images (uint8, B × 3 × H × W), keys and attributes ({} for a sample without). Raises
+    Returns images (B × C × H × W, as in `Batch`), keys and attributes ({} for a sample
+    without). Raises
     `DataError` if the split has fewer samples, or one of the samples is corrupt.
     """
     wanted = locate(store, index, split, range(first, first + count))
     samples = read_encoded(store, wanted, attributes=True)
-    images_BCHW = stack_images([decode_sample(sample, index.size) for sample in samples])
+    images_BCHW = stack_images(
+        [decode_sample(sample, index.size, index.kind) for sample in samples]
+    )
     keys = tuple(sample.member.key for sample in samples)
     return images_BCHW, keys, tuple(decode_attributes(sample) for sample in samples)
 
@@ -55,11 +58,14 @@ def read_good_images(
 ) -> tuple[list[int], Tensor]:
     """The good samples among the samples `numbers` of a split: their numbers and images.
 
-    Images are uint8, B × 3 × H × W. Which samples are good depends on the content of the data
+    Images are B × C × H × W, as in `Batch`. Which samples are good depends on the content of the
+    data
     alone. Corrupt samples are read twice, then put into `quarantine`. Raises `DataError` if the
     quarantine exceeds its limit.
     """
-    decoder = Decoder(store=store, size=index.size, attributes=False, quarantine=quarantine)
+    decoder = Decoder(
+        store=store, size=index.size, kind=index.kind, attributes=False, quarantine=quarantine
+    )
     wanted = [
         (number, shard, member)
         for number, (shard, member) in zip(
@@ -71,8 +77,13 @@ def read_good_images(
     found = [decoder.attempt(sample) for sample in samples]
     good = [number for (number, *_), sample in zip(wanted, found, strict=True) if sample]
     images = [sample.image_HWC for sample in found if sample]
-    none = torch.zeros(0, 3, index.height, index.width, dtype=torch.uint8)
-    return good, stack_images(images) if images else none
+    return good, stack_images(images) if images else no_images(index)
+
+
+def no_images(index: Index) -> Tensor:
+    """A batch of no images of a data set."""
+    held = torch.uint8 if index.kind.bits == 8 else torch.int32
+    return torch.zeros(0, index.image_channels, index.height, index.width, dtype=held)
 
 
 def locate(

@@ -1,12 +1,18 @@
-"""Photographs to images of one size: for data sets, inversion and edits alike."""
+"""Photographs to images of one size and kind: for data sets, inversion and edits alike."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from ganinv.alignment.cutting import cut
 from ganinv.alignment.landmarks import find_landmarks, need_faces
+from ganinv.alignment.pixel_shaping import shaped
 from ganinv.alignment.quad import centred_part, face_square
 from ganinv.alignment.transform import ALIGNMENTS, CROP, FACES, PAD, STRETCH, Transform, box_corners
 from ganinv.errors import ConfigError
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import RGB8, Kind
+from ganinv.kinds.reading import pixels_of
 from ganinv.pixels import upright_rgb
 from ganinv.resizing import centred_box, pad_photograph, padded_box, resize_photograph
 from ganinv.sizes import Size
@@ -20,6 +26,13 @@ class Aligned(NamedTuple):
 
     picture: "Image"
     """RGB."""
+    transform: Transform
+
+
+class AlignedPixels(NamedTuple):
+    """As `Aligned`, of any kind of pixels."""
+
+    pixels_HWC: Pixels
     transform: Transform
 
 
@@ -63,3 +76,46 @@ def align(photograph: "Image", size: Size, alignment: str = CROP) -> Aligned:
         picture = resize_photograph(upright, *size, stretch=stretch)
     transform = Transform(alignment=alignment, corners=corners, image=size, photograph=whole)
     return Aligned(picture, transform)
+
+
+def align_pixels(
+    photograph: "Image",
+    size: Size,
+    alignment: str = CROP,
+    kind: Kind = RGB8,
+    data: bytes | memoryview = b"",
+) -> AlignedPixels:
+    """As `align`, with pixels of `kind`. `data`: the bytes that the photograph was opened from.
+
+    Faces are found and cut out in RGB of 8 bits alone. Raises what `align` raises, and
+    `ConfigError` for faces of another kind.
+    """
+    if kind == RGB8:
+        picture, transform = align(photograph, size, alignment)
+        return AlignedPixels(np.array(picture), transform)
+    check_kind(alignment, kind)
+    return align_upright(pixels_of(photograph, kind, data), size, alignment)
+
+
+def align_upright(upright_HWC: Pixels, size: Size, alignment: str = CROP) -> AlignedPixels:
+    """As `align_pixels`, of the upright pixels of a photograph, in their own kind."""
+    if upright_HWC.dtype == np.uint8 and upright_HWC.shape[2] == RGB8.channels:
+        from PIL.Image import fromarray
+
+        picture, transform = align(fromarray(upright_HWC), size, alignment)
+        return AlignedPixels(np.array(picture), transform)
+    height, width = upright_HWC.shape[:2]
+    pixels_HWC, box = shaped(upright_HWC, size, alignment)
+    transform = Transform(
+        alignment=alignment, corners=box_corners(*box), image=size, photograph=Size(width, height)
+    )
+    return AlignedPixels(pixels_HWC, transform)
+
+
+def check_kind(alignment: str, kind: Kind) -> None:
+    """Raises `ConfigError` for faces of pixels that cannot be searched for them."""
+    if alignment == FACES and kind != RGB8:
+        raise ConfigError(
+            f"align = {FACES}: faces are cut out in {RGB8}, not in {kind}; align photographs in"
+            " another way, or keep to 3 channels of 8 bits"
+        )

@@ -28,7 +28,7 @@ from ganinv.metrics.features import FeatureRows, Features
 from ganinv.metrics.ranks import Ranks
 from ganinv.metrics.swd_patches import OwnImages
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_bytes, to_signed
+from ganinv.pictures import shown, to_bytes, to_signed
 from ganinv.seams.engine import SumReduce, no_reduction
 from ganinv.sizes import size_of
 
@@ -182,9 +182,9 @@ class Evaluator:
                 continue
             read_N[list(numbers)] = 1
             if self.further.options.swd_patches:
-                images.put(numbers, found_BCHW)
-            byte_BCHW = found_BCHW.to(model.device)
-            image_BCHW = to_signed(byte_BCHW)
+                images.put(numbers, shown(found_BCHW))
+            found_BCHW = found_BCHW.to(model.device)
+            byte_BCHW, image_BCHW = shown(found_BCHW), to_signed(found_BCHW)
             recovered_BCHW = None
             if model.encodes:
                 code_BL = model.encode(image_BCHW)

@@ -1,7 +1,8 @@
 """Feature networks for metrics, and the gathering of features over ranks.
 
 Every feature network takes uint8 images. Generated images are clamped and rounded first, so that
-real and generated images get the same treatment.
+real and generated images get the same treatment. Networks that see RGB get other images as
+`ganinv.pictures.to_rgb` draws them.
 
 Shapes: B images of a batch, N of a set, C × H × W pixels, F features.
 """
@@ -19,7 +20,7 @@ from torch.nn import functional
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import INCEPTION
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_signed
+from ganinv.pictures import to_rgb, to_signed
 from ganinv.seams.engine import SumReduce
 
 INCEPTION_PIXELS = 299  # per side
@@ -118,7 +119,8 @@ def inception_features(path: Path, device: torch.device) -> Features:
 
     @torch.no_grad()
     def extract(image_BCHW: Tensor) -> Tensor:
-        feature_BF: Tensor = script(resize_as_2015(image_BCHW), **switches).flatten(1)
+        resized = resize_as_2015(to_rgb(image_BCHW, 0, 255))
+        feature_BF: Tensor = script(resized, **switches).flatten(1)
         if feature_BF.shape[1] != INCEPTION_FEATURES:
             raise ConfigError(
                 f"evaluate.inception = {path}: gives {feature_BF.shape[1]} features an image, "

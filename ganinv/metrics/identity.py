@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganinv.metrics.base import Figure, FurtherMetric, PairMetric
-from ganinv.pictures import to_bytes
+from ganinv.pictures import to_bytes, to_rgb
 
 # Image, uint8 H × W × 3 → descriptor of its face, or None without one.
 Describe = Callable[[NDArray[np.uint8]], NDArray[np.float64] | None]
@@ -54,7 +54,7 @@ def _distance(
 
 
 def _bytes(image_BCHW: Tensor) -> list[NDArray[np.uint8]]:
-    image_BHWC = to_bytes(image_BCHW.expand(-1, 3, -1, -1)).permute(0, 2, 3, 1).contiguous()
+    image_BHWC = to_bytes(to_rgb(image_BCHW)).permute(0, 2, 3, 1).contiguous()
     return list(image_BHWC.cpu().numpy())
 
 

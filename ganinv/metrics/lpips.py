@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ganinv.errors import ConfigError
 from ganinv.metrics.base import Figure, FurtherMetric, LoadedPairMetric, PairMetric
+from ganinv.pictures import to_rgb
 from ganinv.saved.trunks import PLANS, Trunk, check_shape, read_weights, trunk_of
 
 KEY, HEADS_KEY = "evaluate.lpips", "evaluate.lpips_heads"  # options, for errors
@@ -39,7 +40,7 @@ FIGURES = {
 def lpips(
     trunk: Trunk, head_lC: Sequence[Tensor], image_BCHW: Tensor, other_BCHW: Tensor
 ) -> Tensor:
-    """The distance of each pair, B. Images of one channel count as grey."""
+    """The distance of each pair, B. Images count as `to_rgb` says."""
     features, other = (weighted_features(trunk, head_lC, x) for x in (image_BCHW, other_BCHW))
     return (features - other).square().sum(1)
 
@@ -47,7 +48,7 @@ def lpips(
 def weighted_features(trunk: Trunk, head_lC: Sequence[Tensor], image_BCHW: Tensor) -> Tensor:
     """√(w_l / H_l W_l) ŷ_l of all layers, B × F: d is the squared distance of two of them."""
     shift, scale = (image_BCHW.new_tensor(values)[:, None, None] for values in (SHIFT, SCALE))
-    layers = trunk((image_BCHW.expand(-1, 3, -1, -1) - shift) / scale)
+    layers = trunk((to_rgb(image_BCHW) - shift) / scale)
     parts = []
     for y_BCHW, head_C in zip(layers, head_lC, strict=True):
         weight_C = (head_C / math.prod(y_BCHW.shape[2:])).sqrt()

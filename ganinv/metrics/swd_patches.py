@@ -25,6 +25,7 @@ from torch.nn import functional
 from ganinv.draws import stream
 from ganinv.metrics.base import Figure, FurtherMetric
 from ganinv.metrics.ranks import ALONE, Ranks
+from ganinv.pictures import to_rgb_bytes
 
 MOST_IMAGES = 16_384  # of either set
 LEAST_PIXELS = 16  # per side, of the last level
@@ -46,10 +47,10 @@ class OwnImages:
     byte_BCHW: list[Tensor] = field(default_factory=list)
 
     def put(self, numbers: Sequence[int], byte_BCHW: Tensor) -> None:
-        """Keep the images, uint8, with these numbers; those beyond `MOST_IMAGES` are not used."""
+        """Keep the images, uint8, as RGB; those beyond `MOST_IMAGES` are not used."""
         kept = [place for place, number in enumerate(numbers) if number < MOST_IMAGES]
         self.numbers += [numbers[place] for place in kept]
-        self.byte_BCHW += byte_BCHW[kept].cpu().split(1)
+        self.byte_BCHW += to_rgb_bytes(byte_BCHW[kept]).cpu().split(1)
 
     def patches(self, depth: int, seed: int, device: torch.device) -> Tensor:
         """The patches of a level, (images · 128) × C × 49, float32, image by image."""

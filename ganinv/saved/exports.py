@@ -51,6 +51,7 @@ class Description:
     data_fingerprint: str
     versions: Mapping[str, str]  # of the packages that trained the model
     image_alignment: str | None = None  # how photographs became images of the data; None: a crop
+    image_bits: int | None = None  # of each channel of the data; None: 8
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Description":
@@ -66,12 +67,14 @@ class Description:
             data_fingerprint=manifest.data_fingerprint,
             versions=manifest.versions,
             image_alignment=manifest.image_alignment,
+            image_bits=manifest.image_bits,
         )
 
     def plain(self) -> dict[str, Any]:
         plain = {"format": names.EXPORT_VERSION, **asdict(self)}
-        if self.image_alignment is None:
-            del plain["image_alignment"]  # which version 0.1 does not know
+        for key in ("image_alignment", "image_bits"):  # which version 0.1 does not know
+            if plain[key] is None:
+                del plain[key]
         return plain
 
 
@@ -184,6 +187,7 @@ def read_export(store: Reader, name: str) -> InvertibleGan:
     return InvertibleGan(
         codec=checked_codec(objective, networks, tensors, where),
         alignment=description.image_alignment or CROP,
+        bits=description.image_bits or 8,
     )
 
 

@@ -107,7 +107,11 @@ def load_run(store: Reader, checkpoint: str | None = None) -> TrainedRun:
             "needs; restore config and checkpoint of the same run"
         ) from error
     codec = checked_codec(objective, networks, tensors, where)
-    model = InvertibleGan(codec=codec, alignment=manifest.image_alignment or CROP)
+    model = InvertibleGan(
+        codec=codec,
+        alignment=manifest.image_alignment or CROP,
+        bits=manifest.image_bits or 8,
+    )
     return TrainedRun(model=model, objective=objective, state=state, manifest=manifest)
 
 

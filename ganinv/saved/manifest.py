@@ -22,7 +22,7 @@ from ganinv.seams.stores import Reader
 from ganinv.sizes import Resolution
 
 log = logging.getLogger(__name__)
-OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint", "image_alignment"})
+OPTIONAL_KEYS = frozenset({"started_from", "mix_fingerprint", "image_alignment", "image_bits"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +61,8 @@ class Manifest:
     # How photographs became the images of the data (`ganinv.alignment`). Absent for a centred crop,
     # and from the manifests of runs that are older than this key.
     image_alignment: str | None = None
+    # Of each channel of the data. Absent for 8.
+    image_bits: int | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -25,7 +25,8 @@ class Position:
 class Batch:
     """One rank's share of a global batch.
 
-    `images_BCHW`: uint8. `slots`: the place of each sample in the global batch, ascending.
+    `images_BCHW`: uint8; or int32 for 16 bits, because PyTorch computes little with uint16.
+    `slots`: the place of each sample in the global batch, ascending.
     `after`: the position after training on this batch. `attributes`: further data of each sample,
     for example its label; None if attributes are not read.
     """

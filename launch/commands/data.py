@@ -109,6 +109,7 @@ def _index(arguments: Arguments, options: DataIndexOptions, at_endpoint: OpenSto
             split_by_name=options.split_by_name,
             test_images=options.test_images,
             max_unreadable=options.max_unreadable,
+            kind=options.kind,
         )
     report = BuildReport.load(store)
     if line := report.closing_line:
@@ -174,12 +175,14 @@ def _print_index(arguments: Arguments, index: Index, store: Store, **more: Any) 
         }
         size = {"width": index.width, "height": index.height, "resolution": index.resolution}
         facts: dict[str, Any] = {"url": store.url, **size, "splits": splits}
+        facts |= index.kind.facts()
         facts |= {"test_images": index.test_images} if index.test_images else {}
         facts |= {"fingerprint": index.fingerprint, "description": dict(index.description)}
         print(json.dumps(facts | more))
         return 0
     out = console()
-    out.print(f"{store.url}: {index.width} × {index.height} pixels", markup=False)
+    kind = f", {index.kind}" if index.kind.facts() else ""
+    out.print(f"{store.url}: {index.width} × {index.height} pixels{kind}", markup=False)
     table = Table("split", "images", "shards", "size", box=None)
     for split in SPLITS:
         shards = index.splits[split]

@@ -116,7 +116,7 @@ def _write(
     work: Work, made: Made, edited: Edited, strips: Mapping[str, Tensor], folder: Path
 ) -> None:
     options, name = work.options, made.names[-1]
-    save_picture(_picture(edited.after), folder / PICTURES / f"{name}.png")
+    _save(work.png(edited.points), folder / PICTURES / f"{name}.png")
     _save_settings(work.settings(edited), folder / SETTINGS / f"{name}.json")
     photograph = [] if edited.start.image_CHW is None else [edited.start.image_CHW]
     after = [edited.after] if any(edited.strengths.values()) else []
@@ -157,17 +157,21 @@ def _write_mixed(work: Work, made: Made, folder: Path) -> None:
     for first, image_CHW, row in zip(made.names, made.images, rows, strict=True):
         found = [work.image(points) for points in row]
         made.add_row("mixing", torch.stack([image_CHW, *found]))
-        for second, points, mixed_CHW in zip(made.names, row, found, strict=True):
+        for second, points in zip(made.names, row, strict=True):
             name = f"mixed/{first}/{second}"
-            save_picture(_picture(mixed_CHW), folder / PICTURES / f"{name}.png")
+            _save(work.png(points), folder / PICTURES / f"{name}.png")
             origin = f"{first} with layers {work.options.mix} of {second}"
             settings = settings_of(work.editor, points, {}, origin)
             _save_settings(settings, folder / SETTINGS / f"{name}.json")
 
 
 def _save_settings(settings: Settings, path: Path) -> None:
+    _save(settings.to_json().encode(), path)
+
+
+def _save(data: bytes, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(settings.to_json(), encoding="utf-8")
+    path.write_bytes(data)
 
 
 def file_name(boundary: str, others: Sequence[str]) -> str:

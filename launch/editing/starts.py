@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from datasets.shards.index import Index
 from datasets.shards.splits import Split
 from datasets.sources.photographs import Photographs
+from datasets.streaming.decoding import stack_images
 from datasets.streaming.samples import read_samples
 from ganinv.editing.edits import Editor, Points
 from ganinv.editing.settings import Settings, start_of
 from ganinv.errors import ConfigError, DataError
 from ganinv.inversion.optimise import Optimisation, RefineConfig
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_signed
+from ganinv.pictures import shown, to_signed
 from ganinv.seams.stores import Store
 from launch.evaluation.inversion import picture_names
 
@@ -63,7 +62,7 @@ class Encoding:
         return 0 if self._refine is None else self._refine.evaluations
 
     def __call__(self, image_BCHW: Tensor, advance: Advance) -> list[Points]:
-        """The points of uint8 images, each 1 × …"""
+        """The points of images as `Batch` holds them, each 1 × …"""
         real_BCHW = to_signed(image_BCHW)
         if self._refine is None:
             found = self._editor.encode(real_BCHW)
@@ -90,14 +89,14 @@ def of_photographs(photographs: Photographs, encoding: Encoding, batch_size: int
     def begin(advance: Advance) -> Iterator[Start]:
         read = photographs.read()
         while batch := list(islice(read, batch_size)):
-            image_BHWC = torch.from_numpy(np.stack([image for _, image in batch]))
-            points = encoding(image_BHWC.permute(0, 3, 1, 2), advance)
-            for (name, _), image_HWC, one in zip(batch, image_BHWC, points, strict=True):
+            image_BCHW = stack_images([image for _, image in batch])
+            points = encoding(image_BCHW, advance)
+            for (name, _), image_CHW, one in zip(batch, shown(image_BCHW), points, strict=True):
                 yield Start(
                     name=places[name].removesuffix(".png"),
                     origin=name,
                     points=one,
-                    image_CHW=image_HWC.permute(2, 0, 1),
+                    image_CHW=image_CHW,
                 )
 
     return Source(
@@ -124,7 +123,7 @@ def of_data(
             size = min(batch_size, count - first)
             image_BCHW, keys, _ = read_samples(store, index, split, first, size)
             points = encoding(image_BCHW, advance)
-            for key, image_CHW, one in zip(keys, image_BCHW, points, strict=True):
+            for key, image_CHW, one in zip(keys, shown(image_BCHW), points, strict=True):
                 name = key.replace("..", "--").strip("/")  # other programs make keys, too
                 yield Start(name=name, origin=key, points=one, image_CHW=image_CHW)
 

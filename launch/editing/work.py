@@ -16,7 +16,7 @@ from ganinv.editing.sequences import Way, between, even_strengths, noisy
 from ganinv.editing.settings import Settings, settings_of
 from ganinv.editing.targets import strengths_to
 from ganinv.errors import ConfigError
-from ganinv.pictures import to_bytes
+from ganinv.pictures import to_bytes, to_png
 from launch.editing.options import EditConfig, layers_of
 from launch.editing.starts import Start
 
@@ -140,6 +140,10 @@ class Work:
 
     def images(self, points: Points) -> Tensor:
         return to_bytes(self.editor.decode(points)).cpu()
+
+    def png(self, points: Points) -> bytes:
+        """The image of a single point as PNG, with all bits of the model's data."""
+        return to_png(self.editor.decode(points)[0], self.editor.model.bits)
 
     def image(self, points: Points) -> Tensor:
         """C × H × W of a single point."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 from ganinv.errors import ConfigError
 from ganinv.metrics.features import Features, inception_features, own_features, pixel_features
 from ganinv.model import InvertibleGan
+from ganinv.pictures import to_rgb
 from launch.options.schema import FigureOptions
 
 LITE0_PIXELS = 128  # a side: a third of the work of its native 224, the same order of figures
@@ -65,7 +66,7 @@ def _lite0_features(device: torch.device) -> Features:
     @torch.no_grad()
     def extract(image_BCHW: Tensor) -> Tensor:
         image = functional.interpolate(
-            image_BCHW.float(), (LITE0_PIXELS,) * 2, mode="bilinear", antialias=True
+            to_rgb(image_BCHW, 0, 255).float(), (LITE0_PIXELS,) * 2, mode="bilinear", antialias=True
         )
         feature_BCHW: Tensor = network.extract_features((image - 127) / 128)
         return feature_BCHW.mean((2, 3))

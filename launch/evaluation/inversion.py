@@ -20,11 +20,12 @@ from rich.console import Console
 from torch import Tensor
 
 from datasets.sources.photographs import Photographs, Placed
+from datasets.streaming.decoding import stack_images
 from ganinv.alignment.transform import Transform
 from ganinv.errors import StorageError
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
-from ganinv.pictures import to_pictures, to_signed
+from ganinv.pictures import to_pictures, to_png, to_signed
 from ganinv.saved.exports import without_shape
 from launch.evaluation.results_folder import (
     CODES_STEM,
@@ -153,7 +154,7 @@ def _write(
             if not names:
                 rows.writerow(_titles(batch, pasted))
             rows.writerows(_rows(batch, places, pasted))
-            _write_files(batch, transforms, folder, places, pasted)
+            _write_files(batch, transforms, folder, places, pasted, model.bits)
             names += batch.names
             code_blocks += [] if batch.code_BL is None else [batch.code_BL]
             points += [] if batch.point is None else [batch.point]
@@ -214,10 +215,9 @@ def _batches(
     with working(screen, "inverting", passes * len(photographs.names)) as advance:
         read: Iterator[tuple[str, Placed]] = photographs.placed()
         while batch := list(islice(read, model.batch_size)):
-            image_BHWC = np.stack([found.image_HWC for _, found in batch])
             transforms = [found.transform for _, found in batch]
-            real_BCHW = to_signed(torch.from_numpy(image_BHWC).permute(0, 3, 1, 2))
-            real_BCHW = real_BCHW.to(model.device)
+            found_BCHW = stack_images([found.image_HWC for _, found in batch])
+            real_BCHW = to_signed(found_BCHW).to(model.device)
             names = [name for name, _ in batch]
             encoded = None
             if model.encodes or improve is None:
@@ -248,16 +248,18 @@ def _write_files(
     folder: Path,
     places: Mapping[str, str],
     pasted: Photographs | None,
+    bits: int,
 ) -> None:
-    pictures = to_pictures(batch.image_BCHW)
-    for name, picture, transform in zip(batch.names, pictures, transforms, strict=True):
+    images = zip(batch.names, batch.image_BCHW, transforms, strict=True)
+    for name, image_CHW, transform in images:
         path = folder / places[name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        path.write_bytes(to_png(image_CHW, bits))
         (folder / (places[name] + TRANSFORM_SUFFIX)).write_text(transform.to_json() + "\n")
         if pasted is not None:
             place = folder / _pasted_place(places[name])
             place.parent.mkdir(parents=True, exist_ok=True)
+            (picture,) = to_pictures(image_CHW[None])
             pasted.pasted(name, picture, transform).save(place)
     for name, delta in zip(batch.names, batch.deltas, strict=False):
         (folder / (places[name] + DELTA_SUFFIX)).write_bytes(delta)

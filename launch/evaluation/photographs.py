@@ -5,7 +5,7 @@ from pathlib import Path
 from datasets.inputs.left_out import LeftOut
 from datasets.inputs.listing import Listing, list_images, refuse_no_images
 from datasets.sources.photographs import Photographs
-from ganinv.alignment.aligning import alignment_of
+from ganinv.alignment.aligning import alignment_of, check_kind
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan
 from ganinv.sizes import Size
@@ -42,18 +42,21 @@ def photographs_of(
     model: InvertibleGan, folder: Path, listing: Listing, section: str, *,
     align: str | None, max_unreadable: float, max_pixels: int,
 ) -> Photographs:  # fmt: skip
-    """Reads what `list_photographs` has found, in the size of the model's images.
+    """Reads what `list_photographs` has found, in the size and kind of the model's images.
 
     `align`: the option `SECTION.align`; None: as the model's data. Raises as `alignment_of`.
     """
     _, height, width = model.image_shape
+    alignment = alignment_of(align, model.alignment, f"{section}.align")
+    check_kind(alignment, model.kind)
     return Photographs(
         folder=folder,
         names=listing.names,
         size=Size(width=width, height=height),
+        kind=model.kind,
         max_unreadable=max_unreadable,
         max_pixels=max_pixels,
         options=section,
-        alignment=alignment_of(align, model.alignment, f"{section}.align"),
+        alignment=alignment,
         left_out=listing.left_out,
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datasets.sources.base import DEFAULT_MAX_PIXELS, BuildOptions
 from datasets.sources.find import source_names
 from ganinv.errors import ConfigError
+from ganinv.kinds.kind import DEEP, RGB8, Kind
+from ganinv.kinds.png import need_deep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +26,9 @@ class DataIndexOptions:
     # Training samples to reserve for tests: a number, or a share in (0, 1); None: as before.
     test_images: int | float | None = None
     max_unreadable: float = 0.01  # largest ratio, 0–1, of images that may be left out
+    # What images are decoded to, see `data build`; None: as before, or RGB of 8 bits.
+    channels: int | None = None
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -39,8 +44,25 @@ class DataIndexOptions:
             problems.append(
                 f"data.max_unreadable={self.max_unreadable} is not a ratio; give one within 0–1"
             )
+        try:
+            kind = self.kind
+        except ConfigError as problem:
+            problems.append(f"data.{problem}")
+        else:
+            if kind is not None and kind.bits == DEEP:
+                need_deep(f"data.bits={DEEP}")
         if problems:
             raise ConfigError("; ".join(problems))
+
+    @property
+    def kind(self) -> Kind | None:
+        """What images are decoded to; None if it is not chosen."""
+        if self.channels is None and self.bits is None:
+            return None
+        return Kind(
+            channels=RGB8.channels if self.channels is None else self.channels,
+            bits=RGB8.bits if self.bits is None else self.bits,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ from cluster.config import CheckpointConfig, ClusterConfig, EngineConfig, Metric
 from datasets.streaming.config import LoaderConfig
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
+from ganinv.kinds.kind import Kind
 from ganinv.metrics import precision_recall
 from ganinv.sizes import size_of
 from ganinv.training.config import TrainConfig
@@ -75,6 +76,8 @@ class DataConfig(LoaderConfig):
     source: str | None = None  # built-in source, for example avatars
     images: int | None = None  # to build; None: the source's default number
     resolution: int | str = 32  # pixels a side, or WIDTHxHEIGHT, to build
+    channels: int = 3  # to build: 1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity
+    bits: int = 8  # of each channel to build, 8 or 16
     seed: int = 0  # of a procedural source
     deadline_s: float = 240.0  # how long to retry when object storage fails temporarily
     cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
@@ -83,6 +86,7 @@ class DataConfig(LoaderConfig):
     def __post_init__(self) -> None:
         LoaderConfig.__post_init__(self)
         size_of(self.resolution)
+        Kind(channels=self.channels, bits=self.bits)
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")

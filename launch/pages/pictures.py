@@ -39,7 +39,7 @@ RANKS = ("Most important", "Second", "Third")
 class HeldOutPictures:
     """Images that were never trained on, or the reason why there are none."""
 
-    images_BCHW: Tensor  # uint8; B = 0 if there are none
+    images_BCHW: Tensor  # as in `Batch`; B = 0 if there are none
     missing: str = ""  # the reason, as a whole sentence
 
 

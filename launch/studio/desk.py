@@ -129,7 +129,7 @@ class Desk:
             await self.go(replace(self.session.state, second=source, share=0.5))
 
     def _photograph(self, name: str, data: bytes) -> Source:
-        opened = photograph(data, name, self.studio.config.max_pixels)
+        opened = photograph(data, name, self.studio.config.max_pixels, self.workshop.model.kind)
         return self.workshop.photograph(opened, name)
 
     def _note_progress(self, share: float) -> None:

@@ -1,4 +1,4 @@
-"""Uploaded files: photographs as upright RGB pictures. What cannot be one is refused in words.
+"""Uploaded files: photographs as upright pixels. What cannot be one is refused in words.
 
 The content decides what a file is; its name only names it in messages.
 """
@@ -9,7 +9,10 @@ from PIL import Image, UnidentifiedImageError
 
 from datasets.shards.images import DECODE_ERRORS, FORMATS
 from ganinv.errors import DataError
-from ganinv.pixels import upright_rgb
+from ganinv.kinds.converting import Pixels
+from ganinv.kinds.kind import DEEP, Kind
+from ganinv.kinds.reading import pixels_of
+from ganinv.pixels import DEEP_GREYS
 
 SHOWN_OF_A_NAME = 40  # characters
 _REMEDY = "save it as PNG or JPEG in an image editor, and choose that file"
@@ -22,15 +25,15 @@ def short_name(name: str) -> str:
     return shown if len(shown) <= SHOWN_OF_A_NAME else f"{shown[:half]}…{shown[-half + 1 :]}"
 
 
-def photograph(data: bytes, name: str, max_pixels: int) -> Image.Image:
-    """The picture, RGB of 8 bits a channel, turned upright; see `ganinv.pixels`.
+def photograph(data: bytes, name: str, max_pixels: int, kind: Kind) -> Pixels:
+    """The pixels of `kind`, H × W × C, turned upright; see `ganinv.pixels`.
 
     Raises `DataError` for a file that holds no such picture. Pixels are counted before any is
     decoded.
     """
     shown = short_name(name)
     try:
-        return _opened(data, max_pixels)
+        return _opened(data, max_pixels, kind)
     except UnidentifiedImageError as error:
         raise DataError(f"{shown}: {_kind(data)}; {_REMEDY}") from error
     except Image.DecompressionBombError as error:
@@ -46,7 +49,7 @@ def photograph(data: bytes, name: str, max_pixels: int) -> Image.Image:
         ) from error
 
 
-def _opened(data: bytes, max_pixels: int) -> Image.Image:
+def _opened(data: bytes, max_pixels: int, kind: Kind) -> Pixels:
     if not data:
         raise DataError("is empty; choose another file")
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
@@ -56,11 +59,12 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
                 f"has {width:,} × {height:,} pixels, more than the {max_pixels:,} that this studio "
                 "takes; make it smaller, or start the studio with a larger studio.max_pixels"
             )
-        if picture.mode.startswith(("I", "F")):
+        deep = kind.bits == DEEP and picture.mode in DEEP_GREYS
+        if picture.mode.startswith(("I", "F")) and not deep:
             raise DataError(
                 "has more than 8 bits a pixel and does not say which value is white; " + _REMEDY
             )
-        return upright_rgb(picture).copy()  # of a lazy file, which closes here
+        return pixels_of(picture, kind, data)
 
 
 def _kind(data: bytes) -> str:

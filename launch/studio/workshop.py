@@ -11,10 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from PIL.Image import Image, new
 from torch import Tensor
 
-from ganinv.alignment.aligning import align
+from ganinv.alignment.aligning import align_upright, check_kind
 from ganinv.alignment.landmarks import NoFaceError, need_faces
 from ganinv.alignment.transform import FACES
 from ganinv.boundaries.boundary import Boundary
@@ -23,9 +22,10 @@ from ganinv.editing.edits import Editor, Points
 from ganinv.editing.settings import Settings, settings_of, start_of
 from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import Optimisation, RefineConfig
+from ganinv.kinds.converting import Pixels, as_kind
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import MANY, InvertibleGan
-from ganinv.pictures import RGB_CHANNELS, to_pictures
+from ganinv.pictures import to_png, to_signed
 from ganinv.saved.exports import without_shape
 from ganinv.saved.identity import identity
 from ganinv.sizes import Size
@@ -71,6 +71,7 @@ class Workshop:
         self.alignment = alignment or model.alignment
         if self.alignment == FACES:
             need_faces(f"studio.align={FACES}, as the model's data are aligned unless told,")
+        check_kind(self.alignment, model.kind)
         self._aligning = threading.Lock()  # landmarks are found by one thread at a time
         given = {boundary.name for boundary in boundaries}
         whose = identity(model)
@@ -93,25 +94,27 @@ class Workshop:
     def warm_up(self) -> None:
         """Do once what a tab asks for first, so that nobody waits for what loads late."""
         self.show(State(first=self.sample(0)))
-        usable = self.model.encodes and self.model.image_shape[0] == RGB_CHANNELS
-        if usable and self.alignment != FACES:
-            self.show(State(first=self.photograph(new("RGB", (64, 64)), "nothing")))
+        if self.model.encodes and self.alignment != FACES:
+            blank_HWC = np.zeros((64, 64, self.model.image_shape[0]), np.uint8)
+            nothing = as_kind(blank_HWC, self.model.kind)
+            self.show(State(first=self.photograph(nothing, "nothing")))
 
-    def to_input(self, picture: Image) -> Tensor:
-        """A photograph as the model's input, 1 × C × H × W.
+    def to_input(self, upright_HWC: Pixels) -> Tensor:
+        """A photograph, of the model's kind of pixels, as the model's input, 1 × C × H × W.
 
         The one place where photographs meet the geometry of the model's data. Raises `DataError`
         where a face is sought and none is found.
         """
         _, height, width = self.model.image_shape
         with self._aligning:
-            aligned = align(picture, Size(width=width, height=height), self.alignment)
-        return self.model.to_tensor(aligned.picture)
+            aligned = align_upright(upright_HWC, Size(width, height), self.alignment)
+        image_1CHW = torch.from_numpy(aligned.pixels_HWC.copy()).permute(2, 0, 1)[None]
+        return to_signed(image_1CHW)
 
-    def photograph(self, picture: Image, origin: str) -> Source:
-        """The picture's point by the encoder. Raises `ConfigError` if the model has none."""
+    def photograph(self, upright_HWC: Pixels, origin: str) -> Source:
+        """The photograph's point by the encoder. Raises `ConfigError` if the model has none."""
         try:
-            photo_1CHW = self.to_input(picture)
+            photo_1CHW = self.to_input(upright_HWC)
         except NoFaceError as error:
             raise NoFaceError(f"{origin}: {error}") from error
         points = self.editor.encode(photo_1CHW)
@@ -215,11 +218,8 @@ class Workshop:
             )
         return to_code(points.values)
 
-    @staticmethod
-    def _png(image_1CHW: Tensor) -> bytes:
-        file = io.BytesIO()
-        to_pictures(image_1CHW)[0].save(file, "PNG")
-        return file.getvalue()
+    def _png(self, image_1CHW: Tensor) -> bytes:
+        return to_png(image_1CHW[0], self.model.bits)
 
     @staticmethod
     def _origin(state: State) -> str:

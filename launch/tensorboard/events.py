@@ -16,7 +16,7 @@ from cluster.run_folder.evaluation_log import read_records
 from cluster.run_folder.metrics_log import read_rows
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError
-from ganinv.pictures import to_bytes, to_signed
+from ganinv.pictures import shown, to_bytes, to_rgb_bytes, to_signed
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.evaluation.trained import Trained, load_trained
@@ -118,11 +118,12 @@ class RunEvents:
         _, held_out = held_out_of(trained, self.storage, PAIRS)
         if model.encodes and len(held_out.images_BCHW):
             again = to_bytes(model.reconstruct(to_signed(held_out.images_BCHW)))
-            strip = torch.cat([held_out.images_BCHW, again], dim=2)  # each above its reconstruction
+            # Each above its reconstruction.
+            strip = torch.cat([shown(held_out.images_BCHW), again], dim=2)
             self._pictures("held-out images and reconstructions", strip, step)
 
     def _pictures(self, tag: str, image_BCHW: Tensor, step: int) -> None:
         """All beside each other, uint8."""
-        row_CHW = torch.cat(list(image_BCHW), dim=2)
+        row_CHW = torch.cat(list(to_rgb_bytes(image_BCHW)), dim=2)
         self._writer.add_image(tag, row_CHW.numpy(), step)
         self.written += 1

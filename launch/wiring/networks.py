@@ -12,7 +12,6 @@ from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.objectives.base import Objective, kinds_asked
-from ganinv.pictures import RGB_CHANNELS
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
@@ -58,7 +57,7 @@ def build_networks(config: RunConfig, index: Index, device: torch.device) -> dic
 
 def check_resolution(config: RunConfig) -> None:
     """Raises `ConfigError` if the networks cannot have `data.resolution`."""
-    _build(config, config.data.resolution, RGB_CHANNELS, torch.device("meta"))
+    _build(config, config.data.resolution, config.data.channels, torch.device("meta"))
 
 
 def _build(

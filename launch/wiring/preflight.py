@@ -21,6 +21,8 @@ from datasets.streaming.loader import ShardBatches
 from datasets.streaming.mix import DataSet, joint_fingerprint
 from ganinv.augmentation.options import AugmentConfig
 from ganinv.errors import ConfigError
+from ganinv.kinds.kind import DEEP
+from ganinv.kinds.png import need_deep
 from ganinv.networks.recomputing import recompute_finest
 from ganinv.precision import DETERMINISTIC, check_precision
 from ganinv.seams.stores import Store
@@ -96,7 +98,10 @@ def prepare_data(
     data_sets = open_data_sets(config.data, open_at)
     for data_set in data_sets:
         check_sizes(data_set.index, data_set.origin or data_set.store)
-    check_built(config, data_sets[0].index)
+    index = data_sets[0].index
+    if index.kind.bits == DEEP:
+        need_deep(f"data.url={config.data.url}, a data set of {DEEP} bits,")
+    check_built(config, index)
     return data_sets
 
 
@@ -151,7 +156,13 @@ def _build_if_missing(
     check_may_build(began, config)
     check_resolution(config)
     check_room(store)  # before anything is announced
-    options = BuildOptions(images=data.images, resolution=data.resolution, seed=data.seed)
+    options = BuildOptions(
+        images=data.images,
+        resolution=data.resolution,
+        channels=data.channels,
+        bits=data.bits,
+        seed=data.seed,
+    )
     announce(f"building the data set '{data.source}' at {data.url}")
     source = find_source(data.source, options, Inputs(open_store=open_at, show_progress=watching))
     build(source, store, options, watching(f"{data.source} images"), announce)

@@ -16,7 +16,9 @@ from launch.options.words import leaves
 IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
 ANEW = ", or train anew at another storage.run"
 # These say which data set a run builds, and where.
-BUILT = ("data.url", "data.source", "data.images", "data.resolution", "data.seed")
+BUILT = tuple(
+    f"data.{key}" for key in ("url", "source", "images", "resolution", "channels", "bits", "seed")
+)
 
 
 def check_options(began: Record | None, config: RunConfig, run: str) -> None:
@@ -47,7 +49,7 @@ def check_may_build(began: Record | None, config: RunConfig) -> None:
     """Call before a missing data set is built. Raises `DataError` if it would be another one."""
     if began is None:
         return
-    then, now = _options(began), dict(leaves(config.resolved))
+    then, now = _effective(began, config), dict(leaves(config.resolved))
     if any(then.get(key) != now.get(key) for key in BUILT):
         raise DataError(
             f"data.url = {config.data.url!r}: holds no data set, and the run was trained on the "

@@ -216,6 +216,7 @@ def _identity(config: RunConfig, data_sets: Sequence[DataSet]) -> checkpoint.Run
         config=config.resolved,
         mix_fingerprint=joint_fingerprint(data_sets, batch) if config.data.mix else None,
         image_alignment=recorded_alignment(index.description),
+        image_bits=index.kind.facts().get("bits"),
     )
 
 

@@ -76,7 +76,7 @@ def test_grey_images_become_grey_pictures() -> None:
     assert picture.mode == "L"
     assert np.array_equal(np.asarray(picture), to_bytes(image_BCHW)[0, 0].numpy())
     with pytest.raises(DataError, match="pictures need"):
-        ganinv.to_pictures(torch.zeros(1, 2, 8, 8))
+        ganinv.to_pictures(torch.zeros(1, 5, 8, 8))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,17 @@ def test_a_model_without_an_encoder_generates_and_says_why_it_does_not_encode() 
             call(normal(1, 3, SIZE, SIZE).clamp(-1, 1))
 
 
-def test_models_of_grey_images_take_no_pictures() -> None:
-    grey = InvertibleGan(codec=codec_of(build("conv", channels=1), torch.ones(LATENT_SIZE)))
-    with pytest.raises(ConfigError, match="1 channels"):
-        grey.encode(random_pictures((SIZE, SIZE)))
+@pytest.mark.parametrize("bits", [8, 16])
+def test_models_of_grey_images_take_and_give_grey_pictures(bits: int) -> None:
+    codec = codec_of(build("conv", channels=1), torch.ones(LATENT_SIZE))
+    grey = InvertibleGan(codec=codec, bits=bits)
+    pixels_HW = np.arange(SIZE * SIZE, dtype=np.uint8).reshape(SIZE, SIZE)
+    picture = Image.fromarray(pixels_HW)
+    assert torch.equal(grey.to_tensor(picture), to_signed(torch.from_numpy(pixels_HW))[None, None])
+    assert ganinv.to_pictures(grey.to_tensor(picture))[0].tobytes() == picture.tobytes()
+
+
+def test_models_of_more_than_four_channels_take_no_pictures() -> None:
+    many = InvertibleGan(codec=codec_of(build("conv", channels=5), torch.ones(LATENT_SIZE)))
+    with pytest.raises(ConfigError, match="5 channels"):
+        many.encode(random_pictures((SIZE, SIZE)))

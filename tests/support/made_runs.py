@@ -40,6 +40,7 @@ class MadeRun:
             data_fingerprint=self.index.fingerprint,
             image_resolution=self.index.resolution,
             image_channels=self.index.image_channels,
+            image_bits=self.index.kind.facts().get("bits"),
             config=self.config.resolved,
         )
 
@@ -53,7 +54,10 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     """`images` in the data set, an eighth of them held out; `words` are options."""
     places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
     config = load_config(load_recipe("tiny-pvdgan"), [*places, *words])
-    options = BuildOptions(images=images, resolution=config.data.resolution)
+    wanted = config.data
+    options = BuildOptions(
+        images=images, resolution=wanted.resolution, channels=wanted.channels, bits=wanted.bits
+    )
     assert config.data.source is not None
     source = find_source(
         config.data.source,
@@ -66,7 +70,10 @@ def make_run(folder: Path, images: int, *words: str) -> MadeRun:
     session = new_session(
         objectives.find("pvdgan").Objective(config.objective, config.network.latent_size),
         networks.find("conv").build(
-            config.network, resolution=index.resolution, image_channels=3, seed=config.train.seed
+            config.network,
+            resolution=index.resolution,
+            image_channels=index.image_channels,
+            seed=config.train.seed,
         ),
         LocalEngine,
         config=config.train,

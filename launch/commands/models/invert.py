@@ -11,6 +11,7 @@ from datasets.inputs.listing import EXTENSIONS
 from datasets.sources.base import DEFAULT_MAX_PIXELS
 from ganinv.alignment.aligning import check_alignment
 from ganinv.errors import ConfigError
+from ganinv.kinds.kind import RGB8
 from ganinv.model import InvertibleGan
 from launch.evaluation.inversion import invert
 from launch.evaluation.photographs import list_photographs, photographs_of
@@ -130,6 +131,11 @@ def main(argv: list[str]) -> int:
     check_empty(target, "invert", overwrite=options.overwrite)
     check_replaceable(target)
     model, _ = open_model(sections["storage"], options.model, "invert")
+    if options.paste and model.kind != RGB8:
+        raise ConfigError(
+            f"invert.paste = true: only {RGB8} is pasted into photographs, and this model's images"
+            f" are {model.kind}; leave it out"
+        )
     photographs = photographs_of(
         model, folder, found, "invert",
         align=options.align, max_unreadable=options.max_unreadable, max_pixels=options.max_pixels,

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ganinv.errors import DataError
+from ganinv.kinds.kind import RGB8
 from launch.studio.uploads import SHOWN_OF_A_NAME, photograph, short_name
 from tests.support.picture_kinds import KINDS
 
@@ -41,11 +42,10 @@ def test_every_kind_of_picture_is_right_or_refused(kind: str) -> None:
     data, expected = KINDS[kind].data, KINDS[kind].pixels_HWC
     if expected is None:
         with pytest.raises(DataError, match=r"^a\.svg: .*; "):
-            photograph(data, "a.svg", ENOUGH)
+            photograph(data, "a.svg", ENOUGH, RGB8)
         return
-    found = photograph(data, "a.svg", ENOUGH)
-    assert found.mode == "RGB"
-    assert np.array_equal(np.asarray(found), expected)
+    found = photograph(data, "a.svg", ENOUGH, RGB8)
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_every_kind_of_picture_is_right_or_refused(kind: str) -> None:
 )
 def test_what_is_no_usable_picture_is_refused_in_words(data: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
-        photograph(data, "photo.png", ENOUGH)
+        photograph(data, "photo.png", ENOUGH, RGB8)
     said = str(caught.value)
     assert said.startswith(f"photo.png: {says}")
     assert "; " in said  # what to do about it

@@ -30,7 +30,7 @@ def workshop(model: InvertibleGan = MODEL) -> Workshop:
 
 
 SHOP = workshop()
-PHOTOGRAPH = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))
+PHOTOGRAPH = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 SOURCE = SHOP.photograph(PHOTOGRAPH, "me.png")
 SAMPLE = SHOP.sample(7)
 
@@ -40,8 +40,9 @@ def pixels(png: bytes) -> NDArray[np.uint8]:
 
 
 def test_without_edits_the_picture_is_the_models_reconstruction() -> None:
-    image_1HWC = to_bytes(MODEL.reconstruct(PHOTOGRAPH)).permute(0, 2, 3, 1).numpy()
-    assert np.array_equal(pixels(SHOP.show(State(first=SOURCE)).png), image_1HWC[0])
+    (image_CHW,) = to_bytes(MODEL.reconstruct(Image.fromarray(PHOTOGRAPH)))
+    shown_HWC = pixels(SHOP.show(State(first=SOURCE)).png)
+    assert np.array_equal(shown_HWC, image_CHW.permute(1, 2, 0))
 
 
 def test_an_edit_moves_the_code_by_its_strength_and_nothing_else() -> None:

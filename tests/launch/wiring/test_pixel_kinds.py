@@ -1,0 +1,198 @@
+"""Other kinds of pixels than RGB of 8 bits, from `data build` to pages, edits, exports, codes."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from cluster.checkpoints import contents as checkpoint
+from cluster.storage.opening import open_store
+from datasets.building.index_existing import index_existing
+from datasets.shards.index import Index
+from datasets.shards.verify import verify
+from datasets.streaming.loader import ShardBatches
+from datasets.streaming.mix import DataSet, check_same_size
+from datasets.streaming.samples import read_samples
+from ganinv import load
+from ganinv.errors import ConfigError, DataError
+from ganinv.inversion.optimise import RefineConfig
+from ganinv.kinds.kind import RGB8, Kind
+from ganinv.kinds.png import decode_deep_png, encode_png
+from ganinv.pictures import to_pixels, to_signed
+from ganinv.seams.engine import no_reduction
+from ganinv.training.config import lay_out_batch
+from ganinv.training.session import train_batch
+from launch.commands import data as data_command
+from launch.commands import evaluate, report
+from launch.commands.models import edit, export, invert
+from launch.studio.session import State
+from launch.studio.uploads import photograph
+from launch.studio.workshop import Workshop
+from launch.wiring.same_run import check_data, record
+from tests.support.made_runs import MadeRun, make_run
+from tests.support.pages import Document
+from tests.support.runs import snapshot
+from tests.support.states import equal
+
+IMAGES, SIDE = 32, 16
+PAGES = [Kind(channels=2), Kind(bits=16)]  # drawing one takes seconds
+KINDS = [Kind(channels=c, bits=b) for c, b in ((1, 8), (2, 8), (4, 8), (1, 16), (3, 16))]
+
+
+def _photograph(kind: Kind, number: int) -> NDArray[np.unsignedinteger]:
+    values = np.random.default_rng(number).integers(0, kind.top + 1, (SIDE, SIDE, kind.channels))
+    return values.astype(np.uint8 if kind.bits == 8 else np.uint16)
+
+
+def _folder(at: Path, kind: Kind, images: int = IMAGES) -> Path:
+    at.mkdir(parents=True)
+    for number in range(images):
+        (at / f"{number:03d}.png").write_bytes(encode_png(_photograph(kind, number)))
+    return at
+
+
+def _words(kind: Kind) -> list[str]:
+    return [f"data.channels={kind.channels}", f"data.bits={kind.bits}"]
+
+
+class Case(NamedTuple):
+    kind: Kind
+    made: MadeRun
+    folder: Path
+
+
+def _train(made: MadeRun, images: int) -> None:
+    session, config = made.session, made.config.train
+    source = ShardBatches(
+        [DataSet(store=made.data, index=made.index)], "train", seed=0, global_batch=16
+    )
+    batches = source.batches(session.position)
+    while session.images_seen < images:
+        train_batch(session, next(batches), config, lay_out_batch(config, 1), no_reduction)
+    batches.close()
+
+
+def _made(folder: Path, kind: Kind) -> MadeRun:
+    words = ["data.source=discs", "data.resolution=16", *_words(kind)]
+    few = ["evaluate.generated_images=8", "evaluate.test_images=4"]
+    return make_run(folder, IMAGES, *words, *few)
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=str)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A run of one step, its checkpoint, and a folder of photographs."""
+    kind, folder = request.param, tmp_path_factory.mktemp("kind")
+    made = _made(folder, kind)
+    _train(made, 16)
+    made.save()
+    return Case(kind, made, _folder(folder / "photographs", kind, 2))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, Kind(channels=4, bits=16)], ids=str)
+def test_a_folder_is_built_and_read_without_loss(
+    kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, url = _folder(tmp_path / "in", kind), f"data.url={tmp_path}/data"
+    words = ["data.resolution=16", "data.workers=1", *_words(kind)]
+    assert data_command.main(["build", str(source), url, *words]) == 0
+    assert str(kind) in capsys.readouterr().out
+    store = open_store(f"{tmp_path}/data")
+    index = Index.load(store)
+    assert index.kind == kind
+    assert verify(index, store) == []
+    image_BCHW, _, _ = read_samples(store, index, "train", 0, index.samples("train"))
+    for number, image_CHW in enumerate(image_BCHW):
+        assert np.array_equal(image_CHW.permute(1, 2, 0), _photograph(kind, number))
+    assert data_command.main(["index", url]) == 0  # keeps the kind
+    assert Index.load(store).fingerprint == index.fingerprint
+    with pytest.raises(DataError, match="holds another data set"):
+        data_command.main(["build", str(source), url, "data.resolution=16"])
+    # The same tars as RGB of 8 bits; colour of 16 bits has its upper 8, grey of 16 is refused.
+    if kind == Kind(channels=1, bits=16):
+        with pytest.raises(DataError, match="unreadable"):
+            index_existing(store, kind=RGB8)
+    else:
+        assert index_existing(store, kind=RGB8).kind == RGB8
+    other = DataSet(store=store, index=index)
+    rgb = DataSet(store=store, index=dataclasses.replace(index, kind=RGB8))
+    with pytest.raises(DataError, match=r"data\.mix: .* RGB of 8 bits"):
+        check_same_size([other, rgb])
+
+
+def test_resuming_is_the_uninterrupted_run(case: Case, tmp_path: Path) -> None:
+    again = _made(tmp_path, case.kind)
+    manifest = checkpoint.restore(again.session, case.made.store, case.made.identity)
+    assert manifest is not None
+    assert (manifest.image_channels, manifest.image_bits or 8) == (
+        case.kind.channels, case.kind.bits,
+    )  # fmt: skip
+    for run in (again, case.made):  # the other tests use the checkpoint alone
+        _train(run, 32)
+    equal(snapshot(again.session), snapshot(case.made.session))
+    other = dataclasses.replace(case.made.index, kind=RGB8)
+    with pytest.raises(DataError, match="fingerprint"):
+        check_data(record(case.made.config, case.made.index), case.made.config, other, None, "here")
+
+
+def test_figures_and_page(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, file = f"storage.run={case.made.config.storage.run}", tmp_path / "page.html"
+    assert evaluate.main([run, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    values = {row["name"]: row["value"] for row in found["figures"]}
+    figures = [value for value in values.values() if value is not None]
+    assert {"eval/ssim_test", "eval/psnr_db_test"} <= values.keys()
+    assert np.isfinite(figures).all(), values
+    if case.kind not in PAGES:
+        return
+    few = ["report.samples=2", "report.pairs=2", "report.rows=1"]
+    assert report.main([run, f"report.file={file}", *few]) == 0
+    assert {picture.shape[:2] for picture in Document(file.read_text()).images()} == {(SIDE, SIDE)}
+
+
+def test_inversion_export_edit_and_studio(case: Case, tmp_path: Path) -> None:
+    """Files of the model's kind go in, and come out."""
+    kind, model_at = case.kind, tmp_path / "exported"
+    run = f"storage.run={case.made.config.storage.run}"
+    assert export.main([run, f"export.to={model_at}"]) == 0
+    described = json.loads((model_at / "model.json").read_text())
+    assert described["image_channels"] == kind.channels
+    assert described.get("image_bits", 8) == kind.bits
+    model = load(model_at)
+    assert model.kind == kind
+    photo_HWC = _photograph(kind, 0)
+    held_HWC = photo_HWC.astype(np.int32) if kind.bits == 16 else photo_HWC
+    image_1CHW = to_signed(torch.from_numpy(held_HWC).permute(2, 0, 1)[None])
+    expected_HWC = to_pixels(model.reconstruct(image_1CHW)[0], kind.bits)
+    taken = f"images={case.folder}"
+    words = [f"invert.model={model_at}", f"invert.{taken}", f"invert.to={tmp_path}/inverted"]
+    assert invert.main(words) == 0
+    found = _read(tmp_path / "inverted" / "reconstructions" / "000.png", kind)
+    assert np.abs(found.astype(int) - expected_HWC).max() <= (0 if kind.bits == 8 else 2)
+    words = [f"edit.model={model_at}", f"edit.{taken}", f"edit.to={tmp_path}/edited"]
+    assert edit.main(words) == 0
+    edited = _read(tmp_path / "edited" / "pictures" / "000.png", kind)
+    assert np.abs(edited.astype(int) - expected_HWC).max() <= (0 if kind.bits == 8 else 2)
+    quick = RefineConfig(steps=2)
+    shop = Workshop(model, [], elements=1, principal=0, refine=quick)
+    shop.warm_up()
+    upload = photograph((case.folder / "000.png").read_bytes(), "0.png", 1000, kind)
+    first = shop.photograph(upload, "0.png")
+    assert first.photo_1CHW is not None
+    assert torch.equal(first.photo_1CHW, image_1CHW)
+    assert encode_png(edited) == shop.show(State(first=first)).png
+    with pytest.raises(ConfigError, match=r"invert\.paste = true: only RGB of 8 bits"):
+        invert.main([run, f"invert.{taken}", f"invert.to={tmp_path}/pasted", "invert.paste=true"])
+
+
+def _read(path: Path, kind: Kind) -> NDArray[np.unsignedinteger]:
+    data = path.read_bytes()
+    if kind.bits == 16:
+        return decode_deep_png(data)
+    from datasets.shards.images import decode_image
+
+    return decode_image(data, (SIDE, SIDE), "it", kind)
