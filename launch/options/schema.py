@@ -76,6 +76,9 @@ class DataConfig(LoaderConfig):
     images: int | None = None  # to build; None: the source's default number
     resolution: int | str = 32  # pixels a side, or WIDTHxHEIGHT, to build
     seed: int = 0  # of a procedural source
+    # An attribute of the samples, for conditional training: networks see the class of each image.
+    label: str | None = None
+    classes: list[str] | None = None  # of the label, in order; None: those that the samples have
     deadline_s: float = 240.0  # how long to retry when object storage fails temporarily
     cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
     cache_bytes: int = 20 * 2**30  # upper limit of the cache
@@ -83,6 +86,10 @@ class DataConfig(LoaderConfig):
     def __post_init__(self) -> None:
         LoaderConfig.__post_init__(self)
         size_of(self.resolution)
+        if self.classes is not None and self.label is None:
+            raise ConfigError(
+                f"classes = {self.classes}: are those of a label; also give data.label=ATTRIBUTE"
+            )
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")
