@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganinv import networks, objectives
 from ganinv.latent_scale import TraceConfig
 from ganinv.metrics.psnr import psnr_db
-from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.objectives.base import Objective, networks_asked
 from ganinv.pictures import to_signed
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, no_reduction
@@ -63,7 +63,7 @@ def _session(
     objective: Objective = method.Objective(method.Config(**options), network.latent_size)
     built = family.build(
         network, resolution=training.resolution, image_channels=3, seed=seed,
-        **kinds_asked(objective.roles),
+        **networks_asked(objective),
     )  # fmt: skip
     return new_session(
         objective, built | given, LocalEngine, config=config, device=torch.device("cpu")

@@ -41,6 +41,13 @@ class Codec:
         """The network that gives `features`, in words for a record; None if the method has none."""
         return None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of a conditional model, whose codes end with a label among them
+        (`ganinv.latents.labelled`); empty for all other models.
+        """
+        return ()
+
     def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         """Codes of generated images, B × L; on the model's device or the CPU.
 

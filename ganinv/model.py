@@ -16,6 +16,7 @@ from ganinv.errors import ConfigError, DataError
 from ganinv.fitting import Fitting
 from ganinv.inputs import Device, Floats, floats, usable_device, whole_number
 from ganinv.kinds.kind import Kind
+from ganinv.latents.labelled import Labels, checked_classes, label_columns
 from ganinv.latents.spaces import space_named
 from ganinv.pictures import Images, to_images
 from ganinv.sizes import Size
@@ -31,12 +32,23 @@ class InvertibleGan:
     batch_size: int = 64  # images that go through a network at once, if they fit the memory
     alignment: str = CROP  # how the photographs of its data became images, see `ganinv.alignment`
     bits: int = 8  # of each channel of its data, 8 or 16
+    # The class that `encode` takes all images to have, of a conditional model; None: that which the
+    # model's classifier finds.
+    label: str | None = None
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1, 2**31)
+        if self.label is not None:
+            label_columns(self.classes, self.label, 1)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of a conditional model in the order of its labels; empty for all others."""
+        return self.codec.classes
 
     @property
     def latent_size(self) -> int:
+        """The length of a code; of a conditional model with its label, one element a class."""
         return self.codec.latent.size
 
     @property
@@ -82,34 +94,60 @@ class InvertibleGan:
         """
         return replace(self, codec=self.codec.to(usable_device(device)))
 
-    def prior(self, image_numbers: Sequence[int], seed: int) -> Tensor:
+    def prior(self, image_numbers: Sequence[int], seed: int, label: Labels | None = None) -> Tensor:
         """Codes drawn from the prior, B × L; seed and image number determine the code.
 
-        Raises `ConfigError` for a negative or fractional number, or no number at all.
+        `label`: the class of all codes of a conditional model, or a list with that of each; None:
+        classes are drawn, each as often as in the training data. The code but for its label is the
+        same with every label. Raises `ConfigError` for a negative or fractional number, no number
+        at all, or a label that the model does not have.
         """
-        checked = whole_number(seed, "seed", 0, MANY)
-        return self.codec.prior(checked, "prior", _image_numbers(image_numbers)).to(self.device)
+        checked, numbers = whole_number(seed, "seed", 0, MANY), _image_numbers(image_numbers)
+        code_BL = self.codec.prior(checked, "prior", numbers).to(self.device)
+        return code_BL if label is None else self.relabelled(code_BL, label)
 
-    def sample(self, count: int, seed: int) -> Tensor:
-        """`count` generated images, B × C × H × W. Raises `ConfigError` for an invalid number."""
-        return self.decode(self.prior(range(whole_number(count, "count", 1, 2**31)), seed))
+    def sample(self, count: int, seed: int, label: Labels | None = None) -> Tensor:
+        """`count` generated images, B × C × H × W; `label` as for `prior`.
 
-    def encode(self, images: Images) -> Tensor:
+        Raises `ConfigError` for an invalid number or label.
+        """
+        return self.decode(self.prior(range(whole_number(count, "count", 1, 2**31)), seed, label))
+
+    def relabelled(self, code_BL: Floats, label: Labels) -> Tensor:
+        """The codes with another label: one for all of them, or a list with one for each.
+
+        Raises `DataError` for codes of another model, `ConfigError` for a label that the model does
+        not have.
+        """
+        checked_BL = self._checked_codes(code_BL)
+        label_BK = label_columns(self.classes, label, len(checked_BL))
+        return torch.cat([checked_BL[:, : -label_BK.shape[1]], label_BK.to(checked_BL)], 1)
+
+    def labels_of(self, code_BL: Floats) -> list[str]:
+        """The class of each code. Raises `ConfigError` if the model is not conditional."""
+        checked_BL, count = self._checked_codes(code_BL), len(checked_classes(self.classes))
+        return [self.classes[i] for i in checked_BL[:, -count:].argmax(1).tolist()]
+
+    def encode(self, images: Images, label: Labels | None = None) -> Tensor:
         """E(x): the code of each image, B × L, ready for `decode`; without gradients.
 
         `images`: floats B × C × H × W in [−1, 1] (a tensor, a NumPy array or a list of either), a
         Pillow image or a list of Pillow images. Pillow images are cropped to the largest central
         part that has the proportions of the model's images, and resized; or stretched or padded,
         if the model's data were. Faces are not searched: `ganinv.alignment.aligning.align` does.
-        Raises `DataError` for other input, and `ConfigError` if the model has no encoder. For
-        gradients, call `codec.encode` with a tensor on the model's device.
+        `label`: the known class of all images, or a list with that of each, for a conditional
+        model; None: `self.label` or, if that is None, what its classifier finds.
+        Raises `DataError` for other input, and `ConfigError` if the model has no encoder, or lacks
+        the label. For gradients, call `codec.encode` with a tensor on the model's device.
         """
         if not self.encodes:
             raise ConfigError(
                 "encode: this model's method has no encoder; train a method with an encoder, such "
                 "as dlsgan or pvdgan"
             )
-        return self._batched(self.codec.encode, self.to_tensor(images))
+        code_BL = self._batched(self.codec.encode, self.to_tensor(images))
+        known = self.label if label is None else label
+        return code_BL if known is None else self.relabelled(code_BL, known)
 
     def to_tensor(self, images: Images) -> Tensor:
         """The user's images as floats B × C × H × W in [−1, 1], as `encode` takes them."""
@@ -136,9 +174,9 @@ class InvertibleGan:
         decode = space_named(self.codec.spaces, space).decode
         return self._batched(lambda point: decode(point).clamp(-1, 1), floats(points, "points"))
 
-    def reconstruct(self, images: Images) -> Tensor:
-        """`decode(encode(images))`; takes the same images as `encode`."""
-        return self.decode(self.encode(images))
+    def reconstruct(self, images: Images, label: Labels | None = None) -> Tensor:
+        """`decode(encode(images))`; takes the same images and labels as `encode`."""
+        return self.decode(self.encode(images, label))
 
     @torch.no_grad()
     def _batched(self, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:

@@ -43,12 +43,24 @@ def read_attributes(
 
     The images are not read. Raises `DataError` for attributes that are not a JSON object.
     """
+    return [found for _, found in read_attributes_with_keys(store, index, split, numbers)]
+
+
+def read_attributes_with_keys(
+    store: Store, index: Index, split: Split, numbers: range
+) -> list[tuple[str, dict[str, Any]]]:
+    """As `read_attributes`, each with the key of its sample."""
     wanted = locate(store, index, split, numbers)
     number_of = {name: n for n, name in enumerate(dict.fromkeys(shard.name for shard, _ in wanted))}
     asked = [(number_of[s.name], m.json_start, m.json_bytes) for s, m in wanted]
     pieces = fetch(store, list(number_of), *np.array(asked, np.int64).reshape(-1, 3).T)
     return [
-        decode_attributes(EncodedSample(shard, member, memoryview(b""), bytes(pieces.cut(number))))
+        (
+            member.key,
+            decode_attributes(
+                EncodedSample(shard, member, memoryview(b""), bytes(pieces.cut(number)))
+            ),
+        )
         for number, (shard, member) in enumerate(wanted)
     ]
 

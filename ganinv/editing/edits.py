@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganinv.boundaries.boundary import Boundary, check_model
 from ganinv.errors import ConfigError
+from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import space_named
 from ganinv.model import InvertibleGan
 from ganinv.pictures import Images
@@ -71,12 +72,21 @@ class Editor:
                 if name in strengths and boundary.space == space and not _is_zero(strengths[name])
             ]
             if moves:
-                points = self.in_space(points, space)
+                points = before = self.in_space(points, space)
                 for boundary, strength in moves:
                     points = Points(
                         space, boundary.moved(points.values, _for_each(strength, points))
                     )
+                points = self._with_labels_of(before, points)
         return points
+
+    def _with_labels_of(self, before: Points, after: Points) -> Points:
+        """Of a conditional model: an edit keeps the label of a picture."""
+        latent = self.model.codec.latent
+        if not isinstance(latent, Labelled):
+            return after
+        label_BK = latent.label_of(before.values)
+        return Points(after.space, latent.with_label(after.values, label_BK))
 
     @torch.no_grad()
     def distances(self, points: Points) -> dict[str, Tensor]:

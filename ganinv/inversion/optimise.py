@@ -27,6 +27,7 @@ from ganinv.inversion.loss import (
     own_feature_map,
 )
 from ganinv.inversion.prior import Prior, central_code_space, mean_point
+from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import space_named
 from ganinv.metrics.lpips import load_features
 from ganinv.model import InvertibleGan
@@ -169,6 +170,8 @@ class Optimisation:
         """The start of each image by name; random starts are the same for every image."""
         model, of_code, count = self.model, self._space.of_code, len(real_NCHW)
         found: dict[str, Tensor] = {}
+        latent = model.codec.latent  # where codes have labels, every start has that of its image
+        own = of_code(model.encode(real_NCHW)) if isinstance(latent, Labelled) else None
         for name in self._starts_named():
             if name == "encoder":
                 found[name] = of_code(model.encode(real_NCHW))
@@ -182,6 +185,8 @@ class Optimisation:
                 )
                 point = of_code(code_1L.to(model.device, model.dtype))
             found[name] = point.repeat(count, *[1] * (point.ndim - 1))
+            if isinstance(latent, Labelled) and own is not None:
+                found[name] = latent.with_label(found[name], latent.label_of(own))
         return found
 
     @torch.no_grad()

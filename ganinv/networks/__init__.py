@@ -6,8 +6,8 @@ _FAMILY = Family(
     package=__name__,
     path=__path__,
     shared=frozenset(
-        {"base", "coupling", "filtering", "heads", "layers", "piecewise", "recomputing", "residual"}
-        | {"resnet_encoder", "styled"}
+        {"base", "coupling", "filtering", "heads", "labels", "layers", "piecewise", "recomputing"}
+        | {"residual", "resnet_encoder", "styled"}
     ),
     called="network.name",
 )

@@ -4,6 +4,11 @@ A family is a module with a `Config` (a `NetworkConfig` whose `name` is the modu
 `build(config, *, resolution, image_channels, seed, kinds=PAIR) -> Networks`. `resolution` is `128`
 for squares or `128x96` (WIDTHxHEIGHT, `ganinv.sizes`); `coarsest_grid` gives the pixels to begin
 with. A family that serves only methods without `Role.kind` may leave out `kinds`.
+
+A family with conditional networks sets `CONDITIONAL = True`, and its `build` takes `classes`, the
+number K of classes of a label, 0 by default. Then G takes B × (L + K), a label of zeros and a one
+after what the latent lets enter, and D takes such a label B × K beside the image; without one it
+gives the adversarial value of the image alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,6 +59,7 @@ Makers = Mapping[str, Callable[[], nn.Module]]  # what makes a network of each k
 #     image_discriminator   the same without latent encoder
 #     pair_discriminator    (image, code) → `Judgement` without latent encoder
 #     encoder               image → μ and ln σ of the code's posterior, B × 2L
+#     classifier            features of the discriminator → scores of the classes, B × K
 Kinds = Mapping[str, str]
 PAIR: Kinds = {"g": "generator", "d": "discriminator"}
 

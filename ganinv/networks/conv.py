@@ -29,6 +29,7 @@ from ganinv.networks.base import (
     through_blocks,
 )
 from ganinv.networks.heads import Trunk, makers_on
+from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size, projected
 from ganinv.networks.layers import (
     BlurDown,
     BlurUp,
@@ -41,6 +42,8 @@ from ganinv.networks.layers import (
 )
 from ganinv.networks.recomputing import run
 from ganinv.sizes import Resolution
+
+CONDITIONAL = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,19 +82,25 @@ class Generator(nn.Module):
 
     coarse_first = True
 
-    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
+    def __init__(
+        self, config: Config, resolution: Resolution, image_channels: int, classes: int = 0
+    ) -> None:
         super().__init__()
         widths = config.widths(resolution)[-2::-1]  # the stem replaces the last, coarsest width
         stem_width = config.stem_width or config.max_width
-        self.stem = EqualisedStem(config.latent_size, stem_width, coarsest_grid(resolution))
+        size = config.latent_size + (embedding_size(config.latent_size) if classes else 0)
+        self.stem = EqualisedStem(size, stem_width, coarsest_grid(resolution))
         self.blocks = nn.ModuleList()
         channels = stem_width
         for width in widths:
             self.blocks.append(nn.Sequential(BlurUp(channels), ResidualPair(channels, width)))
             channels = width
         self.to_image = EqualisedConv(channels, image_channels, 1)
+        self.label = LabelEmbedding(config.latent_size, classes) if classes else None
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
+        if self.label is not None:
+            scaled_BL = in_float32(self.label, scaled_BL)
         x_BCHW = leaky_relu(channels_last(in_float32(self.stem, scaled_BL)))
         for block in self.blocks:
             x_BCHW = run(block, x_BCHW)
@@ -143,27 +152,45 @@ class Blocks(Trunk):
         return x_BCHW.flatten(1), feature_BF
 
 
+def features_of(config: Config, resolution: Resolution) -> int:
+    """The length of D's feature, C × pixels."""
+    channels = config.widths(resolution)[:-1][config.feature_block]
+    return channels * feature_pixels(config.feature_block, coarsest_grid(resolution))
+
+
 class Discriminator(Blocks):
     """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
 
     piecewise_linear = True
 
-    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
+    def __init__(
+        self, config: Config, resolution: Resolution, image_channels: int, classes: int = 0
+    ) -> None:
         super().__init__(config, resolution, image_channels)
         self.adversarial = EqualisedLinear(self.size, 1)
         self.latent = EqualisedLinear(self.size, config.latent_size)
+        self.projection = EqualisedLinear(self.size, classes) if classes else None
 
-    def forward(self, image_BCHW: Tensor) -> Judgement:
+    def forward(self, image_BCHW: Tensor, label_BK: Tensor | None = None) -> Judgement:
         flat_BF, feature_BF = self.through(image_BCHW)
+        adversarial_B = in_float32(self.adversarial, flat_BF).squeeze(1)
+        if self.projection is not None and label_BK is not None:
+            adversarial_B = projected(adversarial_B, in_float32(self.projection, flat_BF), label_BK)
         return Judgement(
-            adversarial_B=in_float32(self.adversarial, flat_BF).squeeze(1),
+            adversarial_B=adversarial_B,
             latent_BL=in_float32(self.latent, flat_BF),
             feature_BF=feature_BF,
         )
 
 
 def build(
-    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
+    config: Config,
+    *,
+    resolution: Resolution,
+    image_channels: int,
+    seed: int,
+    kinds: Kinds = PAIR,
+    classes: int = 0,
 ) -> Networks:
     """The networks asked for at their initial weights, a function of `seed`.
 
@@ -171,8 +198,9 @@ def build(
     """
     sizes = (config, resolution, image_channels)
     makers = {
-        "generator": lambda: Generator(*sizes),
-        "discriminator": lambda: Discriminator(*sizes),
+        "generator": lambda: Generator(*sizes, classes),
+        "discriminator": lambda: Discriminator(*sizes, classes),
+        "classifier": lambda: Classifier(features_of(config, resolution), classes),
         **makers_on(lambda: Blocks(*sizes), config),
     }
     return seeded_networks(makers, kinds, seed)

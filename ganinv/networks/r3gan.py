@@ -43,6 +43,7 @@ from ganinv.networks.base import (
     through_blocks,
 )
 from ganinv.networks.heads import Trunk, makers_on
+from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size, projected
 from ganinv.networks.layers import (
     LEAK,
     BlurDown,
@@ -55,6 +56,7 @@ from ganinv.networks.layers import (
 from ganinv.networks.recomputing import run
 from ganinv.sizes import Resolution
 
+CONDITIONAL = True
 EXPANSION = 2  # channels inside a block, as a multiple of those outside
 FULL_MAPS = 4  # coarsest maps with `max_width` channels; every finer one has half as many
 GAIN = math.sqrt(2 / (1 + LEAK**2))  # keeps the mean square through a leaky ReLU
@@ -165,12 +167,15 @@ class Generator(nn.Module):
 
     coarse_first = True
 
-    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
+    def __init__(
+        self, config: Config, resolution: Resolution, image_channels: int, classes: int = 0
+    ) -> None:
         super().__init__()
         widths = config.widths(resolution)[::-1]
         levels = len(widths) - 1
+        size = config.latent_size + (embedding_size(config.latent_size) if classes else 0)
         self.basis = GenerativeBasis(
-            config.latent_size, widths[0], coarsest_grid(resolution), bias=config.basis_bias
+            size, widths[0], coarsest_grid(resolution), bias=config.basis_bias
         )
         self.first = nn.Sequential(*residual_blocks(config, widths[0], levels))
         self.blocks = nn.ModuleList(
@@ -180,8 +185,11 @@ class Generator(nn.Module):
             for coarse, fine in pairwise(widths)
         )
         self.to_image = Conv(widths[-1], image_channels)
+        self.label = LabelEmbedding(config.latent_size, classes) if classes else None
 
     def forward(self, scaled_BL: Tensor) -> Tensor:
+        if self.label is not None:
+            scaled_BL = in_float32(self.label, scaled_BL)
         x_BCHW = self.first(channels_last(in_float32(self.basis, scaled_BL)))
         for block in self.blocks:
             x_BCHW = run(block, x_BCHW)
@@ -247,27 +255,47 @@ class Blocks(Trunk):
         return x_BCHW.flatten(1), feature_BF
 
 
+def features_of(config: Config, resolution: Resolution) -> int:
+    """The length of D's feature, C × pixels."""
+    channels = config.widths(resolution)[config.feature_block]
+    return channels * feature_pixels(config.feature_block, coarsest_grid(resolution))
+
+
 class Discriminator(Blocks):
     """Image → `Judgement`. No layer couples the samples of a batch, so each image has one code."""
 
     piecewise_linear = True
 
-    def __init__(self, config: Config, resolution: Resolution, image_channels: int) -> None:
+    def __init__(
+        self, config: Config, resolution: Resolution, image_channels: int, classes: int = 0
+    ) -> None:
         super().__init__(config, resolution, image_channels)
         self.adversarial = DiscriminativeBasis(self.channels, 1, self.grid)
         self.latent = DiscriminativeBasis(self.channels, config.latent_size, self.grid)
+        self.projection = (
+            DiscriminativeBasis(self.channels, classes, self.grid) if classes else None
+        )
 
-    def forward(self, image_BCHW: Tensor) -> Judgement:
+    def forward(self, image_BCHW: Tensor, label_BK: Tensor | None = None) -> Judgement:
         x_BCHW, feature_BF = self.maps(image_BCHW)
+        adversarial_B = in_float32(self.adversarial, x_BCHW).squeeze(1)
+        if self.projection is not None and label_BK is not None:
+            adversarial_B = projected(adversarial_B, in_float32(self.projection, x_BCHW), label_BK)
         return Judgement(
-            adversarial_B=in_float32(self.adversarial, x_BCHW).squeeze(1),
+            adversarial_B=adversarial_B,
             latent_BL=in_float32(self.latent, x_BCHW),
             feature_BF=feature_BF,
         )
 
 
 def build(
-    config: Config, *, resolution: Resolution, image_channels: int, seed: int, kinds: Kinds = PAIR
+    config: Config,
+    *,
+    resolution: Resolution,
+    image_channels: int,
+    seed: int,
+    kinds: Kinds = PAIR,
+    classes: int = 0,
 ) -> Networks:
     """The networks asked for at their initial weights, a function of `seed`.
 
@@ -276,8 +304,9 @@ def build(
     """
     sizes = (config, resolution, image_channels)
     makers = {
-        "generator": lambda: Generator(*sizes),
-        "discriminator": lambda: Discriminator(*sizes),
+        "generator": lambda: Generator(*sizes, classes),
+        "discriminator": lambda: Discriminator(*sizes, classes),
+        "classifier": lambda: Classifier(features_of(config, resolution), classes),
         **makers_on(lambda: Blocks(*sizes), config, gain=GAIN),
     }
     return seeded_networks(makers, kinds, seed)

@@ -6,7 +6,8 @@ _FAMILY = Family(
     package=__name__,
     path=__path__,
     shared=frozenset(
-        {"base", "adversarial", "augmented", "latent", "losses", "posterior", "traced"}
+        {"base", "adversarial", "augmented", "conditional", "latent", "losses", "posterior"}
+        | {"traced", "traced_codec"}
     ),
     called="objective.name",
 )

@@ -11,6 +11,7 @@ Shapes: N samples of the micro-batch, C × H × W image, L latent elements.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +21,7 @@ from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
 from ganinv.draws import Draws
 from ganinv.latents.base import Latent
-from ganinv.networks.base import Kinds
+from ganinv.latents.labelled import Condition
 
 State = Mapping[str, Tensor]  # variance traces and the like: float64, equal on all ranks
 Moments = dict[str, Tensor]  # sums over samples that update the state, one vector per name
@@ -61,7 +62,9 @@ class MicroBatch:
 
     `images_seen`: the run's clock before this global batch, equal in all of its micro-batches.
     `real_NCHW`: real images in [−1, 1]. `slots_N`: their slots in the global batch, ascending.
-    `noise`: random draws by name, a function of seed and image number alone.
+    `noise`: random draws by name, a function of seed and image number alone. `label_NK`: labels of
+    the real images, and of the generated ones with the same indices, as zeros and a one for each
+    image; None where the method sees none.
     `micro_batches`: how many make up the global batch, over all ranks. `carry` hands values from
     one round to the next.
     """
@@ -72,6 +75,7 @@ class MicroBatch:
     global_batch: int
     micro_batches: int
     noise: Mapping[str, Tensor]
+    label_NK: Tensor | None = None
     carry: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -139,6 +143,14 @@ class Objective(ABC):
     plots: tuple[Plot, ...] = ()
     # What it reports with other options than the defaults, beside its `statistics`.
     optional_statistics: tuple[Statistic, ...] = ()
+    # The networks that it has with other options than the defaults, beside its `roles`.
+    optional_roles: Mapping[str, Role] = MappingProxyType({})
+
+    @property
+    def condition(self) -> Condition:
+        """The labels that its networks see; none where its options have no `condition`."""
+        found: Condition = getattr(self.config, "condition", Condition())
+        return found
 
     @property
     @abstractmethod
@@ -213,10 +225,11 @@ class Objective(ABC):
         return {}
 
 
-def kinds_asked(roles: Mapping[str, Role]) -> dict[str, Kinds]:
+def networks_asked(objective: Objective) -> dict[str, Any]:
     """The arguments of a family's `build` that say which networks a method asks for."""
-    kinds = {name: role.kind for name, role in roles.items() if role.kind}
-    return {"kinds": kinds} if kinds else {}
+    kinds = {name: role.kind for name, role in objective.roles.items() if role.kind}
+    classes = len(objective.condition.classes)
+    return ({"kinds": kinds} if kinds else {}) | ({"classes": classes} if classes else {})
 
 
 def cut(maker: str, output: Tensor) -> Cut:

@@ -54,7 +54,7 @@ from ganinv.objectives.losses import (
     loss_of_discriminator,
     loss_of_generator,
 )
-from ganinv.objectives.traced import EncoderInDiscriminator
+from ganinv.objectives.traced_codec import EncoderInDiscriminator
 from ganinv.schedules import Scheduled
 
 LINEAR_BELOW = -20.0  # there, ln softplus(h) = h − eʰ/2 is h up to 1e-9

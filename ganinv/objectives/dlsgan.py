@@ -24,8 +24,11 @@ import torch
 from torch import Tensor
 
 from ganinv.latent_scale import TraceConfig
+from ganinv.latents.labelled import Condition
 from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
+from ganinv.objectives.conditional import STATISTICS as LABEL_STATISTICS
+from ganinv.objectives.conditional import classifier_loss, with_labels
 from ganinv.objectives.latent import encoder_loss, square_moments
 from ganinv.objectives.losses import (
     LossConfig,
@@ -49,12 +52,14 @@ class Config(LossConfig):
     lambda_enc: Scheduled = 1.0
     schedule: Literal["simultaneous", "sequential"] = "simultaneous"
     trace: TraceConfig = field(default_factory=TraceConfig)
+    condition: Condition = field(default_factory=Condition)  # set by data.label
 
 
 class Objective(AugmentedObjective, TracedObjective):
     """Algorithm 1 as rounds of losses."""
 
     config: Config
+    optional_statistics = (*AugmentedObjective.optional_statistics, *LABEL_STATISTICS)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -69,23 +74,28 @@ class Objective(AugmentedObjective, TracedObjective):
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of G and D serves both losses."""
         weight = self.config.weights(batch.images_seen)
+        nets = with_labels(nets, batch)
         z_NL = batch.noise["z"]  # Alg. 1 l. 1
         scale_L = self.scale(state).to(z_NL)  # l. 2
         augment = augmentation(self.config.augment, batch, state)
         image = cut("g", nets["g"](z_NL * scale_L))
         fake = judge_generated(nets, batch, self.config, image.leaf, augment)  # l. 3
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)  # l. 4
-        real = judge_augmented(nets, batch, self.config, augment)  # l. 5
+        real = judge_augmented(
+            nets, batch, self.config, augment, encode=batch.label_NK is not None
+        )  # l. 5
         l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc  # l. 6
         # l. 7: non-saturating in the paper
         l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         if self.config.encoder_loss_to == "dg":
             l_g = l_g + weight["enc"] * l_enc
+        classifier, of_labels = classifier_loss(nets, batch, real.feature_BF)
         return RoundOutput(
-            losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
+            losses={"d": Loss(l_d), "g": Loss(l_g, (image,)), **classifier},
             statistics={
                 **statistics,
+                **of_labels,
                 "d/fake": batch.mean(fake.adversarial_B),
                 "loss/enc": l_enc,
                 "loss/d": l_d,
@@ -103,6 +113,7 @@ class Objective(AugmentedObjective, TracedObjective):
         As in his code, the statistics of generated images come from the second round.
         """
         weight = self.config.weights(batch.images_seen)
+        nets = with_labels(nets, batch)
         z_NL = batch.noise["z"]
         scale_L = self.scale(state).to(z_NL)
         augment = augmentation(self.config.augment, batch, state)
@@ -110,12 +121,13 @@ class Objective(AugmentedObjective, TracedObjective):
             image_NCHW = nets["g"](z_NL * scale_L)
         fake = judge_generated(nets, batch, self.config, image_NCHW, augment)
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
-        real = judge_augmented(nets, batch, self.config, augment)
+        real = judge_augmented(nets, batch, self.config, augment, encode=batch.label_NK is not None)
         l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc
+        classifier, of_labels = classifier_loss(nets, batch, real.feature_BF)
         return RoundOutput(
-            losses={"d": Loss(l_d)},
-            statistics={**statistics, "loss/d": l_d},
+            losses={"d": Loss(l_d), **classifier},
+            statistics={**statistics, **of_labels, "loss/d": l_d},
             moments={
                 "fake": square_moments(fake.latent_BL),
                 **augmentation_moments(self.config, augment, real, fake),
@@ -124,6 +136,7 @@ class Objective(AugmentedObjective, TracedObjective):
 
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Second round: fresh codes through the discriminator that has just stepped."""
+        nets = with_labels(nets, batch)
         z_NL = batch.noise["z_generator"]
         scale_L = self.scale(state).to(z_NL)
         image = cut("g", nets["g"](z_NL * scale_L))

@@ -29,6 +29,7 @@ from torch import Tensor
 from ganinv.declarations import Plot, Statistic
 from ganinv.errors import ConfigError
 from ganinv.latent_scale import TraceConfig, checked_initial, trace_variance
+from ganinv.latents.labelled import Condition
 from ganinv.objectives.augmented import AugmentedObjective, augmentation
 from ganinv.objectives.base import (
     Loss,
@@ -40,6 +41,8 @@ from ganinv.objectives.base import (
     State,
     cut,
 )
+from ganinv.objectives.conditional import STATISTICS as LABEL_STATISTICS
+from ganinv.objectives.conditional import classifier_loss, with_labels
 from ganinv.objectives.latent import encoder_loss, square_moments
 from ganinv.objectives.losses import (
     GeneratedImages,
@@ -77,6 +80,7 @@ class Config(LossConfig):
     share_trace: bool = False  # True: v_f serves as v_r too (author's code)
     vae_half: Literal["first", "last"] = "last"  # which half of the global batch is reconstructed
     trace: TraceConfig = field(default_factory=TraceConfig)
+    condition: Condition = field(default_factory=Condition)  # set by data.label
     reconstruct: Literal["features", "pixels"] = "features"  # pixels: a plain VAE loss, to compare
     # Of the relativistic loss: the image that a reconstruction is judged against, its own or
     # another one. Not in the papers. See `Objective.partners`.
@@ -105,6 +109,7 @@ class Objective(AugmentedObjective, TracedObjective):
     """Algorithm 1 as rounds of losses."""
 
     config: Config
+    optional_statistics = (*AugmentedObjective.optional_statistics, *LABEL_STATISTICS)
     plots = (*TracedObjective.plots[:3], RECONSTRUCTION_PLOT, *TracedObjective.plots[3:])
 
     def __init__(self, config: Config, latent_size: int) -> None:
@@ -135,7 +140,7 @@ class Objective(AugmentedObjective, TracedObjective):
     def both(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Algorithm 1: one forward of G and D serves all losses."""
         weight = self.config.weights(batch.images_seen)
-        vae_N = self.vae_samples(batch)
+        nets, vae_N = with_labels(nets, batch), self.vae_samples(batch)
         scale_L = self.scale(state).to(batch.noise["z"])  # Alg. 1 l. 2
         augment = augmentation(self.config.augment, batch, state)
         real = judge_augmented(nets, batch, self.config, augment, encode=True)  # l. 3
@@ -151,10 +156,12 @@ class Objective(AugmentedObjective, TracedObjective):
             nets, batch, self.config, fake.adversarial_B, real.adversarial_B
         )
         l_g = l_g + weight["enc"] * l_enc + weight["rec"] * l_rec
+        classifier, of_labels = classifier_loss(nets, batch, real.feature_BF)
         return RoundOutput(
-            losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
+            losses={"d": Loss(l_d), "g": Loss(l_g, (image,)), **classifier},
             statistics={
                 **statistics,
+                **of_labels,
                 "d/fake": batch.mean(fake.adversarial_B),
                 "loss/d": l_d,
                 "loss/g": l_g,
@@ -173,6 +180,7 @@ class Objective(AugmentedObjective, TracedObjective):
         As in his code, the statistics of generated images come from the second round.
         """
         weight = self.config.weights(batch.images_seen)
+        nets = with_labels(nets, batch)
         z_NL = batch.noise["z"]
         scale_L = self.scale(state).to(z_NL)
         with torch.no_grad():
@@ -184,9 +192,10 @@ class Objective(AugmentedObjective, TracedObjective):
         l_enc = encoder_loss(batch, z_NL, fake.latent_BL, scale_L)
         l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["enc"] * l_enc
+        classifier, of_labels = classifier_loss(nets, batch, real.feature_BF)
         return RoundOutput(
-            losses={"d": Loss(l_d)},
-            statistics={**statistics, "loss/d": l_d},
+            losses={"d": Loss(l_d), **classifier},
+            statistics={**statistics, **of_labels, "loss/d": l_d},
             moments={
                 **self.moments(square_moments(fake.latent_BL), real.latent_BL),
                 **augmentation_moments(self.config, augment, real, fake),
@@ -196,7 +205,7 @@ class Objective(AugmentedObjective, TracedObjective):
     def generator_second(self, nets: Nets, batch: MicroBatch, state: State) -> RoundOutput:
         """Second round: reconstructions and fresh prior samples through the new discriminator."""
         weight = self.config.weights(batch.images_seen)
-        vae_N = self.vae_samples(batch)
+        nets, vae_N = with_labels(nets, batch), self.vae_samples(batch)
         noise_NL = batch.noise["z_generator"]
         scale_L = self.scale(state).to(noise_NL)
         z_NL = self.codes(noise_NL, batch.carry["latent"], vae_N, state)

@@ -9,7 +9,6 @@ Shapes: B samples, L latent elements, F features, C × H × W image.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
+from ganinv.draws import Draws
 from ganinv.latent_scale import (
     active_elements,
     effective_elements,
@@ -26,13 +26,14 @@ from ganinv.latent_scale import (
     trace_variance,
     update_trace,
 )
-from ganinv.draws import Draws
 from ganinv.latents.base import Latent
+from ganinv.latents.labelled import Labelled
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
-from ganinv.latents.spaces import Space, style_spaces
+from ganinv.objectives import conditional
 from ganinv.objectives.adversarial import PLOTS, ROLES
 from ganinv.objectives.base import Moments, Objective, Role, State
 from ganinv.objectives.latent import mean_square
+from ganinv.objectives.traced_codec import EncoderInDiscriminator
 
 ENCODER_STATISTIC = Statistic(
     "loss/enc", "", "Encoder loss: squared error of recovered codes, scaled"
@@ -67,58 +68,12 @@ ACTIVE_PLOT = Plot(
 LABELS = {"fake": "generated images", "real": "real images"}  # whose codes a trace follows
 
 
-@dataclass(frozen=True, kw_only=True)
-class EncoderInDiscriminator(Codec):
-    """Images are G(z ∘ s), codes are read by D (DLSGAN §3)."""
-
-    def decode(self, code_BL: Tensor) -> Tensor:
-        image_BCHW: Tensor = self.networks["g"](self.latent.to_generator(code_BL, self.tensors))
-        return image_BCHW
-
-    def encode(self, image_BCHW: Tensor) -> Tensor:
-        code_BL: Tensor = self.networks["d"](image_BCHW).latent_BL
-        return code_BL
-
-    @property
-    def spaces(self) -> Mapping[str, Space]:
-        def scaled(code_BL: Tensor) -> Tensor:
-            return self.latent.to_generator(code_BL, self.tensors)
-
-        generator, scale_L = self.networks["g"], self.tensors[SCALE]
-        entering = Space(
-            title="scaled code, z ∘ s",
-            of_code=scaled,
-            decode=generator,
-            to_code=lambda entering_BL: entering_BL / scale_L,  # s is above 0: see latent_scale
-        )
-        return {**super().spaces, "u": entering, **style_spaces(generator, scaled)}
-
-    @property
-    def first_weight(self) -> Tensor | None:
-        size = self.latent.size
-        weights = (w for w in self.networks["g"].parameters() if w.ndim > 1)
-        first = next((w for w in weights if w.shape[1] == size), None)
-        return None if first is None else first.detach().movedim(1, -1).reshape(-1, size)
-
-    @property
-    def feature_source(self) -> str:
-        return f"discriminator, block {self.networks['d'].feature_block}, mean over pixels"
-
-    def features(self, image_BCHW: Tensor) -> Tensor:
-        pixels = self.networks["d"].feature_pixels
-        feature_BCP: Tensor = self.feature_map(image_BCHW).unflatten(1, (-1, pixels))
-        return feature_BCP.mean(2)
-
-    def feature_map(self, image_BCHW: Tensor) -> Tensor:
-        feature_BF: Tensor = self.networks["d"](image_BCHW).feature_BF
-        return feature_BF
-
-
 class TracedObjective(Objective):
     """Traces, scale and figures; a method adds its rounds."""
 
     plots: tuple[Plot, ...] = (PLOTS[0], PLOTS[1], ENCODER_PLOT, *PLOTS[2:], ACTIVE_PLOT)
     traces: tuple[str, ...] = ("fake",)
+    optional_roles = conditional.OPTIONAL_ROLES
 
     def __init__(self, config: Any, latent_size: int) -> None:
         self.config = config
@@ -126,11 +81,12 @@ class TracedObjective(Objective):
 
     @property
     def roles(self) -> Mapping[str, Role]:
-        return ROLES
+        return conditional.ROLES if self.condition else ROLES
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return (*self.config.statistics, ENCODER_STATISTIC)
+        labels = conditional.STATISTICS if self.condition else ()
+        return (*self.config.statistics, ENCODER_STATISTIC, *labels)
 
     @property
     def figures_declared(self) -> tuple[Statistic, ...]:
@@ -174,10 +130,11 @@ class TracedObjective(Objective):
         return {SCALE: self.scale(state).float()}
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
-        held = {name: networks[name] for name in self.roles}
-        return EncoderInDiscriminator(
-            latent=self.latent, networks=held, tensors={SCALE: tensors[SCALE]}
-        )
+        held, scale = {name: networks[name] for name in self.roles}, {SCALE: tensors[SCALE]}
+        if condition := self.condition:
+            labelled = Labelled(self.latent, tuple(condition.classes), tuple(condition.counts))
+            return conditional.LabelledEncoder(latent=labelled, networks=held, tensors=scale)
+        return EncoderInDiscriminator(latent=self.latent, networks=held, tensors=scale)
 
     def figures(self, state: State) -> dict[str, float]:
         variance_L = trace_variance(state["fake"])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganinv import networks, objectives
 from ganinv.codec import Codec
 from ganinv.errors import StorageContentError
-from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.objectives.base import Objective, networks_asked
 from ganinv.plain import member_from_plain
 from ganinv.saved import format as names
 from ganinv.sizes import Resolution
@@ -42,7 +42,7 @@ def build_trained(
     the weights do not fit the networks or are not finite.
     """
     family, config = member_from_plain(networks.find, options, "network")
-    asked = kinds_asked(build_objective(options).roles)
+    asked = networks_asked(build_objective(options))
 
     def build(device: str) -> dict[str, nn.Module]:
         with _torch_defaults(device):

@@ -2,9 +2,9 @@
 
 Compilers and CUDA graphs take such functions. What a round reads besides tensors is fixed in the
 function: shapes, sizes of batches, and the numbers that its method takes from the clock
-(`Objective.step_kind`). Real images, slots, noise, traces and what the rounds before it carry to it
-are arguments. Weights are no arguments: a function reads those of the networks where they lie, and
-optimizers change them in place.
+(`Objective.step_kind`). Real images, slots, labels, noise, traces and what the rounds before it
+carry to it are arguments. Weights are no arguments: a function reads those of the networks where
+they lie, and optimizers change them in place.
 
 `whole` turns a round into such a function, and `as_output` turns the results into what the round
 itself would have returned, with the given gradients in place of graphs. So a step and its engines
@@ -47,6 +47,8 @@ def arguments(batch: MicroBatch, state: State) -> dict[str, Tensor]:
         "noise": batch.noise, "carry": batch.carry, "state": state,
     }  # fmt: skip
     found = {"real": batch.real_NCHW, "slots": batch.slots_N}
+    if batch.label_NK is not None:
+        found["label"] = batch.label_NK
     for group, tensors in groups.items():
         for name, tensor in tensors.items():
             found[f"{group}{SEPARATOR}{name}"] = tensor.to(device, non_blocking=True)
@@ -58,7 +60,7 @@ def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFu
     given = tuple(arguments(batch, state))
     # Without tensors, which would be kept as long as the function.
     none = torch.empty(0)
-    sizes = replace(batch, real_NCHW=none, slots_N=none, noise={}, carry={})
+    sizes = replace(batch, real_NCHW=none, slots_N=none, noise={}, label_NK=None, carry={})
     networks: dict[str, Any] = {name: getattr(net, "network", net) for name, net in nets.items()}
     parameters = {
         name: [p for p in network.parameters() if p.requires_grad]
@@ -75,6 +77,7 @@ def whole(round_: Round, nets: Nets, batch: MicroBatch, state: State) -> RoundFu
             real_NCHW=by_name["real"],
             slots_N=by_name["slots"],
             noise=group_of("noise", by_name),
+            label_NK=by_name.get("label"),
             carry=carried,
         )
         with torch.enable_grad():

@@ -24,6 +24,7 @@ from ganinv.seams.engine import Engine, SumReduce
 from ganinv.training.averages import WeightAverage
 from ganinv.training.config import BatchLayout, TrainConfig, schedules_in
 from ganinv.training.drawn import Drawn, drawing
+from ganinv.training.labels import labels_in
 from ganinv.training.statistics import Means
 from ganinv.training.step import StepResult, train_step
 from ganinv.training.verdict import Ended, Verdict
@@ -215,6 +216,9 @@ def cut_into_micro_batches(
     slots_B, mirrored_B, noise = drawn.on(session.device)
     if mirrored_B is not None:
         real_BCHW = torch.where(mirrored_B[:, None, None, None], real_BCHW.flip(3), real_BCHW)
+    label_BK = labels_in(session.objective.condition, batch)
+    if label_BK is not None:
+        label_BK = label_BK.to(session.device, non_blocking=True)
     size = len(batch.slots) // layout.per_rank
     return [
         MicroBatch(
@@ -224,6 +228,7 @@ def cut_into_micro_batches(
             global_batch=config.global_batch,
             micro_batches=layout.micro_batches,
             noise={name: draw[start : start + size] for name, draw in noise.items()},
+            label_NK=None if label_BK is None else label_BK[start : start + size],
         )
         for start in range(0, len(batch.slots), size)
     ]

@@ -15,7 +15,7 @@ from torch import Tensor
 from ganinv import objectives
 from ganinv.declarations import Statistic
 from ganinv.evaluation.figures import explain
-from ganinv.objectives.base import Objective
+from ganinv.objectives.base import Objective, Role
 from ganinv.seams.engine import SumReduce
 
 LEARNING_RATE = "learning_rate"
@@ -28,20 +28,20 @@ def derived_statistics(objective: Objective) -> tuple[Statistic, ...]:
     """The numbers of a row that are not means over samples."""
     return (
         Statistic(LEARNING_RATE, "", "Learning rate at the last step", gauge=LEARNING_RATE),
-        *(
-            Statistic(
-                f"{GRADIENT_NORM}{name}",
-                "",
-                f"Norm of the {role.title}'s mean gradient at the last step",
-                gauge=f"{role.title.replace(' ', '_')}_gradient_norm",
-            )
-            for name, role in objective.roles.items()
-            if role.trained
-        ),
+        *(_gradient_norm(name, role) for name, role in objective.roles.items() if role.trained),
         *objective.figures_declared,
         Statistic(
             SPEED, "images/s", "Images trained per second, all workers", gauge="images_per_second"
         ),
+    )
+
+
+def _gradient_norm(name: str, role: Role) -> Statistic:
+    return Statistic(
+        f"{GRADIENT_NORM}{name}",
+        "",
+        f"Norm of the {role.title}'s mean gradient at the last step",
+        gauge=f"{role.title.replace(' ', '_')}_gradient_norm",
     )
 
 
@@ -52,7 +52,9 @@ def all_statistics() -> Mapping[str, Statistic]:
     for name in objectives.names():
         module = objectives.find(name)
         objective: Objective = module.Objective(module.Config(), latent_size=1)
-        own = (*objective.statistics, *objective.optional_statistics)
+        more = objective.optional_roles
+        norms = (_gradient_norm(n, role) for n, role in more.items() if role.trained)
+        own = (*objective.statistics, *objective.optional_statistics, *norms)
         for row in (*own, *derived_statistics(objective)):
             found.setdefault(row.name, row)
     return found

@@ -9,7 +9,7 @@ import torch
 
 from ganinv import networks
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import kinds_asked
+from ganinv.objectives.base import networks_asked
 from ganinv.precision import check_precision, use_kernels_of
 from ganinv.profiling.profile import Profile
 from ganinv.profiling.training import profile_training
@@ -118,7 +118,7 @@ def run(config: RunConfig, layout: BatchLayout, measured: ProfileConfig) -> Prof
         resolution=size.resolution,
         image_channels=IMAGE_CHANNELS,
         seed=config.train.seed,
-        **kinds_asked(objective.roles),
+        **networks_asked(objective),
     )
 
     def engine(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> LocalEngine:

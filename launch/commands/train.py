@@ -29,6 +29,7 @@ from launch.options.schema import RunConfig
 from launch.options.stages import stages_of
 from launch.progress import TrainingBar, console, counting
 from launch.starting import StartReport
+from launch.wiring.labels import with_found_condition, with_recorded_condition
 from launch.wiring.networks import (
     check_start,
     loaded_features,
@@ -141,11 +142,13 @@ def train(config: RunConfig, out: Console, start: StartReport | None = None) -> 
 def _train(config: RunConfig, store: Store, held: Lease, out: Console, start: StartReport) -> int:
     began = began_with(store)  # nothing is written before it has been compared
     config = with_start_checkpoint(config, began)
+    config = with_recorded_condition(config, began)
     check_options(began, config, store.url)
     check_records(store)
     with counting(out) as watching:
         data_sets = prepare_data(config, watching, out.print, began)
     index = data_sets[0].index
+    config = with_found_condition(config, data_sets, out.print)
     mix_fingerprint = check_loading(config, data_sets)
     check_data(began, config, index, mix_fingerprint, store.url)
     missing = check_evaluation(config, index)

@@ -31,6 +31,7 @@ from launch.evaluation.results_folder import (
     CODES_STEM,
     DELTA_COLUMN,
     DELTA_SUFFIX,
+    LABEL_COLUMN,
     PASTED,
     PASTED_COLUMN,
     PLACE_COLUMN,
@@ -239,6 +240,7 @@ def _encoded(model: InvertibleGan, names: list[str], real_BCHW: Tensor) -> Inver
         image_BCHW=image_BCHW,
         psnr_db=psnr_db(real_BCHW, image_BCHW).tolist(),
         seconds=time.perf_counter() - began,
+        columns={LABEL_COLUMN: model.labels_of(code_BL)} if model.classes else {},
     )
 
 

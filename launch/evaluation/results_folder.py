@@ -15,6 +15,7 @@ PLACE_COLUMN = "reconstruction"
 TRANSFORM_COLUMN = "transform"
 PASTED_COLUMN = "pasted"
 DELTA_COLUMN = "delta"  # of tuned models
+LABEL_COLUMN = "label"  # the class of each image, of a conditional model
 COLUMNS = (PLACE_COLUMN, TRANSFORM_COLUMN, PASTED_COLUMN, DELTA_COLUMN)
 TRANSFORM_SUFFIX = ".transform.json"
 DELTA_SUFFIX = ".delta.safetensors"

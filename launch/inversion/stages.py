@@ -79,7 +79,9 @@ class Stages:
         figures = {name: self._figures(real_BCHW, image) for name, image in images.items()}
         self.record.add(names, real_BCHW, images, figures, seconds, found, tuned)
         code_BL = None if encoded is None else encoded.code_BL
-        first = {} if encoded is None else {"encoder_psnr_db": _decibels(encoded.psnr_db)}
+        first: dict[str, Sequence[object]] = {}
+        if encoded is not None:
+            first = {**encoded.columns, "encoder_psnr_db": _decibels(encoded.psnr_db)}
         return Inverted(
             names=names,
             code_BL=code_BL if found.code_NL is None else found.code_NL.cpu(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganinv import objectives
+from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute
 from ganinv.training.config import lay_out_batch
@@ -201,6 +201,8 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
             "cluster.use_gpu=true"
         )
     module = objectives.find(sections["objective"].name)
+    if sections["data"].label is not None:
+        problems += _without_labels(sections)
     try:
         objective = module.Objective(sections["objective"], sections["network"].latent_size)
     except ConfigError as error:
@@ -210,12 +212,14 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
     except ConfigError as error:
         problems.append(str(error))
     named = {"train.networks": train.networks, "start.frozen": sections["start"].frozen or ()}
+    labelled = sections["data"].label is not None  # the networks of labels come with the classes
+    known = [*objective.roles, *(objective.optional_roles if labelled else ())]
     problems += [
         f"{key} = {name!r}: {objective.config.name} has no such network; name some of "
-        f"{', '.join(objective.roles)}"
+        f"{', '.join(known)}"
         for key, chosen in named.items()
         for name in chosen
-        if name not in objective.roles
+        if name not in known
     ]
     start = sections["start"]
     problems += [
@@ -226,4 +230,23 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         if role.started
         and (start.run is None or (start.networks is not None and name not in start.networks))
     ]
+    return problems
+
+
+def _without_labels(sections: Mapping[str, Any]) -> list[str]:
+    """Why the method or the networks cannot be trained with `data.label`."""
+    label, method, family = sections["data"].label, sections["objective"], sections["network"]
+    problems = []
+    if not hasattr(method, "condition"):
+        able = [n for n in objectives.names() if hasattr(objectives.find(n).Config(), "condition")]
+        problems.append(
+            f"data.label = {label!r}: the method {method.name} has no conditional form; choose "
+            f"objective.name={' or '.join(able)}, or leave data.label out"
+        )
+    if not getattr(networks.find(family.name), "CONDITIONAL", False):
+        able = [n for n in networks.names() if getattr(networks.find(n), "CONDITIONAL", False)]
+        problems.append(
+            f"data.label = {label!r}: the networks of {family.name} see no labels; choose "
+            f"network.name={' or '.join(able)}, or leave data.label out"
+        )
     return problems

@@ -79,6 +79,9 @@ class DataConfig(LoaderConfig):
     channels: int = 3  # to build: 1 grey, 2 grey and opacity, 3 RGB, 4 RGB and opacity
     bits: int = 8  # of each channel to build, 8 or 16
     seed: int = 0  # of a procedural source
+    # An attribute of the samples, for conditional training: networks see the class of each image.
+    label: str | None = None
+    classes: list[str] | None = None  # of the label, in order; None: those that the samples have
     deadline_s: float = 240.0  # how long to retry when object storage fails temporarily
     cache_dir: str | None = None  # on local disk, shared by a node's workers; None: no cache
     cache_bytes: int = 20 * 2**30  # upper limit of the cache
@@ -87,6 +90,10 @@ class DataConfig(LoaderConfig):
         LoaderConfig.__post_init__(self)
         size_of(self.resolution)
         Kind(channels=self.channels, bits=self.bits)
+        if self.classes is not None and self.label is None:
+            raise ConfigError(
+                f"classes = {self.classes}: are those of a label; also give data.label=ATTRIBUTE"
+            )
         for key in ("weight", "deadline_s", "cache_bytes"):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"{key} = {getattr(self, key)}: must be above 0")

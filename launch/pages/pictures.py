@@ -31,6 +31,7 @@ INTERPOLATION_STEPS = 9
 TRAVERSED = 3  # elements, the most important first (DLSGAN figs. 12–14)
 TRAVERSAL_STEPS = 9
 NOISES = 6
+CLASSES, SAMPLES_OF_CLASS = 20, 10  # tables of samples of a conditional model, and their lengths
 NOISE_VARIANCE = 0.3  # DLSGAN fig. 15
 RANKS = ("Most important", "Second", "Third")
 
@@ -62,6 +63,8 @@ class Pictures:
         return (self.sampled, *reconstructions, *edits)
 
     def sampled(self) -> Section:
+        if self.model.classes:
+            return self._sampled_by_class()
         return Section(
             anchor="samples",
             title="Samples",
@@ -71,6 +74,29 @@ class Pictures:
                 images=_pixels(self.model.sample(self.samples, SEED)[:, None]),
                 names=("Generated sample",),
             ),
+        )
+
+    def _sampled_by_class(self) -> Section:
+        """One table a class; images below one another have the same code but for their label."""
+        shown, numbers = self.model.classes[:CLASSES], range(SAMPLES_OF_CLASS)
+        rest = len(self.model.classes) - len(shown)
+        grids = tuple(
+            Grid(
+                images=_pixels(self.model.sample(len(numbers), SEED, label=name)[None]),
+                columns=("",) * len(numbers),
+                name=f"Class {name}",
+                heading=name,
+            )
+            for name in shown
+        )
+        return Section(
+            anchor="samples",
+            title="Samples",
+            caption="Generated from random codes, a row for each class of the label: none of these "
+            "is in the data, and nobody picked them. Images of a column have the same code, so "
+            "look for what it keeps from class to class, and for variety along the rows."
+            + (f" Left out: {rest} more classes." if rest else ""),
+            grids=grids,
         )
 
     def generated_pairs(self) -> Section:
@@ -153,7 +179,10 @@ class Pictures:
     def _importance(self) -> Tensor:
         """Orders elements: the scale of DLSGAN grows with the variance, others have no scale."""
         spread_L = self.model.spread.double().cpu()
-        return spread_L if self.variance_L is None else spread_L * self.variance_L.sqrt()
+        if self.variance_L is None:
+            return spread_L
+        # Codes of conditional models end with a label, whose elements have no variance.
+        return spread_L[: len(self.variance_L)] * self.variance_L.sqrt()
 
     def _remark(self, element: int) -> str:
         scale = f"scale s {number(float(self.model.spread[element]))}"

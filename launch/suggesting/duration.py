@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 
 from ganinv import networks
-from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.objectives.base import Objective, networks_asked
 from ganinv.profiling.counting import FILTER, Counting
 from ganinv.training.session import check_networks
 from launch.options.schema import RunConfig
@@ -90,7 +90,7 @@ def forward_flop(config: RunConfig, objective: Objective, task: Task) -> Flop:
             resolution=task.size.resolution,
             image_channels=3,
             seed=0,
-            **kinds_asked(objective.roles),
+            **networks_asked(objective),
         )
         check_networks(objective, built)
         code_BL = torch.empty(1, config.network.latent_size)

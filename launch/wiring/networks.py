@@ -11,7 +11,7 @@ from cluster.storage.opening import open_store
 from datasets.shards.index import Index
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
-from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.objectives.base import Objective, networks_asked
 from ganinv.saved.manifest import committed_names
 from ganinv.saved.starting import Origin, load_start, newest_name, read_start
 from ganinv.seams.stores import Store
@@ -63,7 +63,7 @@ def check_resolution(config: RunConfig) -> None:
 def _build(
     config: RunConfig, resolution: Resolution, image_channels: int, device: torch.device
 ) -> dict[str, nn.Module]:
-    asked = kinds_asked(new_objective(config).roles)
+    asked = networks_asked(new_objective(config))
     with device:
         built: dict[str, nn.Module] = networks.find(config.network.name).build(
             config.network,

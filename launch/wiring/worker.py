@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -260,7 +261,9 @@ def _source(
         global_batch=config.train.global_batch,
         rank=rank(),
         world=world_size(),
-        config=config.data,
+        config=replace(
+            config.data, attributes=config.data.attributes or config.data.label is not None
+        ),
         record=record,
         pin=config.cluster.use_gpu,
     )

@@ -80,6 +80,7 @@ def halves(batch: MicroBatch) -> list[MicroBatch]:
             real_NCHW=batch.real_NCHW[part],
             slots_N=batch.slots_N[part],
             noise={name: draw[part] for name, draw in batch.noise.items()},
+            label_NK=None if batch.label_NK is None else batch.label_NK[part],
             micro_batches=2,
         )
         for part in (slice(0, half), slice(half, None))

@@ -6,16 +6,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ganinv import objectives
 from ganinv.augmentation.drawing import AugmentationDraws
 from ganinv.augmentation.options import AugmentConfig
 from ganinv.draws import Draws
+from ganinv.latents.labelled import Condition
 from ganinv.objectives.base import MicroBatch, Objective
 from ganinv.seams.engine import LocalEngine
 from ganinv.training.config import TrainConfig
 from ganinv.training.session import new_optimizer
-from tests.support.runs import TRAIN, make_objective
+from tests.support.runs import LABELS, TRAIN, make_objective
 
 
 def random_batch(
@@ -39,13 +41,23 @@ def random_batch(
         global_batch=global_batch,
         micro_batches=1,
         noise={name: noise(name, draws) for name, draws in objective.noise.items()},
+        label_NK=labels_of(objective.condition, global_batch, dtype),
     )
+
+
+def labels_of(condition: Condition, count: int, dtype: torch.dtype) -> Tensor | None:
+    """The classes in turn."""
+    if not condition:
+        return None
+    classes = len(condition.classes)
+    return F.one_hot(torch.arange(count) % classes, classes).to(dtype)
 
 
 def in_double(batch: MicroBatch) -> MicroBatch:
     """The same images and noise for networks in float64."""
     noise = {name: draw.double() for name, draw in batch.noise.items()}
-    return replace(batch, real_NCHW=batch.real_NCHW.double(), noise=noise)
+    label_NK = None if batch.label_NK is None else batch.label_NK.double()
+    return replace(batch, real_NCHW=batch.real_NCHW.double(), noise=noise, label_NK=label_NK)
 
 
 def local_engines(
@@ -63,7 +75,7 @@ def objective_variants() -> list[dict[str, Any]]:
     """Every method with its defaults, and once with its alternatives, where it has them.
 
     Alternatives are the other schedule, R1 on every fourth step, the relativistic loss with R2, and
-    adaptive augmentation.
+    adaptive augmentation and labels.
     """
     variants: list[dict[str, Any]] = []
     for name in objectives.names():
@@ -75,6 +87,7 @@ def objective_variants() -> list[dict[str, Any]]:
         alternatives = {
             "schedule": other, "r1_every": 4, "adversarial": "relativistic", "lambda_r2": 2,
             "augment": AugmentConfig(kind="adaptive", p=0.5, interval=2, cutout=0.5),
+            "condition": LABELS,
         }  # fmt: skip
         if chosen := {key: value for key, value in alternatives.items() if key in keys}:
             variants.append({"name": name, **chosen})
@@ -93,4 +106,8 @@ def variants_that_take_flags() -> list[dict[str, Any]]:
 
 def label(variant: dict[str, Any]) -> str:
     """The name of a variant's test."""
-    return "-".join(str(getattr(value, "kind", value)) for value in variant.values())
+
+    def told(value: object) -> str:
+        return "labels" if value is LABELS else str(getattr(value, "kind", value))
+
+    return "-".join(map(told, variant.values()))

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ganinv import networks, objectives
+from ganinv.latents.labelled import Condition
 from ganinv.networks import conv
 from ganinv.networks.base import Networks
-from ganinv.objectives.base import Objective, kinds_asked
+from ganinv.objectives.base import Objective, networks_asked
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import LocalEngine, SumReduce, no_reduction
 from ganinv.training.config import BatchLayout, TrainConfig, lay_out_batch
@@ -22,6 +23,7 @@ NETWORK = conv.Config(latent_size=7, width=4, max_width=8)
 SIZES = {"coupling_width": 8, "encoder_width": 4, "encoder_max_width": 8}
 # Adam divides by √v̂ + ε: with a tiny ε it blows rounding errors of near-zero gradients up to full
 # steps, which says nothing about whether gradients agree.
+LABELS = Condition(attribute="kind", classes=["bag", "boot", "coat"], counts=[2, 1, 1])
 TRAIN = TrainConfig(images=64, global_batch=16, learning_rate=0.01, epsilon=1e-3)
 
 
@@ -45,6 +47,7 @@ class RandomImages:
                 slots=slots,
                 keys=tuple(map(str, slots)),
                 after=position,
+                attributes=tuple({"kind": LABELS.classes[slot % 3]} for slot in slots),
             )
 
     def image(self, number: int) -> Tensor:
@@ -70,7 +73,7 @@ def build_networks(seed: int = 0, objective: Objective | None = None) -> dict[st
     config = family.Config(
         latent_size=NETWORK.latent_size, width=NETWORK.width, max_width=NETWORK.max_width, **sizes
     )
-    asked = kinds_asked(objective.roles) if objective else {}
+    asked = networks_asked(objective) if objective else {}
     built: Networks = family.build(config, resolution=16, image_channels=3, seed=seed, **asked)
     return built
 

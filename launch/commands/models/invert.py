@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from datasets.sources.base import DEFAULT_MAX_PIXELS
 from ganinv.alignment.aligning import check_alignment
 from ganinv.errors import ConfigError
 from ganinv.kinds.kind import RGB8
+from ganinv.latents.labelled import label_columns
 from ganinv.model import InvertibleGan
 from launch.evaluation.inversion import invert
 from launch.evaluation.photographs import list_photographs, photographs_of
@@ -46,6 +47,8 @@ keys:
   invert.align=faces|crop|pad|stretch
                              how photographs come to the model's size; default: as its data did.
                              faces (the extra faces) finds the largest face and aligns it as FFHQ
+  invert.label=CLASS         the known class of all images, of a conditional model; default: what
+                             its classifier finds
   invert.paste=true          also write {PASTED}/…png: photographs with the reconstructions in them
   invert.codes=npz           or safetensors: {CODES_STEM}.npz with names, codes and latent scale
   invert.max_unreadable=0.01 ratio of images that may be unreadable; they are skipped
@@ -94,6 +97,7 @@ class InvertConfig:
     max_pixels: int = DEFAULT_MAX_PIXELS  # of one image; larger ones are skipped
     overwrite: bool = False  # write into a folder that is not empty
     align: str | None = None  # faces, crop, pad or stretch; None: as the model's data
+    label: str | None = None  # the class of all images; None: what a conditional model finds
     paste: bool = False  # also write the photographs with the reconstructions in them
 
     def __post_init__(self) -> None:
@@ -136,6 +140,9 @@ def main(argv: list[str]) -> int:
             f"invert.paste = true: only {RGB8} is pasted into photographs, and this model's images"
             f" are {model.kind}; leave it out"
         )
+    if options.label is not None:
+        label_columns(model.classes, options.label, 1)
+        model = replace(model, label=options.label)
     photographs = photographs_of(
         model, folder, found, "invert",
         align=options.align, max_unreadable=options.max_unreadable, max_pixels=options.max_pixels,

@@ -68,15 +68,15 @@ def test_the_codec_needs_the_exported_networks_and_tensors_alone(variant: dict[s
 
 @every_variant
 def test_the_codec_decodes_encodes_and_compares_codes(variant: dict[str, Any]) -> None:
-    objective, codec = make_objective(**variant), codec_of(one_step(variant))
-    code_BL = objective.latent.draw(0, "prior", range(5))
-    assert code_BL.shape == (5, objective.latent.size)
+    codec = codec_of(one_step(variant))
+    code_BL = codec.prior(0, "prior", range(5))
+    assert code_BL.shape == (5, codec.latent.size)
     image_BCHW = codec.decode(code_BL)
     assert image_BCHW.shape == (5, 3, 16, 16)
     assert bool(image_BCHW.isfinite().all())
     spread_L = codec.latent.spread(codec.tensors)
-    assert spread_L.shape == (objective.latent.size,)
-    assert bool((spread_L > 0).all())
+    assert spread_L.shape == (codec.latent.size,)
+    assert bool((spread_L[: codec.latent.size - len(codec.classes)] > 0).all())
     error_B = codec.code_error(code_BL, code_BL.roll(1, 0))
     assert error_B.shape == (5,)
     assert error_B.dtype == torch.float64
@@ -96,7 +96,7 @@ def test_the_codec_decodes_encodes_and_compares_codes(variant: dict[str, Any]) -
 def test_every_space_has_the_point_and_the_image_of_each_code(variant: dict[str, Any]) -> None:
     """`of_code` and `decode` of all spaces give the same image; `to_code` gives the code back."""
     codec = codec_of(one_step(variant))
-    code_BL = codec.latent.draw(0, "prior", range(3))
+    code_BL = codec.prior(0, "prior", range(3))
     image_BCHW = codec.decode(code_BL)
     assert next(iter(codec.spaces)) == "z"
     for space in codec.spaces.values():

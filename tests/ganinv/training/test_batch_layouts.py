@@ -82,8 +82,9 @@ def trained(
 
 
 @cache
-def trained_whole(variant: tuple[tuple[str, Any], ...], global_batch: int) -> Trained:
-    return trained(dict(variant), global_batch, world=1, micro_batch=None)
+def trained_whole(named: str, global_batch: int) -> Trained:
+    (variant,) = (variant for variant in VARIANTS if label(variant) == named)
+    return trained(variant, global_batch, world=1, micro_batch=None)
 
 
 @pytest.mark.parametrize(("global_batch", "world", "micro_batch"), LAYOUTS)
@@ -91,7 +92,7 @@ def trained_whole(variant: tuple[tuple[str, Any], ...], global_batch: int) -> Tr
 def test_training_is_the_same_with_any_layout(
     variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
 ) -> None:
-    expected = trained_whole(tuple(variant.items()), global_batch)
+    expected = trained_whole(label(variant), global_batch)
     found = trained(variant, global_batch, world, micro_batch)
     for found_figures, expected_figures in zip(found.figures, expected.figures, strict=True):
         torch.testing.assert_close(found_figures, expected_figures, rtol=1e-12, atol=1e-12)
