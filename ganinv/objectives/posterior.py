@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
-from ganinv.horizons import decay_at
 from ganinv.draws import Draws
+from ganinv.horizons import decay_at
 from ganinv.latents.base import Latent
 from ganinv.latents.normal import StandardNormal
 from ganinv.latents.spaces import Space, style_spaces

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Spectrum, Statistic
+from ganinv.draws import Draws
 from ganinv.latent_scale import (
     active_elements,
     effective_elements,
@@ -26,7 +27,6 @@ from ganinv.latent_scale import (
     trace_variance,
     update_trace,
 )
-from ganinv.draws import Draws
 from ganinv.latents.base import Latent
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.latents.spaces import Space, style_spaces
