@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 
 from ganinv import networks
+from ganinv.augmentation.options import AugmentConfig
 from ganinv.objectives.base import Objective, networks_asked
 from ganinv.profiling.counting import FILTER, Counting
 from ganinv.training.session import check_networks
@@ -24,6 +25,8 @@ from launch.options.schema import RunConfig
 from launch.suggesting.task import Device, Task
 
 STEP = 6.0  # FLOP of a step relative to one forward pass
+# With augmentation, D judges clean images as well: real ones forward, generated ones also backward.
+AUGMENTED_STEP = 8.0
 FIXED_S: Mapping[bool, float] = {False: 0.104, True: 0.025}  # on a processor → c₀
 A100 = 66e12  # FLOP/s beyond c₀, up to 512 pixels
 CORE = 150e9
@@ -60,9 +63,11 @@ def rate(device: Device, side: int) -> float:
     return A100 * BANDWIDTH[device] / BANDWIDTH["a100"] / (2 if side >= LARGE else 1)
 
 
-def step_s(device: Device, side: int, forward_flop: float, images: float) -> float:
+def step_s(
+    device: Device, side: int, forward_flop: float, images: float, passes: float = STEP
+) -> float:
     """Seconds of a step on `images` a worker. `forward_flop`: of one image."""
-    return FIXED_S[device == "cpu"] + images * STEP * forward_flop / rate(device, side)
+    return FIXED_S[device == "cpu"] + images * passes * forward_flop / rate(device, side)
 
 
 def hours(task: Task, config: RunConfig, objective: Objective) -> Hours:
@@ -73,7 +78,9 @@ def hours(task: Task, config: RunConfig, objective: Objective) -> Hours:
     workers = config.cluster.sizes[-1]
     batch = config.train.global_batch
     flop = forward_flop(config, objective, task)
-    seconds = step_s(task.device, task.side, flop.total, batch / workers)
+    augment: AugmentConfig | None = getattr(config.objective, "augment", None)
+    passes = STEP if augment is None or not augment.on else AUGMENTED_STEP
+    seconds = step_s(task.device, task.side, flop.total, batch / workers, passes)
     found = config.train.images / batch * seconds / 3600
     least, most = SPREAD[task.on_cpu]
     if flop.grouped > GROUPED * flop.total:

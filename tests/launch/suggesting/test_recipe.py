@@ -106,6 +106,17 @@ def test_few_images_get_a_hint() -> None:
     assert "augmentation" not in " ".join(plan(task(images=100_000)).notes)
 
 
+def test_few_images_get_augmentation_where_the_method_has_it() -> None:
+    kinds = {
+        images: configs(task(images=images))[""].objective.augment.kind
+        for images in (2_000, 60_000)
+    }
+    assert kinds == {2_000: "adaptive", 60_000: "none"}
+    published = configs(task(family="r3gan"))[""].objective.augment
+    assert (published.kind, published.p.end) == ("fixed", 0.3)
+    assert configs(task(family="r3gan", images=2_000))[""].objective.augment.kind == "adaptive"
+
+
 def test_suggestions_for_processors_are_the_small_recipes() -> None:
     for name, side, family in (
         ("avatars32-pvdgan", 32, "conv"),
