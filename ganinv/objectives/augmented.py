@@ -75,7 +75,7 @@ def augmentation(config: AugmentConfig, batch: MicroBatch, state: State) -> Augm
 class AugmentedObjective(Objective):
     """Adds draws and state to those of the other bases, if the options ask for augmentation."""
 
-    optional_statistics = (R2_STATISTIC, *STATISTICS)
+    optional_statistics: tuple[Statistic, ...] = (R2_STATISTIC, *STATISTICS)
 
     @property
     def augment(self) -> AugmentConfig:
