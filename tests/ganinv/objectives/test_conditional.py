@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ganinv import load, networks
+from ganinv.augmentation.options import AugmentConfig
 from ganinv.boundaries.boundary import Boundary
 from ganinv.editing.edits import Editor
 from ganinv.errors import ConfigError, DataError
@@ -146,11 +147,13 @@ def test_a_step_has_the_gradients_of_a_plain_reference(family: str) -> None:
     assert_close(step(objective, nets, parts(whole, 1)), reference(nets, whole))
 
 
+@pytest.mark.parametrize("kind", ["none", "fixed"])
 @pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
 @pytest.mark.parametrize("name", ["dlsgan", "pvdgan"])
-def test_labels_survive_micro_batches_and_ranks(name: str, schedule: str) -> None:
-    """And count: with other labels, the gradients are others."""
-    objective = conditional(name, schedule=schedule)
+def test_labels_survive_micro_batches_and_ranks(name: str, schedule: str, kind: Any) -> None:
+    """And count: with other labels, the gradients are others. With and without augmentation."""
+    augment = AugmentConfig(kind=kind, p=0.5 if kind == "fixed" else 0.0)
+    objective = conditional(name, schedule=schedule, augment=augment)
     nets, whole = built(objective), random_batch(objective, global_batch=BATCH)
     found = step(objective, nets, parts(whole, 1))
     assert_close(step(objective, nets, parts(whole, 4)), found)
@@ -165,7 +168,7 @@ def test_the_classifier_leaves_the_gan_alone() -> None:
     objective = conditional("pvdgan")
     nets, whole = built(objective), random_batch(objective, global_batch=BATCH)
     found = step(objective, nets, [whole])
-    nets["c"].weight.data.mul_(5)  # type: ignore[operator, union-attr]
+    nets["c"].weight.data.mul_(5)  # type: ignore[operator]
     again = step(objective, nets, [whole])
     assert all(torch.equal(found[n][p], again[n][p]) for n in ("g", "d") for p in found[n])
     assert not torch.equal(found["c"]["weight"], again["c"]["weight"])
@@ -323,7 +326,8 @@ def test_names_of_classes(value: object, name: str) -> None:
 
 
 def test_labels_that_cannot_be_used() -> None:
-    for attributes in ({}, {"kind": None}, {"kind": []}, {"other": 1}):
+    without: list[dict[str, Any]] = [{}, {"kind": None}, {"kind": []}, {"other": 1}]
+    for attributes in without:
         with pytest.raises(DataError, match="'kind': the sample '0001' has no such attribute"):
             class_name(attributes, "kind", "0001")
     batch = replace(next(Colours().batches(Position(epoch=0, images=0))), attributes=None)

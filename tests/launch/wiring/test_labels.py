@@ -10,6 +10,7 @@ import pytest
 
 from cluster.storage.opening import open_store
 from datasets.building.build import build
+from datasets.shards.splits import Split
 from datasets.sources.base import BuildOptions, Sample, Source, Work
 from datasets.streaming.mix import DataSet
 from ganinv.errors import ConfigError, DataError
@@ -33,7 +34,7 @@ class _Kinds(Source):
 
     def _make(self, place: int) -> list[Sample]:
         image_HWC = np.full((16, 16, 3), place % 256, np.uint8)
-        split = "test" if place == self.count - 1 else "train"
+        split: Split = "test" if place == self.count - 1 else "train"
         own = self._attributes[place]
         return [Sample(key=f"{place:04d}", image_HWC=image_HWC, attributes=own, split=split)]
 
