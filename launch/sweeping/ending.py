@@ -1,11 +1,22 @@
 """How the trainings of a sweep ended."""
 
+import signal
+
 from launch.sweeping.checking import Planned, images_seen
 from launch.sweeping.judging import Outcome, Result
 from launch.sweeping.running import Ended
 
-# Exit status of `ganinv train` (`ganinv.errors`) → what it means here.
-OUTCOMES: dict[int, Outcome] = {0: "trained", 4: "diverged", 130: "stopped"}
+# Exit status of `ganinv train` (`ganinv.errors`) → what it means here. Outside of its training, an
+# ending signal ends the process by itself, or Ray's handler exits with the signal's number.
+OUTCOMES: dict[int, Outcome] = {
+    0: "trained",
+    4: "diverged",
+    130: "stopped",
+    signal.SIGTERM: "stopped",
+    128 + signal.SIGTERM: "stopped",
+    -signal.SIGTERM: "stopped",
+    -signal.SIGINT: "stopped",
+}
 
 
 def result_of(one: Planned, ended: Ended | None) -> Result:

@@ -208,3 +208,10 @@ def test_a_best_value_at_the_edge_of_the_grid_is_said_to_be_one() -> None:
     ):
         settings = settings_of(results_of(values), NAMES)
         assert bool(at_an_edge(best_of(settings, True)[0], settings)) is edge
+
+
+def test_ends_of_commands(tmp_path: Path) -> None:
+    """A signal that the sweep sends stops a training; one that kills it is a failure."""
+    one = plans(tmp_path, "train.seed=0,1")[1][0]
+    outcomes = {status: result_of(one, Ended(status, "")).outcome for status in (1, -9, -15, 15)}
+    assert outcomes == {1: "failed", -9: "failed", -15: "stopped", 15: "stopped"}
