@@ -53,17 +53,19 @@ class Guard:
         images_seen, names = self._voids[-1]
         first = self._voids[0][0]
         again = ", and again after a return to the last checkpoint" if self.went_back_at else ""
-        finite = ", ".join(
-            f"{name} {value:.4g}"
-            for name, value in self._last_row.items()
-            if name.startswith(("loss/", "grad_norm/"))
-        )
-        known = f"last finite at images_seen = {self._last_row['images_seen']:.0f}: {finite}; "
+        known = ""
+        if self._last_row:  # training may diverge before it
+            finite = ", ".join(
+                f"{name} {value:.4g}"
+                for name, value in self._last_row.items()
+                if name.startswith(("loss/", "grad_norm/"))
+            )
+            known = f"last finite at images_seen = {self._last_row['images_seen']:.0f}: {finite}; "
         good = f"checkpoint {checkpoint} is intact" if checkpoint else "there is no checkpoint"
         return DivergenceError(
             f"{len(self._voids)} steps in a row gave non-finite numbers, from images_seen "
             f"= {first} to images_seen = {images_seen}{again} (non-finite in the last step: "
             f"{', '.join(names[:NAMED])}{' …' if len(names) > NAMED else ''}; "
-            f"{known if self._last_row else ''}{good}); lower train.learning_rate or raise "
+            f"{known}{good}); lower train.learning_rate or raise "
             "objective.lambda_r1, then start again"
         )

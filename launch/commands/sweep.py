@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cluster.storage.opening import open_store
 from cluster.workers.capacity import shares
 from ganinv.errors import ConfigError
 from ganinv.seams.stores import Store
@@ -17,7 +16,7 @@ from launch.options.loading import load_recipe, recipe_names
 from launch.options.sections import read_sections
 from launch.pages.sweep import render_sweep
 from launch.progress import console
-from launch.sweeping.checking import Planned, check, folder_of, planned
+from launch.sweeping.checking import Planned, check, folder_of, planned, retrying
 from launch.sweeping.ending import result_of
 from launch.sweeping.findings import Findings, findings
 from launch.sweeping.grid import Grid, grid_of
@@ -97,7 +96,7 @@ def main(argv: list[str]) -> int:
     if "--table" in arguments.switches:
         return 0
     done = check(trainings, place, judge, out)
-    store = open_store(place.storage.run, endpoint_url=place.storage.endpoint_url)
+    store = retrying(place.storage.run, place)
     to_train = [one for one in trainings if one.training.name not in done]
     ended = train_all(arguments.names[0], to_train, sweep, store, out) if to_train else {}
     if ended is None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from cluster.machines.ray_checks import check_ray
 from cluster.run_folder.options_record import began_with
 from cluster.storage.opening import open_store
+from cluster.storage.retries import RetryPolicy
 from cluster.workers.starting import check_demand
 from datasets.shards.index import Index
 from datasets.streaming.mix import DataSet
@@ -58,7 +59,7 @@ class Planned:
         return list(self.configs.values())[-1]
 
     def store(self) -> Store:
-        return open_store(self.config.storage.run, endpoint_url=self.config.storage.endpoint_url)
+        return retrying(self.config.storage.run, self.config)
 
 
 def planned(recipe: Mapping[str, Any], grid: Grid) -> tuple[RunConfig, list[Planned]]:
@@ -162,6 +163,13 @@ def _encodes(config: RunConfig, index: Index) -> bool:
     built = build_networks(config, index, torch.device("meta"))  # no memory is allocated
     tensors = objective.tensors(objective.new_state(config.train.global_batch))
     return objective.codec(built, tensors).encodes
+
+
+def retrying(url: str, config: RunConfig) -> Store:
+    """A store that outlasts `storage.deadline_s` without an answer: others train meanwhile."""
+    storage = config.storage
+    retries = RetryPolicy(deadline_s=storage.deadline_s, option="storage.deadline_s")
+    return open_store(url, endpoint_url=storage.endpoint_url, retries=retries)
 
 
 def images_seen(store: Store) -> int:

@@ -20,13 +20,19 @@ OUTCOMES: dict[int, Outcome] = {
 
 
 def result_of(one: Planned, ended: Ended | None) -> Result:
-    """`ended`: how its command did; None if it had been trained before."""
-    outcome = "trained" if ended is None else OUTCOMES.get(ended.status, "failed")
+    """`ended`: how its command did; None if it had been trained before.
+
+    A training that has seen all of its images is trained, even if its command ended by a signal
+    after that.
+    """
+    seen = images_seen(one.store())
+    status = 0 if ended is None or seen >= one.config.train.images else ended.status
+    outcome = OUTCOMES.get(status, "failed")
     return Result(
         training=one.training,
         label=one.label,
         run=one.config.storage.run,
         outcome=outcome,
         reason="" if ended is None or outcome == "trained" else ended.reason,
-        images_seen=images_seen(one.store()),
+        images_seen=seen,
     )

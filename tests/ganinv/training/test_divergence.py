@@ -9,6 +9,7 @@ import torch
 from ganinv.errors import DivergenceError
 from ganinv.seams.batches import Batch, Position
 from ganinv.seams.engine import no_reduction
+from ganinv.training.divergence import Guard
 from ganinv.training.session import Session
 from tests.support.loops import (
     BATCH,
@@ -130,3 +131,12 @@ def test_the_evidence_names_what_was_not_finite() -> None:
     go(session, replace(CONFIG, images=BATCH), source=Poisoned(frozenset({0})))
     assert {"loss/d", "gradient of d", "d/real"} <= set(session.nonfinite)
     assert "d/fake" not in session.nonfinite
+
+
+def test_a_divergence_before_the_first_finite_row_is_told() -> None:
+    guard = Guard(limit=1)
+    assert guard.stepped(16, 1, ("loss/d",))
+    guard.logged({"images_seen": 16.0, "loss/d": float("nan")})
+    said = str(guard.error(None))
+    assert "from images_seen = 16 to images_seen = 16 (non-finite in the last step: loss/d" in said
+    assert "loss/d; there is no checkpoint)" in said
