@@ -211,19 +211,14 @@ def test_a_best_value_at_the_edge_of_the_grid_is_said_to_be_one() -> None:
         assert bool(at_an_edge(best_of(settings, True)[0], settings)) is edge
 
 
-<<<<<<< HEAD
-def test_ends_of_commands(tmp_path: Path) -> None:
-    """A signal that the sweep sends stops a training; one that kills it is a failure."""
-    one = plans(tmp_path, "train.seed=0,1")[1][0]
-    outcomes = {status: result_of(one, Ended(status, "")).outcome for status in (1, -9, -15, 15)}
-    assert outcomes == {1: "failed", -9: "failed", -15: "stopped", 15: "stopped"}
-=======
 @pytest.mark.parametrize(
     ("status", "seen", "outcome"),
     [
         (0, 100, "trained"),
         (-15, 112, "trained"),  # a signal met it after its end
         (130, 48, "stopped"),
+        (-15, 48, "stopped"),
+        (15, 48, "stopped"),
         (4, 48, "diverged"),
         (5, 48, "failed"),
         (-9, 0, "failed"),
@@ -236,4 +231,3 @@ def test_how_a_training_ended(
     one = plans(tmp_path, "train.seed=0,1")[1][0]
     found = result_of(one, Ended(status, "error: why"))
     assert (found.outcome, found.reason) == (outcome, "" if outcome == "trained" else "why")
->>>>>>> n-sweep-check
