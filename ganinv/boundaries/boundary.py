@@ -122,9 +122,9 @@ def space_of(model: InvertibleGan, name: str | None) -> tuple[str, Space]:
 
 @torch.no_grad()
 def prior_points(model: InvertibleGan, space: Space, count: int, seed: int) -> Tensor:
-    """Points of codes drawn from the prior, flattened, B × P."""
+    """Points of codes drawn from the prior, flattened, B × P; fixed elements are 0."""
     code_BL = model.prior(range(count), seed).to(model.dtype)
-    return space.of_code(code_BL).flatten(1)
+    return space.varied(space.of_code(code_BL)).flatten(1)
 
 
 def prior_scale(model: InvertibleGan, space: str) -> Tensor:

@@ -14,16 +14,18 @@ from ganinv.model import InvertibleGan
 def element_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:
     """The elements of the code with the largest spread (DLSGAN figs. 12–14), the largest first."""
     spread_L = model.spread.cpu().float()
-    chosen = spread_L.argsort(descending=True, stable=True)[:count].tolist()
+    free = model.latent_size - len(model.classes)
+    chosen = spread_L[:free].argsort(descending=True, stable=True)[:count].tolist()
     return [element_direction(model, identity, element) for element in chosen]
 
 
 def element_direction(model: InvertibleGan, identity: str, element: int) -> Boundary:
     """One element of the code. Raises `ConfigError` for an element that the code does not have."""
-    if not 0 <= element < model.latent_size:
+    count = model.latent_size - len(model.classes)  # a label is no direction
+    if not 0 <= element < count:
         raise ConfigError(
-            f"element {element}: codes of this model have the elements 0 to "
-            f"{model.latent_size - 1}; choose one of them"
+            f"element {element}: codes of this model have the elements 0 to {count - 1}; choose "
+            "one of them"
         )
     unit_L = torch.eye(model.latent_size)[element]
     return _direction(model, identity, "z", f"element {element}", unit_L)

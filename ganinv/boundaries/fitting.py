@@ -54,7 +54,8 @@ def fit(
     there are too few samples of a kind, and `ConfigError` without scikit-learn.
     """
     scale_P = prior_scale(model, space)
-    plane = separating_plane(name, points_NP, label_N, keys, scale_P)
+    varied_NP = model.codec.spaces[space].varied(points_NP)
+    plane = separating_plane(name, varied_NP, label_N, keys, scale_P)
     normal_P = plane.normal_P.float()
     return Boundary(
         name=name,

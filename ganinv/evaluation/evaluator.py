@@ -145,6 +145,7 @@ class Evaluator:
         found = sums.means(self._reduce)
         if model.encodes and bool(good_N.any()):
             code_NL = codes.gathered(self._reduce)[good_N]
+            code_NL = code_NL[:, : model.latent_size - len(model.classes)]
             found |= {pair_name(m.figure, "test"): m.function(code_NL) for m in code_metrics()}
         sets = [
             m

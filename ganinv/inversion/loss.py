@@ -68,6 +68,7 @@ class PointLoss:
     weight: float  # ρ
 
     def __call__(self, point: Tensor, rows_B: Tensor) -> Value:
+        point = self.space.searched(point)
         value = self.image(self.space.decode(point), rows_B)
         if self.prior is None:
             return value

@@ -68,10 +68,13 @@ class Labelled:
         code_BL = self.inner.draw(seed, purpose, image_numbers)
         return F.pad(code_BL, (0, len(self.classes)))
 
-    def labels(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
-        """Labels at random, each as often as in the training data, B × K."""
+    def labels(self, seed: int, image_numbers: Sequence[int]) -> Tensor:
+        """Labels at random, each as often as in the training data, B × K.
+
+        Codes drawn for different purposes have the same one: both ends of a path of `path_length`.
+        """
         ends = torch.tensor(self.counts, dtype=torch.float64).cumsum(0)
-        drawn = [stream(seed, f"{purpose}/label", number).random() for number in image_numbers]
+        drawn = [stream(seed, "label", number).random() for number in image_numbers]
         at_B = torch.searchsorted(ends, torch.tensor(drawn) * ends[-1], right=True)
         return F.one_hot(at_B.clamp(max=len(self.classes) - 1), len(self.classes)).float()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError
@@ -23,13 +24,30 @@ class Space:
 
     A point is a tensor whose first dimension counts samples. `of_code(code_BL)` is the point that
     has the image of this code: `decode(of_code(code)) = codec.decode(code)`. `to_code` is the
-    inverse of `of_code`; None where points exist that no code gives.
+    inverse of `of_code`; None where points exist that no code gives. No search and no edit changes
+    the last `fixed` elements of a point: the label of a conditional model.
     """
 
     title: str  # in words, for pages and messages
     of_code: Callable[[Tensor], Tensor]  # codes B × L → points
     decode: Callable[[Tensor], Tensor]  # points → images B × C × H × W
     to_code: Callable[[Tensor], Tensor] | None = None  # points → codes B × L
+    fixed: int = 0
+
+    def searched(self, point: Tensor) -> Tensor:
+        """The point, without a gradient toward its fixed elements."""
+        if not self.fixed:
+            return point
+        free_BP, fixed_BP = point[:, : -self.fixed], point[:, -self.fixed :]
+        return torch.cat([free_BP, fixed_BP.detach()], 1)
+
+    def varied(self, point_BP: Tensor) -> Tensor:
+        """The point with zeros as its fixed elements, so that they are no part of directions."""
+        if not self.fixed:
+            return point_BP
+        return torch.cat(
+            [point_BP[:, : -self.fixed], torch.zeros_like(point_BP[:, -self.fixed :])], 1
+        )
 
 
 @runtime_checkable
@@ -59,9 +77,9 @@ def space_named(spaces: Mapping[str, Space], name: str) -> Space:
     return spaces[name]
 
 
-def code_space(decode: Callable[[Tensor], Tensor]) -> Space:
+def code_space(decode: Callable[[Tensor], Tensor], fixed: int = 0) -> Space:
     """The space z of a codec that decodes codes by `decode`."""
-    return Space(title="latent code", of_code=_itself, decode=decode, to_code=_itself)
+    return Space(title="latent code", of_code=_itself, decode=decode, to_code=_itself, fixed=fixed)
 
 
 def style_spaces(generator: object, to_generator: Callable[[Tensor], Tensor]) -> dict[str, Space]:

@@ -42,11 +42,11 @@ class LabelEmbedding(nn.Module):
     def __init__(self, latent_size: int, classes: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(drawn_weights(classes, embedding_size(latent_size)))
+        self.latent_size = latent_size
 
     def forward(self, entering_BL: Tensor) -> Tensor:
-        size = entering_BL.shape[1] - self.weight.shape[0]
-        label_BK = entering_BL[:, size:].detach()
-        return torch.cat([entering_BL[:, :size], label_BK @ self.weight], 1)
+        label_BK = entering_BL[:, self.latent_size :].detach()
+        return torch.cat([entering_BL[:, : self.latent_size], label_BK @ self.weight], 1)
 
 
 class Classifier(nn.Module):

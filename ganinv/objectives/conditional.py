@@ -89,7 +89,7 @@ class LabelledEncoder(EncoderInDiscriminator):
 
     def prior(self, seed: int, purpose: str, image_numbers: Any) -> Tensor:
         code_BL = self.latent.draw(seed, purpose, image_numbers)
-        return self.latent.with_label(code_BL, self.latent.labels(seed, purpose, image_numbers))
+        return self.latent.with_label(code_BL, self.latent.labels(seed, image_numbers))
 
     def encode(self, image_BCHW: Tensor) -> Tensor:
         """The code, with the label that the classifier finds most probable."""
@@ -123,8 +123,9 @@ class LabelledEncoder(EncoderInDiscriminator):
             of_code=lambda code_BL: self.latent.to_generator(code_BL, self.tensors),
             decode=self.networks["g"],
             to_code=to_code,
+            fixed=len(self.classes),
         )
-        return {"z": code_space(self.decode), "u": entering}
+        return {"z": code_space(self.decode, len(self.classes)), "u": entering}
 
     @property
     def first_weight(self) -> Tensor | None:
