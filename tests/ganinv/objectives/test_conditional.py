@@ -310,7 +310,7 @@ def test_an_edit_keeps_the_label(toy: Session) -> None:
 
 def test_labels_of_the_prior_have_the_shares_of_the_data() -> None:
     latent = Labelled(ScaledNormal(4), ("a", "b"), (3, 1))
-    share = latent.labels(0, "prior", range(2_000)).mean(0)
+    share = latent.labels(0, range(2_000)).mean(0)
     assert share.tolist() == pytest.approx([0.75, 0.25], abs=0.03)
     code_BL = latent.draw(0, "prior", range(3))
     assert latent.spread({SCALE: torch.ones(4)}).shape == code_BL.shape[1:]
