@@ -100,6 +100,11 @@ def load(recipe: str, words: Sequence[str]) -> RunConfig:
             "data.resolution: the recipe leaves it to the data, which is not read here; give "
             "data.resolution=…, in pixels a side or as WIDTHxHEIGHT"
         )
+    if config.data.label is not None:
+        raise ConfigError(
+            f"data.label = {config.data.label!r}: the images here are random and have no labels; "
+            "profile without it (data.label=null), a label adds little to a step"
+        )
     if config.cluster.use_gpu and not torch.cuda.is_available():
         raise ConfigError(
             "cluster.use_gpu = True: PyTorch finds no NVIDIA GPU on this machine; profile on one "

@@ -13,7 +13,10 @@ from launch.options.schema import RunConfig
 from launch.options.words import leaves
 
 # These options identify a run. All others may change when the run resumes.
-IDENTITY = ("objective", "network", "start", "train.global_batch", "train.seed", "train.flip")
+IDENTITY = (
+    "objective", "network", "start", "data.label", "data.classes", "train.global_batch",
+    "train.seed", "train.flip",
+)  # fmt: skip
 ANEW = ", or train anew at another storage.run"
 # These say which data set a run builds, and where.
 BUILT = tuple(

@@ -219,7 +219,8 @@ NO_PLACES = {
     "data.resolution", "data.image_column", "data.check", "start.checkpoint", "evaluate.checkpoint",
     "network.name", "objective.name", "optimise.space", "refine.space", "boundary.space",
     "data.align", "invert.align", "edit.align", "edit.mix", "studio.host", "studio.align",
-    "suggest.method", "suggest.family", "sweep.judge",
+    "suggest.method", "suggest.family", "sweep.judge", "data.label", "invert.label",
+    "objective.condition.attribute",
 }  # fmt: skip
 
 
