@@ -203,6 +203,12 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
     module = objectives.find(sections["objective"].name)
     if sections["data"].label is not None:
         problems += _without_labels(sections)
+    condition = getattr(sections["objective"], "condition", None)
+    if condition and condition.attribute != sections["data"].label:
+        problems.append(
+            f"objective.condition.classes = {condition.classes}: are those of data.label, which "
+            "finds them; give data.label (and data.classes for their order) in place of them"
+        )
     try:
         objective = module.Objective(sections["objective"], sections["network"].latent_size)
     except ConfigError as error:
