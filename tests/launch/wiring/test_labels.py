@@ -102,6 +102,8 @@ def test_data_that_cannot_be_used(
         (["network.name=stylegan2"], "'kind': the networks of stylegan2 see no labels; choose "
          "network.name=conv or r3gan"),
         (["data.label=null", "data.classes=[a,b]"], "are those of a label; also give data.label"),
+        (["objective.condition.classes=[a,b]", "objective.condition.counts=[1,1]"],
+         "are those of data.label, which finds them; give data.label"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_be_used(tmp_path: Path, words: list[str], message: str) -> None:
