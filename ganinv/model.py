@@ -124,7 +124,10 @@ class InvertibleGan:
         return torch.cat([checked_BL[:, : -label_BK.shape[1]], label_BK.to(checked_BL)], 1)
 
     def labels_of(self, code_BL: Floats) -> list[str]:
-        """The class of each code. Raises `ConfigError` if the model is not conditional."""
+        """The class of each code.
+
+        Raises `DataError` for codes of another model, `ConfigError` if it is not conditional.
+        """
         checked_BL, count = self._checked_codes(code_BL), len(checked_classes(self.classes))
         return [self.classes[i] for i in checked_BL[:, -count:].argmax(1).tolist()]
 

@@ -102,7 +102,11 @@ def arrays_of_models() -> Iterator[Case]:
         yield MODEL.decode, (codes,), DataError, message
     for points, message in wrong_floats(CODES):
         yield partial(MODEL.decode_points, "z"), (points,), DataError, message
+        yield MODEL.labels_of, (points,), DataError, message
+        yield partial(MODEL.relabelled, label="a"), (points,), DataError, message
     yield MODEL.decode_points, ("y", CODES), ConfigError, "space = 'y': this model has z, u"
+    for unconditional in (MODEL.labels_of, partial(MODEL.relabelled, label="a")):
+        yield unconditional, (CODES,), ConfigError, "trained without labels"
     for images, message in (*wrong_floats(IMAGES), *wrong_images(), *wrong_pictures()):
         yield MODEL.encode, (images,), DataError, message
     for images, message in wrong_pictures():

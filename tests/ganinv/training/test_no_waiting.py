@@ -90,8 +90,9 @@ def check_one_step(variant: dict[str, Any], built: dict[str, nn.Module]) -> int:
     batch, drawn = share(session)
     with Copies() as copies:
         train_batch(session, batch, CONFIG, lay_out_batch(CONFIG, 1), no_reduction, drawn)
-    # To the device: images, slots, coins and noise.
-    assert copies.seen == 3 + len(session.objective.noise)
+    # To the device: images, slots, coins, labels and noise.
+    labelled = bool(session.objective.condition)
+    assert copies.seen == 3 + labelled + len(session.objective.noise)
     assert all(value.device == META for value in session.state.values())
     return len(session.objective.rounds)
 
