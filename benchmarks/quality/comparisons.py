@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from benchmarks.claims.claim import Claim, Expectation, Runs, last
 from benchmarks.quality import stacked
-from benchmarks.quality.trainings import Case
+from benchmarks.quality.trainings import AUGMENTED, Case
 from ganinv.augmentation.options import AugmentConfig
 
 CURVES = (("psnr", "PSNR, held out (dB)"), ("enc", "L_enc"))
