@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ganinv.errors import ConfigError
 from ganinv.networks import styled
-from ganinv.networks.base import NetworkConfig, Networks, coarsest_grid, seeded
+from ganinv.networks.base import Kinds, NetworkConfig, Networks, coarsest_grid, seeded
 from ganinv.networks.coupling import CouplingMapper
 from ganinv.networks.heads import ImageDiscriminator
 from ganinv.networks.layers import in_float32
@@ -100,11 +100,24 @@ class Generator(styled.Generator):
         return in_float32(self.mapper.to_code, style_BL)
 
 
-def build(config: Config, *, resolution: Resolution, image_channels: int, seed: int) -> Networks:
+def build(
+    config: Config,
+    *,
+    resolution: Resolution,
+    image_channels: int,
+    seed: int,
+    kinds: Kinds | None = None,
+) -> Networks:
     """The three networks at their initial weights, a function of `seed`.
 
-    Raises `ConfigError` for an invalid resolution or feature block.
+    Raises `ConfigError` for an invalid resolution or feature block, and if a method asks for
+    networks by their kinds: those here belong together.
     """
+    if kinds is not None:
+        raise ConfigError(
+            "network.name = lia: has the networks of LIA, and this method asks for "
+            f"{', '.join(sorted(set(kinds.values())))}; choose another family, such as conv"
+        )
     widths, grid = config.widths(resolution), coarsest_grid(resolution)
 
     def generator() -> nn.Module:

@@ -20,7 +20,10 @@ from ganinv.networks.piecewise import Recording, replay
 from ganinv.objectives.base import MicroBatch, Nets, Role
 from ganinv.schedules import Scheduled, extremes, scheduled, value_at
 
-ROLES = {"g": Role(title="generator"), "d": Role(title="discriminator")}
+ROLES = {
+    "g": Role(title="generator", kind="generator"),
+    "d": Role(title="discriminator", kind="discriminator"),
+}
 STATISTICS = {
     row.name: row
     for row in (

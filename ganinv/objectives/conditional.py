@@ -25,16 +25,13 @@ from ganinv.declarations import Statistic
 from ganinv.latents.labelled import Labelled, one_at_largest
 from ganinv.latents.spaces import Space, code_space
 from ganinv.networks.labels import embedding_size
+from ganinv.objectives import adversarial
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role
 from ganinv.objectives.traced_codec import EncoderInDiscriminator
 
 CLASSIFIER = "c"
 OPTIONAL_ROLES = {CLASSIFIER: Role(title="classifier", kind="classifier")}
-ROLES = {
-    "g": Role(title="generator", kind="generator"),
-    "d": Role(title="discriminator", kind="discriminator"),
-    **OPTIONAL_ROLES,
-}
+ROLES = {**adversarial.ROLES, **OPTIONAL_ROLES}
 STATISTICS = (
     Statistic("loss/label", "nats", "Cross-entropy of the classifier on real images"),
     Statistic("label/accuracy", "", "Share of real images whose label the classifier finds"),

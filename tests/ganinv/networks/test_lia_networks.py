@@ -19,9 +19,11 @@ from ganinv.networks.base import Judgement, Networks
 from ganinv.networks.coupling import CouplingMapper
 from ganinv.networks.layers import EqualisedConv, EqualisedLinear
 from ganinv.networks.resnet_encoder import BatchNorm
+from ganinv.objectives.base import networks_asked
 from ganinv.objectives.lia import LatentlyInvertible
 from ganinv.saved.torchscript import graph_files
 from tests.support.families import normal
+from tests.support.runs import make_objective
 
 SIZES = {
     "latent_size": 6, "width": 2, "max_width": 4, "coupling_width": 8, "encoder_width": 2,
@@ -213,3 +215,11 @@ def test_impossible_sizes() -> None:
             lia.Config(**{key: 0})
     with pytest.raises(ConfigError, match="mapper_rate = 2"):
         lia.Config(mapper_rate=2.0)
+
+
+@pytest.mark.parametrize("method", ["pvdgan", "dlsgan", "dedgan", "vaegan", "ali"])
+def test_other_methods_are_refused(method: str) -> None:
+    """Their discriminators have another head than LIA's, or read codes."""
+    asked = networks_asked(make_objective(name=method))
+    with pytest.raises(ConfigError, match=r"network.name = lia: .*choose another family"):
+        lia.build(lia.Config(**SIZES), resolution=16, image_channels=3, seed=0, **asked)
