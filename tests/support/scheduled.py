@@ -28,4 +28,4 @@ class DiscriminatorByRmsProp(dlsgan.Objective):
 
     @property
     def roles(self) -> dict[str, Role]:
-        return {**super().roles, "d": Role(title="discriminator", optimizer="rmsprop")}
+        return {**super().roles, "d": replace(super().roles["d"], optimizer="rmsprop")}
