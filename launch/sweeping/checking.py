@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -16,6 +16,7 @@ from datasets.shards.index import Index
 from datasets.streaming.mix import DataSet
 from ganinv.declarations import Statistic
 from ganinv.errors import ConfigError
+from ganinv.latents.labelled import Condition
 from ganinv.saved.manifest import manifests_newest_first
 from ganinv.seams.stores import Store
 from launch.options.loading import load_configs
@@ -24,6 +25,11 @@ from launch.options.stages import ONE_STAGE
 from launch.progress import counting
 from launch.sweeping.grid import Grid, Training
 from launch.sweeping.judging import check_figure
+from launch.wiring.labels import (
+    with_condition,
+    with_found_condition,
+    with_recorded_condition,
+)
 from launch.wiring.networks import (
     build_networks,
     check_start,
@@ -102,12 +108,12 @@ def check(
     """
     check_ray()
     check_storage(folder)
-    data_sets, problems, done = list[DataSet](), list[str](), set[str]()
+    data: _Data | None = None
+    problems, done = list[str](), set[str]()
     for one in trainings:
         try:
-            if not data_sets:
-                data_sets = _first(one, out)
-            if _check(one, data_sets, judge, out):
+            data = data or _first(one, out)
+            if _check(one, data, judge, out):
                 done.add(one.training.name)
         except ConfigError as error:
             problems.append(f"{one.label}: {error}")
@@ -116,25 +122,37 @@ def check(
     return done
 
 
-def _first(one: Planned, out: Console) -> list[DataSet]:
-    """The data sets, which are the same for all trainings."""
-    config = next(iter(one.configs.values()))
+class _Data(NamedTuple):
+    """The data sets and the classes of `data.label`, which are the same for all trainings."""
+
+    sets: list[DataSet]
+    condition: Condition | None
+
+    def labelled(self, config: RunConfig) -> RunConfig:
+        return config if self.condition is None else with_condition(config, self.condition)
+
+
+def _first(one: Planned, out: Console) -> _Data:
+    config, began = next(iter(one.configs.values())), began_with(one.store())
     with counting(out) as watching:
-        data_sets = prepare_data(config, watching, out.print, began_with(one.store()))
+        data_sets = prepare_data(config, watching, out.print, began)
     if missing := check_evaluation(config, data_sets[0].index):
         out.print(missing, markup=False, soft_wrap=True)
-    return data_sets
+    if config.data.label is None:
+        return _Data(data_sets, None)
+    config = with_found_condition(with_recorded_condition(config, began), data_sets, out.print)
+    return _Data(data_sets, config.objective.condition)
 
 
-def _check(one: Planned, data_sets: list[DataSet], judge: Statistic, out: Console) -> bool:
+def _check(one: Planned, data: _Data, judge: Statistic, out: Console) -> bool:
     """Whether the training has been trained already."""
-    index = data_sets[0].index
-    for config in one.configs.values():
+    index = data.sets[0].index
+    for config in map(data.labelled, one.configs.values()):
         check_demand(config.cluster)
         check_units(config)
         check_built(config, index)
-        fingerprint = check_loading(config, data_sets)
-    config, store = one.config, one.store()
+        fingerprint = check_loading(config, data.sets)
+    store = one.store()
     check_figure(
         judge,
         config.objective.name,

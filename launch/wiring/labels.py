@@ -16,6 +16,7 @@ from launch.options.schema import DataConfig, RunConfig
 MOST_CLASSES = 1000
 AT_ONCE = 4096  # samples
 NAMED = 10  # classes in a message
+KEY = "objective.condition"
 
 
 def with_recorded_condition(config: RunConfig, began: Record | None) -> RunConfig:
@@ -24,7 +25,7 @@ def with_recorded_condition(config: RunConfig, began: Record | None) -> RunConfi
     same = data.get("label") == config.data.label and data.get("classes") == config.data.classes
     if config.data.label is None or not same or not recorded.get("condition"):
         return config
-    return _with(config, from_plain(Condition, recorded["condition"], "objective.condition"))
+    return with_condition(config, from_plain(Condition, recorded["condition"], KEY))
 
 
 def with_found_condition(
@@ -58,7 +59,18 @@ def with_found_condition(
     )
     more = f" and {len(classes) - NAMED} more" if len(classes) > NAMED else ""
     announce(f"classes of the label {data.label}: {told}{more}")
-    return _with(config, Condition(attribute=data.label, classes=classes, counts=weighted))
+    return with_condition(config, Condition(attribute=data.label, classes=classes, counts=weighted))
+
+
+def with_condition(config: RunConfig, condition: Condition) -> RunConfig:
+    """The options with these classes. Raises `ConfigError` if the method cannot have them."""
+    resolved = dict(config.resolved)
+    resolved["objective"] = {**resolved["objective"], "condition": asdict(condition)}
+    try:
+        objective = replace(config.objective, condition=condition)
+    except ConfigError as error:
+        raise ConfigError(f"objective.{error}") from error
+    return replace(config, objective=objective, resolved=resolved)
 
 
 def _counts(data: DataConfig, label: str, data_set: DataSet) -> Counter[str]:
@@ -95,13 +107,3 @@ def _ordered(data: DataConfig, names: set[str]) -> list[str]:
         return sorted(names, key=float)
     except ValueError:
         return sorted(names)
-
-
-def _with(config: RunConfig, condition: Condition) -> RunConfig:
-    resolved = dict(config.resolved)
-    resolved["objective"] = {**resolved["objective"], "condition": asdict(condition)}
-    try:
-        objective = replace(config.objective, condition=condition)
-    except ConfigError as error:
-        raise ConfigError(f"objective.{error}") from error
-    return replace(config, objective=objective, resolved=resolved)

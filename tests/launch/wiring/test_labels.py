@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from cluster.run_folder.options_record import write_options
 from cluster.storage.opening import open_store
 from datasets.building.build import build
+from datasets.shards.index import Index
 from datasets.shards.splits import Split
 from datasets.sources.base import BuildOptions, Sample, Source, Work
 from datasets.streaming.mix import DataSet
@@ -17,8 +20,11 @@ from ganinv.errors import ConfigError, DataError
 from ganinv.latents.labelled import Condition
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
+from launch.sweeping.checking import check, planned
+from launch.sweeping.grid import grid_of
+from launch.sweeping.judging import judge_named
 from launch.wiring.labels import with_found_condition, with_recorded_condition
-from launch.wiring.same_run import check_options
+from launch.wiring.same_run import check_options, record
 
 
 class _Kinds(Source):
@@ -109,3 +115,24 @@ def test_data_that_cannot_be_used(
 def test_options_that_cannot_be_used(tmp_path: Path, words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         configured(tmp_path, *words)
+
+
+def test_a_sweep_knows_the_classes_before_it_starts_and_when_it_goes_on(tmp_path: Path) -> None:
+    found(tmp_path, ["a", "b"] * 8)
+    recipe, out = load_recipe("tiny-pvdgan"), Console(quiet=True)
+    words = [f"storage.run={tmp_path}/sweep", f"data.url={tmp_path}/data", "train.seed=0,1"]
+
+    def checked(*more: str) -> set[str]:
+        grid = grid_of(recipe, [*words, *more], limit=2)
+        folder, plans = planned(recipe, grid)
+        return check(plans, folder, judge_named("psnr_db_test", folder.evaluate), out)
+
+    with pytest.raises(DataError, match="has no such attribute"):
+        checked("data.label=colour")
+    assert checked("data.label=kind") == set()
+    (first, _) = planned(recipe, grid_of(recipe, [*words, "data.label=kind"], limit=2))[1]
+    data = open_store(f"{tmp_path}/data")
+    index = Index.load(data)
+    begun = with_found_condition(first.config, [DataSet(store=data, index=index)], out.print)
+    write_options(first.store(), record(begun, index))
+    assert checked("data.label=kind") == set()
