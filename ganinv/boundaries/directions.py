@@ -14,18 +14,16 @@ from ganinv.model import InvertibleGan
 def element_directions(model: InvertibleGan, identity: str, count: int) -> list[Boundary]:
     """The elements of the code with the largest spread (DLSGAN figs. 12–14), the largest first."""
     spread_L = model.spread.cpu().float()
-    free = model.latent_size - len(model.classes)
-    chosen = spread_L[:free].argsort(descending=True, stable=True)[:count].tolist()
+    chosen = spread_L[: _free(model)].argsort(descending=True, stable=True)[:count].tolist()
     return [element_direction(model, identity, element) for element in chosen]
 
 
 def element_direction(model: InvertibleGan, identity: str, element: int) -> Boundary:
     """One element of the code. Raises `ConfigError` for an element that the code does not have."""
-    count = model.latent_size - len(model.classes)  # a label is no direction
-    if not 0 <= element < count:
+    if not 0 <= element < _free(model):
         raise ConfigError(
-            f"element {element}: codes of this model have the elements 0 to {count - 1}; choose "
-            "one of them"
+            f"element {element}: codes of this model have the elements 0 to {_free(model) - 1}; "
+            "choose one of them"
         )
     unit_L = torch.eye(model.latent_size)[element]
     return _direction(model, identity, "z", f"element {element}", unit_L)
@@ -51,13 +49,18 @@ def principal_directions(model: InvertibleGan, identity: str, count: int) -> lis
     scaled_OL = weight_OL * spread_L
     vector_LL = torch.linalg.eigh(scaled_OL.T @ scaled_OL).eigenvectors.flip(1)  # largest first
     found = []
-    for number in range(min(count, model.latent_size)):
+    for number in range(min(count, _free(model))):
         normal_L = vector_LL[:, number]
         # The sign of an eigenvector is arbitrary: its largest element is made positive.
         normal_L = normal_L * normal_L[normal_L.abs().argmax()].sign()
         name = f"principal {number + 1}"
         found.append(_direction(model, identity, "z", name, normal_L.float()))
     return found
+
+
+def _free(model: InvertibleGan) -> int:
+    """Elements of a code before its label, which is no direction."""
+    return model.latent_size - len(model.classes)
 
 
 def _direction(

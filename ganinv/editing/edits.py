@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ganinv.boundaries.boundary import Boundary, check_model
 from ganinv.errors import ConfigError
-from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import space_named
 from ganinv.model import InvertibleGan
 from ganinv.pictures import Images
@@ -77,16 +76,9 @@ class Editor:
                     points = Points(
                         space, boundary.moved(points.values, _for_each(strength, points))
                     )
-                points = self._with_labels_of(before, points)
+                kept = self.model.codec.spaces[space].fixed_as(points.values, before.values)
+                points = Points(space, kept)
         return points
-
-    def _with_labels_of(self, before: Points, after: Points) -> Points:
-        """Of a conditional model: an edit keeps the label of a picture."""
-        latent = self.model.codec.latent
-        if not isinstance(latent, Labelled):
-            return after
-        label_BK = latent.label_of(before.values)
-        return Points(after.space, latent.with_label(after.values, label_BK))
 
     @torch.no_grad()
     def distances(self, points: Points) -> dict[str, Tensor]:

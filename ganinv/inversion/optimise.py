@@ -27,7 +27,6 @@ from ganinv.inversion.loss import (
     own_feature_map,
 )
 from ganinv.inversion.prior import Prior, central_code_space, mean_point
-from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import space_named
 from ganinv.metrics.lpips import load_features
 from ganinv.model import InvertibleGan
@@ -168,13 +167,13 @@ class Optimisation:
     @torch.no_grad()
     def _starts(self, real_NCHW: Tensor) -> dict[str, Tensor]:
         """The start of each image by name; random starts are the same for every image."""
-        model, of_code, count = self.model, self._space.of_code, len(real_NCHW)
-        found: dict[str, Tensor] = {}
-        latent = model.codec.latent  # where codes have labels, every start has that of its image
-        own = of_code(model.encode(real_NCHW)) if isinstance(latent, Labelled) else None
-        for name in self._starts_named():
-            if name == "encoder":
-                found[name] = of_code(model.encode(real_NCHW))
+        model, space, count = self.model, self._space, len(real_NCHW)
+        names, found = self._starts_named(), dict[str, Tensor]()
+        encoded = "encoder" in names or space.fixed  # every start has the label of its image
+        own = space.of_code(model.encode(real_NCHW)) if encoded else None
+        for name in names:
+            if name == "encoder" and own is not None:
+                found[name] = own
                 continue
             if self._mean is not None and name == "mean":
                 point = self._mean
@@ -183,10 +182,9 @@ class Optimisation:
                 code_1L = model.codec.prior(
                     self.config.seed, "inversion/start", range(number, number + 1)
                 )
-                point = of_code(code_1L.to(model.device, model.dtype))
-            found[name] = point.repeat(count, *[1] * (point.ndim - 1))
-            if isinstance(latent, Labelled) and own is not None:
-                found[name] = latent.with_label(found[name], latent.label_of(own))
+                point = space.of_code(code_1L.to(model.device, model.dtype))
+            point = point.repeat(count, *[1] * (point.ndim - 1))
+            found[name] = point if own is None else space.fixed_as(point, own)
         return found
 
     @torch.no_grad()

@@ -79,7 +79,7 @@ class Labelled:
         return F.one_hot(at_B.clamp(max=len(self.classes) - 1), len(self.classes)).float()
 
     def with_label(self, code_BL: Tensor, label_BK: Tensor) -> Tensor:
-        """The codes with other labels. Also takes points that hold labels where codes do."""
+        """The codes with other labels."""
         return torch.cat([self.without_label(code_BL), label_BK.to(code_BL)], 1)
 
     def without_label(self, code_BL: Tensor) -> Tensor:

@@ -36,18 +36,17 @@ class Space:
 
     def searched(self, point: Tensor) -> Tensor:
         """The point, without a gradient toward its fixed elements."""
+        return self.fixed_as(point, point.detach())
+
+    def fixed_as(self, point: Tensor, other: Tensor) -> Tensor:
+        """The point with the fixed elements of another."""
         if not self.fixed:
             return point
-        free_BP, fixed_BP = point[:, : -self.fixed], point[:, -self.fixed :]
-        return torch.cat([free_BP, fixed_BP.detach()], 1)
+        return torch.cat([point[:, : -self.fixed], other[:, -self.fixed :]], 1)
 
     def varied(self, point_BP: Tensor) -> Tensor:
         """The point with zeros as its fixed elements, so that they are no part of directions."""
-        if not self.fixed:
-            return point_BP
-        return torch.cat(
-            [point_BP[:, : -self.fixed], torch.zeros_like(point_BP[:, -self.fixed :])], 1
-        )
+        return self.fixed_as(point_BP, torch.zeros_like(point_BP))
 
 
 @runtime_checkable

@@ -48,7 +48,8 @@ def test_no_direction_has_a_part_of_the_label(model: InvertibleGan) -> None:
     moved = boundary.moved(points, torch.full((300,), 5.0))
     assert torch.equal(moved[:, -3:], points[:, -3:])
     assert not torch.equal(moved, points)
-    directions = principal_directions(model, "", 1)
+    directions = principal_directions(model, "", model.latent_size)
+    assert len(directions) == model.latent_size - 3
     assert all(one.normal_P[-3:].abs().max() < 1e-6 for one in directions)
     with pytest.raises(ConfigError, match="elements 0 to 6"):
         element_direction(model, "", 7)
