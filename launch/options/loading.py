@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganinv import networks, objectives
 from ganinv.errors import ConfigError
 from ganinv.places.names import absolute
+from ganinv.schedules import NEEDED
 from ganinv.training.config import lay_out_batch
 from launch.options.places import LOCATIONS
 from launch.options.reading import parse_words, read_words, with_text
@@ -101,7 +102,9 @@ def _load(stage: Stage) -> RunConfig:
     typed |= stage.places(in_recipe | typed)
     schema = schema_for(in_recipe | typed, problems)
     given = _override(in_recipe, read_words(schema, typed, problems))
-    for key, value in grouped(given, known_values(schema)).items():
+    values = grouped(given, known_values(schema))
+    _end_schedules(values, values.get("train.images", schema.train.images))
+    for key, value in values.items():
         if others := _others_with(schema, key):
             section = key.partition(".")[0]
             problems.append(
@@ -122,6 +125,15 @@ def _load(stage: Stage) -> RunConfig:
         raise ConfigError("\n".join(problems))
     resolved = OmegaConf.to_container(schema, resolve=True)
     return RunConfig(**sections, resolved=resolved)  # type: ignore[arg-type]  # keys are strings
+
+
+def _end_schedules(values: Mapping[str, Any], images: Any) -> None:
+    """Schedules that leave out `until`, where they need one, end with the training."""
+    for value in values.values():
+        if isinstance(value, dict):
+            _end_schedules(value, images)
+            if "until" in NEEDED.get(value.get("kind", ""), ()):
+                value.setdefault("until", images)
 
 
 def _others_with(schema: DictConfig, key: str) -> list[str]:

@@ -150,6 +150,22 @@ def test_an_odd_batch_is_refused_where_half_of_it_is_reconstructed() -> None:
     assert "choose 16" in problems("train.global_batch=15", "cluster.workers=1")
 
 
+def test_a_schedule_without_until_ends_with_the_training() -> None:
+    falling = "{kind: cosine, start: 0.01, end: 0.001}"
+    words = (
+        *PLACES, "train.images=4_000", f"train.learning_rate={falling}",
+        f"train.networks={{g: {{learning_rate: {falling}}}}}",
+        "objective.lambda_rec={kind: linear, start: 1, end: 2, until: 3_000}",
+        "objective.lambda_enc={kind: step, start: 1, factor: 0.5, every: 1_000}",
+    )  # fmt: skip
+    config = load_config(load_recipe("tiny-pvdgan"), words)
+    assert config.train.learning_rate.until == 4_000
+    assert config.train.networks["g"].learning_rate.until == 4_000
+    assert config.objective.lambda_rec.until == 3_000
+    assert config.objective.lambda_enc.until is None
+    assert load_config(config.resolved, ()).train == config.train  # a resumed run keeps the number
+
+
 def test_angles_that_fill_no_tree_are_refused_beside_all_other_problems() -> None:
     said = problems("network.latent_size=64", "cluster.workers=3", recipe="tiny-dedgan")
     assert "network.latent_size = 64: " in said
