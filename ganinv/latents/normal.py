@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ganinv.draws import standard_normal
+from ganinv.latents.arcs import arc
 from ganinv.latents.base import LatentTensors
 
 
@@ -19,9 +20,21 @@ class StandardNormal:
     def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         return standard_normal(seed, purpose, image_numbers, self.size)
 
+    @property
+    def entering(self) -> str:
+        return ""
+
     def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
         del tensors
         return code_BL
+
+    def to_code(self, entering_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        del tensors
+        return entering_BL
+
+    def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
+        """On an arc, on which codes stay as long as those of the prior."""
+        return arc(code_BL.double(), other_BL.double(), share_B.double())
 
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """mean((z − z′)²) over the elements."""

@@ -128,6 +128,29 @@ def test_an_encoder_without_information_has_the_error_of_the_centre() -> None:
         assert float(latent.error(code_NL, constant, {}).mean()) > latent.uninformed_error()
 
 
+def test_codes_move_along_a_great_circle() -> None:
+    """At even angles, also between codes whose points have the largest angle, π/2, or none."""
+    latent = Hypersphere(15)
+    code_BL, other_BL = normal(6, 15), normal(6, 15, seed=1)
+    poles_BL = torch.tensor([[9.0], [-9.0]]).expand(2, 15)  # the first and the last coordinate
+    code_BL = torch.cat([code_BL, poles_BL])
+    other_BL = torch.cat([other_BL, -poles_BL[:1], poles_BL[1:]])
+    way = [
+        latent.interpolate(code_BL, other_BL, torch.full((8,), share))
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    torch.testing.assert_close(way[0][:6], code_BL[:6].double(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(way[-1][:6], other_BL[:6].double(), rtol=1e-6, atol=1e-6)
+    points = [latent.to_cartesian(latent.angles(code_BL)) for code_BL in way]
+    for point_BC in points:
+        torch.testing.assert_close(point_BC.norm(dim=1), torch.ones(8, dtype=torch.float64))
+    whole_B = (points[0] * points[-1]).sum(1).clamp(max=1).arccos()
+    assert whole_B[6:].tolist() == pytest.approx([HALF_PI, 0.0], abs=1e-4)
+    for number in range(4):
+        step_B = (points[number] * points[number + 1]).sum(1).clamp(max=1).arccos()
+        torch.testing.assert_close(step_B, whole_B / 4, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_complete_trees_are_accepted(size: int) -> None:
     assert 2 ** Hypersphere(size).levels == size + 1
