@@ -68,11 +68,7 @@ class _WithLabel:
     def __call__(self, image_NCHW: Tensor) -> Judgement:
         judged = self._d(image_NCHW)
         projection_N = (judged.projection_BK * self._label_NK).sum(1)
-        return Judgement(
-            adversarial_B=judged.adversarial_B + projection_N,
-            latent_BL=judged.latent_BL,
-            feature_BF=judged.feature_BF,
-        )
+        return Judgement(judged.adversarial_B + projection_N, judged.latent_BL, judged.feature_BF)
 
 
 def with_labels(nets: Nets, batch: MicroBatch) -> Nets:

@@ -22,6 +22,9 @@ Numbers: D drives v_r down, and the squares of softplus(h) underflow in float32 
 so all is computed from ln softplus(h). tan(arccos(c)) of float32 has a NaN for a gradient below
 1e-4 rad; here it is the ratio of the embedding's parts perpendicular and parallel to z_c.
 
+With labels, G sees the label's embedding beside n, and a = −v + yᵀ V φ(x): the projection moves the
+logarithm of the length, and the direction stays that of the E coordinates.
+
 R1 and R2 take the double backward, also where D is piecewise linear up to its head. The weight
 gradient without it (`networks.piecewise`) saves passes because one direction, ∂a/∂h, serves the
 loss and the penalty; here ∂v/∂h changes with h, the penalty adds a second direction, and the exact
