@@ -13,6 +13,9 @@ L, and does not underflow.
 The paper draws z_s ~ U(0, π/2) and puts the quantile function of N(0, 1) before the generator's
 network (§5.1). Drawing n and taking z_s from it is the same, and makes n the code of the model.
 
+So the way from one code to another is the arc of n, as for all normal codes. On the great circle of
+z_c, angles of small mass turn fast near both ends, and n becomes shorter than any code of the prior.
+
 Shapes: B samples, L angles, C = L + 1 coordinates.
 """
 
@@ -23,7 +26,6 @@ import torch
 from torch import Tensor
 
 from ganinv.errors import ConfigError
-from ganinv.latents.arcs import arc
 from ganinv.latents.base import LatentTensors
 from ganinv.latents.normal import StandardNormal
 
@@ -58,13 +60,6 @@ class Hypersphere(StandardNormal):
     def levels(self) -> int:
         """k, the depth of the tree."""
         return (self.size + 1).bit_length() - 1
-
-    def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
-        """On the great circle through z_c of both codes, at even angles."""
-        a_BC, b_BC = (
-            self.to_cartesian(self.angles(codes.double())) for codes in (code_BL, other_BL)
-        )
-        return self.code(self.to_spherical(arc(a_BC, b_BC, share_B.double())))
 
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """L_emb = tan∠(z_c, z′_c) (Alg. 1 l. 7).

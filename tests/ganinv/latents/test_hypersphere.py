@@ -128,27 +128,17 @@ def test_an_encoder_without_information_has_the_error_of_the_centre() -> None:
         assert float(latent.error(code_NL, constant, {}).mean()) > latent.uninformed_error()
 
 
-def test_codes_move_along_a_great_circle() -> None:
-    """At even angles, also between codes whose points have the largest angle, π/2, or none."""
-    latent = Hypersphere(15)
-    code_BL, other_BL = normal(6, 15), normal(6, 15, seed=1)
-    poles_BL = torch.tensor([[9.0], [-9.0]]).expand(2, 15)  # the first and the last coordinate
-    code_BL = torch.cat([code_BL, poles_BL])
-    other_BL = torch.cat([other_BL, -poles_BL[:1], poles_BL[1:]])
-    way = [
-        latent.interpolate(code_BL, other_BL, torch.full((8,), share))
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    ]
-    torch.testing.assert_close(way[0][:6], code_BL[:6].double(), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(way[-1][:6], other_BL[:6].double(), rtol=1e-6, atol=1e-6)
-    points = [latent.to_cartesian(latent.angles(code_BL)) for code_BL in way]
-    for point_BC in points:
-        torch.testing.assert_close(point_BC.norm(dim=1), torch.ones(8, dtype=torch.float64))
-    whole_B = (points[0] * points[-1]).sum(1).clamp(max=1).arccos()
-    assert whole_B[6:].tolist() == pytest.approx([HALF_PI, 0.0], abs=1e-4)
-    for number in range(4):
-        step_B = (points[number] * points[number + 1]).sum(1).clamp(max=1).arccos()
-        torch.testing.assert_close(step_B, whole_B / 4, rtol=1e-4, atol=1e-4)
+def test_ways_between_codes_keep_the_prior() -> None:
+    """n stays N(0, I) on them; on the great circle of z_c it would not. Opposite codes have one."""
+    latent = Hypersphere(63)
+    code_BL, other_BL = (latent.draw(0, end, range(200)).double() for end in "ab")
+    halfway_BL = latent.interpolate(code_BL, other_BL, torch.full((200,), 0.5))
+    assert float(halfway_BL.square().mean()) == pytest.approx(1.0, abs=0.05)
+    both = (latent.to_cartesian(latent.angles(codes)) for codes in (code_BL, other_BL))
+    circle_BL = latent.code(latent.to_spherical(sum(both, torch.zeros(1))))
+    assert float(circle_BL.square().mean()) < 0.7
+    opposite_BL = latent.interpolate(code_BL, -code_BL, torch.full((200,), 0.25))
+    torch.testing.assert_close(opposite_BL, code_BL / 2, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES)
