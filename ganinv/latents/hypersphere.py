@@ -13,8 +13,8 @@ L, and does not underflow.
 The paper draws z_s ~ U(0, π/2) and puts the quantile function of N(0, 1) before the generator's
 network (§5.1). Drawing n and taking z_s from it is the same, and makes n the code of the model.
 
-So the way from one code to another is the arc of n, as for all normal codes. On the great circle of
-z_c, angles of small mass turn fast near both ends, and n becomes shorter than any code of the prior.
+So the way from one code to another is the arc of n, as for all normal codes. On the great circle
+of z_c, angles of small mass turn fast near the ends, and n becomes shorter than codes of the prior.
 
 Shapes: B samples, L angles, C = L + 1 coordinates.
 """
