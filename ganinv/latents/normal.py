@@ -40,11 +40,8 @@ class StandardNormal:
         T. White, "Sampling Generative Networks" (2016). Codes of one direction, or of opposite
         ones, have a straight way.
         """
-        first_BL, second_BL, share_B1 = (
-            code_BL.double(),
-            other_BL.double(),
-            share_B.double()[:, None],
-        )
+        first_BL, second_BL = code_BL.double(), other_BL.double()
+        share_B1 = share_B.double()[:, None]
         cosine_B1 = F.cosine_similarity(first_BL, second_BL)[:, None].clamp(-1, 1)
         angle_B1 = cosine_B1.arccos()
         weights = ((1 - share_B1) * angle_B1).sin(), (share_B1 * angle_B1).sin()
