@@ -11,12 +11,10 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ganinv.latents.base import Latent
+from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import Space, code_space
-
-LEAST_SINE = 1e-6  # of the angle between two codes, for an arc from one to the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +44,15 @@ class Codec:
         """The classes of a conditional model, whose codes end with a label among them
         (`ganinv.latents.labelled`); empty for all other models.
         """
-        return ()
+        return self.latent.classes if isinstance(self.latent, Labelled) else ()
 
     def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         """Codes of generated images, B × L; on the model's device or the CPU.
 
         The latent's prior, unless codes that `decode` takes are another quantity.
         """
+        if isinstance(self.latent, Labelled):
+            return self.latent.prior(seed, purpose, image_numbers)
         return self.latent.draw(seed, purpose, image_numbers)
 
     def decode(self, code_BL: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Codec:
 
         `z` is always the first; a method adds those that lie between code and image.
         """
-        return {"z": code_space(self.decode)}
+        return {"z": code_space(self.decode, len(self.classes))}
 
     @property
     def first_weight(self) -> Tensor | None:
@@ -89,23 +89,9 @@ class Codec:
     def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
         """The codes at a share of the way between two codes of the prior, B × L, float64.
 
-        An arc from one to the other, on which codes stay as long as those of a normal prior (T.
-        White, "Sampling Generative Networks", 2016). A method with another prior overrides it.
+        The latent's way, unless codes that `decode` takes are another quantity.
         """
-        first_BL, second_BL, share_B1 = (
-            code_BL.double(),
-            other_BL.double(),
-            share_B.double()[:, None],
-        )
-        cosine_B1 = functional.cosine_similarity(first_BL, second_BL)[:, None].clamp(-1, 1)
-        angle_B1 = cosine_B1.arccos()
-        straight_BL = torch.lerp(first_BL, second_BL, share_B1)
-        arc_BL = ((1 - share_B1) * angle_B1).sin() * first_BL + (
-            share_B1 * angle_B1
-        ).sin() * second_BL
-        sine_B1 = angle_B1.sin()
-        has_arc = sine_B1 > LEAST_SINE  # codes of one direction, or of opposite ones, have none
-        return torch.where(has_arc, arc_BL / sine_B1.clamp(min=LEAST_SINE), straight_BL)
+        return self.latent.interpolate(code_BL, other_BL, share_B)
 
     def code_error(self, code_BL: Tensor, other_BL: Tensor) -> Tensor:
         """The distance between the codes of each pair, B, float64."""

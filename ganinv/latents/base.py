@@ -21,8 +21,21 @@ class Latent(Protocol):
         """Codes of the prior, B × L, float32, a function of these arguments alone."""
         ...
 
+    @property
+    def entering(self) -> str:
+        """What enters the generator, in words; empty where codes enter as they are."""
+        ...
+
     def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """What enters the generator."""
+        ...
+
+    def to_code(self, entering_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        """The inverse of `to_generator`."""
+        ...
+
+    def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
+        """The codes at a share of the way between two codes, B × L, float64."""
         ...
 
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:

@@ -13,19 +13,21 @@ L, and does not underflow.
 The paper draws z_s ~ U(0, π/2) and puts the quantile function of N(0, 1) before the generator's
 network (§5.1). Drawing n and taking z_s from it is the same, and makes n the code of the model.
 
+So the way from one code to another is the arc of n, as for all normal codes. On the great circle
+of z_c, angles of small mass turn fast near the ends, and n becomes shorter than codes of the prior.
+
 Shapes: B samples, L angles, C = L + 1 coordinates.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganinv.draws import standard_normal
 from ganinv.errors import ConfigError
 from ganinv.latents.base import LatentTensors
+from ganinv.latents.normal import StandardNormal
 
 LARGEST = 4095  # angles
 # Recovered angles stay this share of π/2 away from 0 and π/2, where the quantile is infinite: so
@@ -38,13 +40,11 @@ UNINFORMED_DRAWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Hypersphere:
+class Hypersphere(StandardNormal):
     """Implements `latents.base.Latent` for angles of a hypersphere.
 
     Raises `ConfigError` for a `size` that is not 2^k − 1, or above 4,095.
     """
-
-    size: int
 
     def __post_init__(self) -> None:
         below = min((1 << (self.size + 1).bit_length() - 1) - 1, LARGEST)
@@ -61,13 +61,6 @@ class Hypersphere:
         """k, the depth of the tree."""
         return (self.size + 1).bit_length() - 1
 
-    def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
-        return standard_normal(seed, purpose, image_numbers, self.size)
-
-    def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
-        del tensors
-        return code_BL
-
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """L_emb = tan∠(z_c, z′_c) (Alg. 1 l. 7).
 
@@ -80,10 +73,6 @@ class Hypersphere:
         sine_B = (a_BC - b_BC).norm(dim=1) * (a_BC + b_BC).norm(dim=1) / 2
         tangent_B: Tensor = sine_B / (a_BC * b_BC).sum(1)
         return tangent_B
-
-    def spread(self, tensors: LatentTensors) -> Tensor:
-        del tensors
-        return torch.ones(self.size, dtype=torch.float32, device="cpu")
 
     def angles(self, code_BL: Tensor) -> Tensor:
         """z_s = (π/2) Φ(n)."""

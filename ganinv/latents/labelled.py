@@ -63,6 +63,11 @@ class Labelled:
     def size(self) -> int:
         return self.inner.size + len(self.classes)
 
+    def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        """Codes of the inner prior with labels at random, B × (L + K)."""
+        code_BL = self.draw(seed, purpose, image_numbers)
+        return self.with_label(code_BL, self.labels(seed, image_numbers))
+
     def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         """Codes of the inner prior with a label of zeros: added to a code, they keep its label."""
         code_BL = self.inner.draw(seed, purpose, image_numbers)
@@ -89,9 +94,25 @@ class Labelled:
         """The label of each code as zeros and a one, B × K, without gradient."""
         return one_at_largest(code_BL[:, self.inner.size :])
 
+    @property
+    def entering(self) -> str:
+        return f"{self.inner.entering}, and label" if self.inner.entering else ""
+
     def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
         entering_BL = self.inner.to_generator(self.without_label(code_BL), tensors)
         return torch.cat([entering_BL, self.label_of(code_BL)], 1)
+
+    def to_code(self, entering_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        code_BL = self.inner.to_code(self.without_label(entering_BL), tensors)
+        return torch.cat([code_BL, self.label_of(entering_BL)], 1)
+
+    def interpolate(self, code_BL: Tensor, other_BL: Tensor, share_B: Tensor) -> Tensor:
+        """The way of the inner latent; the label changes halfway."""
+        way_BL = self.inner.interpolate(
+            self.without_label(code_BL), self.without_label(other_BL), share_B
+        )
+        label_BK, other_BK = (self.label_of(codes).double() for codes in (code_BL, other_BL))
+        return torch.cat([way_BL, label_BK.lerp(other_BK, share_B.double()[:, None])], 1)
 
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """The inner latent's; labels do not count."""

@@ -3,28 +3,29 @@
 The scale s changes during training (`ganinv.latent_scale`) and is stored as the tensor `scale_L`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from ganinv.draws import standard_normal
 from ganinv.latents.base import LatentTensors
+from ganinv.latents.normal import StandardNormal
 
 SCALE = "scale_L"  # name of s among the tensors
 
 
 @dataclass(frozen=True, slots=True)
-class ScaledNormal:
+class ScaledNormal(StandardNormal):
     """Implements `latents.base.Latent` for z ∘ s."""
 
-    size: int
-
-    def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
-        return standard_normal(seed, purpose, image_numbers, self.size)
+    @property
+    def entering(self) -> str:
+        return "scaled code, z ∘ s"
 
     def to_generator(self, code_BL: Tensor, tensors: LatentTensors) -> Tensor:
         return code_BL * tensors[SCALE]
+
+    def to_code(self, entering_BL: Tensor, tensors: LatentTensors) -> Tensor:
+        return entering_BL / tensors[SCALE]  # s is above 0: see latent_scale
 
     def error(self, code_BL: Tensor, other_BL: Tensor, tensors: LatentTensors) -> Tensor:
         """L_enc: mean((z − z′)² ∘ s²) over the elements (DLSGAN Alg. 1 l. 4)."""

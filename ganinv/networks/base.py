@@ -7,8 +7,7 @@ with. A family that serves only methods without `Role.kind` may leave out `kinds
 
 A family with conditional networks sets `CONDITIONAL = True`, and its `build` takes `classes`, the
 number K of classes of a label, 0 by default. Then G takes B × (L + K), a label of zeros and a one
-after what the latent lets enter, and D takes such a label B × K beside the image; without one it
-gives the adversarial value of the image alone.
+after what the latent lets enter, and D gives a `LabelledJudgement`.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,6 +48,15 @@ class Judgement(NamedTuple):
     adversarial_B: Tensor
     latent_BL: Tensor
     feature_BF: Tensor
+
+
+class LabelledJudgement(NamedTuple):
+    """Output of D with `classes`. What each of K classes adds to the adversarial value: B × K."""
+
+    adversarial_B: Tensor
+    latent_BL: Tensor
+    feature_BF: Tensor
+    projection_BK: Tensor
 
 
 Networks = dict[str, nn.Module]  # by their names in the methods

@@ -21,6 +21,7 @@ from ganinv.networks.base import (
     Grid,
     Judgement,
     Kinds,
+    LabelledJudgement,
     NetworkConfig,
     Networks,
     coarsest_grid,
@@ -29,7 +30,7 @@ from ganinv.networks.base import (
     through_blocks,
 )
 from ganinv.networks.heads import Trunk, makers_on
-from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size, projected
+from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size
 from ganinv.networks.layers import (
     BlurDown,
     BlurUp,
@@ -171,16 +172,14 @@ class Discriminator(Blocks):
         self.latent = EqualisedLinear(self.size, config.latent_size)
         self.projection = EqualisedLinear(self.size, classes) if classes else None
 
-    def forward(self, image_BCHW: Tensor, label_BK: Tensor | None = None) -> Judgement:
+    def forward(self, image_BCHW: Tensor) -> Judgement | LabelledJudgement:
         flat_BF, feature_BF = self.through(image_BCHW)
         adversarial_B = in_float32(self.adversarial, flat_BF).squeeze(1)
-        if self.projection is not None and label_BK is not None:
-            adversarial_B = projected(adversarial_B, in_float32(self.projection, flat_BF), label_BK)
-        return Judgement(
-            adversarial_B=adversarial_B,
-            latent_BL=in_float32(self.latent, flat_BF),
-            feature_BF=feature_BF,
-        )
+        latent_BL = in_float32(self.latent, flat_BF)
+        if self.projection is None:
+            return Judgement(adversarial_B, latent_BL, feature_BF)
+        projection_BK = in_float32(self.projection, flat_BF)
+        return LabelledJudgement(adversarial_B, latent_BL, feature_BF, projection_BK)
 
 
 def build(

@@ -2,8 +2,8 @@
 
 G sees the label's embedding beside the code. D adds a projection to its adversarial value, a
 function of the image's features for each class (T. Miyato and M. Koyama, "cGANs with Projection
-Discriminator", 2018, arXiv 1802.05637, eq. 3: a(x, y) = ψ(φ(x)) + yᵀ V φ(x)); the heads of each
-family give both terms.
+Discriminator", 2018, arXiv 1802.05637, eq. 3: a(x, y) = ψ(φ(x)) + yᵀ V φ(x)). The heads of each
+family give V φ(x) beside the value of the image alone, and `objectives.conditional` the sum.
 
 The projection says how much more often real images have these features than generated ones do,
 within a class. It is 0 for a perfect generator, and so no classifier. The classifier here reads the
@@ -26,11 +26,6 @@ CODE_SHARE = 4  # elements of a code for one of an embedding
 
 def embedding_size(latent_size: int) -> int:
     return max(1, latent_size // CODE_SHARE)
-
-
-def projected(adversarial_B: Tensor, projection_BK: Tensor, label_BK: Tensor) -> Tensor:
-    """a(x, y): the value of the image alone, and the projection of its label."""
-    return adversarial_B + (projection_BK * label_BK).sum(1)
 
 
 class LabelEmbedding(nn.Module):

@@ -35,6 +35,7 @@ from ganinv.networks.base import (
     Grid,
     Judgement,
     Kinds,
+    LabelledJudgement,
     NetworkConfig,
     Networks,
     coarsest_grid,
@@ -43,7 +44,7 @@ from ganinv.networks.base import (
     through_blocks,
 )
 from ganinv.networks.heads import Trunk, makers_on
-from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size, projected
+from ganinv.networks.labels import Classifier, LabelEmbedding, embedding_size
 from ganinv.networks.layers import (
     LEAK,
     BlurDown,
@@ -276,16 +277,14 @@ class Discriminator(Blocks):
             DiscriminativeBasis(self.channels, classes, self.grid) if classes else None
         )
 
-    def forward(self, image_BCHW: Tensor, label_BK: Tensor | None = None) -> Judgement:
+    def forward(self, image_BCHW: Tensor) -> Judgement | LabelledJudgement:
         x_BCHW, feature_BF = self.maps(image_BCHW)
         adversarial_B = in_float32(self.adversarial, x_BCHW).squeeze(1)
-        if self.projection is not None and label_BK is not None:
-            adversarial_B = projected(adversarial_B, in_float32(self.projection, x_BCHW), label_BK)
-        return Judgement(
-            adversarial_B=adversarial_B,
-            latent_BL=in_float32(self.latent, x_BCHW),
-            feature_BF=feature_BF,
-        )
+        latent_BL = in_float32(self.latent, x_BCHW)
+        if self.projection is None:
+            return Judgement(adversarial_B, latent_BL, feature_BF)
+        projection_BK = in_float32(self.projection, x_BCHW)
+        return LabelledJudgement(adversarial_B, latent_BL, feature_BF, projection_BK)
 
 
 def build(

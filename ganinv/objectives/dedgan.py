@@ -22,6 +22,9 @@ Numbers: D drives v_r down, and the squares of softplus(h) underflow in float32 
 so all is computed from ln softplus(h). tan(arccos(c)) of float32 has a NaN for a gradient below
 1e-4 rad; here it is the ratio of the embedding's parts perpendicular and parallel to z_c.
 
+With labels, G sees the label's embedding beside n, and a = −v + yᵀ V φ(x): the projection moves the
+logarithm of the length, and the direction stays that of the E coordinates.
+
 R1 and R2 take the double backward, also where D is piecewise linear up to its head. The weight
 gradient without it (`networks.piecewise`) saves passes because one direction, ∂a/∂h, serves the
 loss and the penalty; here ∂v/∂h changes with h, the penalty adds a second direction, and the exact
@@ -31,8 +34,8 @@ Shapes: N samples of the micro-batch, L angles, E coordinates, C × H × W image
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +44,13 @@ from torch.nn import functional as F
 from ganinv.codec import Codec
 from ganinv.declarations import Highlight, Plot, Statistic
 from ganinv.latents.hypersphere import Hypersphere
-from ganinv.latents.spaces import Space, code_space, style_spaces
-from ganinv.networks.base import Judgement
-from ganinv.objectives.adversarial import PLOTS, ROLES
+from ganinv.latents.labelled import Condition
+from ganinv.networks.base import Judgement, LabelledJudgement
+from ganinv.objectives.adversarial import PLOTS
 from ganinv.objectives.augmented import AugmentedObjective, augmentation
-from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
+from ganinv.objectives.base import Loss, MicroBatch, Nets, Round, RoundOutput, State, cut
+from ganinv.objectives.conditional import STATISTICS as LABEL_STATISTICS
+from ganinv.objectives.conditional import ConditionalObjective, classifier_loss, with_labels
 from ganinv.objectives.losses import (
     LossConfig,
     augmentation_moments,
@@ -56,6 +61,8 @@ from ganinv.objectives.losses import (
 )
 from ganinv.objectives.traced_codec import EncoderInDiscriminator
 from ganinv.schedules import Scheduled
+
+Said = TypeVar("Said", Judgement, LabelledJudgement)
 
 LINEAR_BELOW = -20.0  # there, ln softplus(h) = h − eʰ/2 is h up to 1e-9
 ROUNDING = 1e-6  # rad; angles below it have no gradient, because float32 does not resolve them
@@ -95,32 +102,25 @@ class Config(LossConfig):
     name: str = "dedgan"
     lambda_emb: Scheduled = 1.0
     lambda_r1: Scheduled = 10.0  # without ½
+    condition: Condition = field(default_factory=Condition)  # set by data.label
 
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionInDiscriminator(EncoderInDiscriminator):
     """E(x) = Φ⁻¹((2/π) z_s) with z_s = cartesian_to_spherical(D(x) / ‖D(x)‖) (§2)."""
 
-    latent: Hypersphere
+    sphere: Hypersphere
 
-    @property
-    def spaces(self) -> Mapping[str, Space]:
-        """What enters the generator is the code, so there is no space u."""
-        return {
-            "z": code_space(self.decode),
-            **style_spaces(self.networks["g"], lambda code_BL: code_BL),
-        }
-
-    def encode(self, image_BCHW: Tensor) -> Tensor:
-        direction_BE = embedding(self.networks["d"](image_BCHW)).latent_BL
-        return self.latent.code(self.latent.to_spherical(direction_BE))
+    def code_of(self, judged: Judgement) -> Tensor:
+        return self.sphere.code(self.sphere.to_spherical(embedding(judged).latent_BL))
 
 
-class Objective(AugmentedObjective):
+class Objective(AugmentedObjective, ConditionalObjective):
     """Algorithm 1 as one round of losses."""
 
     config: Config
     latent: Hypersphere
+    optional_statistics = (*AugmentedObjective.optional_statistics, *LABEL_STATISTICS)
     plots = (PLOTS[0], PLOTS[1], EMBEDDING_PLOT, ANGLES_PLOT, PLOTS[2])
 
     def __init__(self, config: Config, latent_size: int) -> None:
@@ -129,12 +129,8 @@ class Objective(AugmentedObjective):
         self.latent = Hypersphere(latent_size)
 
     @property
-    def roles(self) -> Mapping[str, Role]:
-        return ROLES
-
-    @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return (*self.config.statistics, *EMBEDDING_STATISTICS)
+        return (*self.config.statistics, *EMBEDDING_STATISTICS, *self.label_statistics)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -146,7 +142,9 @@ class Objective(AugmentedObjective):
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         del tensors
         held = {name: networks[name] for name in self.roles}
-        return DirectionInDiscriminator(latent=self.latent, networks=held)
+        return DirectionInDiscriminator(
+            latent=self.latent_of_model, networks=held, sphere=self.latent
+        )
 
     def highlights(self, state: State) -> tuple[Highlight, ...]:
         del state
@@ -164,21 +162,25 @@ class Objective(AugmentedObjective):
         z_NL = batch.noise["z"]  # Alg. 1 l. 1
         angle_NL = self.latent.angles(z_NL)
         target_NE = self.latent.to_cartesian(angle_NL)  # l. 2
-        d = _embedding_of(nets["d"])
+        nets = with_labels({**nets, "d": _embedding_of(nets["d"])}, batch)
         image = cut("g", nets["g"](z_NL))
         augment = augmentation(self.config.augment, batch, state)
         # l. 3, 4 and 6
-        fake = judge_generated({"d": d}, batch, self.config, image.leaf, augment)
-        real = judge_augmented({"d": d}, batch, self.config, augment)  # l. 5
+        fake = judge_generated(nets, batch, self.config, image.leaf, augment)
+        real = judge_augmented(
+            nets, batch, self.config, augment, encode=batch.label_NK is not None
+        )  # l. 5
         l_emb = batch.mean(embedding_loss(target_NE, fake.latent_BL))  # l. 7
         l_adv_d, statistics = loss_of_discriminator(batch, self.config, real, fake, augment)
         l_d = l_adv_d + weight["emb"] * l_emb  # l. 8
         l_g = loss_of_generator(nets, batch, self.config, fake.adversarial_B, real.adversarial_B)
         l_g = l_g + weight["emb"] * l_emb  # l. 9
+        classifier, of_labels = classifier_loss(nets, batch, real.feature_BF)
         return RoundOutput(
-            losses={"d": Loss(l_d), "g": Loss(l_g, (image,))},
+            losses={"d": Loss(l_d), "g": Loss(l_g, (image,)), **classifier},
             statistics={
                 **statistics,
+                **of_labels,
                 "d/fake": batch.mean(fake.adversarial_B),
                 "loss/emb": l_emb,
                 "loss/d": l_d,
@@ -199,7 +201,7 @@ class Objective(AugmentedObjective):
         }
 
 
-def embedding(judgement: Judgement) -> Judgement:
+def embedding(judgement: Said) -> Said:
     """What D's E outputs say: −v as the adversarial value, and the direction z′_c as the code.
 
     softplus makes all coordinates positive (§2), and gradients are finite for any output.
@@ -209,11 +211,7 @@ def embedding(judgement: Judgement) -> Judgement:
         head_BE < LINEAR_BELOW, head_BE, F.softplus(head_BE.clamp(min=LINEAR_BELOW)).log()
     )
     v_B = torch.logsumexp(2 * log_BE, 1) / 2
-    return Judgement(
-        adversarial_B=-v_B,
-        latent_BL=(log_BE - v_B[:, None]).exp(),
-        feature_BF=judgement.feature_BF,
-    )
+    return judgement._replace(adversarial_B=-v_B, latent_BL=(log_BE - v_B[:, None]).exp())
 
 
 def embedding_loss(target_BE: Tensor, direction_BE: Tensor) -> Tensor:
@@ -227,5 +225,5 @@ def embedding_loss(target_BE: Tensor, direction_BE: Tensor) -> Tensor:
     return square_B.sqrt() / parallel_B
 
 
-def _embedding_of(d: Callable[..., Any]) -> Callable[[Tensor], Judgement]:
+def _embedding_of(d: Callable[..., Any]) -> Callable[[Tensor], Any]:
     return lambda image_NCHW: embedding(d(image_NCHW))

@@ -27,11 +27,10 @@ from ganinv.latent_scale import (
     update_trace,
 )
 from ganinv.latents.base import Latent
-from ganinv.latents.labelled import Labelled
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
-from ganinv.objectives import conditional
-from ganinv.objectives.adversarial import PLOTS, ROLES
-from ganinv.objectives.base import Moments, Objective, Role, State
+from ganinv.objectives.adversarial import PLOTS
+from ganinv.objectives.base import Moments, State
+from ganinv.objectives.conditional import ConditionalObjective
 from ganinv.objectives.latent import mean_square
 from ganinv.objectives.traced_codec import EncoderInDiscriminator
 
@@ -68,25 +67,19 @@ ACTIVE_PLOT = Plot(
 LABELS = {"fake": "generated images", "real": "real images"}  # whose codes a trace follows
 
 
-class TracedObjective(Objective):
+class TracedObjective(ConditionalObjective):
     """Traces, scale and figures; a method adds its rounds."""
 
     plots: tuple[Plot, ...] = (PLOTS[0], PLOTS[1], ENCODER_PLOT, *PLOTS[2:], ACTIVE_PLOT)
     traces: tuple[str, ...] = ("fake",)
-    optional_roles = conditional.OPTIONAL_ROLES
 
     def __init__(self, config: Any, latent_size: int) -> None:
         self.config = config
         self.latent: Latent = ScaledNormal(latent_size)
 
     @property
-    def roles(self) -> Mapping[str, Role]:
-        return conditional.ROLES if self.condition else ROLES
-
-    @property
     def statistics(self) -> tuple[Statistic, ...]:
-        labels = conditional.STATISTICS if self.condition else ()
-        return (*self.config.statistics, ENCODER_STATISTIC, *labels)
+        return (*self.config.statistics, ENCODER_STATISTIC, *self.label_statistics)
 
     @property
     def figures_declared(self) -> tuple[Statistic, ...]:
@@ -131,10 +124,7 @@ class TracedObjective(Objective):
 
     def codec(self, networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> Codec:
         held, scale = {name: networks[name] for name in self.roles}, {SCALE: tensors[SCALE]}
-        if condition := self.condition:
-            labelled = Labelled(self.latent, tuple(condition.classes), tuple(condition.counts))
-            return conditional.LabelledEncoder(latent=labelled, networks=held, tensors=scale)
-        return EncoderInDiscriminator(latent=self.latent, networks=held, tensors=scale)
+        return EncoderInDiscriminator(latent=self.latent_of_model, networks=held, tensors=scale)
 
     def figures(self, state: State) -> dict[str, float]:
         variance_L = trace_variance(state["fake"])

@@ -1,50 +1,76 @@
 """The codec of methods whose D reads codes: DLSGAN, PVDGAN, DEDGAN.
 
+Conditional codes end with a label, which a classifier reads from the features of D.
+
 Shapes: B samples, L latent elements, F features, C × H × W image.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ganinv.codec import Codec
-from ganinv.latents.scaled_normal import SCALE
+from ganinv.latents.labelled import one_at_largest
 from ganinv.latents.spaces import Space, style_spaces
+from ganinv.networks.base import Judgement
+from ganinv.networks.labels import embedding_size
+
+CLASSIFIER = "c"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderInDiscriminator(Codec):
-    """Images are G(z ∘ s), codes are read by D (DLSGAN §3)."""
+    """Images are G of what the latent lets enter, codes are read by D (DLSGAN §3)."""
 
     def decode(self, code_BL: Tensor) -> Tensor:
-        image_BCHW: Tensor = self.networks["g"](self.latent.to_generator(code_BL, self.tensors))
+        image_BCHW: Tensor = self.networks["g"](self._entering(code_BL))
         return image_BCHW
 
     def encode(self, image_BCHW: Tensor) -> Tensor:
-        code_BL: Tensor = self.networks["d"](image_BCHW).latent_BL
-        return code_BL
+        """The code; of a conditional model with the label that is most probable."""
+        judged = self.networks["d"](image_BCHW)
+        code_BL = self.code_of(judged)
+        if not self.classes:
+            return code_BL
+        label_BK = one_at_largest(self.networks[CLASSIFIER](judged.feature_BF))
+        return torch.cat([code_BL, label_BK], 1)
+
+    def code_of(self, judged: Judgement) -> Tensor:
+        """What D says of images → their codes, without labels."""
+        return judged.latent_BL
 
     @property
     def spaces(self) -> Mapping[str, Space]:
-        def scaled(code_BL: Tensor) -> Tensor:
-            return self.latent.to_generator(code_BL, self.tensors)
-
-        generator, scale_L = self.networks["g"], self.tensors[SCALE]
-        entering = Space(
-            title="scaled code, z ∘ s",
-            of_code=scaled,
-            decode=generator,
-            to_code=lambda entering_BL: entering_BL / scale_L,  # s is above 0: see latent_scale
-        )
-        return {**super().spaces, "u": entering, **style_spaces(generator, scaled)}
+        """Points hold the label where codes do; no gradient reaches it."""
+        generator, found = self.networks["g"], dict(super().spaces)
+        if self.latent.entering:
+            found["u"] = Space(
+                title=self.latent.entering,
+                of_code=self._entering,
+                decode=generator,
+                to_code=lambda entering_BL: self.latent.to_code(entering_BL, self.tensors),
+                fixed=len(self.classes),
+            )
+        return {**found, **style_spaces(generator, self._entering)}
 
     @property
     def first_weight(self) -> Tensor | None:
-        size = self.latent.size
+        """Of the code; what a label does is 0 here."""
+        labels = len(self.classes)
+        size = self.latent.size - labels
+        width = size + (embedding_size(size) if labels else 0)
         weights = (w for w in self.networks["g"].parameters() if w.ndim > 1)
-        first = next((w for w in weights if w.shape[1] == size), None)
-        return None if first is None else first.detach().movedim(1, -1).reshape(-1, size)
+        first = next((w for w in weights if w.shape[1] == width), None)
+        if first is None:
+            return None
+        flat_OL = first.detach().movedim(1, -1).reshape(-1, width)[:, :size]
+        return F.pad(flat_OL, (0, labels))
+
+    def _entering(self, code_BL: Tensor) -> Tensor:
+        return self.latent.to_generator(code_BL, self.tensors)
 
     @property
     def feature_source(self) -> str:

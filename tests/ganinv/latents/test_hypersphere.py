@@ -128,6 +128,19 @@ def test_an_encoder_without_information_has_the_error_of_the_centre() -> None:
         assert float(latent.error(code_NL, constant, {}).mean()) > latent.uninformed_error()
 
 
+def test_ways_between_codes_keep_the_prior() -> None:
+    """n stays N(0, I) on them; on the great circle of z_c it would not. Opposite codes have one."""
+    latent = Hypersphere(63)
+    code_BL, other_BL = (latent.draw(0, end, range(200)).double() for end in "ab")
+    halfway_BL = latent.interpolate(code_BL, other_BL, torch.full((200,), 0.5))
+    assert float(halfway_BL.square().mean()) == pytest.approx(1.0, abs=0.05)
+    both = (latent.to_cartesian(latent.angles(codes)) for codes in (code_BL, other_BL))
+    circle_BL = latent.code(latent.to_spherical(sum(both, torch.zeros(1))))
+    assert float(circle_BL.square().mean()) < 0.7
+    opposite_BL = latent.interpolate(code_BL, -code_BL, torch.full((200,), 0.25))
+    torch.testing.assert_close(opposite_BL, code_BL / 2, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_complete_trees_are_accepted(size: int) -> None:
     assert 2 ** Hypersphere(size).levels == size + 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganinv import load, networks
@@ -20,9 +20,11 @@ from ganinv.boundaries.boundary import Boundary
 from ganinv.editing.edits import Editor
 from ganinv.errors import ConfigError, DataError
 from ganinv.inversion.optimise import Optimisation, OptimiseConfig
+from ganinv.latents.hypersphere import Hypersphere
 from ganinv.latents.labelled import Condition, Labelled
 from ganinv.latents.scaled_normal import SCALE, ScaledNormal
 from ganinv.model import InvertibleGan
+from ganinv.networks.base import LabelledJudgement
 from ganinv.objectives.base import MicroBatch, Objective, networks_asked
 from ganinv.saved.exports import Description, export_files
 from ganinv.saved.graphs import ENCODER, GENERATOR
@@ -92,41 +94,47 @@ def step(
     return {name: engine.kept for name, engine in engines.items()}
 
 
-def reference(nets: Mapping[str, nn.Module], batch: MicroBatch) -> dict[str, Gradients]:
-    """R3GAN's losses with a(x, y) = ψ(φ(x)) + yᵀ V φ(x), by double backward; the scale is 1.
+def said(name: str, judged: LabelledJudgement, z: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """a(x, y) and the loss of the code, from what D gives, by the formulas of the papers.
 
-    The projection is taken as what a discriminator of one class more adds to its value.
+    DEDGAN's value is −ln ‖softplus(h)‖ + yᵀ V φ(x), and its code has no part of the label.
     """
+    projection_B = judged.projection_BK[label.bool()]
+    if name == "dlsgan":  # the scale is 1
+        return judged.adversarial_B + projection_B, F.mse_loss(judged.latent_BL, z)
+    head_BE = torch.cat([judged.adversarial_B[:, None], judged.latent_BL], 1)
+    embedded_BE = torch.log1p(head_BE.exp())
+    sphere = Hypersphere(LATENT)
+    cosine_B = F.cosine_similarity(embedded_BE, sphere.to_cartesian(sphere.angles(z)))
+    return projection_B - embedded_BE.norm(dim=1).log(), cosine_B.arccos().tan().mean()
+
+
+def reference(name: str, nets: Mapping[str, nn.Module], batch: MicroBatch) -> dict[str, Gradients]:
+    """R3GAN's losses of a(x, y), and the loss of the code, by double backward."""
     label, found = batch.label_NK, {}
     assert label is not None
     z, x = batch.noise["z"], batch.real_NCHW.clone().requires_grad_()
-    for name in ("g", "d", "c"):
+    for network in ("g", "d", "c"):
         g, d, c = (copy.deepcopy(nets[key]) for key in ("g", "d", "c"))
         image = g(torch.cat([z, label], 1))
-        image = image.detach().requires_grad_() if name == "d" else image
-        judged = [d(x), d(image)]
-        values = [d(i, label).adversarial_B for i in (x, image)]
-        classes = [F.one_hot(torch.full((BATCH,), k), 3).double() for k in range(3)]
-        for i, alone, value in zip((x, image), judged, values, strict=True):
-            each_BK = torch.stack([d(i, one).adversarial_B for one in classes], 1)
-            projected_B = (each_BK - alone.adversarial_B[:, None])[label.bool()]
-            assert torch.allclose(value, alone.adversarial_B + projected_B)
-        encoder = F.mse_loss(judged[1].latent_BL, z)
-        delta = values[0] - values[1]
-        if name == "d":
+        image = image.detach().requires_grad_() if network == "d" else image
+        real, fake = d(x), d(image)
+        (real_B, _), (fake_B, code_loss) = (said(name, each, z, label) for each in (real, fake))
+        delta = real_B - fake_B
+        if network == "d":
             slopes = [
                 torch.autograd.grad(value.sum(), i, create_graph=True)[0].square().sum((1, 2, 3))
-                for value, i in zip(values, (x, image), strict=True)
+                for value, i in ((real_B, x), (fake_B, image))
             ]
-            loss = F.softplus(-delta).mean() + encoder
+            loss = F.softplus(-delta).mean() + code_loss
             loss = loss + 3.0 * slopes[0].mean() + 2.0 * slopes[1].mean()
-        elif name == "g":
-            loss = F.softplus(delta).mean() + encoder
+        elif network == "g":
+            loss = F.softplus(delta).mean() + code_loss
         else:
-            loss = -(c(judged[0].feature_BF.detach()).log_softmax(1) * label).sum(1).mean()
-        named = dict({"g": g, "d": d, "c": c}[name].named_parameters())
+            loss = -(c(real.feature_BF.detach()).log_softmax(1) * label).sum(1).mean()
+        named = dict({"g": g, "d": d, "c": c}[network].named_parameters())
         gradients = torch.autograd.grad(loss, list(named.values()))  # all of them are in use
-        found[name] = dict(zip(named, gradients, strict=True))
+        found[network] = dict(zip(named, gradients, strict=True))
     return found
 
 
@@ -140,20 +148,32 @@ def assert_close(found: dict[str, Gradients], expected: dict[str, Gradients]) ->
 
 
 @pytest.mark.parametrize("family", ["conv", "r3gan"])
-def test_a_step_has_the_gradients_of_a_plain_reference(family: str) -> None:
-    objective = conditional("dlsgan", scale="mse", **R3GAN)
+@pytest.mark.parametrize("name", ["dlsgan", "dedgan"])
+def test_a_step_has_the_gradients_of_a_plain_reference(name: str, family: str) -> None:
+    options = {"scale": "mse"} if name == "dlsgan" else {}
+    objective = conditional(name, **R3GAN, **options)
     nets = built(objective, family)
     whole = random_batch(objective, global_batch=BATCH)
-    assert_close(step(objective, nets, parts(whole, 1)), reference(nets, whole))
+    assert_close(step(objective, nets, parts(whole, 1)), reference(name, nets, whole))
 
 
 @pytest.mark.parametrize("kind", ["none", "fixed"])
-@pytest.mark.parametrize("schedule", ["simultaneous", "sequential"])
-@pytest.mark.parametrize("name", ["dlsgan", "pvdgan"])
-def test_labels_survive_micro_batches_and_ranks(name: str, schedule: str, kind: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("dlsgan", {"schedule": "simultaneous"}),
+        ("dlsgan", {"schedule": "sequential"}),
+        ("pvdgan", {"schedule": "simultaneous"}),
+        ("pvdgan", {"schedule": "sequential"}),
+        ("dedgan", {}),
+    ],
+)
+def test_labels_survive_micro_batches_and_ranks(
+    name: str, options: dict[str, Any], kind: Any
+) -> None:
     """And count: with other labels, the gradients are others. With and without augmentation."""
     augment = AugmentConfig(kind=kind, p=0.5 if kind == "fixed" else 0.0)
-    objective = conditional(name, schedule=schedule, augment=augment)
+    objective = conditional(name, augment=augment, **options)
     nets, whole = built(objective), random_batch(objective, global_batch=BATCH)
     found = step(objective, nets, parts(whole, 1))
     assert_close(step(objective, nets, parts(whole, 4)), found)
@@ -212,10 +232,10 @@ def trained(session: Session, images: int) -> Session:
     raise AssertionError
 
 
-@pytest.fixture(scope="module")
-def toy() -> Session:
+@pytest.fixture(scope="module", params=["dlsgan", "dedgan"])
+def toy(request: pytest.FixtureRequest) -> Session:
     with torch.random.fork_rng(devices=[]):
-        return trained(local_session(make_objective("dlsgan", condition=TWO), TOY), 800)
+        return trained(local_session(make_objective(request.param, condition=TWO), TOY), 800)
 
 
 def test_classes_of_a_toy_are_learned(toy: Session) -> None:
@@ -254,8 +274,9 @@ def test_labels_of_codes(toy: Session) -> None:
         InvertibleGan(codec=plain.codec, label="red")
 
 
-def test_a_resumed_session_is_the_uninterrupted_one() -> None:
-    objective = make_objective("pvdgan", condition=TWO)
+@pytest.mark.parametrize("name", ["pvdgan", "dedgan"])
+def test_a_resumed_session_is_the_uninterrupted_one(name: str) -> None:
+    objective = make_objective(name, condition=TWO)
     whole = snapshot(trained(local_session(objective, TOY), 64))
     first = trained(local_session(objective, TOY), 32)
     second = trained(copy.deepcopy(first), 64)
@@ -267,7 +288,7 @@ def test_a_resumed_session_is_the_uninterrupted_one() -> None:
 def test_an_export_has_classes_and_gives_their_images(toy: Session, tmp_path: Path) -> None:
     model = toy.model()
     description = Description(
-        objective={"name": "dlsgan", "condition": asdict(TWO)},
+        objective={"name": toy.objective.config.name, "condition": asdict(TWO)},
         network=asdict(NETWORK),
         image_resolution=16,
         image_channels=3,
@@ -296,13 +317,14 @@ def test_an_edit_keeps_the_label(toy: Session) -> None:
     model = toy.model()
     way_P = torch.ones(model.latent_size) / model.latent_size**0.5
     way_P[-1] *= -1
+    space = list(model.codec.spaces)[-1]  # u where it is another than z
     boundary = Boundary(
-        name="all", model=identity(model), space="u", normal_P=way_P, offset=0.0, spread=1.0
+        name="all", model=identity(model), space=space, normal_P=way_P, offset=0.0, spread=1.0
     )
     editor = Editor(model, [boundary])
     points = editor.sample(range(6), 0)
     edited = editor.edited(points, {"all": 9.0})
-    to_code = model.codec.spaces["u"].to_code
+    to_code = model.codec.spaces[space].to_code
     assert to_code is not None
     assert model.labels_of(to_code(edited.values)) == model.labels_of(points.values)
     assert not torch.equal(editor.decode(edited), editor.decode(points))
@@ -315,6 +337,21 @@ def test_labels_of_the_prior_have_the_shares_of_the_data() -> None:
     code_BL = latent.draw(0, "prior", range(3))
     assert latent.spread({SCALE: torch.ones(4)}).shape == code_BL.shape[1:]
     assert not code_BL[:, 4:].any()  # noise on a code leaves its label as it is
+
+
+def test_a_label_changes_halfway_and_is_no_part_of_the_direction() -> None:
+    sphere = Hypersphere(7)
+    latent = Labelled(sphere, ("a", "b"), (3, 1))
+    first_BL, second_BL = (latent.prior(seed, "prior", [5, 6, 7]) for seed in range(2))
+    label_BK = torch.eye(2)[[0, 0, 0]]
+    first_BL = latent.with_label(first_BL, label_BK)
+    second_BL = latent.with_label(second_BL, label_BK.flip(1))
+    for share in (0.0, 0.49, 0.51, 1.0):
+        share_B = torch.full((3,), share)
+        way_BL = latent.interpolate(first_BL, second_BL, share_B)
+        assert latent.label_of(way_BL)[:, 1].tolist() == [float(share > 0.5)] * 3
+        inner_BL = sphere.interpolate(first_BL[:, :7], second_BL[:, :7], share_B)
+        assert torch.equal(way_BL[:, :7], inner_BL)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def test_data_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["objective.name=dedgan"], "'kind': the method dedgan has no conditional form; choose "
-         "objective.name=dlsgan or pvdgan"),
+        (["objective.name=vaegan"], "'kind': the method vaegan has no conditional form; choose "
+         "objective.name=dedgan or dlsgan or pvdgan"),
         (["network.name=stylegan2"], "'kind': the networks of stylegan2 see no labels; choose "
          "network.name=conv or r3gan"),
         (["data.label=null", "data.classes=[a,b]"], "are those of a label; also give data.label"),
