@@ -18,6 +18,7 @@ from pathlib import Path
 from ganinv.errors import ClusterError
 
 STOP_DEADLINE_S = 20.0  # for a server to write what it holds in memory
+KILLED_S = 10.0  # at least; a busy machine takes seconds to end what was killed
 _POLL_S = 0.1
 _LOG_TAIL_LINES = 15
 
@@ -82,7 +83,7 @@ class Process:
     def stop(self, deadline_s: float) -> bool:
         """Send SIGTERM, and SIGKILL after `deadline_s`; returns whether the process was alive.
 
-        Raises `ClusterError` if the process outlives SIGKILL by `deadline_s`.
+        Raises `ClusterError` if the process outlives SIGKILL by `deadline_s` and by `KILLED_S`.
         """
         try:
             descriptor = os.pidfd_open(self.pid)
@@ -104,13 +105,14 @@ class Process:
 def _signal_until_ended(descriptor: int, pid: int, deadline_s: float) -> None:
     ended = select.poll()
     ended.register(descriptor, select.POLLIN)
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    killed_s = max(deadline_s, KILLED_S)
+    for number, wait_s in ((signal.SIGTERM, deadline_s), (signal.SIGKILL, killed_s)):
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(descriptor, number)
-        if ended.poll(deadline_s * 1000):
+        if ended.poll(wait_s * 1000):
             return
     raise ClusterError(
-        f"process {pid} outlived SIGKILL for {deadline_s:g} s; look for a disk that hangs"
+        f"process {pid} outlived SIGKILL for {killed_s:g} s; look for a disk that hangs"
     )
 
 

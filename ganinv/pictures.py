@@ -151,7 +151,10 @@ def _are_numbers(images: Images) -> TypeGuard[Floats]:
 
 
 def _batch(images: Floats) -> Tensor:
-    remedy = "convert bytes by x / 127.5 - 1, or arrays H × W × 3 by PIL.Image.fromarray"
+    remedy = (
+        f"convert bytes by x / 127.5 - 1, 16 bits by x / {DEEP_HALF} - 1, or arrays H × W × 3 of "
+        "bytes by PIL.Image.fromarray"
+    )
     return floats(images, "images", remedy=remedy)
 
 
@@ -189,8 +192,8 @@ def _check_range(image_BCHW: Tensor) -> None:
     if low < -1 - SLACK or high > 1 + SLACK:
         raise DataError(
             f"images with values from {low:.4g} to {high:.4g}: they must lie in [−1, 1]; convert "
-            "0 … 255 by x / 127.5 - 1, 0 … 1 by 2 * x - 1, and clamp what arithmetic gave by "
-            "x.clamp(-1, 1)"
+            f"0 … 255 by x / 127.5 - 1, 0 … 65,535 by x / {DEEP_HALF} - 1, 0 … 1 by 2 * x - 1, and "
+            "clamp what arithmetic gave by x.clamp(-1, 1)"
         )
 
 

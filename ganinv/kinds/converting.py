@@ -44,15 +44,15 @@ def _as_channels(pixels_HWC: Pixels, channels: int) -> Pixels:
     if has_opacity(held):
         colour, opacity = colour[..., :-1], colour[..., -1:]
         if not has_opacity(channels):
-            colour = _divided(colour * opacity + top * (top - opacity), top)
+            colour = divided(colour * opacity + top * (top - opacity), top)
     if channels <= 2 and colour.shape[2] == len(_LUMA):
-        colour = _divided((colour * _LUMA).sum(-1, keepdims=True), int(_LUMA.sum()))
+        colour = divided((colour * _LUMA).sum(-1, keepdims=True), int(_LUMA.sum()))
     elif channels > 2 and colour.shape[2] == 1:
         colour = colour.repeat(3, axis=2)
     planes = [colour, opacity] if has_opacity(channels) else [colour]
     return np.concatenate(planes, axis=2).astype(pixels_HWC.dtype)
 
 
-def _divided(value: NDArray[Any], by: int) -> NDArray[Any]:
+def divided(value: NDArray[Any], by: NDArray[Any] | int) -> NDArray[Any]:
     """Rounded to the nearest whole number, halves upwards."""
     return (2 * value + by) // (2 * by)

@@ -33,7 +33,7 @@ def is_deep_png(data: bytes | memoryview) -> bool:
 
 def decode_deep_png(data: bytes | memoryview) -> NDArray[np.uint16]:
     """H × W × C, as the file holds it. Raises `DataError` for corrupt pixels."""
-    codecs = _codecs()
+    codecs = codecs_of_deep()
     try:
         pixels: NDArray[np.uint16] = codecs.png_decode(bytes(data))
     except codecs.PngError as problem:
@@ -45,7 +45,7 @@ def encode_png(pixels_HWC: Pixels) -> bytes:
     """The bytes of a PNG; equal pixels give equal bytes."""
     plain = pixels_HWC[..., 0] if pixels_HWC.shape[2] == 1 else pixels_HWC
     if plain.dtype == np.uint16:
-        encoded: bytes = _codecs().png_encode(np.ascontiguousarray(plain))
+        encoded: bytes = codecs_of_deep().png_encode(np.ascontiguousarray(plain))
         return encoded
     from PIL.Image import fromarray
 
@@ -56,11 +56,12 @@ def encode_png(pixels_HWC: Pixels) -> bytes:
 
 def codec_version() -> str:
     """What the bytes of a PNG of 16 bits depend on, besides the pixels."""
-    codecs = _codecs()
+    codecs = codecs_of_deep()
     return f"imagecodecs {codecs.__version__}, {codecs.png_version()}"
 
 
-def _codecs() -> ModuleType:
+def codecs_of_deep() -> ModuleType:
+    """imagecodecs. Raises `ConfigError` without it."""
     need_deep("16 bits a channel")
     import imagecodecs
 

@@ -1,8 +1,8 @@
 """The pixels of a picture as pixels of any kind. RGB of 8 bits is as `ganinv.pixels` defines it.
 
-Of 16 bits a channel, PNG of every kind is read without loss if its bytes are given, and grey of
-every format; TIFF with colour of more than 8 bits is refused, because Pillow reads only its upper
-8 bits. Pictures of 8 bits become 16 bits as `ganinv.kinds.converting` says.
+Of 16 bits a channel, PNG of every kind and RGB in TIFF are read without loss if their bytes are
+given, and grey in TIFF and JPEG 2000. Of other colour (JPEG 2000, AVIF, PPM) Pillow reads 8 bits.
+Pictures of 8 bits become 16 bits as `ganinv.kinds.converting` says.
 """
 
 from typing import TYPE_CHECKING
@@ -13,12 +13,11 @@ from ganinv.errors import DataError
 from ganinv.kinds.converting import Pixels, as_kind
 from ganinv.kinds.kind import DEEP, RGB8, Kind
 from ganinv.kinds.png import decode_deep_png, is_deep_png
+from ganinv.kinds.tiff import colour_of_deep_tiff, grey_of_deep_tiff, is_deep_tiff
 from ganinv.pixels import DEEP_GREYS, check, orientation_of, upright_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_BITS_PER_SAMPLE = 258  # the tag of TIFF
 
 
 def pixels_of(picture: "Image", kind: Kind, data: bytes | memoryview = b"") -> Pixels:
@@ -29,6 +28,8 @@ def pixels_of(picture: "Image", kind: Kind, data: bytes | memoryview = b"") -> P
     """
     if kind == RGB8:
         return np.asarray(upright_rgb(picture))
+    if kind.bits == DEEP and is_deep_tiff(picture):
+        return as_kind(_deep_tiff(picture, data), kind)
     picture.load()  # an orientation may come after the pixels
     if kind.bits == DEEP and is_deep_png(data):
         if "transparency" in picture.info:
@@ -37,19 +38,16 @@ def pixels_of(picture: "Image", kind: Kind, data: bytes | memoryview = b"") -> P
     elif kind.bits == DEEP and picture.mode in DEEP_GREYS:
         read = np.asarray(picture).astype(np.uint16)[..., None]
     else:
-        if kind.bits == DEEP:
-            _check_lossless(picture)
         check(picture)
         read = _eight_bits(picture)
     return as_kind(_turned(read, orientation_of(picture)), kind)
 
 
-def _check_lossless(picture: "Image") -> None:
-    bits = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, 8)
-    if max(bits if isinstance(bits, tuple) else (bits,)) > 8:
-        raise DataError(
-            "colour of more than 8 bits a channel is read from PNG alone; convert it before"
-        )
+def _deep_tiff(picture: "Image", data: bytes | memoryview) -> Pixels:
+    if picture.mode in DEEP_GREYS:
+        return grey_of_deep_tiff(picture)
+    orientation = orientation_of(picture)  # Pillow forgets it when it reads the pixels
+    return _turned(colour_of_deep_tiff(picture, data), orientation)
 
 
 def _eight_bits(picture: "Image") -> Pixels:

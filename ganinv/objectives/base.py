@@ -188,6 +188,10 @@ class Objective(ABC):
         del global_batch
         return {}
 
+    def check_micro_batch(self, images: int) -> None:
+        """Raises `ConfigError` if it cannot use micro-batches of so few images."""
+        del images
+
     def next_state(
         self, state: State, moments: Moments, *, images_seen: int, global_batch: int
     ) -> dict[str, Tensor]:

@@ -134,6 +134,13 @@ class Objective(AugmentedObjective, TracedObjective):
             )
         return super().new_state(global_batch)
 
+    def check_micro_batch(self, images: int) -> None:
+        if self.config.pairing == "shuffled" and images == 1:
+            raise ConfigError(
+                "objective.pairing = shuffled: a micro-batch of one image has no other image; "
+                "choose a train.micro_batch of at least 2, or fewer workers"
+            )
+
     def initial(self, trace: str) -> float | None:
         return self.config.initial_real if trace == "real" else None
 
@@ -244,11 +251,7 @@ class Objective(AugmentedObjective, TracedObjective):
         """
         if self.config.pairing == "reconstruction":
             return fake
-        if len(fake.adversarial_B) == 1:
-            raise ConfigError(
-                "objective.pairing = shuffled: a micro-batch of one image has no other image; "
-                "choose train.micro_batch of at least 2 or fewer workers"
-            )
+        self.check_micro_batch(len(fake.adversarial_B))
         return fake._replace(adversarial_B=fake.adversarial_B.roll(1))
 
     def codes(self, noise_NL: Tensor, latent_NL: Tensor, vae_N: Tensor, state: State) -> Tensor:

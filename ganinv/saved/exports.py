@@ -7,11 +7,12 @@ tensors (`digest`); exports of version 0.1 have no hash. An exported folder hold
 description, and size and SHA-256 of each file.
 """
 
+import copy
 import hashlib
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -126,6 +127,18 @@ def _halved(name: str, tensor: Tensor, model: InvertibleGan) -> Tensor:
             "export float32"
         )
     return halved
+
+
+def rounded(model: InvertibleGan) -> InvertibleGan:
+    """The model that `ganinv.load` reads from an export of half weights."""
+    codec = model.codec
+    networks = {name: copy.deepcopy(network) for name, network in codec.networks.items()}
+    with torch.no_grad():
+        for network in networks.values():
+            for weight in network.state_dict().values():
+                if weight.dtype == torch.float32:
+                    weight.copy_(weight.half())
+    return replace(model, codec=replace(codec, networks=networks))
 
 
 def _whole(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,14 +14,12 @@ metadata holds the model's description (`ganinv`), the opset, the range of image
 and the latent's tensors, such as `scale`, which the graphs apply themselves.
 """
 
-import copy
 import json
 import logging
 import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +28,7 @@ import torch
 
 from ganinv.errors import ConfigError
 from ganinv.model import InvertibleGan
-from ganinv.saved.exports import Description, without_shape
+from ganinv.saved.exports import Description, rounded, without_shape
 from ganinv.saved.graphs import ENCODER, GENERATOR, Traceable, graphs_of
 
 AUTOENCODER = "autoencoder"
@@ -59,7 +57,7 @@ def onnx_files(
         "images": "float32, batch x channels x height x width, from -1 (black) to 1 (white)",
         **{without_shape(name): json.dumps(t.tolist()) for name, t in model.codec.tensors.items()},
     }
-    source = _rounded(model) if half else model
+    source = rounded(model) if half else model
     graphs = {name: _exported(name, each) for name, each in graphs_of(source).items()}
     if half:
         graphs = {name: _stored_half(graph) for name, graph in graphs.items()}
@@ -114,18 +112,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _rounded(model: InvertibleGan) -> InvertibleGan:
-    """The model that `ganinv.load` reads from an export of half weights."""
-    codec = model.codec
-    networks = {name: copy.deepcopy(network) for name, network in codec.networks.items()}
-    with torch.no_grad():
-        for network in networks.values():
-            for weight in network.state_dict().values():
-                if weight.dtype == torch.float32:
-                    weight.copy_(weight.half())
-    return replace(model, codec=replace(codec, networks=networks))
 
 
 def _stored_half(graph: Any) -> Any:

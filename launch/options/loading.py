@@ -200,13 +200,15 @@ def default_options(config: RunConfig) -> dict[str, Any]:
 def _combinations(sections: Mapping[str, Any]) -> list[str]:
     """Problems that involve more than one section."""
     problems = []
-    for workers in sections["cluster"].sizes:
+    train, cluster = sections["train"], sections["cluster"]
+    smallest = train.global_batch  # images in a micro-batch
+    for workers in cluster.sizes:
         try:
-            lay_out_batch(sections["train"], workers)
+            layout = lay_out_batch(train, workers)
         except ConfigError as error:
             problems.append(str(error))
             break
-    train, cluster = sections["train"], sections["cluster"]
+        smallest = min(smallest, train.global_batch // layout.micro_batches)
     if train.precision == "tf32" and not cluster.use_gpu:
         problems.append(
             "train.precision = 'tf32': only GPUs have it; choose fp32 or bf16, or give "
@@ -227,6 +229,7 @@ def _combinations(sections: Mapping[str, Any]) -> list[str]:
         return [*problems, str(error)]
     try:
         objective.new_state(train.global_batch)
+        objective.check_micro_batch(smallest)
     except ConfigError as error:
         problems.append(str(error))
     named = {"train.networks": train.networks, "start.frozen": sections["start"].frozen or ()}

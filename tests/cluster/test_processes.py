@@ -43,6 +43,25 @@ def test_a_process_is_alive_until_it_ends(sleeper: subprocess.Popen[bytes]) -> N
     assert not Process.of(sleeper.pid).alive()
 
 
+def test_a_busy_kernel_gets_time_to_end_what_it_killed(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little time the process itself gets to end."""
+    waits_s: list[float] = []
+
+    class Unending:
+        def register(self, *_: object) -> None: ...
+
+        def poll(self, wait_ms: float) -> list[object]:
+            waits_s.append(wait_ms / 1000)
+            return []
+
+    monkeypatch.setattr("cluster.processes.select.poll", Unending)
+    with pytest.raises(ClusterError, match="outlived SIGKILL for 10 s"):
+        Process.of(sleeper.pid).stop(0.5)
+    assert waits_s == [0.5, 10]
+
+
 def test_a_recycled_number_is_neither_alive_nor_signalled(
     sleeper: subprocess.Popen[bytes],
 ) -> None:

@@ -87,6 +87,8 @@ def test_grey_images_become_grey_pictures() -> None:
         (torch.zeros(3, SIZE, SIZE), "shape"),
         (torch.zeros(0, 3, SIZE, SIZE), "shape"),
         (torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8), "x / 127.5 - 1"),
+        (np.zeros((1, 3, SIZE, SIZE), np.uint16), r"16 bits by x / 32767.5 - 1"),
+        (torch.full((1, 3, SIZE, SIZE), 65535.0), r"65,535 by x / 32767.5 - 1"),
         (torch.full((1, 3, SIZE, SIZE), 1.1), "from 1.1 to 1.1"),
         (torch.full((1, 3, SIZE, SIZE), -255.0), "2 \\* x - 1"),
         (torch.full((1, 3, SIZE, SIZE), float("nan")), "finite"),

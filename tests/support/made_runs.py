@@ -13,12 +13,14 @@ from datasets.parallel import no_progress
 from datasets.shards.index import Index
 from datasets.sources.base import BuildOptions, Inputs
 from datasets.sources.find import find_source
-from ganinv import networks, objectives
+from datasets.streaming.mix import DataSet
 from ganinv.seams.engine import LocalEngine
 from ganinv.seams.stores import Store
 from ganinv.training.session import Session, new_session
 from launch.options.loading import load_config, load_recipe
 from launch.options.schema import RunConfig
+from launch.wiring.labels import with_found_condition
+from launch.wiring.networks import build_networks, new_objective
 from launch.wiring.same_run import record
 from tests.support import saves
 
@@ -50,33 +52,36 @@ class MadeRun:
         return self.config.storage.run
 
 
-def make_run(folder: Path, images: int, *words: str) -> MadeRun:
-    """`images` in the data set, an eighth of them held out; `words` are options."""
-    places = [f"storage.run={folder}/run", f"data.url={folder}/data"]
+def make_run(folder: Path, images: int, *words: str, data_url: str | None = None) -> MadeRun:
+    """`images` in the data set, an eighth of them held out; `words` are options.
+
+    `data_url`: a data set that is there already.
+    """
+    places = [f"storage.run={folder}/run", f"data.url={data_url or folder / 'data'}"]
     config = load_config(load_recipe("tiny-pvdgan"), [*places, *words])
-    wanted = config.data
-    options = BuildOptions(
-        images=images, resolution=wanted.resolution, channels=wanted.channels, bits=wanted.bits
-    )
-    assert config.data.source is not None
-    source = find_source(
-        config.data.source,
-        options,
-        Inputs(open_store=open_store, show_progress=lambda _: no_progress),
-    )
     data, store = open_store(config.data.url), open_store(config.storage.run)
-    index = build(source, data, options)
+    index = Index.load(data) if data_url else _built(config, data, images)
+    config = with_found_condition(config, [DataSet(store=data, index=index)], lambda _: None)
     write_options(store, record(config, index))
     session = new_session(
-        objectives.find("pvdgan").Objective(config.objective, config.network.latent_size),
-        networks.find("conv").build(
-            config.network,
-            resolution=index.resolution,
-            image_channels=index.image_channels,
-            seed=config.train.seed,
-        ),
+        new_objective(config),
+        build_networks(config, index, torch.device("cpu")),
         LocalEngine,
         config=config.train,
         device=torch.device("cpu"),
     )
     return MadeRun(config=config, data=data, index=index, store=store, session=session)
+
+
+def _built(config: RunConfig, data: Store, images: int) -> Index:
+    wanted = config.data
+    options = BuildOptions(
+        images=images, resolution=wanted.resolution, channels=wanted.channels, bits=wanted.bits
+    )
+    assert wanted.source is not None
+    source = find_source(
+        wanted.source,
+        options,
+        Inputs(open_store=open_store, show_progress=lambda _: no_progress),
+    )
+    return build(source, data, options)

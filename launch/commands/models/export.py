@@ -8,7 +8,7 @@ from rich.console import Console
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError, StorageError, StorageMissingError
 from ganinv.saved import onnx_graphs, torchscript
-from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files
+from ganinv.saved.exports import DESCRIPTION_NAME, MODEL_NAME, Description, export_files, rounded
 from ganinv.saved.format import FOLDER, SUFFIX, split_file
 from ganinv.saved.loading import load_run
 from ganinv.seams.stores import Range, Store
@@ -26,7 +26,7 @@ keys:
   export.onnx=true         add generator.onnx, encoder.onnx and autoencoder.onnx (both in one), for
                            onnxruntime in browsers, on phones and elsewhere; needs the extra onnx
   export.half=true         weights as float16, also in ONNX graphs: half the size; loads as another
-                           model than the run
+                           model than the run, and all graphs are those of that model
   export.overwrite=true    replace an existing export, with all of its files
 
 A folder holds {MODEL_NAME} (averaged weights of both networks, latent scale, description) and
@@ -88,7 +88,8 @@ def export(storage: StorageConfig, options: ExportConfig, screen: Console) -> di
     old = _old_files(target, name, options)
     run = load_run(open_store(storage.run, endpoint_url=storage.endpoint_url))
     description = Description.of(run.manifest)
-    graphs = torchscript.graph_files(run.model) if options.torchscript else {}
+    loaded = rounded(run.model) if options.half else run.model  # what this export is read as
+    graphs = torchscript.graph_files(loaded) if options.torchscript else {}
     if options.onnx:
         graphs |= onnx_graphs.onnx_files(run.model, description, half=options.half)
     files = export_files(run.model, description, graphs, half=options.half)

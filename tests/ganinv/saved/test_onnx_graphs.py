@@ -89,8 +89,8 @@ def ends(files: Mapping[str, bytes]) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def integrated(name: str, **options: Any) -> InvertibleGan:
-    built = build(name, resolution="8x6", channels=2, feature_block=-1, **options)
+def integrated(name: str, channels: int = 2, **options: Any) -> InvertibleGan:
+    built = build(name, resolution="8x6", channels=channels, feature_block=-1, **options)
     return InvertibleGan(codec=codec_of(built, torch.linspace(0.2, 3.0, LATENT_SIZE)))
 
 
@@ -145,7 +145,7 @@ def test_graphs_of_every_kind_of_codec_give_the_same() -> None:
 @pytest.mark.integration
 def test_half_weights_are_those_of_a_half_export() -> None:
     """The same function as that of rounded weights, from about half the bytes."""
-    model = integrated("conv", width=64, max_width=64)
+    model = integrated("conv", channels=4, width=64, max_width=64)
     whole, half = (onnx_files(model, DESCRIPTION, half=half) for half in (False, True))
     for network in model.codec.networks.values():
         network.load_state_dict({at: w.half().float() for at, w in network.state_dict().items()})

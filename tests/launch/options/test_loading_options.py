@@ -166,6 +166,21 @@ def test_a_schedule_without_until_ends_with_the_training() -> None:
     assert load_config(config.resolved, ()).train == config.train  # a resumed run keeps the number
 
 
+@pytest.mark.parametrize(
+    "cut",
+    [
+        ["train.micro_batch=1"],
+        ["train.global_batch=2", "cluster.min_workers=1", "cluster.max_workers=2"],
+    ],
+)
+def test_images_in_micro_batches_of_their_own_are_refused_where_each_needs_another(
+    cut: list[str],
+) -> None:
+    pairs = ["objective.pairing=shuffled", "objective.adversarial=relativistic"]
+    assert "choose a train.micro_batch of at least 2" in problems(*pairs, *cut)
+    load_config(load_recipe("tiny-pvdgan"), [*PLACES, *pairs, "train.micro_batch=2"])
+
+
 def test_angles_that_fill_no_tree_are_refused_beside_all_other_problems() -> None:
     said = problems("network.latent_size=64", "cluster.workers=3", recipe="tiny-dedgan")
     assert "network.latent_size = 64: " in said

@@ -35,6 +35,11 @@ def test_an_export_needs_nothing_of_its_run(
     code_BL = model.prior(range(3), seed=1)
     generator = torch.jit.load(folder / "generator.pt")
     torch.testing.assert_close(generator(code_BL), model.decode(code_BL), rtol=1e-5, atol=1e-5)
+    assert export.main([*options, "export.half=true", "export.overwrite=true"]) == 0
+    rounded = ganinv.load(folder, device="cpu")
+    assert identity(rounded) != identity(model)
+    generator = torch.jit.load(folder / "generator.pt")
+    torch.testing.assert_close(generator(code_BL), rounded.decode(code_BL), rtol=1e-5, atol=1e-5)
 
     file = tmp_path / "one.safetensors"
     assert export.main([f"storage.run={run}", f"export.to={file}"]) == 0
