@@ -47,7 +47,7 @@ check: setup
 test: check test-unit test-integration
 
 test-unit: setup
-	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu and not chaos"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not integration and not gpu and not chaos"
 
 test-integration: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
