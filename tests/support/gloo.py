@@ -16,12 +16,10 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
-# Not imported here but in the process that forks: see `tests.support.rank_imports`.
-multiprocessing.set_forkserver_preload(["tests.support.rank_imports"])
-
 
 def run_ranks(function: Callable[..., Any], world: int, *args: Any) -> list[Any]:
     """`function(*args)` on every rank; what the ranks returned, in their order."""
+    multiprocessing.set_forkserver_preload(["tests.support.rank_imports"])
     with tempfile.TemporaryDirectory() as folder:
         # As a file: a process is given few file descriptors, and each tensor would need one.
         torch.save(args, Path(folder) / "arguments.pt")
