@@ -47,10 +47,10 @@ check: setup
 test: check test-unit test-integration
 
 test-unit: setup
-	$(BIN)/python -m pytest -n 2 -m "not integration and not gpu and not chaos"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not integration and not gpu and not chaos"
 
 test-integration: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "integration or gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "integration or gpu"
 
 # These tests measure time. All other chaos tests run two at a time. Pytest ends with 5 where a group
 # has none of them.

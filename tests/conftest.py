@@ -32,6 +32,15 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the longest time limits first: at the end no worker waits long for another."""
+    limits: dict[Path, float] = {}
+    for item in items:
+        marked = item.get_closest_marker("timeout")
+        limits[item.path] = max(limits.get(item.path, 0.0), marked.args[0] if marked else 0.0)
+    items.sort(key=lambda item: -limits[item.path])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Runs of tests are none that the user's own `ganinv monitor` should find, and vice versa."""

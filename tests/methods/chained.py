@@ -24,6 +24,8 @@ from ganinv.objectives import base
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
 from ganinv.schedules import Scheduled, scheduled, value_at
 
+FAMILY = "chained_networks"  # the network family, where none is named
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:

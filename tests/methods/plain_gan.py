@@ -15,6 +15,8 @@ from ganinv.latents.normal import StandardNormal
 from ganinv.objectives import base
 from ganinv.objectives.base import Loss, MicroBatch, Nets, Role, Round, RoundOutput, State, cut
 
+FAMILY = "plain_networks"  # the network family, where none is named
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:

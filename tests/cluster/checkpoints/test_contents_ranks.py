@@ -20,6 +20,7 @@ from ganinv.training.session import Session
 from tests.support.engines import KINDS, Kind, distributed_session
 from tests.support.gloo import run_ranks
 from tests.support.harassed import Harassed
+from tests.support.methods import registered
 from tests.support.runs import TRAIN, train
 from tests.support.saves import IDENTITY, save, saver_of
 from tests.support.states import equal, whole_state
@@ -92,6 +93,32 @@ def restore_and_go_on(root: str, name: str, pairs: list[tuple[Kind, Kind]]) -> N
         save(session, open_store(f"{root}/{name}-again-{old}-{new}"))
         go_on(session, WHOLE)
         save(session, open_store(f"{root}/{name}-whole-{old}-{new}"))
+
+
+def train_plain_gan_and_resume(root: str) -> None:
+    """To the end in one go, and from a checkpoint in the middle by another session."""
+    middle = open_store(f"{root}/middle")
+    with registered():
+        whole = session_on(0, "plain_gan")
+        go_on(whole, HALF)
+        save(whole, middle)
+        go_on(whole, WHOLE)
+        save(whole, open_store(f"{root}/whole"))
+        resumed = session_on(0, "plain_gan")
+        assert checkpoint.restore(resumed, middle, IDENTITY) is not None
+        go_on(resumed, WHOLE)
+        save(resumed, open_store(f"{root}/resumed"))
+
+
+@pytest.mark.integration
+def test_a_method_without_encoder_and_moments_resumes(tmp_path: Path) -> None:
+    """Its generator has a buffer that changes in every step."""
+    run_ranks(train_plain_gan_and_resume, 2, str(tmp_path))
+    middle, whole, resumed = (
+        whole_state(open_store(str(tmp_path / name))) for name in ("middle", "whole", "resumed")
+    )
+    equal(resumed, whole)
+    assert not any(torch.equal(middle[name], whole[name]) for name in whole if "/weights/" in name)
 
 
 @pytest.mark.integration

@@ -36,6 +36,17 @@ LAYOUTS = [  # images in the global batch, workers, images in a micro-batch
     (12, 4, None),
     (6, 3, 1),
 ]
+# Every method with the last, which has workers, micro-batches and unequal ones, and with one more.
+PAIRS = [
+    (variant, layout)
+    for number, variant in enumerate(VARIANTS)
+    for layout in (LAYOUTS[number % 4], LAYOUTS[4])
+]
+
+
+def named(value: Any) -> str:
+    """The name of a variant or of a layout."""
+    return label(value) if isinstance(value, dict) else "-".join(map(str, value))
 
 
 class Trained(NamedTuple):
@@ -82,16 +93,16 @@ def trained(
 
 
 @cache
-def trained_whole(named: str, global_batch: int) -> Trained:
-    (variant,) = (variant for variant in VARIANTS if label(variant) == named)
+def trained_whole(name: str, global_batch: int) -> Trained:
+    (variant,) = (variant for variant in VARIANTS if label(variant) == name)
     return trained(variant, global_batch, world=1, micro_batch=None)
 
 
-@pytest.mark.parametrize(("global_batch", "world", "micro_batch"), LAYOUTS)
-@pytest.mark.parametrize("variant", VARIANTS, ids=label)
+@pytest.mark.parametrize(("variant", "layout"), PAIRS, ids=named)
 def test_training_is_the_same_with_any_layout(
-    variant: dict[str, Any], global_batch: int, world: int, micro_batch: int | None
+    variant: dict[str, Any], layout: tuple[int, int, int | None]
 ) -> None:
+    global_batch, world, micro_batch = layout
     expected = trained_whole(label(variant), global_batch)
     found = trained(variant, global_batch, world, micro_batch)
     for found_figures, expected_figures in zip(found.figures, expected.figures, strict=True):

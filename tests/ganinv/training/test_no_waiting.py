@@ -27,6 +27,7 @@ from tests.support.micro_batches import label, variants_that_take_flags
 from tests.support.runs import RandomImages, build_networks, make_objective
 
 CONFIG = TrainConfig(images=64, global_batch=8, micro_batch=4)
+WHOLE = TrainConfig(images=64, global_batch=8)  # augmentation takes long on the meta device
 GPU, META = torch.device("cuda"), torch.device("meta")
 COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
 
@@ -53,12 +54,15 @@ class Copies(TorchDispatchMode):
         return result
 
 
-def session_on(device: torch.device, variant: dict[str, Any], networks: Any) -> Session:
+def session_on(
+    device: torch.device, variant: dict[str, Any], networks: Any, config: TrainConfig = CONFIG
+) -> Session:
+    micro_batches = lay_out_batch(config, 1).micro_batches
     session = new_session(
         make_objective(**variant),
         networks,
-        lambda network, optimizer: LocalEngine(network, optimizer, 2),
-        config=CONFIG,
+        lambda network, optimizer: LocalEngine(network, optimizer, micro_batches),
+        config=config,
         device=device,
     )
     assert session.on_device is (device == GPU)
@@ -84,12 +88,13 @@ def verdicts(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 
 def check_one_step(variant: dict[str, Any], built: dict[str, nn.Module]) -> int:
     """Returns the number of rounds."""
-    session = session_on(META, variant, built)
+    config = WHOLE if "augment" in variant else CONFIG
+    session = session_on(META, variant, built, config)
     session.on_device = True
     session.state = {name: value.to(META) for name, value in session.state.items()}
     batch, drawn = share(session)
     with Copies() as copies:
-        train_batch(session, batch, CONFIG, lay_out_batch(CONFIG, 1), no_reduction, drawn)
+        train_batch(session, batch, config, lay_out_batch(config, 1), no_reduction, drawn)
     # To the device: images, slots, coins, labels and noise.
     labelled = bool(session.objective.condition)
     assert copies.seen == 3 + labelled + len(session.objective.noise)

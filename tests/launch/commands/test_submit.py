@@ -207,7 +207,7 @@ def started(process: subprocess.Popen[bytes], said: Path) -> bool:
 @pytest.mark.timeout(400)
 def test_a_job_from_submission_to_end(head: Head, object_store: Any, tmp_path: Path) -> None:
     run, data = f"s3://tests/{uuid4().hex}", f"s3://tests/{uuid4().hex}"
-    places = (f"storage.run={run}", f"data.url={data}", "data.images=128", "cluster.workers=2")
+    places = (f"storage.run={run}", f"data.url={data}", "data.images=128", "cluster.workers=1")
     tiny = ("submit", "tiny-pvdgan", *places, "train.images=64", "train.checkpoint_every=64")
 
     for path in ("/api/jobs/", "/api/version", "/nodes?view=summary", "/api/prometheus/sd"):

@@ -10,7 +10,7 @@ from cluster.run_folder.group_log import read_groups
 from cluster.storage.opening import open_store
 from ganinv.errors import ConfigError
 from launch.commands import sweep
-from launch.options.loading import load_recipe
+from launch.options.loading import load_config, load_recipe
 from launch.pages.page import Headline
 from launch.pages.sections import Gallery, Section
 from launch.pages.sweep import SettingLine, SweepPage, TrainingLine, render_sweep
@@ -19,6 +19,11 @@ from launch.sweeping.grid import grid_of
 from launch.sweeping.room import how_many
 from tests.support.commands import launch
 from tests.support.pages import Document, noise, rows_of_training
+from tests.support.started_runs import (
+    assert_generator_is_the_origins,
+    assert_goes_on_without_its_origin,
+    make_origin,
+)
 
 GRID = ("tiny-pvdgan", "storage.run=/runs/a", "data.url=/data", "train.seed=0,1")
 
@@ -72,10 +77,15 @@ def test_a_sweep_names_the_best_and_is_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """And its trainings start from another run, whose generator they keep."""
+    origin = make_origin(tmp_path / "origin")
+    options = (
+        f"data.url={origin.config.data.url}", "train.images=64", "cluster.workers=1",
+        "evaluate.features=[]", "engine.name=flat", "engine.zero_stage=0",
+        f"start.run={origin.config.storage.run}", "start.networks=[g,d]", "start.frozen=[g]",
+    )  # fmt: skip
     words = (
-        "tiny-pvdgan", f"storage.run={s3_store_url}", f"data.url={tmp_path}/data",
-        "data.images=256", "train.images=64", "cluster.workers=1", "evaluate.features=[]",
-        "engine.name=flat", "engine.zero_stage=0",
+        "tiny-pvdgan", f"storage.run={s3_store_url}", *options,
         "train.learning_rate=0.003,0.0001", "sweep.pictures=2", "sweep.side_by_side=2", "--json",
     )  # fmt: skip
     done = launch("sweep", *words)
@@ -100,6 +110,18 @@ def test_a_sweep_names_the_best_and_is_not_repeated(
     monkeypatch.setattr(sweep, "run_jobs", refuse)
     assert sweep.main([*words]) == 0
     assert json.loads(capsys.readouterr().out) == found
+
+    runs = [one["run"] for one in found["trainings"]]
+    for run in runs:
+        assert_generator_is_the_origins(run, origin)
+    config, moved = (
+        load_config(
+            load_recipe("tiny-pvdgan"),
+            [f"storage.run={runs[0]}", *options, "train.learning_rate=0.003", *more],
+        )
+        for more in ((), ("start.run=/elsewhere",))
+    )
+    assert_goes_on_without_its_origin(config, moved, origin)
 
 
 def test_the_page_tells_of_settings_pictures_and_troubles() -> None:

@@ -1,14 +1,8 @@
 """The main job as a person runs it: shards on S3 → Ray → DeepSpeed → checkpoints on S3."""
 
 import json
-import os
 import re
-import shutil
 import signal
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +15,13 @@ from cluster.run_folder.evaluation_log import read_records
 from cluster.run_folder.group_log import read_groups
 from cluster.run_folder.metrics_log import read_rows
 from cluster.storage.opening import open_store
+from ganinv.errors import ConfigError
 from ganinv.saved.manifest import committed_names
-from tests.support.commands import alive, descendants, launch, start, wait_until
-from tests.support.monitors import monitor, queries_of_dashboards, read_url, series_of_rules
+from tests.support.commands import alive, descendants, here, launch, wait_until
+from tests.support.main_job import IMAGES, committed, train, training, words
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
-IMAGES = 1600
 killed: set[int] = set()  # processes of the run that was killed
-SHORT = (
-    f"train.images={IMAGES}",
-    "train.checkpoint_every=400",
-    "train.log_every=200",
-    "evaluate.every=800",
-    "data.images=512",
-)
-
-
-@pytest.fixture(scope="module")
-def s3(object_store: Any) -> Iterator[str]:
-    """A prefix of this module's own, with the environment set for all of its tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in object_store.environment().items():
-            patch.setenv(name, value)
-        yield "s3://tests/main-job"
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +30,6 @@ def uninterrupted(s3: str) -> str:
     done = train(s3, "peaceful")
     assert done.returncode == 0, done.stdout + done.stderr
     return f"{s3}/peaceful"
-
-
-def words(s3: str, run: str, *more: str) -> tuple[str, ...]:
-    places = (f"storage.run={s3}/{run}", f"data.url={s3}/data16")
-    return ("train", "tiny-pvdgan", *places, *SHORT, *more)
-
-
-def train(s3: str, run: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return launch(*words(s3, run, *more))
-
-
-@contextmanager
-def training(s3: str, run: str, *more: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A training under way and the file with its output; ended by force if need be."""
-    with tempfile.NamedTemporaryFile("w+", suffix=".log") as output:
-        process = start(*words(s3, run, *more), output=output, new_session=True)
-        try:
-            yield process, Path(output.name)
-        finally:
-            process.kill()
-            process.wait(30)
 
 
 def tensors_of(run_url: str) -> dict[str, Tensor]:
@@ -123,10 +80,6 @@ def test_killed_and_continued_equals_uninterrupted_bit_for_bit(s3: str, uninterr
     assert records[-1]["figures"].keys() > {"eval/ssim_test", "eval/fd_pixels"}
 
 
-def committed(run_url: str) -> list[int]:
-    return [int(name[:12]) for name in committed_names(open_store(run_url))]
-
-
 def command_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
@@ -147,26 +100,17 @@ def strip_times(row: dict[str, float]) -> dict[str, float]:
     return {k: v for k, v in row.items() if k not in ("wall_time", "throughput/images_per_second")}
 
 
-def test_goes_on_with_another_number_of_workers(s3: str, uninterrupted: str) -> None:
-    more = IMAGES + 320
-    done = train(s3, "peaceful", "cluster.workers=1", f"train.images={more}")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "cluster.workers: 2 → 1" in done.stdout
-    assert max(committed(uninterrupted)) == more
-
-
 def test_an_evaluation_over_workers_has_the_figures_of_one_process(
-    s3: str, uninterrupted: str
+    s3: str, uninterrupted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Data and run on S3; nothing is recorded, so that later tests find the run as it was."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     places = (f"storage.run={uninterrupted}", f"data.url={s3}/data16/")  # as if the data had moved
-    words = ("evaluate", *places, "evaluate.record=false", "--json")
-    alone, together = (
-        launch(*words, *more, environment={"CUDA_VISIBLE_DEVICES": ""})
-        for more in ((), ("cluster.workers=2",))
-    )
+    evaluation = ("evaluate", *places, "evaluate.record=false", "--json")
+    assert here(*evaluation) == 0
+    together = launch(*evaluation, "cluster.workers=2")
     assert together.returncode == 0, together.stdout + together.stderr
-    one, two = (json.loads(done.stdout) for done in (alone, together))
+    one, two = (json.loads(said) for said in (capsys.readouterr().out, together.stdout))
     assert (one.pop("workers"), two.pop("workers")) == (1, 2)
     values = [{row["name"]: row["value"] for row in got.pop("figures")} for got in (one, two)]
     assert values[1] == pytest.approx(values[0], rel=1e-6)
@@ -176,74 +120,13 @@ def test_an_evaluation_over_workers_has_the_figures_of_one_process(
 def test_what_makes_a_run_may_not_change(s3: str, uninterrupted: str) -> None:
     """Its manifests say what that is, so that its config.yaml may be lost."""
     open_store(uninterrupted).delete(["config.yaml"])
-    refused = train(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3")
-    assert refused.returncode == 2
-    assert "objective.lambda_r1 = 7.0: the run began with 5.0" in refused.stderr
-    assert "train.seed = 3: the run began with 0" in refused.stderr
-
-
-def test_monitor_finds_the_run_shows_all_and_a_closed_terminal_saves(
-    s3: str, tmp_path: Path
-) -> None:
-    if shutil.which("prometheus") is None:
-        pytest.skip("no prometheus on this machine (Debian package: prometheus)")
-    images = ("train.images=1000000", "train.checkpoint_every=1600")
-    with (
-        monitor(tmp_path) as ask,
-        training(s3, "watched", *images) as (process, output),
-    ):
-        wait_until(lambda: committed(f"{s3}/watched"), 300, "a checkpoint")
-        wait_until(lambda: len(ask('up{job="ganinv"} == 1')) == 2, 60, "both workers scraped")
-        for expression in (*EXPRESSIONS, *queries_of_dashboards(), *series_of_rules()):
-            wait_until(lambda e=expression: ask(e), 30, expression)
-        assert ask('ALERTS{alertstate="firing"}') == []
-        listed = json.loads(read_url(discovery_url(output.read_text())))
-        assert [group["labels"]["job"] for group in listed] == ["ganinv", "ganinv", "nodes", "ray"]
-        before = max(committed(f"{s3}/watched"))
-        for _ in range(2):  # by the kernel and by the shell, to Ray's processes, too
-            os.killpg(process.pid, signal.SIGHUP)
-        assert process.wait(120) == 130, output.read_text()
-        wait_until(lambda: not ask('up{job="ganinv"}'), 30, "the run is forgotten")
-        assert ask('max_over_time(ALERTS{alertstate="firing"}[10m])') == [], "its end is no fault"
-    assert max(committed(f"{s3}/watched")) > before
+    with pytest.raises(ConfigError) as refused:
+        here(*words(s3, "peaceful", "objective.lambda_r1=7", "train.seed=3"))
+    assert "objective.lambda_r1 = 7.0: the run began with 5.0" in str(refused.value)
+    assert "train.seed = 3: the run began with 0" in str(refused.value)
 
 
 def test_nothing_of_the_killed_run_is_left() -> None:
     """Last, for two small agents of Ray's try up to a minute to tell its dead head of the death."""
     assert killed
     wait_until(lambda: not alive(killed), 90, "nothing of the killed run is left")
-
-
-# Values that a run of two workers must have, beyond that there are any.
-EXPRESSIONS = [
-    "sum(ganinv_images_total) > 0",
-    "count(ganinv_steps_total) == 2",
-    'ganinv_loss{term="enc"} > 0',
-    'ganinv_loss{term="rec"}',
-    'ganinv_latent_variance{trace="real", quantile="0.5"}',
-    'ganinv_evaluation{figure="psnr_db_test"}',
-    'ganinv_evaluation{figure="fd_pixels"} > 0',
-    "ganinv_world_size == 2",
-    "ganinv_images_seen > 0",
-    "ganinv_target_images == 1000000",
-    "ganinv_nonfinite_steps_total == 0",
-    "ganinv_lost_images_total == 0",
-    'ganinv_restarts_total{reason="failure"} == 0',
-    "ganinv:checkpoint_age_seconds < 600",
-    "ganinv_checkpoint_images >= 1600",
-    'ganinv_storage_requests_total{op="write", outcome="ok"} > 0',
-    'ganinv_storage_bytes_total{op="read"} > 0',
-    "abs(sum by (run) (ganinv:time:ratio1m) - 1) < 0.01",
-    "ganinv:ray_nodes:count == 1",
-    "ganinv_samples_quarantined_total == 0",
-    'max(count by (rank) ({__name__=~"ganinv_.+", rank!=""})) <= 60',
-    'count({__name__=~"ganinv_.+", rank=""}) <= 100',
-    *(
-        f'ganinv_time_seconds_total{{state="{state}"}} > 0'
-        for state in ("compute", "data", "communicate", "checkpoint", "evaluate")
-    ),
-]
-
-
-def discovery_url(output: str) -> str:
-    return output.partition("(http_sd_configs): ")[2].split()[0]

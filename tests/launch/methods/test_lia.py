@@ -13,7 +13,7 @@ from cluster.storage.opening import open_store
 from datasets.building.build import build
 from datasets.sources.avatars import AvatarSource
 from datasets.sources.base import BuildOptions
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, here
 from tests.support.method_training import launch, rows_of
 from tests.support.states import whole_state
 
@@ -68,12 +68,12 @@ def test_the_generator_is_the_average_of_the_first_stage_to_the_byte(whole: Path
 def test_the_verbs_that_look_at_a_run_take_either_stage(whole: Path, tmp_path: Path) -> None:
     words = ("report.samples=4", "report.rows=1")
     page = tmp_path / "page.html"
-    launch(ROOT, "report", f"storage.run={whole}", f"report.file={page}", *words)
+    assert here("report", f"storage.run={whole}", f"report.file={page}", *words) == 0
     assert "parameters in the generator" in page.read_text()
     for run, encodes in ((whole / "generator", False), (whole, True)):
         assert ("eval/psnr_db_test" in rows_of(run)[-1]) == encodes
         export = tmp_path / f"export-{encodes}"
-        launch(ROOT, "export", f"storage.run={run}", f"export.to={export}")
+        assert here("export", f"storage.run={run}", f"export.to={export}") == 0
         model = ganinv.load(str(export), device="cpu")
         assert model.encodes is encodes
         assert model.sample(2, seed=0).shape == (2, 3, 16, 16)

@@ -1,4 +1,4 @@
-"""A plain GAN, without encoder, latent statistics and moments, trains and resumes like ours."""
+"""A plain GAN, without encoder, latent statistics and moments, trains like ours."""
 
 import pytest
 
