@@ -16,12 +16,12 @@ from launch.progress import console
 
 DIRECTORY = Path(".demo")
 BUCKET = "ganinv"
-RECIPE = "avatars32-pvdgan"
+RECIPE = "demo"
 LOCATIONS = (f"storage.run=s3://{BUCKET}/runs/demo", f"data.url=s3://{BUCKET}/avatars32")
 EXAMPLES = """\
 examples:
   ganinv demo                       about ten minutes on two cores
-  ganinv demo train.images=20000    shorter
+  ganinv demo train.images=40000    shorter
   ganinv demo clean                 remove all files of the demo
 
 All files are in ./.demo. Type the command again to resume from the last checkpoint.

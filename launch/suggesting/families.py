@@ -6,8 +6,9 @@ from launch.suggesting import published
 from launch.suggesting.r3gan import r3gan
 from launch.suggesting.task import SMALL, Advice, Task, value_of
 
-# `begin` is a share of the run.
-FALLING = {"kind": "cosine", "start": 0.004, "end": 0.0004, "begin": 0.25}
+# Rates of the recipes `demo` and `avatars32-wide-pvdgan`; `begin` is a share of the run.
+NARROW = {"kind": "cosine", "start": 0.02, "end": 0.0005}
+WIDE = {"kind": "cosine", "start": 0.015, "end": 0.0005, "begin": 3 / 32}
 
 
 def usual(task: Task) -> list[Advice]:
@@ -44,8 +45,8 @@ def on_gpus(task: Task) -> list[Advice]:
 def on_cpu(task: Task) -> list[Advice]:
     """The recipes that were trained on two cores here, both at 32 pixels; the wider for more."""
     small = task.side <= SMALL
-    source = "recipe avatars32-pvdgan" if small else "recipe avatars32-wide-pvdgan"
-    batch = 8 if small else 16
+    source = "recipe demo" if small else "recipe avatars32-wide-pvdgan"
+    batch = 16
     gamma = published.ada_gamma(task.size.pixels, batch)
     return [
         Advice("train.global_batch", batch, "small, for many steps", source),
@@ -54,7 +55,7 @@ def on_cpu(task: Task) -> list[Advice]:
             "λ = γ / 2, γ = 10: what these networks were trained with; StyleGAN2-ADA's rule for "
             f"larger ones gives γ = {gamma:.3g}", source,
         ),
-        Advice("train.learning_rate", 0.006 if small else FALLING, "for narrow networks", source),
+        Advice("train.learning_rate", NARROW if small else WIDE, "for narrow networks", source),
         Advice("network.width", 16 if small else 32, "for two cores", source),
         Advice("network.max_width", 128 if small else 256, "at coarse resolutions", source),
         Advice("network.latent_size", 64, "for two cores", source),
@@ -70,12 +71,13 @@ def lia(task: Task) -> list[Advice]:
         "network.coupling_width": 64,
         "network.encoder_width": 16,
         "network.encoder_max_width": 128,
+        "train.global_batch": 8,
         "train.learning_rate": 0.003,
     }
     own = [
         Advice(key, value, "for two cores", "recipe avatars32-lia") for key, value in narrow.items()
     ]
-    return [*on_cpu(task), *own]
+    return [*(row for row in on_cpu(task) if row.key not in narrow), *own]
 
 
 def divisible(batch: int, gpus: int) -> int:

@@ -47,10 +47,10 @@ def test_data_without_images_is_refused(tmp_path: Path) -> None:
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*SIZE, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["recipe"]["train"]["global_batch"] == 8
+    assert found["recipe"]["train"]["global_batch"] == 16
     assert 0 < found["hours"][""]["least"] < found["hours"][""]["estimate"]
     reasons = {row["key"]: row for row in found["reasons"][""]}
-    assert reasons["objective.lambda_r1"]["source"] == "recipe avatars32-pvdgan"
+    assert reasons["objective.lambda_r1"]["source"] == "recipe demo"
     assert all(row["why"] and row["source"] for row in reasons.values())
 
 
