@@ -5,7 +5,7 @@ How many images fit into the time was settled before the runs: one core took 4.7
 1.37 times as long. So every run of a kind sees the same images whatever else the machine does, and
 its schedules end with it.
 Networks, rates and penalties are those of the recipes avatars32-pvdgan and avatars32-r3gan-dls.
-The recipe `demo` has larger batches, which take 3.3 ms an image.
+The recipe demo-pvdgan has larger batches, which take 3.3 ms an image.
 """
 
 import time

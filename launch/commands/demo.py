@@ -16,7 +16,7 @@ from launch.progress import console
 
 DIRECTORY = Path(".demo")
 BUCKET = "ganinv"
-RECIPE = "demo"
+RECIPE = "demo-pvdgan"
 LOCATIONS = (f"storage.run=s3://{BUCKET}/runs/demo", f"data.url=s3://{BUCKET}/avatars32")
 EXAMPLES = """\
 examples:

@@ -6,7 +6,7 @@ from launch.suggesting import published
 from launch.suggesting.r3gan import r3gan
 from launch.suggesting.task import SMALL, Advice, Task, value_of
 
-# Rates of the recipes `demo` and `avatars32-wide-pvdgan`; `begin` is a share of the run.
+# Rates of the recipes demo-pvdgan and avatars32-wide-pvdgan; `begin` is a share of the run.
 NARROW = {"kind": "cosine", "start": 0.02, "end": 0.0005}
 WIDE = {"kind": "cosine", "start": 0.015, "end": 0.0005, "begin": 3 / 32}
 
@@ -45,7 +45,7 @@ def on_gpus(task: Task) -> list[Advice]:
 def on_cpu(task: Task) -> list[Advice]:
     """The recipes that were trained on two cores here, both at 32 pixels; the wider for more."""
     small = task.side <= SMALL
-    source = "recipe demo" if small else "recipe avatars32-wide-pvdgan"
+    source = "recipe demo-pvdgan" if small else "recipe avatars32-wide-pvdgan"
     batch = 16
     gamma = published.ada_gamma(task.size.pixels, batch)
     return [

@@ -18,7 +18,7 @@ ON_GPUS: dict[Goal, tuple[int, str, str]] = {
     "best": (25_000_000, "long enough to converge in typical cases", published.STYLEGAN3),
 }
 ON_CPU: dict[Goal, tuple[int, str, str]] = {
-    "quick": (112_000, "as in the demo", "recipe demo"),
+    "quick": (112_000, "as in the demo", "recipe demo-pvdgan"),
     "good": (256_000, "as the model of the studio", "recipe avatars32-wide-pvdgan"),
     "best": (1_000_000, "not tried here", "chosen here"),
 }
@@ -151,7 +151,7 @@ def notes(task: Task) -> list[str]:
         )
     if task.on_cpu:
         found.append(
-            "Of the recipes that are named as sources, demo, avatars32-wide-pvdgan and "
+            "Of the recipes that are named as sources, demo-pvdgan, avatars32-wide-pvdgan and "
             "avatars32-lia were trained here, on two cores and at 32 pixels; others hardly."
         )
     if task.images < SMALLER:

@@ -50,7 +50,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["recipe"]["train"]["global_batch"] == 16
     assert 0 < found["hours"][""]["least"] < found["hours"][""]["estimate"]
     reasons = {row["key"]: row for row in found["reasons"][""]}
-    assert reasons["objective.lambda_r1"]["source"] == "recipe demo"
+    assert reasons["objective.lambda_r1"]["source"] == "recipe demo-pvdgan"
     assert all(row["why"] and row["source"] for row in reasons.values())
 
 

@@ -119,7 +119,7 @@ def test_few_images_get_augmentation_where_the_method_has_it() -> None:
 
 def test_suggestions_for_processors_are_the_small_recipes() -> None:
     for name, side, family in (
-        ("demo", 32, "conv"),
+        ("demo-pvdgan", 32, "conv"),
         ("avatars32-wide-pvdgan", 64, "conv"),
         ("avatars32-lia", 32, "lia"),
         ("avatars32-r3gan-dls", 32, "r3gan"),
