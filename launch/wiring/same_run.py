@@ -110,7 +110,11 @@ def _changed(began: Record, config: RunConfig) -> set[str]:
 
 def _effective(began: Record, config: RunConfig) -> dict[str, Any]:
     """The options of the run; one that is newer than the run had the effect of its default."""
-    return dict(leaves(default_options(config))) | _options(began)
+    own = _options(began)
+    groups = {key[:end] for key in own for end, letter in enumerate(key) if letter == "."}
+    # A schedule replaces a number.
+    defaults = {k: v for k, v in leaves(default_options(config)) if k not in groups}
+    return defaults | own
 
 
 def _options(began: Record) -> dict[str, Any]:

@@ -43,6 +43,16 @@ def test_a_run_goes_on_as_it_began_or_not_at_all() -> None:
         check_options(began, config_of("objective.r1_every=4"), "/run")
 
 
+def test_a_run_with_schedules_is_unchanged_when_it_resumes() -> None:
+    falling = "{kind: cosine, start: 0.01, end: 0.001}"
+    words = (f"train.learning_rate={falling}", f"objective.lambda_enc={falling}")
+    began = config_of(*words).resolved
+    check_options(began, config_of(*words), "/run")
+    assert changes(began, config_of(*words)) == []
+    longer = changes(began, config_of(words[0].replace("}", ", until: 9}"), words[1]))
+    assert [change.partition(":")[0] for change in longer] == ["train.learning_rate.until"]
+
+
 def test_a_run_from_before_an_option_existed_goes_on() -> None:
     options = config_of().resolved
     old = {k: v for k, v in options["objective"].items() if k != "r1_every"}
