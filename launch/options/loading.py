@@ -132,7 +132,7 @@ def _end_schedules(values: Mapping[str, Any], images: Any) -> None:
     for value in values.values():
         if isinstance(value, dict):
             _end_schedules(value, images)
-            if "until" in NEEDED.get(value.get("kind", ""), ()):
+            if "until" in NEEDED.get(str(value.get("kind")), ()):
                 value.setdefault("until", images)
 
 

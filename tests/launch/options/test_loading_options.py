@@ -181,6 +181,11 @@ def test_images_in_micro_batches_of_their_own_are_refused_where_each_needs_anoth
     load_config(load_recipe("tiny-pvdgan"), [*PLACES, *pairs, "train.micro_batch=2"])
 
 
+def test_a_schedule_whose_kind_is_no_text_is_refused_in_words() -> None:
+    said = problems("train.learning_rate={kind: [cosine], start: 1}")
+    assert "train.learning_rate.kind" in said
+
+
 def test_angles_that_fill_no_tree_are_refused_beside_all_other_problems() -> None:
     said = problems("network.latent_size=64", "cluster.workers=3", recipe="tiny-dedgan")
     assert "network.latent_size = 64: " in said
