@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from ganinv.latents.base import Latent
-from ganinv.latents.labelled import Labelled
 from ganinv.latents.spaces import Space, code_space
 
 
@@ -44,16 +43,14 @@ class Codec:
         """The classes of a conditional model, whose codes end with a label among them
         (`ganinv.latents.labelled`); empty for all other models.
         """
-        return self.latent.classes if isinstance(self.latent, Labelled) else ()
+        return self.latent.classes
 
     def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         """Codes of generated images, B × L; on the model's device or the CPU.
 
         The latent's prior, unless codes that `decode` takes are another quantity.
         """
-        if isinstance(self.latent, Labelled):
-            return self.latent.prior(seed, purpose, image_numbers)
-        return self.latent.draw(seed, purpose, image_numbers)
+        return self.latent.prior(seed, purpose, image_numbers)
 
     def decode(self, code_BL: Tensor) -> Tensor:
         """The image of each code, B × C × H × W."""

@@ -17,6 +17,15 @@ class Latent(Protocol):
         """Number of elements of a code, L."""
         ...
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the label with which codes end; empty where they have none."""
+        ...
+
+    def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        """What `draw` gives, with labels where codes have them, B × L, float32."""
+        ...
+
     def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         """Codes of the prior, B × L, float32, a function of these arguments alone."""
         ...

@@ -19,6 +19,13 @@ class StandardNormal:
 
     size: int
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return ()
+
+    def prior(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
+        return self.draw(seed, purpose, image_numbers)
+
     def draw(self, seed: int, purpose: str, image_numbers: Sequence[int]) -> Tensor:
         return standard_normal(seed, purpose, image_numbers, self.size)
 

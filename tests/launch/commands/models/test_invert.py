@@ -23,7 +23,7 @@ from launch.commands.models import invert
 from launch.evaluation import inversion
 from launch.evaluation.inversion import reconstruction_names
 from launch.progress import console
-from tests.support.inverted import NAMES, go, pixels, rows
+from tests.support.inverted import NAMES, assert_refused, go, pixels, rows
 
 
 def test_a_folder_becomes_codes_reconstructions_and_figures(
@@ -160,11 +160,8 @@ def test_wrong_options_are_refused_before_anything_is_written(
     full = tmp_path / "full"
     full.mkdir()
     (full / "letter.txt").write_text("dear")
-    given = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
     typed = [o.replace("FULL", str(full)).replace("IMAGES", str(images)) for o in options]
-    with pytest.raises(ConfigError, match=message):
-        invert.main(given + typed)
-    assert not (tmp_path / "out").exists()
+    assert_refused(run, images, tmp_path / "out", typed, message)
     assert [path.name for path in full.iterdir()] == ["letter.txt"]
 
 

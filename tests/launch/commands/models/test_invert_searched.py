@@ -11,19 +11,17 @@ from PIL import Image
 
 import ganinv
 from datasets.sources.photographs import Photographs
-from ganinv.errors import ConfigError
 from ganinv.inversion.optimise import OptimiseConfig
 from ganinv.metrics.psnr import psnr_db
 from ganinv.model import InvertibleGan
 from ganinv.pictures import to_bytes, to_images
 from ganinv.sizes import Size
-from launch.commands.models import invert
 from launch.evaluation import inversion
 from launch.inversion.stages import Stages
 from launch.progress import console
 from tests.support.codecs import codec_without_encoder
 from tests.support.families import LATENT_SIZE, build
-from tests.support.inverted import NAMES, go, pixels, rows
+from tests.support.inverted import NAMES, assert_refused, go, pixels, rows
 
 
 def test_codes_are_searched_and_the_generator_is_tuned(
@@ -116,7 +114,4 @@ def test_a_model_without_an_encoder_is_inverted_by_optimisation_alone(
 def test_impossible_searches_are_refused_before_anything_is_written(
     run: str, images: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    given = [f"storage.run={run}", f"invert.images={images}", f"invert.to={tmp_path}/out"]
-    with pytest.raises(ConfigError, match=message):
-        invert.main([*given, *words])
-    assert not (tmp_path / "out").exists()
+    assert_refused(run, images, tmp_path / "out", words, message)
